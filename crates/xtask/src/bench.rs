@@ -1,0 +1,13 @@
+//! Measurements. What is measured, and how, is in `bench/`.
+
+use anyhow::Result;
+
+use crate::repository::{Deno, Repository, succeed};
+
+/// Compares the function with the same work in plain TypeScript, on the platform's Deno.
+pub(crate) fn function(repository: &Repository) -> Result<()> {
+    let mut deno = repository.deno_command(Deno::Platform);
+    deno.args(["run", "--no-check", "--allow-all"])
+        .arg(repository.path("bench/function/main.ts"));
+    succeed(&mut deno)
+}
