@@ -1,0 +1,1379 @@
+-- The add-on job dependencies, assembled from schema/ by `cargo xtask sql build`: edit it there.
+
+-- 01_job_dependencies.sql
+
+-- Job dependencies: a job waits for others, so that jobs form pipelines.
+--
+-- An add-on to Supaqueue: run this after its migrations, as postgres. It is safe
+-- to run again, and takes nothing away from jobs without dependencies.
+
+do $$
+begin
+  if to_regclass('supaqueue.job') is null then
+    raise exception 'cannot add job dependencies: Supaqueue is not installed in this database'
+      using hint = 'Run `supaqueue install` first.';
+  end if;
+end
+$$;
+
+-- No foreign keys: a dependency may come before its jobs in a transaction (at the
+-- end of it both must exist), and one whose source is deleted stays with a target
+-- that it holds up, where a person can see it and delete it.
+create table if not exists supaqueue.job_dependencies (
+  source uuid not null,
+  target uuid not null,
+  created_at timestamptz not null default now(),
+  on_failure text not null default 'fail',
+  pass_result boolean not null default false,
+  constraint target_waits_for_a_source_once primary key (target, source),
+  constraint job_does_not_wait_for_itself check (source <> target),
+  constraint on_failure_is_fail_wait_or_continue check (on_failure in ('fail', 'wait', 'continue'))
+);
+
+create index if not exists job_dependencies_source on supaqueue.job_dependencies (source);
+
+comment on table supaqueue.job_dependencies is 'The target starts when all its sources are successful; until then it is waiting';
+comment on column supaqueue.job_dependencies.source is 'The job that must end first';
+comment on column supaqueue.job_dependencies.target is 'The job that waits; one that has not started yet';
+comment on column supaqueue.job_dependencies.on_failure is 'When the source fails, is cancelled, or is deleted before it ended: fail cancels the target, wait leaves it waiting, continue runs it anyway';
+comment on column supaqueue.job_dependencies.pass_result is 'Whether the target finds the result of the source in its payload, under "sources"';
+
+-- 02_dependent_job.sql
+
+-- What each target still waits for, counted, so that the end of a source costs its
+-- own edges and not those of its targets.
+--
+-- Always, for each target: unfinished and failed are the sums of dependency_effect
+-- over its sources. The row is the lock under which add-on and sources that end at
+-- the same moment decide about the target: the last one sees what the others did.
+create table if not exists supaqueue.dependent_job (
+  id uuid primary key,
+  position bigint not null,
+  unfinished integer not null default 0,
+  failed integer not null default 0,
+  is_cancelled_for_source boolean not null default false
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+
+comment on table supaqueue.dependent_job is 'The targets of job dependencies, each with what it still waits for; kept by Supaqueue';
+comment on column supaqueue.dependent_job.id is 'The target';
+comment on column supaqueue.dependent_job.position is 'The position of the target, which tells it from a deleted job that had the same id';
+comment on column supaqueue.dependent_job.unfinished is 'Sources that it waits for';
+comment on column supaqueue.dependent_job.failed is 'Sources that failed, with on_failure fail';
+comment on column supaqueue.dependent_job.is_cancelled_for_source is 'Whether it was cancelled because a source failed, so that a retry of the source brings it back';
+
+-- What one source contributes to those counts.
+create or replace view supaqueue.dependency_effect with (security_invoker = true) as
+select
+  s.status,
+  f.on_failure,
+  case when s.state = 'open' or (s.state = 'failed' and f.on_failure = 'wait') then 1 else 0 end as unfinished,
+  case when s.state = 'failed' and f.on_failure = 'fail' then 1 else 0 end as failed
+from (values
+  ('pending', 'open'), ('waiting', 'open'), ('in_progress', 'open'),
+  ('successful', 'successful'), ('failed', 'failed'), ('cancelled', 'failed')
+) as s (status, state)
+cross join (values ('fail'), ('wait'), ('continue')) as f (on_failure);
+comment on view supaqueue.dependency_effect is 'What a source of each status and on_failure counts for in supaqueue.dependent_job';
+
+-- 03_dependency_change.sql
+
+-- The changes of dependencies that a transaction has made and not yet counted. They
+-- are counted at its end, so that a long one holds no lock that a report needs;
+-- no row outlives its transaction, hence unlogged.
+create unlogged table if not exists supaqueue.dependency_change (
+  xact xid8 not null default pg_current_xact_id(),
+  source uuid not null,
+  target uuid not null,
+  on_failure text not null,
+  is_added boolean not null,
+  is_first boolean not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+
+create index if not exists dependency_change_xact on supaqueue.dependency_change (xact);
+
+comment on table supaqueue.dependency_change is 'Changes of job dependencies until the end of their transaction; kept by Supaqueue';
+comment on column supaqueue.dependency_change.is_first is 'Whether it is the one whose trigger counts all of the transaction';
+
+-- Two transactions that add dependencies to the same jobs take turns on this row, so
+-- that they cannot close a cycle between them. A row and not an advisory lock, so
+-- that a transaction with an older snapshot is refused instead of not seeing it.
+create table if not exists supaqueue.dependency_turn (
+  is_only_row boolean primary key default true,
+  number bigint not null default 0,
+  constraint there_is_only_one_row check (is_only_row)
+) with (fillfactor = 10);
+
+insert into supaqueue.dependency_turn default values on conflict do nothing;
+
+comment on table supaqueue.dependency_turn is 'Who adds job dependencies takes turns on its only row; kept by Supaqueue';
+
+-- 10_cycle.sql
+
+-- The members of a cycle among edges, in order, or null where there is none.
+--
+-- Takes away, again and again, a node that no remaining edge leads to; what cannot
+-- be taken away holds a cycle. Linear in the edges: nodes are numbered, and the
+-- edges that leave node n are leaving[first_edge[n]] to leaving[first_edge[n + 1] - 1].
+create or replace function supaqueue.cycle(sources text[], targets text[])
+returns text[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  names text[];
+  first_edge integer[];
+  leaving integer[];
+  arriving integer[];
+  free_nodes integer[];
+  free_count integer;
+  head integer := 1;
+  node integer;
+  target integer;
+  predecessor integer[];
+  path integer[] := '{}';
+begin
+  with name as (
+    select n.name, (row_number() over (order by n.name))::integer as number
+    from (select unnest(sources) union select unnest(targets)) as n (name)
+  ),
+  edge as (
+    select s.number as source, t.number as target
+    from unnest(sources, targets) as e (source, target)
+    join name s on s.name = e.source
+    join name t on t.name = e.target
+  ),
+  node as (
+    select n.name, n.number, coalesce(o.edges, 0) as edges_out, coalesce(i.edges, 0) as edges_in
+    from name n
+    left join (select e.source as number, count(*) as edges from edge e group by e.source) o using (number)
+    left join (select e.target as number, count(*) as edges from edge e group by e.target) i using (number)
+  )
+  select
+    array_agg(n.name order by n.number),
+    array_agg((1 + n.edges_before)::integer order by n.number) || (1 + sum(n.edges_out))::integer,
+    array_agg(n.edges_in::integer order by n.number),
+    array_agg(n.number order by n.number) filter (where n.edges_in = 0),
+    (select array_agg(e.target order by e.source) from edge e)
+  into names, first_edge, arriving, free_nodes, leaving
+  from (
+    select n.*, sum(n.edges_out) over (order by n.number) - n.edges_out as edges_before from node n
+  ) n;
+
+  free_nodes := coalesce(free_nodes, '{}');
+  free_count := cardinality(free_nodes);
+  while head <= free_count loop
+    node := free_nodes[head];
+    head := head + 1;
+    for edge in first_edge[node] .. first_edge[node + 1] - 1 loop
+      target := leaving[edge];
+      arriving[target] := arriving[target] - 1;
+      if arriving[target] = 0 then
+        free_count := free_count + 1;
+        free_nodes[free_count] := target;
+      end if;
+    end loop;
+  end loop;
+  if free_count = coalesce(cardinality(names), 0) then
+    return null;
+  end if;
+
+  -- Each node that remains has a predecessor that remains: go backwards until one comes again.
+  for node in 1 .. cardinality(names) loop
+    continue when arriving[node] = 0;
+    for edge in first_edge[node] .. first_edge[node + 1] - 1 loop
+      predecessor[leaving[edge]] := node;
+    end loop;
+  end loop;
+  node := (select n.number from unnest(arriving) with ordinality as n (edges, number) where n.edges > 0 limit 1);
+  while array_position(path, node) is null loop
+    path := node || path;
+    node := predecessor[node];
+  end loop;
+  path := path[1:array_position(path, node)];
+  return array(select names[p.number] from unnest(path) with ordinality as p (number, place) order by p.place);
+end
+$$;
+
+-- 11_refuse_cycle.sql
+
+-- Refuses what would close a cycle with the dependencies that this transaction added.
+--
+-- A cycle goes through an added dependency, and so lies among what can be reached
+-- from the added targets: nothing else is looked at.
+create or replace function supaqueue.refuse_cycle()
+returns void
+language plpgsql
+security definer
+set search_path = ''
+-- Only ever from job to job, by index, whatever the statistics say of a table just filled.
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+as $$
+declare
+  me xid8 := pg_current_xact_id();
+  reachable uuid[];
+  members text[];
+begin
+  with recursive reached (job) as (
+    select c.target from supaqueue.dependency_change c where c.xact = me and c.is_added
+    union
+    select e.target from reached r join supaqueue.job_dependencies e on e.source = r.job
+  )
+  select array_agg(r.job) into reachable from reached r;
+
+  if not exists (
+    select c.source from supaqueue.dependency_change c where c.xact = me and c.is_added
+    intersect
+    select unnest(reachable)
+  ) then
+    return;
+  end if;
+
+  select supaqueue.cycle(array_agg(e.source::text), array_agg(e.target::text)) into members
+  from unnest(reachable) as r (job)
+  join supaqueue.job_dependencies e on e.source = r.job;
+  if members is not null then
+    raise exception 'cannot make job % wait for job %: they would wait for each other',
+      members[1], members[cardinality(members)]
+      using errcode = 'check_violation',
+        detail = 'Each waits for the one before it: '
+          || array_to_string(members[1:20], ' → ') || case when cardinality(members) > 20 then ' → …' else '' end
+          || ' → ' || members[1];
+  end if;
+end
+$$;
+
+-- 20_lock_dependents.sql
+
+-- Locks the counts of jobs and of the targets that the end of the jobs can reach, in
+-- the order of their ids, and all at once: who locks more later could be waiting for
+-- somebody who waits for them.
+--
+-- A source that succeeds reaches its own targets. One that fails, or is retried,
+-- reaches on through the targets that it cancels or brings back (reaches_on).
+create or replace function supaqueue.lock_dependents(_jobs uuid[], _sources uuid[], reaches_on boolean)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  reached uuid[];
+begin
+  if reaches_on then
+    reached := supaqueue.failure_reaches(_sources);
+  else
+    reached := array(select e.target from supaqueue.job_dependencies e where e.source = any (_sources));
+  end if;
+  perform from supaqueue.dependent_job d where d.id = any (_jobs || reached) order by d.id for update;
+end
+$$;
+
+create or replace function supaqueue.failure_reaches(_sources uuid[])
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+as $$
+  with recursive reached (job, goes_on) as (
+    select e.target, e.on_failure = 'fail'
+    from supaqueue.job_dependencies e
+    where e.source = any (_sources)
+    union
+    select e.target, e.on_failure = 'fail'
+    from reached r
+    join supaqueue.job_dependencies e on e.source = r.job
+    where r.goes_on
+  )
+  select coalesce(array_agg(distinct r.job), '{}') from reached r
+$$;
+
+-- 21_decide.sql
+
+-- Adds differences to the counts of targets, and gives each target the status that
+-- follows: pending when nothing is left to wait for, cancelled when a source failed,
+-- waiting again when a source is retried. Returns the targets whose status changed.
+--
+-- The counts must be locked (lock_dependents). _culprits: of each target, a source
+-- that failed. _requeued: jobs that somebody set back to pending, which wait if they
+-- have unfinished sources.
+create or replace function supaqueue.decide(
+  _targets uuid[], _unfinished integer[], _failed integer[], _culprits uuid[], _requeued uuid[],
+  out jobs uuid[], out old_statuses text[], out new_statuses text[]
+)
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  outer_depth text := coalesce(current_setting('supaqueue.deciding_at_depth', true), '');
+begin
+  update supaqueue.dependent_job d
+  set unfinished = d.unfinished + c.unfinished, failed = d.failed + c.failed
+  from unnest(_targets, _unfinished, _failed) as c (target, unfinished, failed)
+  where d.id = c.target and (c.unfinished <> 0 or c.failed <> 0);
+
+  -- What this changes is passed on by our caller, not by the trigger on job.
+  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  with verdict as materialized (
+    select
+      j.id,
+      j.status as old_status,
+      c.culprit,
+      case
+        when j.status = 'waiting' and c.failed > 0 then 'cancelled'
+        when d.unfinished > 0 then 'waiting'
+        else 'pending'
+      end as new_status
+    from unnest(_targets, _unfinished, _failed, _culprits) as c (target, unfinished, failed, culprit)
+    join supaqueue.dependent_job d on d.id = c.target
+    join supaqueue.job j on j.id = c.target
+    where j.status = 'waiting' and (c.failed > 0 or d.unfinished = 0)
+      or j.status = 'cancelled' and d.is_cancelled_for_source and d.failed = 0 and c.failed < 0
+      or j.status = 'pending' and j.attempts = 0 and d.unfinished > 0
+        and (c.unfinished > 0 or j.id = any (_requeued))
+    order by j.id
+    for no key update of j
+  ),
+  changed as (
+    update supaqueue.job j
+    set
+      status = v.new_status,
+      errors = case
+        when v.new_status <> 'cancelled' then j.errors
+        else supaqueue.last_entries(
+          j.errors || jsonb_build_object(
+            'attempt', j.attempts,
+            'at', clock_timestamp(),
+            'message', format(
+              'cancelled: it waited for job %s, which %s', v.culprit,
+              coalesce((select case s.status when 'failed' then 'failed' else 'was ' || s.status end
+                from supaqueue.job s where s.id = v.culprit), 'was deleted'))),
+          (select s.max_errors from supaqueue.setting s))
+      end
+    from verdict v
+    where j.id = v.id
+    returning j.id, v.old_status, j.status as new_status
+  )
+  select array_agg(c.id), array_agg(c.old_status), array_agg(c.new_status)
+  into jobs, old_statuses, new_statuses
+  from changed c;
+  perform set_config('supaqueue.deciding_at_depth', outer_depth, true);
+
+  if 'cancelled' = any (old_statuses || new_statuses) then
+    update supaqueue.dependent_job d
+    set is_cancelled_for_source = (c.new_status = 'cancelled')
+    from unnest(jobs, new_statuses) as c (job, new_status)
+    where d.id = c.job and d.is_cancelled_for_source <> (c.new_status = 'cancelled');
+  end if;
+end
+$$;
+
+-- 22_pass_on.sql
+
+-- Passes on to the targets what became of jobs: each target whose last source
+-- succeeded becomes pending, those of a failed one are cancelled, and so on downwards,
+-- level by level. Does nothing where the jobs have no targets.
+create or replace function supaqueue.pass_on(jobs uuid[], old_statuses text[], new_statuses text[], requeued uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  targets uuid[];
+  unfinished integer[];
+  failed integer[];
+  culprits uuid[];
+begin
+  loop
+    select array_agg(d.target), array_agg(d.unfinished), array_agg(d.failed), array_agg(d.culprit)
+    into targets, unfinished, failed, culprits
+    from (
+      select
+        e.target,
+        sum(n.unfinished - o.unfinished)::integer as unfinished,
+        sum(n.failed - o.failed)::integer as failed,
+        (array_agg(e.source) filter (where n.failed > o.failed))[1] as culprit
+      from unnest(jobs, old_statuses, new_statuses) as c (job, old_status, new_status)
+      join supaqueue.job_dependencies e on e.source = c.job
+      join supaqueue.dependency_effect o on o.status = c.old_status and o.on_failure = e.on_failure
+      join supaqueue.dependency_effect n on n.status = c.new_status and n.on_failure = e.on_failure
+      where n.unfinished <> o.unfinished or n.failed <> o.failed
+      group by e.target
+      union all
+      select r.job, 0, 0, null
+      from unnest(requeued) as r (job)
+    ) d;
+    exit when targets is null;
+
+    select d.jobs, d.old_statuses, d.new_statuses into jobs, old_statuses, new_statuses
+    from supaqueue.decide(targets, unfinished, failed, culprits, requeued) d;
+    requeued := '{}';
+  end loop;
+end
+$$;
+
+-- 23_refuse.sql
+
+-- Refuses dependencies that this transaction added and did not delete again.
+
+create or replace function supaqueue.refuse_unknown_jobs()
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  added record;
+begin
+  select e.source, e.target, unknown.id as unknown into added
+  from supaqueue.dependency_change c
+  join supaqueue.job_dependencies e on e.source = c.source and e.target = c.target
+  cross join lateral (values (c.source), (c.target)) as unknown (id)
+  where c.xact = pg_current_xact_id() and c.is_added
+    and not exists (select from supaqueue.job j where j.id = unknown.id)
+  limit 1;
+  if found then
+    raise exception 'cannot make job % wait for job %: there is no job %', added.target, added.source, added.unknown
+      using errcode = 'foreign_key_violation',
+        hint = 'Insert the job in the same transaction as the dependency, or before it.';
+  end if;
+end
+$$;
+
+-- A job has started once it was called, also when it is pending again for a retry.
+create or replace function supaqueue.refuse_started_targets(_targets uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  added record;
+begin
+  select e.source, e.target, j.status into added
+  from supaqueue.dependency_change c
+  join supaqueue.job_dependencies e on e.source = c.source and e.target = c.target
+  join supaqueue.job j on j.id = c.target
+  where c.xact = pg_current_xact_id() and c.is_added and c.target = any (_targets)
+    and (j.status not in ('pending', 'waiting') or j.status = 'pending' and j.attempts > 0)
+    -- A changed on_failure is no new dependency.
+    and not exists (
+      select from supaqueue.dependency_change before
+      where before.xact = c.xact and not before.is_added
+        and before.source = c.source and before.target = c.target
+    )
+  limit 1;
+  if found then
+    raise exception 'cannot make job % wait for job %: it has started or ended already (%)',
+      added.target, added.source, added.status
+      using errcode = 'object_not_in_prerequisite_state',
+        hint = 'Only a job that has not started yet can be made to wait. Insert a new job, or retry this one first.';
+  end if;
+end
+$$;
+
+-- 30_count_dependencies.sql
+
+-- Counts the changes of dependencies that this transaction made: checks what was
+-- added, and gives the targets the status that follows. Runs at the end of the
+-- transaction (is_final), and before that when the transaction itself changes the
+-- status of jobs with dependencies (_jobs, which had _old_statuses until now).
+--
+-- The order of locks is that of a report: jobs that are or were under way, counts,
+-- then jobs that wait. A source keeps its status from here to the end of the
+-- transaction: if it is just ending, we wait for that and see it.
+create or replace function supaqueue.count_dependencies(
+  is_final boolean, _jobs uuid[] default '{}', _old_statuses text[] default '{}'
+)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  me xid8 := pg_current_xact_id();
+  all_sources uuid[];
+  all_targets uuid[];
+  waiting_sources uuid[];
+  reached uuid[] := '{}';
+  change record;
+begin
+  select array_agg(distinct c.source), array_agg(distinct c.target)
+  into all_sources, all_targets
+  from supaqueue.dependency_change c
+  where c.xact = me;
+  if all_sources is null then
+    return;
+  end if;
+
+  -- A job that this transaction wrote is its own already.
+  perform from supaqueue.job j
+  where j.id = any (all_sources) and j.status <> 'waiting' and j.xmin <> me::xid
+  order by j.id
+  for share;
+
+  insert into supaqueue.dependent_job as d (id, position)
+  select j.id, j.position from supaqueue.job j where j.id = any (all_targets) order by j.id
+  on conflict (id) do update
+  set position = excluded.position, unfinished = 0, failed = 0, is_cancelled_for_source = false
+  where d.position <> excluded.position;
+  waiting_sources := array(select j.id from supaqueue.job j where j.id = any (all_sources) and j.status = 'waiting');
+  if exists (select from supaqueue.job j where j.id = any (all_sources) and j.status in ('failed', 'cancelled')) then
+    reached := supaqueue.failure_reaches(all_targets);
+  end if;
+  perform supaqueue.lock_dependents(all_targets || waiting_sources || reached, '{}', false);
+  perform from supaqueue.job j
+  where j.id = any (all_targets || waiting_sources) and j.xmin <> me::xid
+  order by j.id
+  for share;
+
+  perform supaqueue.refuse_unknown_jobs() where is_final;
+  perform supaqueue.refuse_started_targets(all_targets);
+  if exists (select from supaqueue.dependency_change c where c.xact = me and c.is_added) then
+    if exists (
+      select from supaqueue.dependency_change c
+      join supaqueue.job j on j.id = c.source
+      where c.xact = me and c.is_added and j.xmin <> me::xid
+    ) then
+      -- A cycle closed by two transactions leaves a job that both know.
+      update supaqueue.dependency_turn t set number = t.number + 1 where t.is_only_row;
+    end if;
+    perform supaqueue.refuse_cycle();
+  end if;
+
+  with counted as (
+    -- Both jobs must be there; but a dependency may be taken from a source that was deleted.
+    delete from supaqueue.dependency_change c
+    where c.xact = me
+      and exists (select from supaqueue.job j where j.id = c.target)
+      and (not c.is_added or c.source = any (_jobs) or exists (select from supaqueue.job j where j.id = c.source))
+    returning c.source, c.target, c.on_failure, case when c.is_added then 1 else -1 end as sign
+  ),
+  difference as (
+    select
+      c.target,
+      sum(c.sign * e.unfinished)::integer as unfinished,
+      sum(c.sign * e.failed)::integer as failed,
+      (array_agg(c.source) filter (where c.sign * e.failed > 0))[1] as culprit
+    from counted c
+    left join supaqueue.job j on j.id = c.source
+    left join unnest(_jobs, _old_statuses) as o (job, status) on o.job = c.source
+    join supaqueue.dependency_effect e
+      on e.status = coalesce(o.status, j.status, 'cancelled') and e.on_failure = c.on_failure
+    group by c.target
+  )
+  select array_agg(d.target) as targets, array_agg(d.unfinished) as unfinished,
+    array_agg(d.failed) as failed, array_agg(d.culprit) as culprits
+  into change
+  from difference d;
+  if change.targets is not null then
+    perform supaqueue.pass_on(d.jobs, d.old_statuses, d.new_statuses, '{}')
+    from supaqueue.decide(change.targets, change.unfinished, change.failed, change.culprits, '{}') d;
+  end if;
+end
+$$;
+
+-- 31_note_changes.sql
+
+-- What happens when dependencies are inserted, updated or deleted: the changes are
+-- noted, and counted at the end of the transaction (count_dependencies).
+
+-- True when the transaction has no event yet that will count its changes.
+--
+-- Queues that the transaction woke before are taken from the core's list and
+-- dispatched after the counting: a dispatch holds the locks of queues, and a
+-- report that we would then wait for in the counting may be waiting for those.
+create or replace function supaqueue.is_first_dependency_change()
+returns boolean
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if current_setting('supaqueue.has_dependency_changes', true) = 'on' then
+    return false;
+  end if;
+  perform set_config('supaqueue.has_dependency_changes', 'on', true);
+  perform set_config('supaqueue.queues_after_dependencies', supaqueue.take_wake_ups()::text, true);
+  return true;
+end
+$$;
+
+create or replace function supaqueue.count_dependencies_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  queues uuid[] := current_setting('supaqueue.queues_after_dependencies')::uuid[];
+begin
+  perform set_config('supaqueue.has_dependency_changes', '', true);
+  perform set_config('supaqueue.has_early_dependencies', '', true);
+  perform supaqueue.count_dependencies(true);
+  perform supaqueue.dispatch(queues || supaqueue.take_wake_ups());
+  return null;
+end
+$$;
+
+drop trigger if exists count_dependencies_tg on supaqueue.dependency_change;
+create constraint trigger count_dependencies_tg
+after insert on supaqueue.dependency_change
+deferrable initially deferred
+for each row when (new.is_first)
+execute function supaqueue.count_dependencies_tg_fn();
+
+-- A target must not start before the counting, so it waits from now on. One that
+-- another transaction is starting is waited for, and refused then.
+create or replace function supaqueue.note_added_dependencies_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  is_first boolean;
+  targets uuid[] := (select array_agg(distinct a.target) from added a);
+begin
+  if targets is null then
+    return null;
+  end if;
+  is_first := supaqueue.is_first_dependency_change();
+  insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
+  select a.source, a.target, a.on_failure, true, is_first and row_number() over () = 1 from added a;
+
+  perform from supaqueue.job j
+  where j.id = any (targets) and j.status = 'pending' and j.attempts = 0
+  order by j.id
+  for no key update;
+  update supaqueue.job j
+  set status = 'waiting'
+  where j.id = any (targets) and j.status = 'pending' and j.attempts = 0;
+  perform supaqueue.refuse_started_targets(targets);
+
+  if exists (select unnest(targets) except select j.id from supaqueue.job j where j.id = any (targets)) then
+    perform set_config('supaqueue.has_early_dependencies', 'on', true);
+  end if;
+  return null;
+end
+$$;
+
+create or replace trigger note_added_dependencies_tg
+after insert on supaqueue.job_dependencies
+referencing new table as added
+for each statement
+execute function supaqueue.note_added_dependencies_tg_fn();
+
+create or replace function supaqueue.note_updated_dependencies_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (select o.source, o.target from old_rows o except select n.source, n.target from new_rows n) then
+    raise exception 'cannot change source or target of a dependency'
+      using errcode = 'feature_not_supported', hint = 'Delete the dependency and insert another.';
+  end if;
+  if exists (select from old_rows o join new_rows n using (source, target) where o.on_failure <> n.on_failure) then
+    insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
+    select c.source, c.target, c.on_failure, c.is_added, f.is_first and row_number() over () = 1
+    from (select supaqueue.is_first_dependency_change()) as f (is_first)
+    cross join (
+      select o.source, o.target, o.on_failure, false as is_added
+      from old_rows o join new_rows n using (source, target) where o.on_failure <> n.on_failure
+      union all
+      select n.source, n.target, n.on_failure, true
+      from old_rows o join new_rows n using (source, target) where o.on_failure <> n.on_failure
+    ) c;
+  end if;
+  return null;
+end
+$$;
+
+create or replace trigger note_updated_dependencies_tg
+after update on supaqueue.job_dependencies
+referencing old table as old_rows new table as new_rows
+for each statement
+execute function supaqueue.note_updated_dependencies_tg_fn();
+
+create or replace function supaqueue.note_deleted_dependencies_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (select from deleted) then
+    insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
+    select d.source, d.target, d.on_failure, false, f.is_first and row_number() over () = 1
+    from (select supaqueue.is_first_dependency_change()) as f (is_first)
+    cross join deleted d;
+  end if;
+  return null;
+end
+$$;
+
+-- Not when the add-on itself deletes the dependencies of deleted jobs.
+create or replace trigger note_deleted_dependencies_tg
+after delete on supaqueue.job_dependencies
+referencing old table as deleted
+for each statement
+when (current_setting('supaqueue.deciding_at_depth', true) is distinct from pg_trigger_depth()::text)
+execute function supaqueue.note_deleted_dependencies_tg_fn();
+
+create or replace function supaqueue.refuse_truncate_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  raise exception 'cannot truncate supaqueue.job_dependencies: the jobs that wait would wait for ever'
+    using errcode = 'feature_not_supported', hint = 'Use delete: what waits for nothing any more starts then.';
+end
+$$;
+
+create or replace trigger refuse_truncate_tg
+before truncate on supaqueue.job_dependencies
+for each statement
+execute function supaqueue.refuse_truncate_tg_fn();
+
+-- 40_updated_jobs.sql
+
+-- Passes on what became of jobs in the statement that changed them: inside a report,
+-- this is before the search for the worker's next job.
+create or replace function supaqueue.pass_on_updated_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  jobs uuid[];
+  old_statuses text[];
+  new_statuses text[];
+  requeued uuid[];
+begin
+  -- Only what changes for targets: still open or not, successful or not.
+  select array_agg(n.id), array_agg(o.status), array_agg(n.status)
+  into jobs, old_statuses, new_statuses
+  from new_jobs n
+  join old_jobs o on o.id = n.id
+  where o.status <> n.status
+    and (o.status in ('pending', 'waiting', 'in_progress'), o.status = 'successful')
+      <> (n.status in ('pending', 'waiting', 'in_progress'), n.status = 'successful')
+    and (
+      exists (select from supaqueue.job_dependencies e where e.source = n.id)
+      or exists (select from supaqueue.dependent_job d where d.id = n.id)
+    );
+  if jobs is null then
+    return null;
+  end if;
+
+  if current_setting('supaqueue.has_dependency_changes', true) = 'on' then
+    perform supaqueue.count_dependencies(false, jobs, old_statuses);
+  end if;
+  requeued := array(
+    select c.job from unnest(jobs, old_statuses, new_statuses) as c (job, old_status, new_status)
+    where c.old_status in ('successful', 'failed', 'cancelled') and c.new_status in ('pending', 'waiting')
+  );
+  perform supaqueue.lock_dependents(
+    requeued, jobs, array['failed', 'cancelled'] && (old_statuses || new_statuses));
+  update supaqueue.dependent_job d
+  set is_cancelled_for_source = false
+  where d.id = any (requeued) and d.is_cancelled_for_source;
+  perform supaqueue.pass_on(jobs, old_statuses, new_statuses, requeued);
+  return null;
+end
+$$;
+
+create or replace trigger pass_on_updated_jobs_tg
+after update on supaqueue.job
+referencing old table as old_jobs new table as new_jobs
+for each statement
+when (current_setting('supaqueue.deciding_at_depth', true) is distinct from pg_trigger_depth()::text)
+execute function supaqueue.pass_on_updated_jobs_tg_fn();
+
+-- 41_inserted_jobs.sql
+
+-- Holds jobs that are inserted after a dependency on which they are the target.
+create or replace function supaqueue.hold_inserted_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update supaqueue.job j
+  set status = 'waiting'
+  from inserted i
+  where j.id = i.id and i.status = 'pending'
+    and exists (select from supaqueue.job_dependencies e where e.target = i.id);
+  return null;
+end
+$$;
+
+create or replace trigger hold_inserted_jobs_tg
+after insert on supaqueue.job
+referencing new table as inserted
+for each statement
+when (current_setting('supaqueue.has_early_dependencies', true) = 'on')
+execute function supaqueue.hold_inserted_jobs_tg_fn();
+
+-- 42_deleted_jobs.sql
+
+-- A source that is deleted before it ended is to its targets as if it had been
+-- cancelled; one that had ended stays to them what it was. A dependency of a deleted
+-- source that still holds its target up stays, all others go.
+create or replace function supaqueue.pass_on_deleted_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  outer_depth text := coalesce(current_setting('supaqueue.deciding_at_depth', true), '');
+  jobs uuid[];
+  old_statuses text[];
+  new_statuses text[];
+begin
+  select
+    array_agg(d.id),
+    array_agg(d.status),
+    array_agg(case when d.status in ('successful', 'failed') then d.status else 'cancelled' end)
+  into jobs, old_statuses, new_statuses
+  from deleted d
+  where exists (select from supaqueue.job_dependencies e where e.source = d.id)
+    or exists (select from supaqueue.job_dependencies e where e.target = d.id)
+    or exists (select from supaqueue.dependent_job t where t.id = d.id);
+  if jobs is null then
+    return null;
+  end if;
+
+  if current_setting('supaqueue.has_dependency_changes', true) = 'on' then
+    perform supaqueue.count_dependencies(false, jobs, old_statuses);
+    delete from supaqueue.dependency_change c
+    where c.xact = pg_current_xact_id() and c.target = any (jobs);
+  end if;
+  -- First what leads to them: their own counts must not be locked below.
+  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  delete from supaqueue.job_dependencies e where e.target = any (jobs);
+  perform set_config('supaqueue.deciding_at_depth', outer_depth, true);
+
+  perform supaqueue.lock_dependents('{}', jobs, array['failed', 'cancelled'] && new_statuses);
+  perform supaqueue.pass_on(jobs, old_statuses, new_statuses, '{}');
+
+  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  delete from supaqueue.job_dependencies e
+  using unnest(jobs, new_statuses) as c (job, status), supaqueue.dependency_effect f
+  where e.source = c.job and f.status = c.status and f.on_failure = e.on_failure
+    and f.unfinished = 0 and f.failed = 0;
+  perform set_config('supaqueue.deciding_at_depth', outer_depth, true);
+
+  -- Whoever holds a count may be waiting for the job: not waited for. A row left behind
+  -- is known by its position.
+  delete from supaqueue.dependent_job d
+  where d.id in (
+    select t.id from supaqueue.dependent_job t where t.id = any (jobs) for update skip locked
+  );
+  return null;
+end
+$$;
+
+create or replace trigger pass_on_deleted_jobs_tg
+after delete on supaqueue.job
+referencing old table as deleted
+for each statement
+execute function supaqueue.pass_on_deleted_jobs_tg_fn();
+
+-- Retention keeps a source as long as a target of it has not ended.
+create or replace function supaqueue.keep_source_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from supaqueue.job_dependencies e
+    join supaqueue.job j on j.id = e.target
+    where e.source = old.id and j.status in ('pending', 'waiting', 'in_progress')
+  ) then
+    return null;
+  end if;
+  return old;
+end
+$$;
+
+create or replace trigger keep_source_tg
+before delete on supaqueue.job
+for each row when (current_setting('supaqueue.is_retention', true) = 'on')
+execute function supaqueue.keep_source_tg_fn();
+
+create or replace function supaqueue.pass_on_truncated_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  delete from supaqueue.job_dependencies e where true;
+  delete from supaqueue.dependent_job d where true;
+  perform set_config('supaqueue.deciding_at_depth', '', true);
+  return null;
+end
+$$;
+
+create or replace trigger pass_on_truncated_jobs_tg
+after truncate on supaqueue.job
+for each statement
+execute function supaqueue.pass_on_truncated_jobs_tg_fn();
+
+-- 43_add_results.sql
+
+-- Gives a job that is released the results of its sources, where a dependency asks
+-- for them: its payload gets the key "sources", a list with one entry per source, in
+-- the order in which the sources were inserted:
+--   {"job": id, "queue": name, "status": text, "result": JSON or null}
+--
+-- A payload that cannot take them cancels the job, with the reason. An error would
+-- stand in the way of the report that releases it.
+create or replace function supaqueue.add_results_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  sources jsonb;
+  payload jsonb;
+  problem text;
+begin
+  select jsonb_agg(
+    jsonb_build_object('job', s.id, 'queue', q.name, 'status', s.status, 'result', s.result)
+    order by s.position)
+  into sources
+  from supaqueue.job_dependencies e
+  join supaqueue.job s on s.id = e.source
+  join supaqueue.queue q on q.id = s.queue
+  where e.target = new.id and e.pass_result;
+  if sources is null then
+    return new;
+  end if;
+
+  if jsonb_typeof(new.payload) <> 'object' then
+    problem := 'its payload is not an object';
+  else
+    payload := new.payload || jsonb_build_object('sources', sources);
+    if octet_length(payload::text) > 5000000 then
+      problem := 'with them its payload would be larger than 5 MB';
+    end if;
+  end if;
+  if problem is null then
+    new.payload := payload;
+    return new;
+  end if;
+
+  new.status := 'cancelled';
+  new.errors := supaqueue.last_entries(
+    new.errors || jsonb_build_object(
+      'attempt', new.attempts,
+      'at', clock_timestamp(),
+      'message', 'cancelled: it cannot be given the results of its sources: ' || problem),
+    (select s.max_errors from supaqueue.setting s));
+  return new;
+end
+$$;
+
+-- Named so that it fires before the core's before_update_job_tg, which then sees the status that it sets.
+create or replace trigger add_results_tg
+before update on supaqueue.job
+for each row when (new.status = 'pending' and old.status not in ('pending', 'in_progress'))
+execute function supaqueue.add_results_tg_fn();
+
+-- 50_enqueue.sql
+
+-- The core's enqueue for a job that waits for others.
+--
+-- The name is a varchar and not a text so that calls without depends_on are not
+-- ambiguous: of the two, Postgres then prefers the core's.
+create or replace function supaqueue.enqueue(
+  queue_name varchar,
+  payload jsonb default '{}',
+  priority integer default 0,
+  run_at timestamptz default now(),
+  headers jsonb default null,
+  max_attempts integer default null,
+  timeout_ms integer default null,
+  depends_on uuid[] default '{}',
+  on_failure text default 'fail',
+  pass_results boolean default false
+)
+returns uuid
+language plpgsql
+set search_path = ''
+as $$
+declare
+  new_job uuid;
+begin
+  insert into supaqueue.job (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms)
+  values (
+    supaqueue.queue_id(queue_name), payload, case when depends_on <> '{}' then 'waiting' else 'pending' end,
+    priority, run_at, headers, max_attempts, timeout_ms)
+  returning id into new_job;
+  insert into supaqueue.job_dependencies (source, target, on_failure, pass_result)
+  select distinct d.source, new_job, enqueue.on_failure, enqueue.pass_results
+  from unnest(depends_on) as d (source);
+  return new_job;
+end
+$$;
+comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, uuid[], text, boolean) is
+  'Puts a job in the queue of that name that waits for others (depends_on); returns its id';
+
+-- 51_enqueue_pipeline.sql
+
+-- The jobs of a pipeline's document, checked, one row each, in its order.
+create or replace function supaqueue.pipeline_jobs(pipeline jsonb)
+returns table (number bigint, name text, job jsonb)
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  entry record;
+  unknown text;
+begin
+  if jsonb_typeof(pipeline) is distinct from 'array' then
+    raise exception 'cannot enqueue the pipeline: it is not a list of jobs'
+      using errcode = 'invalid_parameter_value',
+        hint = 'It looks like [{"name": "a", "queue": "q"}, {"name": "b", "queue": "q", "depends_on": ["a"]}].';
+  end if;
+
+  for entry in
+    select j.ordinality as number, j.value as job, j.value ->> 'name' as name
+    from jsonb_array_elements(pipeline) with ordinality as j
+  loop
+    if jsonb_typeof(entry.job) <> 'object' or jsonb_typeof(entry.job -> 'name') is distinct from 'string'
+      or jsonb_typeof(entry.job -> 'queue') is distinct from 'string'
+    then
+      raise exception 'cannot enqueue the pipeline: job % needs a "name" and a "queue", both strings', entry.number
+        using errcode = 'invalid_parameter_value';
+    end if;
+    unknown := (
+      select k.key from jsonb_object_keys(entry.job) as k (key)
+      where k.key not in (
+        'name', 'queue', 'payload', 'priority', 'run_at', 'headers', 'max_attempts', 'timeout_ms',
+        'depends_on', 'required_by', 'on_failure', 'pass_results')
+      limit 1
+    );
+    if unknown is not null then
+      raise exception 'cannot enqueue the pipeline: job % has an unknown key %', quote_literal(entry.name), quote_literal(unknown)
+        using errcode = 'invalid_parameter_value',
+          hint = 'Keys are name, queue, payload, priority, run_at, headers, max_attempts, timeout_ms, depends_on, required_by, on_failure and pass_results.';
+    end if;
+    if jsonb_typeof(coalesce(entry.job -> 'depends_on', '[]')) <> 'array'
+      or jsonb_typeof(coalesce(entry.job -> 'required_by', '[]')) <> 'array'
+    then
+      raise exception 'cannot enqueue the pipeline: depends_on and required_by of job % must be lists', quote_literal(entry.name)
+        using errcode = 'invalid_parameter_value';
+    end if;
+  end loop;
+
+  return query
+    select j.ordinality, j.value ->> 'name', j.value
+    from jsonb_array_elements(pipeline) with ordinality as j;
+end
+$$;
+
+-- Inserts the jobs of a document and their dependencies; returns their ids by name.
+--
+-- The document is a list of {"name", "queue", "payload", "depends_on", …}. depends_on
+-- names other jobs of the document, or existing jobs by id; required_by names existing
+-- jobs by id that are to wait for this one, too. on_failure and pass_results hold for
+-- all of a job's depends_on, and of its required_by.
+create or replace function supaqueue.enqueue_pipeline(pipeline jsonb)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  names text[];
+  documents jsonb[];
+  ids uuid[];
+  by_name jsonb;
+  problem record;
+  members text[];
+begin
+  select array_agg(j.name order by j.number), array_agg(j.job order by j.number),
+    array_agg(supaqueue.new_id() order by j.number), jsonb_object_agg(j.name, j.number)
+  into names, documents, ids, by_name
+  from supaqueue.pipeline_jobs(pipeline) j;
+  if names is null then
+    return '{}';
+  end if;
+  by_name := (select jsonb_object_agg(j.name, j.id) from unnest(names, ids) as j (name, id));
+  if cardinality(names) > (select count(*) from jsonb_object_keys(by_name)) then
+    raise exception 'cannot enqueue the pipeline: two of its jobs are named %', (
+        select quote_literal(j.name) from unnest(names) as j (name) group by j.name having count(*) > 1 limit 1)
+      using errcode = 'unique_violation';
+  end if;
+
+  select j.name, d.other into problem
+  from unnest(names, documents) as j (name, document)
+  cross join lateral (
+    select x.other from jsonb_array_elements_text(j.document -> 'depends_on') as x (other)
+    where not by_name ? x.other and supaqueue.uuid_or_null(x.other) is null
+    union all
+    select x.other from jsonb_array_elements_text(j.document -> 'required_by') as x (other)
+    where supaqueue.uuid_or_null(x.other) is null
+  ) d
+  limit 1;
+  if found then
+    raise exception 'cannot enqueue the pipeline: job % names %, which is neither a job of it nor an id',
+      quote_literal(problem.name), coalesce(quote_literal(problem.other), 'null')
+      using errcode = 'invalid_parameter_value',
+        hint = 'depends_on takes names of the document and ids of existing jobs, required_by only ids.';
+  end if;
+
+  select supaqueue.cycle(array_agg(d.other), array_agg(j.name)) into members
+  from unnest(names, documents) as j (name, document)
+  cross join lateral jsonb_array_elements_text(j.document -> 'depends_on') as d (other);
+  if members is not null then
+    raise exception 'cannot enqueue the pipeline: its jobs would wait for each other: %',
+      array_to_string(members[1:20], ' → ') || case when cardinality(members) > 20 then ' → …' else '' end
+        || ' → ' || members[1]
+      using errcode = 'check_violation';
+  end if;
+
+  insert into supaqueue.job (id, queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms)
+  select
+    j.id,
+    q.id,
+    coalesce(j.document -> 'payload', '{}'),
+    case when jsonb_array_length(coalesce(j.document -> 'depends_on', '[]')) > 0 then 'waiting' else 'pending' end,
+    coalesce((j.document ->> 'priority')::integer, 0),
+    coalesce((j.document ->> 'run_at')::timestamptz, now()),
+    nullif(j.document -> 'headers', 'null'),
+    (j.document ->> 'max_attempts')::integer,
+    (j.document ->> 'timeout_ms')::integer
+  from unnest(ids, documents) with ordinality as j (id, document, number)
+  join (
+    select n.name, supaqueue.queue_id(n.name) as id
+    from (select distinct d.document ->> 'queue' from unnest(documents) as d (document)) as n (name)
+  ) q on q.name = j.document ->> 'queue'
+  order by j.number;
+
+  insert into supaqueue.job_dependencies (source, target, on_failure, pass_result)
+  select distinct d.source, d.target,
+    coalesce(j.document ->> 'on_failure', 'fail'),
+    coalesce((j.document ->> 'pass_results')::boolean, false)
+  from unnest(ids, documents) as j (id, document)
+  cross join lateral (
+    select coalesce((by_name ->> x.other)::uuid, supaqueue.uuid_or_null(x.other)) as source, j.id as target
+    from jsonb_array_elements_text(j.document -> 'depends_on') as x (other)
+    union all
+    select j.id, x.other::uuid from jsonb_array_elements_text(j.document -> 'required_by') as x (other)
+  ) d;
+  return by_name;
+end
+$$;
+comment on function supaqueue.enqueue_pipeline is 'Inserts the jobs of a JSON document and their dependencies; returns the ids by name';
+
+-- 60_pipeline.sql
+
+-- All jobs that are connected with a job by dependencies, in the order in which they
+-- were inserted. A source that was deleted while a target of it still waited comes
+-- last, as 'deleted'.
+create or replace function supaqueue.pipeline(job uuid)
+returns table (
+  id uuid, queue text, status text, attempts integer, sources uuid[], targets uuid[],
+  waits_for integer, created_at timestamptz, started_at timestamptz, finished_at timestamptz
+)
+language sql
+stable
+security definer
+set search_path = ''
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+  with recursive member (id) as (
+    select pipeline.job
+    union
+    select neighbour.id
+    from member m
+    cross join lateral (
+      select e.target from supaqueue.job_dependencies e where e.source = m.id
+      union all
+      select e.source from supaqueue.job_dependencies e where e.target = m.id
+    ) as neighbour (id)
+  )
+  select
+    m.id,
+    q.name,
+    coalesce(j.status, 'deleted'),
+    j.attempts,
+    array(select e.source from supaqueue.job_dependencies e where e.target = m.id order by e.source),
+    array(select e.target from supaqueue.job_dependencies e where e.source = m.id order by e.target),
+    coalesce(d.unfinished, 0),
+    j.created_at,
+    j.started_at,
+    j.finished_at
+  from member m
+  left join supaqueue.job j on j.id = m.id
+  left join supaqueue.queue q on q.id = j.queue
+  left join supaqueue.dependent_job d on d.id = m.id
+  where j.id is not null or m.id <> pipeline.job
+  order by j.position nulls last, m.id
+$$;
+comment on function supaqueue.pipeline is 'The jobs connected with a job by dependencies, with their states';
+
+-- 61_pipeline_mermaid.sql
+
+-- The same as a Mermaid flowchart. More than max_siblings jobs of one queue with the
+-- same sources and targets become one node with a count per status, so that a wide
+-- pipeline stays a picture.
+create or replace function supaqueue.pipeline_mermaid(job uuid, max_siblings integer default 5)
+returns text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  with member as (
+    select p.*, row_number() over () as number from supaqueue.pipeline(pipeline_mermaid.job) p
+  ),
+  grouped as (
+    select m.*, count(*) over siblings as siblings, min(m.number) over siblings as first_number
+    from member m
+    window siblings as (partition by m.queue, m.sources, m.targets)
+  ),
+  placed as (
+    select g.id, g.queue, g.status, case when g.siblings > max_siblings then g.first_number else g.number end as node
+    from grouped g
+  ),
+  counted as (
+    select p.node, p.status, max(p.queue) as queue, count(*) as jobs, (array_agg(p.id))[1] as id
+    from placed p
+    group by p.node, p.status
+  ),
+  node as (
+    select
+      c.node,
+      case when sum(c.jobs) = 1
+        then coalesce(max(c.queue), 'job') || ' ' || right((array_agg(c.id))[1]::text, 6)
+        else max(c.queue) || ' × ' || sum(c.jobs)
+      end as title,
+      case when sum(c.jobs) = 1
+        then max(c.status)
+        else string_agg(c.jobs || ' ' || c.status, ', ' order by c.status)
+      end as states,
+      -- The state of a group is the one that a person should see first.
+      (array_agg(c.status order by array_position(
+        array['failed', 'cancelled', 'deleted', 'in_progress', 'pending', 'waiting', 'successful'], c.status)))[1] as class
+    from counted c
+    group by c.node
+  ),
+  edge as (
+    select distinct s.node as source, t.node as target, e.on_failure
+    from placed t
+    join supaqueue.job_dependencies e on e.target = t.id
+    join placed s on s.id = e.source
+  ),
+  line (part, number, text) as (
+    select 1, 0, 'flowchart LR'
+    union all
+    select 2, n.node, format('  n%s["%s<br/>%s"]:::%s', n.node, replace(n.title, '"', '#quot;'), n.states, n.class)
+    from node n
+    union all
+    select 3, row_number() over (order by e.source, e.target, e.on_failure), format('  n%s -->%s n%s', e.source,
+      case when e.on_failure = 'fail' then '' else '|' || e.on_failure || '|' end, e.target)
+    from edge e
+    union all
+    select 4, s.ordinality, format('  classDef %s fill:%s', s.class, s.colour)
+    from rows from (unnest(
+      array['pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled', 'deleted'],
+      array['#fff', '#eee', '#fd8', '#8d8', '#f88', '#bbb', '#bbb'])) with ordinality as s (class, colour, ordinality)
+  )
+  select string_agg(l.text, e'\n' order by l.part, l.number) from line l
+$$;
+comment on function supaqueue.pipeline_mermaid is 'The jobs connected with a job by dependencies, as a Mermaid flowchart';
+
+-- 90_privileges.sql
+
+-- Only postgres and service_role reach any of it, as with the core.
+do $$
+declare
+  role text;
+  tables text := 'supaqueue.job_dependencies, supaqueue.dependent_job, supaqueue.dependency_change, '
+    'supaqueue.dependency_turn, supaqueue.dependency_effect';
+  _function regprocedure;
+begin
+  alter table supaqueue.job_dependencies enable row level security;
+  alter table supaqueue.dependent_job enable row level security;
+  alter table supaqueue.dependency_change enable row level security;
+  alter table supaqueue.dependency_turn enable row level security;
+
+  for role in
+    select 'public'
+    union all
+    select r.rolname from pg_catalog.pg_roles r where r.rolname in ('anon', 'authenticated', 'service_role')
+  loop
+    execute format('revoke all on %s from %s', tables, role);
+  end loop;
+  if exists (select from pg_catalog.pg_roles r where r.rolname = 'service_role') then
+    execute format('grant select on %s to service_role', tables);
+    grant insert, update, delete on supaqueue.job_dependencies to service_role;
+  end if;
+
+  foreach _function in array array[
+    'supaqueue.cycle(text[],text[])',
+    'supaqueue.refuse_cycle()',
+    'supaqueue.lock_dependents(uuid[],uuid[],boolean)',
+    'supaqueue.failure_reaches(uuid[])',
+    'supaqueue.decide(uuid[],integer[],integer[],uuid[],uuid[])',
+    'supaqueue.pass_on(uuid[],text[],text[],uuid[])',
+    'supaqueue.refuse_unknown_jobs()',
+    'supaqueue.refuse_started_targets(uuid[])',
+    'supaqueue.count_dependencies(boolean,uuid[],text[])',
+    'supaqueue.is_first_dependency_change()',
+    'supaqueue.count_dependencies_tg_fn()',
+    'supaqueue.note_added_dependencies_tg_fn()',
+    'supaqueue.note_updated_dependencies_tg_fn()',
+    'supaqueue.note_deleted_dependencies_tg_fn()',
+    'supaqueue.refuse_truncate_tg_fn()',
+    'supaqueue.pass_on_updated_jobs_tg_fn()',
+    'supaqueue.hold_inserted_jobs_tg_fn()',
+    'supaqueue.pass_on_deleted_jobs_tg_fn()',
+    'supaqueue.keep_source_tg_fn()',
+    'supaqueue.pass_on_truncated_jobs_tg_fn()',
+    'supaqueue.add_results_tg_fn()',
+    'supaqueue.enqueue(varchar,jsonb,integer,timestamptz,jsonb,integer,integer,uuid[],text,boolean)',
+    'supaqueue.pipeline_jobs(jsonb)',
+    'supaqueue.enqueue_pipeline(jsonb)',
+    'supaqueue.pipeline(uuid)',
+    'supaqueue.pipeline_mermaid(uuid,integer)'
+  ]::regprocedure[]
+  loop
+    for role in
+      select 'public'
+      union all
+      select r.rolname from pg_catalog.pg_roles r where r.rolname in ('anon', 'authenticated', 'service_role')
+    loop
+      execute format('revoke all on function %s from %s', _function, role);
+    end loop;
+    if exists (select from pg_catalog.pg_roles r where r.rolname = 'service_role') then
+      execute format('grant execute on function %s to service_role', _function);
+    end if;
+  end loop;
+end
+$$;

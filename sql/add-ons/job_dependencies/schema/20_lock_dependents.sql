@@ -1,0 +1,46 @@
+-- Locks the counts of jobs and of the targets that the end of the jobs can reach, in
+-- the order of their ids, and all at once: who locks more later could be waiting for
+-- somebody who waits for them.
+--
+-- A source that succeeds reaches its own targets. One that fails, or is retried,
+-- reaches on through the targets that it cancels or brings back (reaches_on).
+create or replace function supaqueue.lock_dependents(_jobs uuid[], _sources uuid[], reaches_on boolean)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  reached uuid[];
+begin
+  if reaches_on then
+    reached := supaqueue.failure_reaches(_sources);
+  else
+    reached := array(select e.target from supaqueue.job_dependencies e where e.source = any (_sources));
+  end if;
+  perform from supaqueue.dependent_job d where d.id = any (_jobs || reached) order by d.id for update;
+end
+$$;
+
+create or replace function supaqueue.failure_reaches(_sources uuid[])
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+as $$
+  with recursive reached (job, goes_on) as (
+    select e.target, e.on_failure = 'fail'
+    from supaqueue.job_dependencies e
+    where e.source = any (_sources)
+    union
+    select e.target, e.on_failure = 'fail'
+    from reached r
+    join supaqueue.job_dependencies e on e.source = r.job
+    where r.goes_on
+  )
+  select coalesce(array_agg(distinct r.job), '{}') from reached r
+$$;

@@ -1,0 +1,42 @@
+-- Passes on to the targets what became of jobs: each target whose last source
+-- succeeded becomes pending, those of a failed one are cancelled, and so on downwards,
+-- level by level. Does nothing where the jobs have no targets.
+create or replace function supaqueue.pass_on(jobs uuid[], old_statuses text[], new_statuses text[], requeued uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  targets uuid[];
+  unfinished integer[];
+  failed integer[];
+  culprits uuid[];
+begin
+  loop
+    select array_agg(d.target), array_agg(d.unfinished), array_agg(d.failed), array_agg(d.culprit)
+    into targets, unfinished, failed, culprits
+    from (
+      select
+        e.target,
+        sum(n.unfinished - o.unfinished)::integer as unfinished,
+        sum(n.failed - o.failed)::integer as failed,
+        (array_agg(e.source) filter (where n.failed > o.failed))[1] as culprit
+      from unnest(jobs, old_statuses, new_statuses) as c (job, old_status, new_status)
+      join supaqueue.job_dependencies e on e.source = c.job
+      join supaqueue.dependency_effect o on o.status = c.old_status and o.on_failure = e.on_failure
+      join supaqueue.dependency_effect n on n.status = c.new_status and n.on_failure = e.on_failure
+      where n.unfinished <> o.unfinished or n.failed <> o.failed
+      group by e.target
+      union all
+      select r.job, 0, 0, null
+      from unnest(requeued) as r (job)
+    ) d;
+    exit when targets is null;
+
+    select d.jobs, d.old_statuses, d.new_statuses into jobs, old_statuses, new_statuses
+    from supaqueue.decide(targets, unfinished, failed, culprits, requeued) d;
+    requeued := '{}';
+  end loop;
+end
+$$;

@@ -1,0 +1,57 @@
+-- Refuses dependencies that this transaction added and did not delete again.
+
+create or replace function supaqueue.refuse_unknown_jobs()
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  added record;
+begin
+  select e.source, e.target, unknown.id as unknown into added
+  from supaqueue.dependency_change c
+  join supaqueue.job_dependencies e on e.source = c.source and e.target = c.target
+  cross join lateral (values (c.source), (c.target)) as unknown (id)
+  where c.xact = pg_current_xact_id() and c.is_added
+    and not exists (select from supaqueue.job j where j.id = unknown.id)
+  limit 1;
+  if found then
+    raise exception 'cannot make job % wait for job %: there is no job %', added.target, added.source, added.unknown
+      using errcode = 'foreign_key_violation',
+        hint = 'Insert the job in the same transaction as the dependency, or before it.';
+  end if;
+end
+$$;
+
+-- A job has started once it was called, also when it is pending again for a retry.
+create or replace function supaqueue.refuse_started_targets(_targets uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  added record;
+begin
+  select e.source, e.target, j.status into added
+  from supaqueue.dependency_change c
+  join supaqueue.job_dependencies e on e.source = c.source and e.target = c.target
+  join supaqueue.job j on j.id = c.target
+  where c.xact = pg_current_xact_id() and c.is_added and c.target = any (_targets)
+    and (j.status not in ('pending', 'waiting') or j.status = 'pending' and j.attempts > 0)
+    -- A changed on_failure is no new dependency.
+    and not exists (
+      select from supaqueue.dependency_change before
+      where before.xact = c.xact and not before.is_added
+        and before.source = c.source and before.target = c.target
+    )
+  limit 1;
+  if found then
+    raise exception 'cannot make job % wait for job %: it has started or ended already (%)',
+      added.target, added.source, added.status
+      using errcode = 'object_not_in_prerequisite_state',
+        hint = 'Only a job that has not started yet can be made to wait. Insert a new job, or retry this one first.';
+  end if;
+end
+$$;

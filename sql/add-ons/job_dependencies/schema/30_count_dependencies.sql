@@ -1,0 +1,98 @@
+-- Counts the changes of dependencies that this transaction made: checks what was
+-- added, and gives the targets the status that follows. Runs at the end of the
+-- transaction (is_final), and before that when the transaction itself changes the
+-- status of jobs with dependencies (_jobs, which had _old_statuses until now).
+--
+-- The order of locks is that of a report: jobs that are or were under way, counts,
+-- then jobs that wait. A source keeps its status from here to the end of the
+-- transaction: if it is just ending, we wait for that and see it.
+create or replace function supaqueue.count_dependencies(
+  is_final boolean, _jobs uuid[] default '{}', _old_statuses text[] default '{}'
+)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  me xid8 := pg_current_xact_id();
+  all_sources uuid[];
+  all_targets uuid[];
+  waiting_sources uuid[];
+  reached uuid[] := '{}';
+  change record;
+begin
+  select array_agg(distinct c.source), array_agg(distinct c.target)
+  into all_sources, all_targets
+  from supaqueue.dependency_change c
+  where c.xact = me;
+  if all_sources is null then
+    return;
+  end if;
+
+  -- A job that this transaction wrote is its own already.
+  perform from supaqueue.job j
+  where j.id = any (all_sources) and j.status <> 'waiting' and j.xmin <> me::xid
+  order by j.id
+  for share;
+
+  insert into supaqueue.dependent_job as d (id, position)
+  select j.id, j.position from supaqueue.job j where j.id = any (all_targets) order by j.id
+  on conflict (id) do update
+  set position = excluded.position, unfinished = 0, failed = 0, is_cancelled_for_source = false
+  where d.position <> excluded.position;
+  waiting_sources := array(select j.id from supaqueue.job j where j.id = any (all_sources) and j.status = 'waiting');
+  if exists (select from supaqueue.job j where j.id = any (all_sources) and j.status in ('failed', 'cancelled')) then
+    reached := supaqueue.failure_reaches(all_targets);
+  end if;
+  perform supaqueue.lock_dependents(all_targets || waiting_sources || reached, '{}', false);
+  perform from supaqueue.job j
+  where j.id = any (all_targets || waiting_sources) and j.xmin <> me::xid
+  order by j.id
+  for share;
+
+  perform supaqueue.refuse_unknown_jobs() where is_final;
+  perform supaqueue.refuse_started_targets(all_targets);
+  if exists (select from supaqueue.dependency_change c where c.xact = me and c.is_added) then
+    if exists (
+      select from supaqueue.dependency_change c
+      join supaqueue.job j on j.id = c.source
+      where c.xact = me and c.is_added and j.xmin <> me::xid
+    ) then
+      -- A cycle closed by two transactions leaves a job that both know.
+      update supaqueue.dependency_turn t set number = t.number + 1 where t.is_only_row;
+    end if;
+    perform supaqueue.refuse_cycle();
+  end if;
+
+  with counted as (
+    -- Both jobs must be there; but a dependency may be taken from a source that was deleted.
+    delete from supaqueue.dependency_change c
+    where c.xact = me
+      and exists (select from supaqueue.job j where j.id = c.target)
+      and (not c.is_added or c.source = any (_jobs) or exists (select from supaqueue.job j where j.id = c.source))
+    returning c.source, c.target, c.on_failure, case when c.is_added then 1 else -1 end as sign
+  ),
+  difference as (
+    select
+      c.target,
+      sum(c.sign * e.unfinished)::integer as unfinished,
+      sum(c.sign * e.failed)::integer as failed,
+      (array_agg(c.source) filter (where c.sign * e.failed > 0))[1] as culprit
+    from counted c
+    left join supaqueue.job j on j.id = c.source
+    left join unnest(_jobs, _old_statuses) as o (job, status) on o.job = c.source
+    join supaqueue.dependency_effect e
+      on e.status = coalesce(o.status, j.status, 'cancelled') and e.on_failure = c.on_failure
+    group by c.target
+  )
+  select array_agg(d.target) as targets, array_agg(d.unfinished) as unfinished,
+    array_agg(d.failed) as failed, array_agg(d.culprit) as culprits
+  into change
+  from difference d;
+  if change.targets is not null then
+    perform supaqueue.pass_on(d.jobs, d.old_statuses, d.new_statuses, '{}')
+    from supaqueue.decide(change.targets, change.unfinished, change.failed, change.culprits, '{}') d;
+  end if;
+end
+$$;

@@ -1,0 +1,23 @@
+-- Holds jobs that are inserted after a dependency on which they are the target.
+create or replace function supaqueue.hold_inserted_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update supaqueue.job j
+  set status = 'waiting'
+  from inserted i
+  where j.id = i.id and i.status = 'pending'
+    and exists (select from supaqueue.job_dependencies e where e.target = i.id);
+  return null;
+end
+$$;
+
+create or replace trigger hold_inserted_jobs_tg
+after insert on supaqueue.job
+referencing new table as inserted
+for each statement
+when (current_setting('supaqueue.has_early_dependencies', true) = 'on')
+execute function supaqueue.hold_inserted_jobs_tg_fn();

@@ -1,0 +1,107 @@
+-- A source that is deleted before it ended is to its targets as if it had been
+-- cancelled; one that had ended stays to them what it was. A dependency of a deleted
+-- source that still holds its target up stays, all others go.
+create or replace function supaqueue.pass_on_deleted_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  outer_depth text := coalesce(current_setting('supaqueue.deciding_at_depth', true), '');
+  jobs uuid[];
+  old_statuses text[];
+  new_statuses text[];
+begin
+  select
+    array_agg(d.id),
+    array_agg(d.status),
+    array_agg(case when d.status in ('successful', 'failed') then d.status else 'cancelled' end)
+  into jobs, old_statuses, new_statuses
+  from deleted d
+  where exists (select from supaqueue.job_dependencies e where e.source = d.id)
+    or exists (select from supaqueue.job_dependencies e where e.target = d.id)
+    or exists (select from supaqueue.dependent_job t where t.id = d.id);
+  if jobs is null then
+    return null;
+  end if;
+
+  if current_setting('supaqueue.has_dependency_changes', true) = 'on' then
+    perform supaqueue.count_dependencies(false, jobs, old_statuses);
+    delete from supaqueue.dependency_change c
+    where c.xact = pg_current_xact_id() and c.target = any (jobs);
+  end if;
+  -- First what leads to them: their own counts must not be locked below.
+  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  delete from supaqueue.job_dependencies e where e.target = any (jobs);
+  perform set_config('supaqueue.deciding_at_depth', outer_depth, true);
+
+  perform supaqueue.lock_dependents('{}', jobs, array['failed', 'cancelled'] && new_statuses);
+  perform supaqueue.pass_on(jobs, old_statuses, new_statuses, '{}');
+
+  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  delete from supaqueue.job_dependencies e
+  using unnest(jobs, new_statuses) as c (job, status), supaqueue.dependency_effect f
+  where e.source = c.job and f.status = c.status and f.on_failure = e.on_failure
+    and f.unfinished = 0 and f.failed = 0;
+  perform set_config('supaqueue.deciding_at_depth', outer_depth, true);
+
+  -- Whoever holds a count may be waiting for the job: not waited for. A row left behind
+  -- is known by its position.
+  delete from supaqueue.dependent_job d
+  where d.id in (
+    select t.id from supaqueue.dependent_job t where t.id = any (jobs) for update skip locked
+  );
+  return null;
+end
+$$;
+
+create or replace trigger pass_on_deleted_jobs_tg
+after delete on supaqueue.job
+referencing old table as deleted
+for each statement
+execute function supaqueue.pass_on_deleted_jobs_tg_fn();
+
+-- Retention keeps a source as long as a target of it has not ended.
+create or replace function supaqueue.keep_source_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from supaqueue.job_dependencies e
+    join supaqueue.job j on j.id = e.target
+    where e.source = old.id and j.status in ('pending', 'waiting', 'in_progress')
+  ) then
+    return null;
+  end if;
+  return old;
+end
+$$;
+
+create or replace trigger keep_source_tg
+before delete on supaqueue.job
+for each row when (current_setting('supaqueue.is_retention', true) = 'on')
+execute function supaqueue.keep_source_tg_fn();
+
+create or replace function supaqueue.pass_on_truncated_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  delete from supaqueue.job_dependencies e where true;
+  delete from supaqueue.dependent_job d where true;
+  perform set_config('supaqueue.deciding_at_depth', '', true);
+  return null;
+end
+$$;
+
+create or replace trigger pass_on_truncated_jobs_tg
+after truncate on supaqueue.job
+for each statement
+execute function supaqueue.pass_on_truncated_jobs_tg_fn();

@@ -1,0 +1,59 @@
+-- Gives a job that is released the results of its sources, where a dependency asks
+-- for them: its payload gets the key "sources", a list with one entry per source, in
+-- the order in which the sources were inserted:
+--   {"job": id, "queue": name, "status": text, "result": JSON or null}
+--
+-- A payload that cannot take them cancels the job, with the reason. An error would
+-- stand in the way of the report that releases it.
+create or replace function supaqueue.add_results_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  sources jsonb;
+  payload jsonb;
+  problem text;
+begin
+  select jsonb_agg(
+    jsonb_build_object('job', s.id, 'queue', q.name, 'status', s.status, 'result', s.result)
+    order by s.position)
+  into sources
+  from supaqueue.job_dependencies e
+  join supaqueue.job s on s.id = e.source
+  join supaqueue.queue q on q.id = s.queue
+  where e.target = new.id and e.pass_result;
+  if sources is null then
+    return new;
+  end if;
+
+  if jsonb_typeof(new.payload) <> 'object' then
+    problem := 'its payload is not an object';
+  else
+    payload := new.payload || jsonb_build_object('sources', sources);
+    if octet_length(payload::text) > 5000000 then
+      problem := 'with them its payload would be larger than 5 MB';
+    end if;
+  end if;
+  if problem is null then
+    new.payload := payload;
+    return new;
+  end if;
+
+  new.status := 'cancelled';
+  new.errors := supaqueue.last_entries(
+    new.errors || jsonb_build_object(
+      'attempt', new.attempts,
+      'at', clock_timestamp(),
+      'message', 'cancelled: it cannot be given the results of its sources: ' || problem),
+    (select s.max_errors from supaqueue.setting s));
+  return new;
+end
+$$;
+
+-- Named so that it fires before the core's before_update_job_tg, which then sees the status that it sets.
+create or replace trigger add_results_tg
+before update on supaqueue.job
+for each row when (new.status = 'pending' and old.status not in ('pending', 'in_progress'))
+execute function supaqueue.add_results_tg_fn();

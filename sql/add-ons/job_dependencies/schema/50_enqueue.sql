@@ -1,0 +1,36 @@
+-- The core's enqueue for a job that waits for others.
+--
+-- The name is a varchar and not a text so that calls without depends_on are not
+-- ambiguous: of the two, Postgres then prefers the core's.
+create or replace function supaqueue.enqueue(
+  queue_name varchar,
+  payload jsonb default '{}',
+  priority integer default 0,
+  run_at timestamptz default now(),
+  headers jsonb default null,
+  max_attempts integer default null,
+  timeout_ms integer default null,
+  depends_on uuid[] default '{}',
+  on_failure text default 'fail',
+  pass_results boolean default false
+)
+returns uuid
+language plpgsql
+set search_path = ''
+as $$
+declare
+  new_job uuid;
+begin
+  insert into supaqueue.job (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms)
+  values (
+    supaqueue.queue_id(queue_name), payload, case when depends_on <> '{}' then 'waiting' else 'pending' end,
+    priority, run_at, headers, max_attempts, timeout_ms)
+  returning id into new_job;
+  insert into supaqueue.job_dependencies (source, target, on_failure, pass_result)
+  select distinct d.source, new_job, enqueue.on_failure, enqueue.pass_results
+  from unnest(depends_on) as d (source);
+  return new_job;
+end
+$$;
+comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, uuid[], text, boolean) is
+  'Puts a job in the queue of that name that waits for others (depends_on); returns its id';

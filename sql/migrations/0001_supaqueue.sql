@@ -1,0 +1,2104 @@
+-- The supaqueue schema, assembled from sql/schema by `cargo xtask sql build`: edit it there.
+
+-- 01_schema.sql
+
+-- Everything Supaqueue keeps in a database lives in one schema, out of the
+-- API's reach: only postgres and service_role may use it.
+
+create schema if not exists supaqueue;
+comment on schema supaqueue is 'Supaqueue: queues of calls to edge functions';
+
+-- pgcrypto signs what is sent to the supaqueue function.
+create schema if not exists extensions;
+create extension if not exists pgcrypto with schema extensions;
+
+-- 02_version.sql
+
+create table if not exists supaqueue.version (
+  number integer primary key,
+  applied_at timestamptz not null default now()
+);
+comment on table supaqueue.version is 'The migrations of Supaqueue that this database has; the highest number is its version';
+
+-- An old migration, run again, must not put its older functions over newer ones.
+do $$
+declare
+  installed integer := (select max(number) from supaqueue.version);
+begin
+  if installed > 1 then
+    raise exception 'cannot apply migration 1 of supaqueue: this database is at version % already', installed
+      using hint = 'Nothing was changed. Apply only the migrations after the version that is installed.';
+  end if;
+end
+$$;
+
+insert into supaqueue.version (number) values (1) on conflict do nothing;
+
+-- 03_setting.sql
+
+-- What holds for all queues: one row, changed live by `update supaqueue.setting set …`.
+create table if not exists supaqueue.setting (
+  is_only_row boolean primary key default true,
+  jobs_per_request integer not null default 20,
+  bytes_per_request integer not null default 4000000,
+  dispatch_timeout_ms integer not null default 10000,
+  dispatch_lease_ms integer not null default 15000,
+  max_dispatches integer not null default 5,
+  lease_grace_ms integer not null default 30000,
+  max_retry_after_ms integer not null default 86400000,
+  max_errors integer not null default 20,
+  retention_batch integer not null default 10000,
+  constraint there_is_only_one_row check (is_only_row),
+  constraint jobs_per_request_is_between_1_and_200 check (jobs_per_request between 1 and 200),
+  constraint bytes_per_request_is_between_10_kb_and_4_mb check (bytes_per_request between 10000 and 4000000),
+  constraint dispatch_timeout_is_between_1_and_60_seconds check (dispatch_timeout_ms between 1000 and 60000),
+  constraint dispatch_lease_is_at_least_1_second check (dispatch_lease_ms between 1000 and 3600000),
+  constraint max_dispatches_is_positive check (max_dispatches between 1 and 1000),
+  constraint lease_grace_is_at_least_1_second check (lease_grace_ms between 1000 and 3600000),
+  constraint max_retry_after_is_not_negative check (max_retry_after_ms >= 0),
+  constraint max_errors_is_positive check (max_errors between 1 and 1000),
+  constraint retention_batch_is_positive check (retention_batch between 1 and 1000000)
+);
+
+insert into supaqueue.setting default values on conflict do nothing;
+
+comment on table supaqueue.setting is 'Settings of Supaqueue as a whole: one row, in force as soon as it is updated';
+comment on column supaqueue.setting.jobs_per_request is 'Current jobs sent to the supaqueue function in one request, at most';
+comment on column supaqueue.setting.bytes_per_request is 'Size of a request in bytes; the last job of it may add up to 1 MB, a larger one is sent alone';
+comment on column supaqueue.setting.dispatch_timeout_ms is 'How long pg_net waits for the supaqueue function to accept a request, in milliseconds';
+comment on column supaqueue.setting.dispatch_lease_ms is 'How long a sent job may go without being acknowledged before it is sent again, in milliseconds; grows with each sending';
+comment on column supaqueue.setting.max_dispatches is 'How often a job is sent without an acknowledgement before it goes back to pending with the reason in its errors';
+comment on column supaqueue.setting.lease_grace_ms is 'How long after its timeout a call may be reported before the attempt counts as lost, in milliseconds';
+comment on column supaqueue.setting.max_retry_after_ms is 'The longest wait that a target function can ask for with retry-after, in milliseconds';
+comment on column supaqueue.setting.max_errors is 'Failed attempts kept in the errors of a job: the last ones';
+comment on column supaqueue.setting.retention_batch is 'Finished jobs deleted in one tick, at most';
+
+-- 04_new_id.sql
+
+-- A version 7 UUID (RFC 9562, section 5.7): 48 bits of milliseconds, then
+-- random bits. Ids in order of time keep the primary keys' newest pages few,
+-- so that the cost of a job does not grow with the table.
+create or replace function supaqueue.new_id()
+returns uuid
+language plpgsql
+volatile
+parallel safe
+set search_path = ''
+as $$
+begin
+  return encode(
+    set_bit(set_bit(
+      overlay(
+        uuid_send(gen_random_uuid())
+        placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+        from 1 for 6
+      ),
+      52, 1), 53, 1),
+    'hex')::uuid;
+end
+$$;
+
+-- 05_is_headers.sql
+
+-- Whether a value is an object of strings with names that HTTP allows
+-- (RFC 9110, section 5.6.2) and values that fit on a line.
+create or replace function supaqueue.is_headers(value jsonb)
+returns boolean
+language sql
+immutable
+parallel safe
+set search_path = ''
+as $$
+  select jsonb_typeof(value) = 'object' and not exists (
+    select
+    from jsonb_each(case jsonb_typeof(value) when 'object' then value else '{}' end) as header
+    where jsonb_typeof(header.value) <> 'string'
+      or header.key !~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]+$'
+      or header.value #>> '{}' ~ '[\r\n]'
+  )
+$$;
+
+-- 06_ms.sql
+
+-- Milliseconds as an interval.
+create or replace function supaqueue.ms(milliseconds double precision)
+returns interval
+language plpgsql
+immutable
+parallel safe
+set search_path = ''
+as $$
+begin
+  return milliseconds * interval '1 millisecond';
+end
+$$;
+
+-- 07_last_entries.sql
+
+-- The last _limit entries of a JSON list, in order.
+create or replace function supaqueue.last_entries(list jsonb, _limit integer)
+returns jsonb
+language sql
+immutable
+parallel safe
+set search_path = ''
+as $$
+  select case
+    when jsonb_array_length(list) <= _limit then list
+    else (
+      select jsonb_agg(entry.value order by entry.ordinality)
+      from jsonb_array_elements(list) with ordinality as entry
+      where entry.ordinality > jsonb_array_length(list) - _limit
+    )
+  end
+$$;
+
+-- 08_uuid_or_null.sql
+
+-- The UUID in a text, or null where it is none.
+create or replace function supaqueue.uuid_or_null(value text)
+returns uuid
+language plpgsql
+immutable
+parallel safe
+set search_path = ''
+as $$
+begin
+  if value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+    return value::uuid;
+  end if;
+  return null;
+end
+$$;
+
+-- 10_queue.sql
+
+create table if not exists supaqueue.queue (
+  id uuid primary key default supaqueue.new_id(),
+  created_at timestamptz not null default now(),
+  name text not null,
+  edge_function_name text not null,
+  default_headers jsonb,
+  max_attempts integer not null default 3,
+  timeout_ms integer not null default 60000,
+  backoff_base_ms integer not null default 1000,
+  backoff_max_ms integer not null default 300000,
+  auth text not null default 'service_role',
+  final_statuses integer[] not null default '{}',
+  is_paused boolean not null default false,
+  keep_successful_for interval default '7 days',
+  keep_failed_for interval,
+  constraint queue_name_is_unique unique (name),
+  constraint name_is_not_empty check (name <> ''),
+  constraint edge_function_name_is_not_a_url check (edge_function_name !~ '[:/?#]'),
+  constraint edge_function_name_is_of_letters_digits_underscores_hyphens check (edge_function_name ~ '^[A-Za-z][A-Za-z0-9_-]*$'),
+  constraint edge_function_is_not_supaqueue_itself check (
+    -- The self-test of `supaqueue install` and `supaqueue doctor` is the one exception.
+    edge_function_name <> 'supaqueue' or name = 'supaqueue_self_test'
+  ),
+  constraint default_headers_are_an_object_of_strings check (default_headers is null or supaqueue.is_headers(default_headers)),
+  constraint max_attempts_is_positive check (max_attempts >= 1),
+  constraint timeout_is_positive check (timeout_ms >= 1),
+  constraint timeout_is_at_most_380_seconds check (timeout_ms <= 380000),
+  constraint backoff_base_is_not_negative check (backoff_base_ms >= 0),
+  constraint backoff_max_is_at_least_backoff_base check (backoff_max_ms >= backoff_base_ms),
+  constraint auth_is_service_role_anon_or_none check (auth in ('service_role', 'anon', 'none')),
+  constraint final_statuses_are_failures check (
+    array_position(final_statuses, null) is null
+    and 300 <= all (final_statuses) and 599 >= all (final_statuses)
+  ),
+  constraint keep_successful_for_is_not_negative check (keep_successful_for >= interval '0'),
+  constraint keep_failed_for_is_not_negative check (keep_failed_for >= interval '0')
+);
+
+comment on table supaqueue.queue is 'A queue of calls to one edge function. Its workers bound how many of them run at once';
+comment on column supaqueue.queue.name is 'Unique; where none is given, the name of the edge function, numbered if taken';
+comment on column supaqueue.queue.edge_function_name is 'The function that is called: its name only, as in supabase/functions';
+comment on column supaqueue.queue.default_headers is 'Headers of each call: an object of strings. Do not put secrets here, pg_net''s tables can be read by every role';
+comment on column supaqueue.queue.max_attempts is 'Calls of a job, the first one included, before it is failed';
+comment on column supaqueue.queue.timeout_ms is 'How long a call may take, in milliseconds; at most what the platform''s wall clock can hold (400 s on paid plans, 150 s on the free one)';
+comment on column supaqueue.queue.backoff_base_ms is 'Upper bound of the wait before the first retry, in milliseconds; it doubles with each attempt. The wait itself is random between 0 and the bound (full jitter)';
+comment on column supaqueue.queue.backoff_max_ms is 'The most that the bound of the wait before a retry can grow to, in milliseconds';
+comment on column supaqueue.queue.auth is 'The key that calls carry: service_role (bypasses row level security), anon, or none';
+comment on column supaqueue.queue.final_statuses is 'HTTP statuses after which a job is failed at once, without a retry';
+comment on column supaqueue.queue.is_paused is 'A paused queue starts no job; calls under way end normally';
+comment on column supaqueue.queue.keep_successful_for is 'How long successful and cancelled jobs are kept after they finished; null: for ever';
+comment on column supaqueue.queue.keep_failed_for is 'How long failed jobs are kept after they finished; null: for ever';
+
+-- Gives a queue without a name that of its function, numbered if taken.
+create or replace function supaqueue.before_insert_queue_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  number integer := 1;
+begin
+  -- Two queues named at the same moment would take the same number.
+  perform pg_advisory_xact_lock(hashtextextended('supaqueue.queue.name', 0));
+  new.name := new.edge_function_name;
+  while exists (select from supaqueue.queue q where q.name = new.name) loop
+    number := number + 1;
+    new.name := new.edge_function_name || '_' || number;
+  end loop;
+  return new;
+end
+$$;
+
+create or replace trigger before_insert_queue_tg
+before insert on supaqueue.queue
+for each row when (new.name is null)
+execute function supaqueue.before_insert_queue_tg_fn();
+
+-- 11_worker.sql
+
+create table if not exists supaqueue.worker (
+  id uuid primary key default supaqueue.new_id(),
+  created_at timestamptz not null default now(),
+  queue uuid not null references supaqueue.queue on delete cascade,
+  locked boolean not null default false,
+  last_report uuid
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- `locked` is in no index, so that locking and unlocking stay cheap (heap-only updates).
+create index if not exists worker_queue on supaqueue.worker (queue, id);
+
+comment on table supaqueue.worker is 'The slots of a queue: as many calls of the queue run at once, at most, as it has workers';
+comment on column supaqueue.worker.locked is 'Whether the worker processes a job now; kept by Supaqueue';
+comment on column supaqueue.worker.last_report is 'The current job whose report freed the worker last, so that a repeated report gets the same answer';
+
+-- 12_job.sql
+
+create table if not exists supaqueue.job (
+  id uuid primary key default supaqueue.new_id(),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  queue uuid not null references supaqueue.queue on delete cascade,
+  payload jsonb not null default '{}',
+  status text not null default 'pending',
+  attempts integer not null default 0,
+  priority integer not null default 0,
+  run_at timestamptz not null default now(),
+  headers jsonb,
+  max_attempts integer,
+  timeout_ms integer,
+  started_at timestamptz,
+  finished_at timestamptz,
+  duration_ms integer,
+  http_status integer,
+  result jsonb,
+  errors jsonb not null default '[]',
+  position bigint generated always as identity,
+  constraint status_is_known check (
+    status in ('pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled')
+  ),
+  constraint payload_is_not_json_null check (payload <> 'null'),
+  constraint payload_is_at_most_5_mb check (octet_length(payload::text) <= 5000000),
+  constraint attempts_is_not_negative check (attempts >= 0),
+  constraint max_attempts_is_positive check (max_attempts >= 1),
+  constraint timeout_is_positive check (timeout_ms >= 1),
+  constraint timeout_is_at_most_380_seconds check (timeout_ms <= 380000),
+  constraint headers_are_an_object_of_strings check (headers is null or supaqueue.is_headers(headers)),
+  constraint errors_are_a_list check (jsonb_typeof(errors) = 'array')
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
+
+-- The order in which pending jobs are taken, and nothing else: finished jobs cost a queue nothing.
+create index if not exists job_pending on supaqueue.job (queue, priority, run_at, position) where status = 'pending';
+create index if not exists job_in_progress on supaqueue.job (queue) where status = 'in_progress';
+create index if not exists job_finished on supaqueue.job (queue, status, finished_at) where finished_at is not null;
+
+comment on table supaqueue.job is 'A call of a queue''s edge function: inserting one is enough';
+comment on column supaqueue.job.payload is 'The body of the call';
+comment on column supaqueue.job.status is 'pending, waiting (held until somebody sets it to pending), in_progress, successful, failed, or cancelled';
+comment on column supaqueue.job.attempts is 'Calls so far, the one under way included';
+comment on column supaqueue.job.priority is 'Lower goes first';
+comment on column supaqueue.job.run_at is 'Not started before this time';
+comment on column supaqueue.job.headers is 'Headers of this call, over the queue''s: an object of strings';
+comment on column supaqueue.job.max_attempts is 'Null: the queue''s';
+comment on column supaqueue.job.timeout_ms is 'How long the call may take, in milliseconds; null: the queue''s';
+comment on column supaqueue.job.started_at is 'When the last attempt started';
+comment on column supaqueue.job.finished_at is 'When the job became successful, failed or cancelled';
+comment on column supaqueue.job.duration_ms is 'How long the last call took, in milliseconds';
+comment on column supaqueue.job.http_status is 'The HTTP status of the last call';
+comment on column supaqueue.job.result is 'The answer of the successful call: JSON as JSON, text as a JSON string, cut at the size that the function is set to';
+comment on column supaqueue.job.errors is 'One entry per failed attempt: attempt, at, status, message, body; the last ones (setting max_errors)';
+comment on column supaqueue.job.position is 'The order of insertion, the last criterion of the order within a queue';
+
+-- 13_current_job.sql
+
+-- It has no foreign keys: their actions would lock its rows as soon as a worker
+-- or a job is deleted, and a report would wait for the transaction that deletes,
+-- or worse, each for the other. Triggers at the end of that transaction do the same
+-- (see forget_deleted).
+create table if not exists supaqueue.current_job (
+  id uuid primary key default supaqueue.new_id(),
+  created_at timestamptz not null default clock_timestamp(),
+  queue uuid not null,
+  worker uuid constraint worker_has_one_current_job unique,
+  job uuid constraint job_has_one_current_job unique,
+  is_complete boolean not null default false,
+  is_successful boolean,
+  dispatches integer not null default 1,
+  request_id bigint,
+  acknowledged_at timestamptz,
+  lane uuid,
+  previous uuid,
+  lease_until timestamptz not null
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+create index if not exists current_job_previous on supaqueue.current_job (previous) where previous is not null;
+create index if not exists current_job_lease on supaqueue.current_job (lease_until);
+create index if not exists current_job_without_worker on supaqueue.current_job (queue) where worker is null;
+
+comment on table supaqueue.current_job is 'Joins a worker to the job that it processes; a row exists only while the call is under way';
+comment on column supaqueue.current_job.worker is 'Null when the worker was deleted under the call: it ends, and nothing follows it';
+comment on column supaqueue.current_job.job is 'Null when the job was deleted under the call: its worker stays taken until the call ends';
+comment on column supaqueue.current_job.dispatches is 'How often this attempt was sent to the supaqueue function';
+comment on column supaqueue.current_job.request_id is 'The last pg_net request that carried it';
+comment on column supaqueue.current_job.acknowledged_at is 'When a lane took it';
+comment on column supaqueue.current_job.lane is 'The lane that took it: it alone may acknowledge it again';
+comment on column supaqueue.current_job.previous is 'The current job whose report handed this one out, so that a repeated report gets the same answer';
+comment on column supaqueue.current_job.lease_until is 'After this it is sent again (not acknowledged) or counts as a lost attempt (acknowledged)';
+
+-- 14_forget_deleted.sql
+
+-- What happens to a call whose worker, job or queue is deleted under it.
+--
+-- A call without its worker ends normally, and nothing follows it; one without
+-- its job keeps its worker until it ends. Rows that a report holds just now are
+-- left to it: it finds out itself, and waiting for it here could be a deadlock.
+
+create or replace function supaqueue.forget_worker_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update supaqueue.current_job c
+  set worker = null
+  where c.id = any (array(
+    select l.id from supaqueue.current_job l where l.worker = old.id for no key update skip locked
+  ));
+  return null;
+end
+$$;
+
+drop trigger if exists after_delete_worker_tg on supaqueue.worker;
+create constraint trigger after_delete_worker_tg
+after delete on supaqueue.worker
+deferrable initially deferred
+for each row when (old.locked)
+execute function supaqueue.forget_worker_tg_fn();
+
+create or replace function supaqueue.forget_job_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update supaqueue.current_job c
+  set job = null
+  where c.id = any (array(
+    select l.id from supaqueue.current_job l where l.job = old.id for no key update skip locked
+  ));
+  return null;
+end
+$$;
+
+-- A call does not outlive its job's end by more than its lease: jobs that retention deletes have none.
+drop trigger if exists after_delete_job_tg on supaqueue.job;
+create constraint trigger after_delete_job_tg
+after delete on supaqueue.job
+deferrable initially deferred
+for each row when (old.finished_at is null or old.finished_at > now() - interval '2 hours')
+execute function supaqueue.forget_job_tg_fn();
+
+create or replace function supaqueue.forget_queue_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  delete from supaqueue.current_job c
+  where c.id = any (array(
+    select l.id from supaqueue.current_job l where l.queue = old.id for update skip locked
+  ));
+  return null;
+end
+$$;
+
+drop trigger if exists after_delete_queue_tg on supaqueue.queue;
+create constraint trigger after_delete_queue_tg
+after delete on supaqueue.queue
+deferrable initially deferred
+for each row
+execute function supaqueue.forget_queue_tg_fn();
+
+-- 20_lock_queue.sql
+
+-- The lock of a queue, until the end of the transaction.
+--
+-- Who looks for free workers takes it shared; who is about to free a worker
+-- takes it exclusively and looks for a job once more before freeing. So an
+-- insert and a last report that end at the same moment see each other: one
+-- waits, and what the other did is committed when it looks. Who needs several
+-- queues takes them in the order of their ids.
+create or replace function supaqueue.lock_queue_shared(_queue uuid)
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  select pg_advisory_xact_lock_shared(hashtextextended('supaqueue.queue:' || _queue, 0))
+$$;
+
+create or replace function supaqueue.lock_queue_exclusive(_queue uuid)
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  select pg_advisory_xact_lock(hashtextextended('supaqueue.queue:' || _queue, 0))
+$$;
+
+-- 21_due_jobs.sql
+
+-- Where the search for a queue's next job begins: at its priority, jobs before
+-- run_at and position were taken already. A hint, and only that.
+--
+-- What was taken stays in the index until vacuum may remove it, and a
+-- transaction left open for minutes forbids that: without the hint, each search
+-- would walk over all that was taken since. A hint too far ahead delays a job, so
+-- it is dropped when something older is committed (see dispatch), by each tick,
+-- and whenever a search that used it finds too little.
+create table if not exists supaqueue.queue_front (
+  queue uuid primary key,
+  priority integer not null,
+  run_at timestamptz not null,
+  position bigint not null
+) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+comment on table supaqueue.queue_front is 'A hint for Supaqueue: where the search for a queue''s next job begins';
+
+-- Locks and returns the jobs of one priority that are next, from a place in
+-- their order on.
+create or replace function supaqueue.due_jobs_of_priority(
+  _queue uuid, _priority integer, _from timestamptz, _from_position bigint, at timestamptz, _limit integer
+)
+returns uuid[]
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  return array(
+    select j.id
+    from supaqueue.job j
+    where j.queue = _queue and j.status = 'pending' and j.priority = _priority
+      and j.run_at <= at and (j.run_at, j.position) >= (_from, _from_position)
+    order by j.run_at, j.position
+    limit _limit
+    for no key update skip locked
+  );
+end
+$$;
+
+-- Locks and returns the jobs of a queue that are next: due, by priority, time
+-- due and insertion order, at most _limit of them.
+--
+-- Goes from priority to priority, so that a million jobs scheduled for
+-- tomorrow at one priority cost the jobs of the next one nothing. "Due" is
+-- compared with the clock: now() is the start of the transaction, and a job
+-- committed by one that began later would not be due yet.
+create or replace function supaqueue.due_jobs(_queue uuid, _limit integer, uses_front boolean default true)
+returns uuid[]
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  front supaqueue.queue_front;
+  _priority bigint := -2147483649;
+  jobs uuid[] := '{}';
+begin
+  if uses_front then
+    select f.* into front from supaqueue.queue_front f where f.queue = _queue;
+  end if;
+  loop
+    if front.priority > _priority and not exists (
+      select from supaqueue.job j
+      where j.queue = _queue and j.status = 'pending' and j.priority > _priority and j.priority < front.priority
+    ) then
+      _priority := front.priority;
+    else
+      select j.priority into _priority
+      from supaqueue.job j
+      where j.queue = _queue and j.status = 'pending' and j.priority > _priority
+      order by j.priority, j.run_at, j.position
+      limit 1;
+      exit when not found;
+    end if;
+
+    jobs := jobs || supaqueue.due_jobs_of_priority(
+      _queue, _priority::integer,
+      case when _priority = front.priority then front.run_at else '-infinity' end,
+      case when _priority = front.priority then front.position else 0 end,
+      at, _limit - cardinality(jobs));
+    exit when cardinality(jobs) >= _limit;
+  end loop;
+
+  if cardinality(jobs) < _limit and front.queue is not null then
+    return supaqueue.due_jobs(_queue, _limit, uses_front => false);
+  elsif jobs <> '{}' and (front.queue is null or random() < 0.01) then
+    perform supaqueue.set_queue_front(jobs[1]);
+  end if;
+  return jobs;
+end
+$$;
+
+-- Moves the front of a queue to a job that was just taken, unless somebody else
+-- is doing so.
+create or replace function supaqueue.set_queue_front(_job uuid)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  job supaqueue.job;
+begin
+  select j.* into job from supaqueue.job j where j.id = _job;
+  if pg_try_advisory_xact_lock(hashtextextended('supaqueue.queue_front:' || job.queue, 0)) then
+    insert into supaqueue.queue_front (queue, priority, run_at, position)
+    values (job.queue, job.priority, job.run_at, job.position)
+    on conflict (queue) do update
+    set priority = excluded.priority, run_at = excluded.run_at, position = excluded.position;
+  end if;
+end
+$$;
+
+-- Drops the hints of queues (null: of all) that are at or past a time.
+create or replace function supaqueue.drop_queue_fronts(_queues uuid[], since timestamptz)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  delete from supaqueue.queue_front f
+  where f.queue = any (array(
+    select g.queue from supaqueue.queue_front g
+    where (_queues is null or g.queue = any (_queues)) and g.run_at >= since
+    for update skip locked
+  ));
+end
+$$;
+
+-- 22_sign.sql
+
+-- The key in a secret of the form whsec_<base64>, or null where it has
+-- another form (Standard Webhooks, "Signature scheme").
+create or replace function supaqueue.signing_key(secret text)
+returns bytea
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  if secret !~ '^whsec_[A-Za-z0-9+/]+={0,2}$' then
+    return null;
+  end if;
+  return decode(substring(secret from 7), 'base64');
+exception
+  when invalid_parameter_value then
+    return null;
+end
+$$;
+
+-- The Standard Webhooks signature of a body: v1,<base64 of the HMAC-SHA256 of "id.timestamp.body">.
+create or replace function supaqueue.signature(key bytea, webhook_id text, webhook_timestamp text, body text)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select 'v1,' || encode(
+    extensions.hmac(
+      convert_to(webhook_id || '.' || webhook_timestamp || '.' || body, 'UTF8'), key, 'sha256'),
+    'base64')
+$$;
+
+-- 23_dispatch_problem.sql
+
+-- Why nothing can be sent to the supaqueue function now, or null.
+create or replace function supaqueue.dispatch_problem(out problem text, out remedy text)
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  secret text;
+  url text;
+begin
+  if to_regproc('net.http_post') is null then
+    problem := 'the extension pg_net is not installed';
+    remedy := 'Run: create extension pg_net;';
+    return;
+  end if;
+  if to_regclass('vault.decrypted_secrets') is null then
+    problem := 'the extension supabase_vault is not installed';
+    remedy := 'Run: create extension supabase_vault; then `supaqueue install` again.';
+    return;
+  end if;
+
+  select
+    max(s.decrypted_secret) filter (where s.name = 'supaqueue_secret'),
+    max(s.decrypted_secret) filter (where s.name = 'supaqueue_url')
+  into secret, url
+  from vault.decrypted_secrets s
+  where s.name in ('supaqueue_secret', 'supaqueue_url');
+
+  if secret is null then
+    problem := 'the Vault has no secret named supaqueue_secret';
+    remedy := 'Run `supaqueue install` again: it stores one in the Vault and in the function''s environment.';
+  elsif supaqueue.signing_key(secret) is null then
+    problem := 'the Vault''s supaqueue_secret is not a key of the form whsec_<base64>';
+    remedy := 'Run `supaqueue rotate-secret`, or store the value of SUPAQUEUE_SECRET with vault.update_secret.';
+  elsif url is null then
+    problem := 'the Vault has no secret named supaqueue_url';
+    remedy := 'Run: select vault.create_secret(''https://<project>.supabase.co'', ''supaqueue_url'');';
+  elsif url !~ '^https?://[^/?#\s]+/?$' then
+    problem := 'the Vault''s supaqueue_url is not an address of the form https://host';
+    remedy := 'Change it with vault.update_secret to the project''s address, without a path.';
+  end if;
+end
+$$;
+
+-- 24_post.sql
+
+-- Sends a body to the supaqueue function, signed with the Vault's secret;
+-- returns the id of the pg_net request. It leaves when the transaction commits.
+--
+-- pg_net puts body::text on the wire, so that is what is signed. Whoever can
+-- run SQL can read pg_net's tables: the secret itself is in none of the headers.
+create or replace function supaqueue.post(body jsonb)
+returns bigint
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  secrets jsonb := (
+    select jsonb_object_agg(s.name, s.decrypted_secret)
+    from vault.decrypted_secrets s
+    where s.name in ('supaqueue_secret', 'supaqueue_url', 'supaqueue_anon_key')
+  );
+  webhook_id text := 'msg_' || replace(supaqueue.new_id()::text, '-', '');
+  webhook_timestamp text := floor(extract(epoch from clock_timestamp()))::bigint::text;
+begin
+  return net.http_post(
+    url := rtrim(secrets ->> 'supaqueue_url', '/') || '/functions/v1/supaqueue',
+    body := body,
+    headers := jsonb_strip_nulls(jsonb_build_object(
+      'content-type', 'application/json',
+      'webhook-id', webhook_id,
+      'webhook-timestamp', webhook_timestamp,
+      'webhook-signature', supaqueue.signature(
+        supaqueue.signing_key(secrets ->> 'supaqueue_secret'), webhook_id, webhook_timestamp, body::text),
+      'traceparent', '00-' || encode(extensions.gen_random_bytes(16), 'hex')
+        || '-' || encode(extensions.gen_random_bytes(8), 'hex') || '-01',
+      'apikey', secrets ->> 'supaqueue_anon_key'
+    )),
+    timeout_milliseconds := (select s.dispatch_timeout_ms from supaqueue.setting s)
+  );
+end
+$$;
+
+-- 25_record.sql
+
+-- A current job with its job and queue, as the supaqueue function gets it.
+-- What earlier attempts left on the job stays behind: a call does not need it.
+create or replace function supaqueue.record(_current_job uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return (
+    select jsonb_build_object(
+      'current_job', to_jsonb(c),
+      'job', to_jsonb(j) - array['result', 'errors'],
+      'queue', to_jsonb(q)
+    )
+    from supaqueue.current_job c
+    join supaqueue.job j on j.id = c.job
+    join supaqueue.queue q on q.id = c.queue
+    where c.id = _current_job
+  );
+end
+$$;
+
+-- 26_send_current_jobs.sql
+
+-- Sends current jobs to the supaqueue function, many in one request: at most
+-- jobs_per_request of them and about bytes_per_request; a record above 1 MB goes
+-- alone, so that no request grows past what the function takes (6 MB).
+create or replace function supaqueue.send_current_jobs(_current_jobs uuid[])
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  with record as (
+    select c.id, c.number, r.record, octet_length(r.record::text) as bytes
+    from unnest(_current_jobs) with ordinality as c (id, number)
+    cross join lateral supaqueue.record(c.id) as r (record)
+    where r.record is not null
+  ),
+  place as (
+    select
+      r.*,
+      case when r.bytes > 1000000 then r.number end as alone,
+      row_number() over small - 1 as jobs_before,
+      sum(r.bytes) over small - r.bytes as bytes_before
+    from record r
+    window small as (partition by r.bytes > 1000000 order by r.number)
+  ),
+  request as materialized (
+    select
+      array_agg(p.id) as ids,
+      supaqueue.post(jsonb_build_object('current_jobs', jsonb_agg(p.record order by p.number))) as request_id
+    from place p
+    cross join supaqueue.setting s
+    group by p.alone, p.jobs_before / s.jobs_per_request, div(p.bytes_before, s.bytes_per_request)
+  )
+  update supaqueue.current_job c
+  set request_id = request.request_id
+  from request
+  where c.id = any (request.ids)
+$$;
+
+create or replace function supaqueue.after_insert_current_job_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  -- What was handed out with a report has its lane already.
+  to_send uuid[] := (
+    select array_agg(c.id order by c.created_at, c.id) from inserted c where c.acknowledged_at is null
+  );
+begin
+  if to_send is not null then
+    perform supaqueue.send_current_jobs(to_send);
+  end if;
+  return null;
+end
+$$;
+
+create or replace trigger after_insert_current_job_tg
+after insert on supaqueue.current_job
+referencing new table as inserted
+for each statement
+execute function supaqueue.after_insert_current_job_tg_fn();
+
+-- 27_adopt_calls.sql
+
+-- Lets free workers take over the calls whose workers were deleted under them.
+--
+-- Such a call ends normally and nothing follows it; but until then it counts,
+-- else deleting and adding workers would let more calls run than there are
+-- workers.
+create or replace function supaqueue.adopt_calls(_queue uuid)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if not exists (select from supaqueue.current_job c where c.queue = _queue and c.worker is null) then
+    return;
+  end if;
+  with call as (
+    select locked.id, row_number() over (order by locked.id) as number
+    from (
+      select c.id from supaqueue.current_job c
+      where c.queue = _queue and c.worker is null
+      for no key update skip locked
+    ) locked
+  ),
+  free_worker as (
+    select locked.id, row_number() over (order by locked.id) as number
+    from (
+      select w.id from supaqueue.worker w
+      where w.queue = _queue and not w.locked
+      for no key update skip locked
+    ) locked
+  ),
+  adopted as (
+    update supaqueue.current_job c
+    set worker = free_worker.id
+    from call
+    join free_worker using (number)
+    where c.id = call.id
+    returning c.worker
+  )
+  update supaqueue.worker w
+  set locked = true
+  from adopted
+  where w.id = adopted.worker;
+end
+$$;
+
+-- 28_start_jobs.sql
+
+-- Starts due jobs of queues on their free workers: worker locked, job in
+-- progress with one attempt more, a current job for both. Returns how many.
+--
+-- Call it with the queues' locks held, shared or exclusive (lock_queue_…). It
+-- takes jobs first and then no more workers than it has jobs: rows that it
+-- locks, and that others therefore skip, are rows that it uses.
+create or replace function supaqueue.start_jobs(_queues uuid[])
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  _queue uuid;
+  free_workers uuid[];
+  due uuid[];
+  workers uuid[] := '{}';
+  jobs uuid[] := '{}';
+begin
+  for _queue in
+    select q.id from supaqueue.queue q where q.id = any (_queues) and not q.is_paused order by q.id
+  loop
+    continue when not exists (select from supaqueue.worker w where w.queue = _queue and not w.locked);
+    perform supaqueue.adopt_calls(_queue);
+    due := supaqueue.due_jobs(
+      _queue, (select count(*)::integer from supaqueue.worker w where w.queue = _queue and not w.locked));
+    free_workers := array(
+      select w.id from supaqueue.worker w
+      where w.queue = _queue and not w.locked
+      order by w.id
+      limit cardinality(due)
+      for no key update skip locked
+    );
+    workers := workers || free_workers;
+    jobs := jobs || due[1:cardinality(free_workers)];
+  end loop;
+  if cardinality(jobs) = 0 then
+    return 0;
+  end if;
+
+  update supaqueue.worker w set locked = true where w.id = any (workers);
+  update supaqueue.job j
+  set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
+  where j.id = any (jobs);
+  insert into supaqueue.current_job (queue, worker, job, lease_until)
+  select j.queue, pair.worker, pair.job, clock_timestamp() + supaqueue.ms(s.dispatch_lease_ms)
+  from unnest(workers, jobs) with ordinality as pair (worker, job, number)
+  join supaqueue.job j on j.id = pair.job
+  cross join supaqueue.setting s
+  order by pair.number;
+  return cardinality(jobs);
+end
+$$;
+
+-- 30_settle_job.sql
+
+-- The wait before the next attempt: random between 0 and a bound that starts at
+-- base and doubles with each attempt up to max ("full jitter"). In milliseconds.
+create or replace function supaqueue.backoff_ms(attempts integer, base_ms integer, max_ms integer)
+returns double precision
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  return random() * least(max_ms, base_ms * power(2, least(greatest(attempts, 1) - 1, 40)));
+end
+$$;
+
+-- The whole number in a value, between 0 and 2^31 - 1, or null: a report comes
+-- from outside, and nothing in it may keep its job from being settled.
+create or replace function supaqueue.whole_number(value jsonb)
+returns integer
+language plpgsql
+immutable
+parallel safe
+set search_path = ''
+as $$
+begin
+  if jsonb_typeof(value) = 'number' then
+    return least(greatest((value #>> '{}')::numeric, 0), 2147483647)::integer;
+  end if;
+  return null;
+end
+$$;
+
+-- Settles the job of a call that ended: successful, pending again for a retry,
+-- or failed. A job that was cancelled meanwhile stays cancelled. Its current job
+-- must be gone by then.
+--
+-- _report: http_status, duration_ms, result, error {message, body},
+-- retry_after_ms, is_final, is_attempt. See public.end_current_job.
+--
+-- Whether the job is still in progress is asked of the row that the update finds:
+-- who cancels it may commit after it was looked at.
+create or replace function supaqueue.settle_job(_job uuid, _is_successful boolean, _report jsonb)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  job record;
+  _status text;
+  _http_status integer := supaqueue.whole_number(_report -> 'http_status');
+  is_given_back boolean := not _is_successful and coalesce(_report -> 'is_attempt' = 'false', false);
+  error jsonb;
+begin
+  select
+    j.attempts, coalesce(j.max_attempts, q.max_attempts) as max_attempts,
+    q.final_statuses, q.backoff_base_ms, q.backoff_max_ms, s.max_retry_after_ms, s.max_errors
+  into job
+  from supaqueue.job j
+  join supaqueue.queue q on q.id = j.queue
+  cross join supaqueue.setting s
+  where j.id = _job;
+  if not found then
+    return;
+  end if;
+
+  _status := case
+    when _is_successful then 'successful'
+    when is_given_back then 'pending'
+    when _report -> 'is_final' = 'true' or _http_status = any (job.final_statuses) then 'failed'
+    when job.attempts >= job.max_attempts then 'failed'
+    else 'pending'
+  end;
+
+  if _is_successful then
+    update supaqueue.job j
+    set status = case j.status when 'in_progress' then _status else j.status end, http_status = _http_status, result = _report -> 'result',
+      duration_ms = supaqueue.whole_number(_report -> 'duration_ms')
+    where j.id = _job;
+    return;
+  end if;
+
+  error := jsonb_strip_nulls(jsonb_build_object(
+    'attempt', job.attempts,
+    'at', clock_timestamp(),
+    'status', _http_status,
+    'message', coalesce(_report #>> '{error,message}', 'the call was reported as failed, without a reason'),
+    'body', _report #> '{error,body}'
+  ));
+  update supaqueue.job j
+  set status = case j.status when 'in_progress' then _status else j.status end,
+    attempts = case when is_given_back then greatest(j.attempts - 1, 0) else j.attempts end,
+    run_at = case
+      when j.status = 'in_progress' and _status = 'pending' then clock_timestamp() + supaqueue.ms(greatest(
+        supaqueue.backoff_ms(job.attempts, job.backoff_base_ms, job.backoff_max_ms),
+        least(coalesce(supaqueue.whole_number(_report -> 'retry_after_ms'), 0), job.max_retry_after_ms)))
+      else j.run_at
+    end,
+    http_status = coalesce(_http_status, j.http_status),
+    duration_ms = coalesce(supaqueue.whole_number(_report -> 'duration_ms'), j.duration_ms),
+    errors = supaqueue.last_entries(j.errors || error, job.max_errors)
+  where j.id = _job;
+end
+$$;
+
+-- 31_reclaim.sql
+
+-- What pg_net knows of a request, for the reason why a job was not acknowledged.
+create or replace function supaqueue.request_outcome(_request bigint)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  response record;
+begin
+  if to_regclass('net._http_response') is not null then
+    select r.status_code, r.timed_out, r.error_msg, left(r.content, 200) as content
+    into response
+    from net._http_response r
+    where r.id = _request;
+    if found then
+      return case
+        when response.timed_out then 'it did not answer in time'
+        when response.status_code is not null then
+          'it answered ' || response.status_code || coalesce(': ' || response.content, '')
+        else 'it could not be reached: ' || coalesce(response.error_msg, 'pg_net gave no reason')
+      end;
+    end if;
+  end if;
+  return 'pg_net has no answer of it';
+end
+$$;
+
+-- Takes back, in the given queues (null: in all), the calls whose lease is over:
+-- not acknowledged ones are sent again under a new id (a bounded number of
+-- times, then they go back to pending with the reason, the attempt not spent);
+-- acknowledged ones are lost attempts. Frees workers and jobs without a call.
+create or replace function supaqueue.reclaim(_queues uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  limits supaqueue.setting := (select s from supaqueue.setting s);
+  problem text := (select p.problem from supaqueue.dispatch_problem() p);
+  call supaqueue.current_job;
+  _job uuid;
+  _queue uuid;
+  to_send uuid[] := '{}';
+  queues_to_free uuid[];
+begin
+  for call in
+    select c.* from supaqueue.current_job c
+    where c.lease_until < clock_timestamp() and (_queues is null or c.queue = any (_queues))
+    order by c.id
+    for update skip locked
+  loop
+    -- A job that somebody is deleting or changing just now is left to the next time.
+    perform from supaqueue.job j where j.id = call.job for no key update skip locked;
+    continue when not found and call.job is not null;
+
+    if call.acknowledged_at is null and call.dispatches < limits.max_dispatches and problem is null
+      and exists (select from supaqueue.job j where j.id = call.job and j.status = 'in_progress')
+    then
+      to_send := to_send || call.id;
+      continue;
+    end if;
+
+    delete from supaqueue.current_job c where c.id = call.id;
+    if call.acknowledged_at is null then
+      perform supaqueue.settle_job(call.job, false, jsonb_build_object(
+        'is_attempt', false,
+        'retry_after_ms', limits.dispatch_lease_ms,
+        'error', jsonb_build_object('message', format(
+          'not acknowledged by the supaqueue function, sent %s times; %s',
+          call.dispatches, coalesce(problem, supaqueue.request_outcome(call.request_id))))
+      ));
+    else
+      perform supaqueue.settle_job(call.job, false, jsonb_build_object('error', jsonb_build_object(
+        'message', 'lost: the call was not reported within its timeout and the grace after it')));
+    end if;
+  end loop;
+
+  if to_send <> '{}' then
+    with resent as (
+      update supaqueue.current_job c
+      set id = supaqueue.new_id(), dispatches = c.dispatches + 1, created_at = clock_timestamp(),
+        lease_until = clock_timestamp() + supaqueue.ms(limits.dispatch_lease_ms * (c.dispatches + 1.0))
+      where c.id = any (to_send)
+      returning c.id
+    )
+    select array_agg(resent.id order by resent.id) into to_send from resent;
+    perform supaqueue.send_current_jobs(to_send);
+  end if;
+
+  for _job in
+    select j.id from supaqueue.job j
+    where j.status = 'in_progress' and (_queues is null or j.queue = any (_queues))
+      and not exists (select from supaqueue.current_job c where c.job = j.id)
+    for no key update skip locked
+  loop
+    -- Once more, with the row locked: somebody else may have started it again meanwhile.
+    if not exists (select from supaqueue.current_job c where c.job = _job) then
+      perform supaqueue.settle_job(_job, false, jsonb_build_object('error', jsonb_build_object(
+        'message', 'lost: the job was in progress without a current job')));
+    end if;
+  end loop;
+
+  queues_to_free := array(
+    select distinct w.queue from supaqueue.worker w
+    where w.locked and (_queues is null or w.queue = any (_queues))
+      and not exists (select from supaqueue.current_job c where c.worker = w.id)
+  );
+  if queues_to_free <> '{}' then
+    -- All of the caller's queues, so that it takes no lower one after a higher one.
+    for _queue in select distinct unnest(coalesce(_queues, queues_to_free)) order by 1 loop
+      perform supaqueue.lock_queue_exclusive(_queue);
+    end loop;
+    update supaqueue.worker w
+    set locked = false
+    from (
+      select locked_worker.id from supaqueue.worker locked_worker
+      where locked_worker.queue = any (queues_to_free) and locked_worker.locked
+        and not exists (select from supaqueue.current_job c where c.worker = locked_worker.id)
+      for no key update skip locked
+    ) without_call
+    where w.id = without_call.id;
+  end if;
+end
+$$;
+
+-- Reclaims what there is to reclaim, cheap where there is nothing. Never fails.
+create or replace function supaqueue.try_reclaim(_queues uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from supaqueue.current_job c
+    where c.lease_until < clock_timestamp() and (_queues is null or c.queue = any (_queues))
+  ) then
+    perform supaqueue.reclaim(_queues);
+  end if;
+exception
+  when others then
+    raise warning 'supaqueue could not take back lost calls now: %', sqlerrm
+      using hint = 'The tick tries again.', errcode = sqlstate;
+end
+$$;
+
+-- 32_dispatch.sql
+
+-- Starts what can be started in queues whose locks are held. Never fails: what
+-- it cannot start stays pending, with a warning, and is started by a later
+-- dispatch of the queue or by the tick.
+create or replace function supaqueue.try_start_jobs(_queues uuid[])
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  problem record;
+begin
+  if not exists (
+    select from supaqueue.worker w
+    join supaqueue.queue q on q.id = w.queue
+    where w.queue = any (_queues) and not w.locked and not q.is_paused
+  ) then
+    return 0;
+  end if;
+
+  problem := supaqueue.dispatch_problem();
+  if problem.problem is not null then
+    raise warning 'supaqueue cannot start jobs: %', problem.problem
+      using hint = problem.remedy || ' The jobs stay pending and start by themselves then.';
+    return 0;
+  end if;
+  return supaqueue.start_jobs(_queues);
+exception
+  when others then
+    raise warning 'supaqueue could not start jobs now: %', sqlerrm
+      using hint = 'They stay pending; the tick tries again.', errcode = sqlstate;
+    return 0;
+end
+$$;
+
+-- Dispatches queues at the end of a transaction that made something startable.
+-- Never fails. Takes back first what the queues lost, so that they recover
+-- without pg_cron, too.
+--
+-- A transaction of another level than read committed does not see what was
+-- committed after it began, so it leaves its jobs to the tick.
+create or replace function supaqueue.dispatch(_queues uuid[])
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  _queue uuid;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return 0;
+  end if;
+  perform supaqueue.try_reclaim(_queues);
+  for _queue in select distinct unnest(_queues) order by 1 loop
+    perform supaqueue.lock_queue_shared(_queue);
+  end loop;
+  -- With the locks held: who waits for this has none that we wait for.
+  perform supaqueue.drop_queue_fronts(_queues, least(now(), supaqueue.earliest_run_at()));
+  return supaqueue.try_start_jobs(_queues);
+end
+$$;
+
+-- 33_wake_up.sql
+
+-- Queues that a transaction made startable are dispatched once, at its end.
+--
+-- A deferred trigger can only be one per row; so the first row of a transaction
+-- queues the event, and the rows after it only add their queue to the list that
+-- the event will find. The list is a setting local to the transaction: a
+-- savepoint rolled back takes list and event along.
+
+-- Adds a queue to the list. True when the transaction has no event yet.
+create or replace function supaqueue.wake_up(_queue uuid)
+returns boolean
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  queues text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
+begin
+  if position(_queue::text in queues) = 0 then
+    perform set_config('supaqueue.queues_to_dispatch', queues || _queue || ' ', true);
+  end if;
+  return queues = '';
+end
+$$;
+
+-- Notes that the transaction made a job pending that is due since some time
+-- before the transaction: hints past that time are dropped when it ends.
+create or replace function supaqueue.note_run_at(_run_at timestamptz)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if _run_at < coalesce(supaqueue.earliest_run_at(), now()) then
+    perform set_config('supaqueue.earliest_run_at', _run_at::text, true);
+  end if;
+end
+$$;
+
+create or replace function supaqueue.earliest_run_at()
+returns timestamptz
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return nullif(current_setting('supaqueue.earliest_run_at', true), '')::timestamptz;
+end
+$$;
+
+-- Returns the list and empties it.
+create or replace function supaqueue.take_wake_ups()
+returns uuid[]
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  queues text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
+begin
+  if queues = '' then
+    return '{}';
+  end if;
+  perform set_config('supaqueue.queues_to_dispatch', '', true);
+  return array(select q.id from supaqueue.queue q where q.id::text = any (string_to_array(queues, ' ')));
+end
+$$;
+
+create or replace function supaqueue.dispatch_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform supaqueue.dispatch(supaqueue.take_wake_ups());
+  return null;
+end
+$$;
+
+drop trigger if exists after_insert_job_tg on supaqueue.job;
+create constraint trigger after_insert_job_tg
+after insert on supaqueue.job
+deferrable initially deferred
+for each row when (new.status = 'pending' and supaqueue.wake_up(new.queue))
+execute function supaqueue.dispatch_tg_fn();
+
+-- A job that a person or an add-on made pending or changed while it is. The end of
+-- an attempt (from in_progress) is not among them: whoever ends it looks for the next job.
+drop trigger if exists after_update_job_tg on supaqueue.job;
+create constraint trigger after_update_job_tg
+after update on supaqueue.job
+deferrable initially deferred
+for each row when (new.status = 'pending' and old.status <> 'in_progress' and supaqueue.wake_up(new.queue))
+execute function supaqueue.dispatch_tg_fn();
+
+drop trigger if exists after_insert_worker_tg on supaqueue.worker;
+create constraint trigger after_insert_worker_tg
+after insert on supaqueue.worker
+deferrable initially deferred
+for each row when (supaqueue.wake_up(new.queue))
+execute function supaqueue.dispatch_tg_fn();
+
+drop trigger if exists after_update_queue_tg on supaqueue.queue;
+create constraint trigger after_update_queue_tg
+after update on supaqueue.queue
+deferrable initially deferred
+for each row when (old.is_paused and not new.is_paused and supaqueue.wake_up(new.id))
+execute function supaqueue.dispatch_tg_fn();
+
+-- 34_before_update_job.sql
+
+-- Keeps a job whole when its status changes. While its call is under way it can
+-- be cancelled (the report then leaves it so) but not started again. One that had
+-- finished and goes back to pending or waiting has all its attempts again, and one
+-- that becomes pending is due from then on, behind those that were so before.
+create or replace function supaqueue.before_update_job_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  new.updated_at := clock_timestamp();
+  if new.status in ('pending', 'waiting') then
+    if exists (select from supaqueue.current_job c where c.job = new.id) then
+      raise exception 'cannot set job % to %: its call has not ended yet', new.id, new.status
+        using errcode = 'object_in_use',
+          hint = 'Set it to cancelled, or try again when supaqueue.current_job has no row for it.';
+    end if;
+    if old.status in ('successful', 'failed', 'cancelled') then
+      new.attempts := 0;
+      new.finished_at := null;
+    end if;
+    if old.status <> 'in_progress' and new.status = 'pending' then
+      new.run_at := greatest(new.run_at, clock_timestamp());
+    end if;
+  elsif new.status <> 'in_progress' then
+    new.finished_at := coalesce(new.finished_at, clock_timestamp());
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger before_update_job_tg
+before update on supaqueue.job
+for each row when (old.status is distinct from new.status)
+execute function supaqueue.before_update_job_tg_fn();
+
+-- 40_hand_out_next_job.sql
+
+-- Gives the lane of a call that ended the next job of its worker, as the record
+-- that it needs, already acknowledged. Null when there is none: no job is due,
+-- the queue is paused, the next job would take longer than _next_within_ms, or
+-- the worker is gone (or going: another transaction is deleting it).
+create or replace function supaqueue.hand_out_next_job(call supaqueue.current_job, _next_within_ms integer)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  next_job uuid;
+  next_timeout_ms integer;
+  next_call uuid := supaqueue.new_id();
+begin
+  if _next_within_ms is null then
+    return null;
+  end if;
+  perform from supaqueue.worker w where w.id = call.worker for key share skip locked;
+  if not found then
+    return null;
+  end if;
+
+  select j.id, coalesce(j.timeout_ms, q.timeout_ms)
+  into next_job, next_timeout_ms
+  from supaqueue.queue q
+  cross join lateral unnest(supaqueue.due_jobs(q.id, 1)) as due (id)
+  join supaqueue.job j on j.id = due.id
+  where q.id = call.queue and not q.is_paused;
+  if next_job is null or next_timeout_ms > _next_within_ms then
+    return null;
+  end if;
+
+  update supaqueue.job j
+  set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
+  where j.id = next_job;
+  insert into supaqueue.current_job (id, queue, worker, job, acknowledged_at, lane, previous, lease_until)
+  select
+    next_call, call.queue, call.worker, next_job, clock_timestamp(), call.lane, call.id,
+    clock_timestamp() + supaqueue.ms(next_timeout_ms + s.lease_grace_ms)
+  from supaqueue.setting s;
+  return supaqueue.record(next_call);
+end
+$$;
+
+-- 41_free_worker.sql
+
+-- Frees the worker of a call that ended, and starts what can be started then, in
+-- its queue and in those that the transaction woke so far.
+--
+-- Returns the next job instead of freeing the worker where one came up before
+-- the lock was had and _next_within_ms asks for it (null: it does not).
+create or replace function supaqueue.free_worker(call supaqueue.current_job, _next_within_ms integer)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  queues uuid[];
+  _queue uuid;
+  next_record jsonb;
+begin
+  -- Reclaiming first: what it settles may wake more queues.
+  perform supaqueue.try_reclaim(array[call.queue]);
+  queues := supaqueue.take_wake_ups() || call.queue;
+  for _queue in select distinct unnest(queues) order by 1 loop
+    if _queue = call.queue then
+      perform supaqueue.lock_queue_exclusive(_queue);
+    else
+      perform supaqueue.lock_queue_shared(_queue);
+    end if;
+  end loop;
+
+  next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
+  if next_record is null then
+    update supaqueue.worker w
+    set locked = false, last_report = call.id
+    from (select from supaqueue.worker w where w.id = call.worker for key share skip locked) as still_there
+    where w.id = call.worker;
+  end if;
+  perform supaqueue.try_start_jobs(queues);
+  return next_record;
+end
+$$;
+
+-- 42_acknowledge.sql
+
+-- What a caller of end_current_job is told.
+create or replace function supaqueue.answer(state text, reason text, next_record jsonb)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record)
+    || case when reason is null then '{}' else jsonb_build_object('reason', reason) end;
+end
+$$;
+
+-- Acknowledges a current job: a lane is about to call the target function.
+-- Refused when it is gone or another lane has it, so that a dispatch that came
+-- late, twice or again runs nothing.
+create or replace function supaqueue.acknowledge(_current_job uuid, _lane uuid)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  call supaqueue.current_job;
+  _timeout_ms integer;
+begin
+  select c.* into call from supaqueue.current_job c where c.id = _current_job for update;
+  if not found then
+    return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null);
+  elsif call.acknowledged_at is not null and (call.lane = _lane) is not true then
+    return supaqueue.answer('refused', 'this current job was acknowledged already', null);
+  end if;
+
+  select coalesce(j.timeout_ms, q.timeout_ms) into _timeout_ms
+  from supaqueue.job j
+  join supaqueue.queue q on q.id = j.queue
+  where j.id = call.job and j.status = 'in_progress';
+  if not found then
+    -- Cancelled or deleted before the call began: there is nothing to run.
+    delete from supaqueue.current_job c where c.id = _current_job;
+    perform supaqueue.free_worker(call, null);
+    return supaqueue.answer('refused', 'the job was cancelled or deleted', null);
+  end if;
+
+  update supaqueue.current_job c
+  set acknowledged_at = clock_timestamp(), lane = _lane,
+    lease_until = clock_timestamp() + supaqueue.ms(_timeout_ms + s.lease_grace_ms)
+  from supaqueue.setting s
+  where c.id = _current_job;
+  return supaqueue.answer('started', null, null);
+end
+$$;
+
+-- 43_report.sql
+
+-- The answer to a report whose current job is gone: the one it had before if
+-- this is a repetition, else a refusal without effect.
+create or replace function supaqueue.repeated_answer(_current_job uuid)
+returns jsonb
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select coalesce(
+    (
+      select supaqueue.answer('settled', null, supaqueue.record(c.id))
+      from supaqueue.current_job c
+      where c.previous = _current_job
+    ),
+    (
+      select supaqueue.answer('settled', null, null)
+      from supaqueue.worker w
+      where w.last_report = _current_job
+      limit 1
+    ),
+    supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null)
+  )
+$$;
+
+-- Settles the job of a current job, and hands its worker's next job to the
+-- caller or frees the worker.
+create or replace function supaqueue.report(
+  _current_job uuid, _is_successful boolean, _report jsonb, _next_within_ms integer
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  call supaqueue.current_job;
+  next_record jsonb;
+begin
+  select c.* into call from supaqueue.current_job c where c.id = _current_job for update;
+  if not found then
+    return supaqueue.repeated_answer(_current_job);
+  elsif call.lane <> supaqueue.uuid_or_null(_report ->> 'lane') then
+    return supaqueue.answer('refused', 'another lane has this current job', null);
+  end if;
+
+  delete from supaqueue.current_job c where c.id = call.id;
+  perform supaqueue.settle_job(call.job, _is_successful, _report);
+
+  next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
+  if next_record is null then
+    next_record := supaqueue.free_worker(call, _next_within_ms);
+  end if;
+  return supaqueue.answer('settled', null, next_record);
+end
+$$;
+
+-- 44_end_current_job.sql
+
+-- The one function that the supaqueue function calls. It lives in public
+-- because PostgREST exposes that schema; only service_role may call it.
+--
+-- _is_complete false acknowledges ("started"), true reports. The first three
+-- arguments are enough to settle a job. _report may hold:
+--   lane            uuid of the caller's lane, so that an acknowledgement can be repeated
+--   http_status     of the target function's answer
+--   duration_ms     of the call
+--   result          of a success, any JSON
+--   error           of a failure: {"message": text, "body": text}
+--   retry_after_ms  not to be retried earlier
+--   is_final        true: failed at once
+--   is_attempt      false: the target was never reached; the attempt is given back
+-- _next_within_ms asks for the worker's next job, if its timeout is at most that.
+--
+-- Returns {"accepted", "state": "started" | "settled" | "refused", "reason", "next"}.
+-- A report can be repeated: it gets the same answer, the same next job included.
+create or replace function public.end_current_job(
+  cur_job_id uuid,
+  _is_complete boolean,
+  _is_successful boolean,
+  _report jsonb default '{}',
+  _next_within_ms integer default null
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if cur_job_id is null or _is_complete is null or (_is_complete and _is_successful is null) then
+    raise exception 'cannot end a current job: cur_job_id, _is_complete and _is_successful must not be null'
+      using errcode = 'null_value_not_allowed';
+  end if;
+  if not _is_complete then
+    return supaqueue.acknowledge(cur_job_id, supaqueue.uuid_or_null(_report ->> 'lane'));
+  end if;
+  return supaqueue.report(cur_job_id, _is_successful, coalesce(_report, '{}'), _next_within_ms);
+end
+$$;
+comment on function public.end_current_job is 'Supaqueue: acknowledges or reports a call; used by the supaqueue function, with the service role key';
+
+-- As in the original, marking a current job complete by hand settles it too.
+create or replace function supaqueue.after_update_current_job_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform supaqueue.report(new.id, coalesce(new.is_successful, false), '{}', null);
+  return null;
+end
+$$;
+
+create or replace trigger after_update_current_job_tg
+after update on supaqueue.current_job
+for each row when (new.is_complete and not old.is_complete)
+execute function supaqueue.after_update_current_job_tg_fn();
+
+-- 50_job_count.sql
+
+-- How many jobs a queue has in each status, without counting them: each
+-- statement on supaqueue.job adds the differences it makes, the tick sums them up.
+-- No row is ever updated by two jobs, so nobody waits for anybody.
+create table if not exists supaqueue.job_count (
+  queue uuid not null,
+  status text not null,
+  difference bigint not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+comment on table supaqueue.job_count is 'Differences in the number of jobs per queue and status; their sum is the number. See supaqueue.queue_status';
+
+create or replace function supaqueue.count_inserted_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into supaqueue.job_count (queue, status, difference)
+  select i.queue, i.status, count(*) from inserted i group by i.queue, i.status;
+  perform supaqueue.note_run_at((select min(i.run_at) from inserted i where i.status = 'pending'));
+  return null;
+end
+$$;
+
+create or replace function supaqueue.count_updated_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into supaqueue.job_count (queue, status, difference)
+  select d.queue, d.status, sum(d.difference)
+  from (
+    select n.queue, n.status, 1 as difference from new_jobs n
+    union all
+    select o.queue, o.status, -1 from old_jobs o
+  ) d
+  group by d.queue, d.status
+  having sum(d.difference) <> 0;
+  perform supaqueue.note_run_at((select min(n.run_at) from new_jobs n where n.status = 'pending'));
+  return null;
+end
+$$;
+
+create or replace function supaqueue.count_deleted_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into supaqueue.job_count (queue, status, difference)
+  select d.queue, d.status, -count(*) from deleted d group by d.queue, d.status;
+  return null;
+end
+$$;
+
+create or replace trigger count_inserted_jobs_tg
+after insert on supaqueue.job
+referencing new table as inserted
+for each statement
+execute function supaqueue.count_inserted_jobs_tg_fn();
+
+create or replace trigger count_updated_jobs_tg
+after update on supaqueue.job
+referencing old table as old_jobs new table as new_jobs
+for each statement
+execute function supaqueue.count_updated_jobs_tg_fn();
+
+create or replace trigger count_deleted_jobs_tg
+after delete on supaqueue.job
+referencing old table as deleted
+for each statement
+execute function supaqueue.count_deleted_jobs_tg_fn();
+
+create or replace function supaqueue.count_truncated_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  truncate supaqueue.job_count;
+  return null;
+end
+$$;
+
+create or replace trigger count_truncated_jobs_tg
+after truncate on supaqueue.job
+for each statement
+execute function supaqueue.count_truncated_jobs_tg_fn();
+
+-- Sums the differences up, and forgets deleted queues.
+create or replace function supaqueue.sum_up_job_count()
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  with taken as (
+    delete from supaqueue.job_count c
+    where c.ctid = any (array(select d.ctid from supaqueue.job_count d for update skip locked))
+    returning c.queue, c.status, c.difference
+  )
+  insert into supaqueue.job_count (queue, status, difference)
+  select taken.queue, taken.status, sum(taken.difference)
+  from taken
+  join supaqueue.queue q on q.id = taken.queue
+  group by taken.queue, taken.status
+  having sum(taken.difference) <> 0
+$$;
+
+-- 51_delete_finished_jobs.sql
+
+-- Deletes finished jobs that their queue no longer keeps, the oldest first, at
+-- most retention_batch of them; returns how many.
+--
+-- An add-on that must keep a job from this finds the setting
+-- supaqueue.is_retention 'on' in a trigger, and may then skip the row.
+create or replace function supaqueue.delete_finished_jobs()
+returns bigint
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  batch integer := (select s.retention_batch from supaqueue.setting s);
+  deleted bigint;
+begin
+  perform set_config('supaqueue.is_retention', 'on', true);
+  delete from supaqueue.job j
+  where j.id = any (array(
+    select old.id
+    from supaqueue.queue q
+    cross join lateral (values
+      ('successful', q.keep_successful_for), ('cancelled', q.keep_successful_for), ('failed', q.keep_failed_for)
+    ) as kept (status, duration)
+    cross join lateral (
+      select f.id
+      from supaqueue.job f
+      where f.queue = q.id and f.status = kept.status and f.finished_at < clock_timestamp() - kept.duration
+      order by f.finished_at
+      limit batch
+      for update skip locked
+    ) old
+    where kept.duration is not null
+    limit batch
+  ));
+  get diagnostics deleted = row_count;
+  perform set_config('supaqueue.is_retention', 'off', true);
+  return deleted;
+end
+$$;
+
+-- 52_tick.sql
+
+-- Deletes what pg_cron keeps of each run of the tick, for ever otherwise, after an hour.
+create or replace function supaqueue.purge_tick_history()
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if to_regclass('cron.job_run_details') is not null then
+    delete from cron.job_run_details d
+    using cron.job j
+    where j.jobid = d.jobid and j.jobname = 'supaqueue_tick' and d.end_time < now() - interval '1 hour';
+  end if;
+end
+$$;
+
+-- All periodic work: takes back lost calls, starts what is due, sums up the
+-- counts, deletes what is no longer kept. Safe to run at any time, also twice at
+-- once; cheap when there is nothing to do.
+create or replace function supaqueue.tick()
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  queues uuid[];
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('supaqueue.tick', 0)) then
+    return;
+  end if;
+  perform supaqueue.delete_finished_jobs();
+  perform supaqueue.sum_up_job_count();
+
+  begin
+    perform supaqueue.reclaim(null);
+  exception
+    when others then
+      raise warning 'supaqueue could not take back lost calls now: %', sqlerrm
+        using hint = 'The next tick tries again.', errcode = sqlstate;
+  end;
+
+  queues := array(
+    select q.id
+    from supaqueue.queue q
+    where not q.is_paused
+      and exists (select from supaqueue.worker w where w.queue = q.id and not w.locked)
+      and exists (select from supaqueue.job j where j.queue = q.id and j.status = 'pending')
+  );
+  if queues <> '{}' then
+    perform supaqueue.dispatch(queues);
+  end if;
+
+  perform supaqueue.drop_queue_fronts(null, '-infinity');
+  if random() < 0.01 then
+    perform supaqueue.purge_tick_history();
+  end if;
+end
+$$;
+comment on function supaqueue.tick is 'All periodic work of Supaqueue; pg_cron runs it (see supaqueue.schedule_tick)';
+
+-- Schedules the tick with pg_cron: every 5 seconds where its version can, else
+-- every minute. Returns the schedule, or null where there is no pg_cron.
+create or replace function supaqueue.schedule_tick()
+returns text
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  schedule text := (
+    select case
+      when string_to_array(substring(e.extversion from '^\d+\.\d+'), '.')::integer[] >= array[1, 5] then '5 seconds'
+      else '* * * * *'
+    end
+    from pg_catalog.pg_extension e
+    where e.extname = 'pg_cron'
+  );
+begin
+  if schedule is null and exists (
+    select from pg_catalog.pg_proc p where p.proname = 'schedule' and p.pronamespace = to_regnamespace('cron')
+  ) then
+    schedule := '5 seconds';
+  end if;
+  if schedule is not null then
+    perform cron.schedule('supaqueue_tick', schedule, 'select supaqueue.tick()');
+  end if;
+  return schedule;
+end
+$$;
+comment on function supaqueue.schedule_tick is 'Has pg_cron run supaqueue.tick(); without pg_cron jobs that wait (retries, run_at, lost calls) go on only when the queue is next used';
+
+-- 60_status.sql
+
+create or replace view supaqueue.queue_status with (security_invoker = true) as
+select
+  q.id,
+  q.name,
+  q.edge_function_name,
+  q.is_paused,
+  (select count(*) from supaqueue.worker w where w.queue = q.id) as workers,
+  (select count(*) from supaqueue.worker w where w.queue = q.id and w.locked) as busy_workers,
+  coalesce(c.pending, 0) as pending,
+  coalesce(c.waiting, 0) as waiting,
+  coalesce(c.in_progress, 0) as in_progress,
+  coalesce(c.successful, 0) as successful,
+  coalesce(c.failed, 0) as failed,
+  coalesce(c.cancelled, 0) as cancelled
+from supaqueue.queue q
+left join (
+  select
+    d.queue,
+    sum(d.difference) filter (where d.status = 'pending') as pending,
+    sum(d.difference) filter (where d.status = 'waiting') as waiting,
+    sum(d.difference) filter (where d.status = 'in_progress') as in_progress,
+    sum(d.difference) filter (where d.status = 'successful') as successful,
+    sum(d.difference) filter (where d.status = 'failed') as failed,
+    sum(d.difference) filter (where d.status = 'cancelled') as cancelled
+  from supaqueue.job_count d
+  group by d.queue
+) c on c.queue = q.id;
+comment on view supaqueue.queue_status is 'Each queue with its workers and its number of jobs per status, exact and cheap at any number of jobs';
+
+create or replace function supaqueue.problems()
+returns table (queue text, job uuid, problem text, remedy text)
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select null::text, null::uuid, p.problem, p.remedy
+  from supaqueue.dispatch_problem() p
+  where p.problem is not null
+  union all
+  select q.name, null, 'the queue has no workers', format('Run: select supaqueue.set_workers(%L, 1);', q.name)
+  from supaqueue.queue q
+  where not exists (select from supaqueue.worker w where w.queue = q.id)
+    and exists (select from supaqueue.job j where j.queue = q.id and j.status = 'pending')
+  union all
+  select
+    q.name, c.job,
+    format('sent to the supaqueue function %s times without being acknowledged; of the last, %s',
+      c.dispatches, supaqueue.request_outcome(c.request_id)),
+    'See the function''s logs, and run `supaqueue doctor`.'
+  from supaqueue.current_job c
+  join supaqueue.queue q on q.id = c.queue
+  where c.acknowledged_at is null and c.dispatches > 1
+$$;
+
+create or replace view supaqueue.problem with (security_invoker = true) as
+select * from supaqueue.problems();
+comment on view supaqueue.problem is 'Why jobs are not running, with the remedy; empty when all is well';
+
+-- 70_enqueue.sql
+
+-- The id of a queue by its name, or an error that says what to do.
+create or replace function supaqueue.queue_id(queue_name text)
+returns uuid
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  id uuid := (select q.id from supaqueue.queue q where q.name = queue_name);
+begin
+  if id is null then
+    raise exception 'there is no queue named %', coalesce(quote_literal(queue_name), 'null')
+      using errcode = 'no_data_found',
+        hint = 'Create it: insert into supaqueue.queue (name, edge_function_name) values (…). Those there are: select name from supaqueue.queue.';
+  end if;
+  return id;
+end
+$$;
+
+create or replace function supaqueue.enqueue(
+  queue_name text,
+  payload jsonb default '{}',
+  priority integer default 0,
+  run_at timestamptz default now(),
+  headers jsonb default null,
+  max_attempts integer default null,
+  timeout_ms integer default null
+)
+returns uuid
+language sql
+set search_path = ''
+as $$
+  insert into supaqueue.job (queue, payload, priority, run_at, headers, max_attempts, timeout_ms)
+  values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms)
+  returning id
+$$;
+comment on function supaqueue.enqueue is 'Puts a job in the queue of that name; returns its id';
+
+create or replace function supaqueue.enqueue_many(
+  queue_name text,
+  payloads jsonb[],
+  priority integer default 0,
+  run_at timestamptz default now(),
+  headers jsonb default null,
+  max_attempts integer default null,
+  timeout_ms integer default null
+)
+returns setof uuid
+language plpgsql
+set search_path = ''
+as $$
+declare
+  _queue uuid := supaqueue.queue_id(queue_name);
+begin
+  return query
+  insert into supaqueue.job (queue, payload, priority, run_at, headers, max_attempts, timeout_ms)
+  select
+    _queue, item.payload, enqueue_many.priority, enqueue_many.run_at, enqueue_many.headers,
+    enqueue_many.max_attempts, enqueue_many.timeout_ms
+  from unnest(payloads) with ordinality as item (payload, number)
+  order by item.number
+  returning id;
+end
+$$;
+comment on function supaqueue.enqueue_many is 'Puts a job per payload in the queue of that name; returns their ids in the same order';
+
+-- 71_set_workers.sql
+
+-- Adds or deletes workers until the queue has that many. Free workers go first;
+-- a worker that is deleted under its call leaves the call to end normally.
+create or replace function supaqueue.set_workers(queue_name text, number integer)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  _queue uuid := supaqueue.queue_id(queue_name);
+  missing integer;
+begin
+  if number is null or number not between 0 and 10000 then
+    raise exception 'cannot give queue % % workers', quote_literal(queue_name), coalesce(number::text, 'null')
+      using errcode = 'invalid_parameter_value', hint = 'The number of workers is between 0 and 10000.';
+  end if;
+  -- Two calls at once would each add what the other adds.
+  perform from supaqueue.queue q where q.id = _queue for no key update;
+  missing := number - (select count(*) from supaqueue.worker w where w.queue = _queue);
+  insert into supaqueue.worker (queue) select _queue from generate_series(1, missing);
+  delete from supaqueue.worker w
+  where w.id in (
+    select old.id from supaqueue.worker old
+    where old.queue = _queue
+    order by old.locked, old.id desc
+    limit greatest(-missing, 0)
+  );
+end
+$$;
+comment on function supaqueue.set_workers is 'Gives the queue of that name that many workers: as many calls at once, at most';
+
+-- 90_privileges.sql
+
+-- Only postgres and service_role reach any of it. Revoked by name: functions are
+-- executable by PUBLIC when they are made, and the platform's default privileges
+-- add anon and authenticated in the schema public.
+do $$
+declare
+  role text;
+  relation regclass;
+begin
+  for relation in
+    select c.oid from pg_catalog.pg_class c
+    where c.relnamespace = 'supaqueue'::regnamespace and c.relkind in ('r', 'p')
+  loop
+    execute format('alter table %s enable row level security', relation);
+  end loop;
+
+  for role in
+    select 'public'
+    union all
+    select r.rolname from pg_catalog.pg_roles r where r.rolname in ('anon', 'authenticated', 'service_role')
+  loop
+    execute format('revoke all on schema supaqueue from %s', role);
+    execute format('revoke all on all tables in schema supaqueue from %s', role);
+    execute format('revoke all on all sequences in schema supaqueue from %s', role);
+    execute format('revoke all on all functions in schema supaqueue from %s', role);
+    execute format('revoke all on function public.end_current_job from %s', role);
+  end loop;
+
+  if exists (select from pg_catalog.pg_roles r where r.rolname = 'service_role') then
+    grant usage on schema supaqueue to service_role;
+    grant select on all tables in schema supaqueue to service_role;
+    grant insert, update, delete on supaqueue.queue, supaqueue.worker, supaqueue.job to service_role;
+    grant update on supaqueue.setting to service_role;
+    grant usage on all sequences in schema supaqueue to service_role;
+    grant execute on all functions in schema supaqueue to service_role;
+    grant execute on function public.end_current_job to service_role;
+  end if;
+end
+$$;

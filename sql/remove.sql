@@ -1,0 +1,20 @@
+-- Removes Supaqueue from a database: the tick, the schema with all queues and
+-- jobs, the function in public, and the secrets in the Vault. Run as postgres.
+-- Running it twice is fine. It drops foreign keys and views of others that
+-- point into the schema supaqueue.
+
+do $$
+begin
+  if to_regclass('cron.job') is not null then
+    perform cron.unschedule(j.jobid) from cron.job j where j.jobname = 'supaqueue_tick';
+  end if;
+  if to_regclass('vault.secrets') is not null then
+    delete from vault.secrets s where s.name in (
+      'supaqueue_secret', 'supaqueue_secret_next', 'supaqueue_secret_previous', 'supaqueue_url', 'supaqueue_anon_key'
+    );
+  end if;
+end
+$$;
+
+drop function if exists public.end_current_job(uuid, boolean, boolean, jsonb, integer);
+drop schema if exists supaqueue cascade;

@@ -1,0 +1,17 @@
+-- Whether a value is an object of strings with names that HTTP allows
+-- (RFC 9110, section 5.6.2) and values that fit on a line.
+create or replace function supaqueue.is_headers(value jsonb)
+returns boolean
+language sql
+immutable
+parallel safe
+set search_path = ''
+as $$
+  select jsonb_typeof(value) = 'object' and not exists (
+    select
+    from jsonb_each(case jsonb_typeof(value) when 'object' then value else '{}' end) as header
+    where jsonb_typeof(header.value) <> 'string'
+      or header.key !~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]+$'
+      or header.value #>> '{}' ~ '[\r\n]'
+  )
+$$;

@@ -1,0 +1,148 @@
+-- What pg_net knows of a request, for the reason why a job was not acknowledged.
+create or replace function supaqueue.request_outcome(_request bigint)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  response record;
+begin
+  if to_regclass('net._http_response') is not null then
+    select r.status_code, r.timed_out, r.error_msg, left(r.content, 200) as content
+    into response
+    from net._http_response r
+    where r.id = _request;
+    if found then
+      return case
+        when response.timed_out then 'it did not answer in time'
+        when response.status_code is not null then
+          'it answered ' || response.status_code || coalesce(': ' || response.content, '')
+        else 'it could not be reached: ' || coalesce(response.error_msg, 'pg_net gave no reason')
+      end;
+    end if;
+  end if;
+  return 'pg_net has no answer of it';
+end
+$$;
+
+-- Takes back, in the given queues (null: in all), the calls whose lease is over:
+-- not acknowledged ones are sent again under a new id (a bounded number of
+-- times, then they go back to pending with the reason, the attempt not spent);
+-- acknowledged ones are lost attempts. Frees workers and jobs without a call.
+create or replace function supaqueue.reclaim(_queues uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  limits supaqueue.setting := (select s from supaqueue.setting s);
+  problem text := (select p.problem from supaqueue.dispatch_problem() p);
+  call supaqueue.current_job;
+  _job uuid;
+  _queue uuid;
+  to_send uuid[] := '{}';
+  queues_to_free uuid[];
+begin
+  for call in
+    select c.* from supaqueue.current_job c
+    where c.lease_until < clock_timestamp() and (_queues is null or c.queue = any (_queues))
+    order by c.id
+    for update skip locked
+  loop
+    -- A job that somebody is deleting or changing just now is left to the next time.
+    perform from supaqueue.job j where j.id = call.job for no key update skip locked;
+    continue when not found and call.job is not null;
+
+    if call.acknowledged_at is null and call.dispatches < limits.max_dispatches and problem is null
+      and exists (select from supaqueue.job j where j.id = call.job and j.status = 'in_progress')
+    then
+      to_send := to_send || call.id;
+      continue;
+    end if;
+
+    delete from supaqueue.current_job c where c.id = call.id;
+    if call.acknowledged_at is null then
+      perform supaqueue.settle_job(call.job, false, jsonb_build_object(
+        'is_attempt', false,
+        'retry_after_ms', limits.dispatch_lease_ms,
+        'error', jsonb_build_object('message', format(
+          'not acknowledged by the supaqueue function, sent %s times; %s',
+          call.dispatches, coalesce(problem, supaqueue.request_outcome(call.request_id))))
+      ));
+    else
+      perform supaqueue.settle_job(call.job, false, jsonb_build_object('error', jsonb_build_object(
+        'message', 'lost: the call was not reported within its timeout and the grace after it')));
+    end if;
+  end loop;
+
+  if to_send <> '{}' then
+    with resent as (
+      update supaqueue.current_job c
+      set id = supaqueue.new_id(), dispatches = c.dispatches + 1, created_at = clock_timestamp(),
+        lease_until = clock_timestamp() + supaqueue.ms(limits.dispatch_lease_ms * (c.dispatches + 1.0))
+      where c.id = any (to_send)
+      returning c.id
+    )
+    select array_agg(resent.id order by resent.id) into to_send from resent;
+    perform supaqueue.send_current_jobs(to_send);
+  end if;
+
+  for _job in
+    select j.id from supaqueue.job j
+    where j.status = 'in_progress' and (_queues is null or j.queue = any (_queues))
+      and not exists (select from supaqueue.current_job c where c.job = j.id)
+    for no key update skip locked
+  loop
+    -- Once more, with the row locked: somebody else may have started it again meanwhile.
+    if not exists (select from supaqueue.current_job c where c.job = _job) then
+      perform supaqueue.settle_job(_job, false, jsonb_build_object('error', jsonb_build_object(
+        'message', 'lost: the job was in progress without a current job')));
+    end if;
+  end loop;
+
+  queues_to_free := array(
+    select distinct w.queue from supaqueue.worker w
+    where w.locked and (_queues is null or w.queue = any (_queues))
+      and not exists (select from supaqueue.current_job c where c.worker = w.id)
+  );
+  if queues_to_free <> '{}' then
+    -- All of the caller's queues, so that it takes no lower one after a higher one.
+    for _queue in select distinct unnest(coalesce(_queues, queues_to_free)) order by 1 loop
+      perform supaqueue.lock_queue_exclusive(_queue);
+    end loop;
+    update supaqueue.worker w
+    set locked = false
+    from (
+      select locked_worker.id from supaqueue.worker locked_worker
+      where locked_worker.queue = any (queues_to_free) and locked_worker.locked
+        and not exists (select from supaqueue.current_job c where c.worker = locked_worker.id)
+      for no key update skip locked
+    ) without_call
+    where w.id = without_call.id;
+  end if;
+end
+$$;
+
+-- Reclaims what there is to reclaim, cheap where there is nothing. Never fails.
+create or replace function supaqueue.try_reclaim(_queues uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from supaqueue.current_job c
+    where c.lease_until < clock_timestamp() and (_queues is null or c.queue = any (_queues))
+  ) then
+    perform supaqueue.reclaim(_queues);
+  end if;
+exception
+  when others then
+    raise warning 'supaqueue could not take back lost calls now: %', sqlerrm
+      using hint = 'The tick tries again.', errcode = sqlstate;
+end
+$$;

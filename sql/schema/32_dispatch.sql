@@ -1,0 +1,62 @@
+-- Starts what can be started in queues whose locks are held. Never fails: what
+-- it cannot start stays pending, with a warning, and is started by a later
+-- dispatch of the queue or by the tick.
+create or replace function supaqueue.try_start_jobs(_queues uuid[])
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  problem record;
+begin
+  if not exists (
+    select from supaqueue.worker w
+    join supaqueue.queue q on q.id = w.queue
+    where w.queue = any (_queues) and not w.locked and not q.is_paused
+  ) then
+    return 0;
+  end if;
+
+  problem := supaqueue.dispatch_problem();
+  if problem.problem is not null then
+    raise warning 'supaqueue cannot start jobs: %', problem.problem
+      using hint = problem.remedy || ' The jobs stay pending and start by themselves then.';
+    return 0;
+  end if;
+  return supaqueue.start_jobs(_queues);
+exception
+  when others then
+    raise warning 'supaqueue could not start jobs now: %', sqlerrm
+      using hint = 'They stay pending; the tick tries again.', errcode = sqlstate;
+    return 0;
+end
+$$;
+
+-- Dispatches queues at the end of a transaction that made something startable.
+-- Never fails. Takes back first what the queues lost, so that they recover
+-- without pg_cron, too.
+--
+-- A transaction of another level than read committed does not see what was
+-- committed after it began, so it leaves its jobs to the tick.
+create or replace function supaqueue.dispatch(_queues uuid[])
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  _queue uuid;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return 0;
+  end if;
+  perform supaqueue.try_reclaim(_queues);
+  for _queue in select distinct unnest(_queues) order by 1 loop
+    perform supaqueue.lock_queue_shared(_queue);
+  end loop;
+  -- With the locks held: who waits for this has none that we wait for.
+  perform supaqueue.drop_queue_fronts(_queues, least(now(), supaqueue.earliest_run_at()));
+  return supaqueue.try_start_jobs(_queues);
+end
+$$;

@@ -1,0 +1,110 @@
+-- Queues that a transaction made startable are dispatched once, at its end.
+--
+-- A deferred trigger can only be one per row; so the first row of a transaction
+-- queues the event, and the rows after it only add their queue to the list that
+-- the event will find. The list is a setting local to the transaction: a
+-- savepoint rolled back takes list and event along.
+
+-- Adds a queue to the list. True when the transaction has no event yet.
+create or replace function supaqueue.wake_up(_queue uuid)
+returns boolean
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  queues text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
+begin
+  if position(_queue::text in queues) = 0 then
+    perform set_config('supaqueue.queues_to_dispatch', queues || _queue || ' ', true);
+  end if;
+  return queues = '';
+end
+$$;
+
+-- Notes that the transaction made a job pending that is due since some time
+-- before the transaction: hints past that time are dropped when it ends.
+create or replace function supaqueue.note_run_at(_run_at timestamptz)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if _run_at < coalesce(supaqueue.earliest_run_at(), now()) then
+    perform set_config('supaqueue.earliest_run_at', _run_at::text, true);
+  end if;
+end
+$$;
+
+create or replace function supaqueue.earliest_run_at()
+returns timestamptz
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return nullif(current_setting('supaqueue.earliest_run_at', true), '')::timestamptz;
+end
+$$;
+
+-- Returns the list and empties it.
+create or replace function supaqueue.take_wake_ups()
+returns uuid[]
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  queues text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
+begin
+  if queues = '' then
+    return '{}';
+  end if;
+  perform set_config('supaqueue.queues_to_dispatch', '', true);
+  return array(select q.id from supaqueue.queue q where q.id::text = any (string_to_array(queues, ' ')));
+end
+$$;
+
+create or replace function supaqueue.dispatch_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform supaqueue.dispatch(supaqueue.take_wake_ups());
+  return null;
+end
+$$;
+
+drop trigger if exists after_insert_job_tg on supaqueue.job;
+create constraint trigger after_insert_job_tg
+after insert on supaqueue.job
+deferrable initially deferred
+for each row when (new.status = 'pending' and supaqueue.wake_up(new.queue))
+execute function supaqueue.dispatch_tg_fn();
+
+-- A job that a person or an add-on made pending or changed while it is. The end of
+-- an attempt (from in_progress) is not among them: whoever ends it looks for the next job.
+drop trigger if exists after_update_job_tg on supaqueue.job;
+create constraint trigger after_update_job_tg
+after update on supaqueue.job
+deferrable initially deferred
+for each row when (new.status = 'pending' and old.status <> 'in_progress' and supaqueue.wake_up(new.queue))
+execute function supaqueue.dispatch_tg_fn();
+
+drop trigger if exists after_insert_worker_tg on supaqueue.worker;
+create constraint trigger after_insert_worker_tg
+after insert on supaqueue.worker
+deferrable initially deferred
+for each row when (supaqueue.wake_up(new.queue))
+execute function supaqueue.dispatch_tg_fn();
+
+drop trigger if exists after_update_queue_tg on supaqueue.queue;
+create constraint trigger after_update_queue_tg
+after update on supaqueue.queue
+deferrable initially deferred
+for each row when (old.is_paused and not new.is_paused and supaqueue.wake_up(new.id))
+execute function supaqueue.dispatch_tg_fn();

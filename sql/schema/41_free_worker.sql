@@ -1,0 +1,38 @@
+-- Frees the worker of a call that ended, and starts what can be started then, in
+-- its queue and in those that the transaction woke so far.
+--
+-- Returns the next job instead of freeing the worker where one came up before
+-- the lock was had and _next_within_ms asks for it (null: it does not).
+create or replace function supaqueue.free_worker(call supaqueue.current_job, _next_within_ms integer)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  queues uuid[];
+  _queue uuid;
+  next_record jsonb;
+begin
+  -- Reclaiming first: what it settles may wake more queues.
+  perform supaqueue.try_reclaim(array[call.queue]);
+  queues := supaqueue.take_wake_ups() || call.queue;
+  for _queue in select distinct unnest(queues) order by 1 loop
+    if _queue = call.queue then
+      perform supaqueue.lock_queue_exclusive(_queue);
+    else
+      perform supaqueue.lock_queue_shared(_queue);
+    end if;
+  end loop;
+
+  next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
+  if next_record is null then
+    update supaqueue.worker w
+    set locked = false, last_report = call.id
+    from (select from supaqueue.worker w where w.id = call.worker for key share skip locked) as still_there
+    where w.id = call.worker;
+  end if;
+  perform supaqueue.try_start_jobs(queues);
+  return next_record;
+end
+$$;

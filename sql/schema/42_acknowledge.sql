@@ -1,0 +1,52 @@
+-- What a caller of end_current_job is told.
+create or replace function supaqueue.answer(state text, reason text, next_record jsonb)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record)
+    || case when reason is null then '{}' else jsonb_build_object('reason', reason) end;
+end
+$$;
+
+-- Acknowledges a current job: a lane is about to call the target function.
+-- Refused when it is gone or another lane has it, so that a dispatch that came
+-- late, twice or again runs nothing.
+create or replace function supaqueue.acknowledge(_current_job uuid, _lane uuid)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  call supaqueue.current_job;
+  _timeout_ms integer;
+begin
+  select c.* into call from supaqueue.current_job c where c.id = _current_job for update;
+  if not found then
+    return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null);
+  elsif call.acknowledged_at is not null and (call.lane = _lane) is not true then
+    return supaqueue.answer('refused', 'this current job was acknowledged already', null);
+  end if;
+
+  select coalesce(j.timeout_ms, q.timeout_ms) into _timeout_ms
+  from supaqueue.job j
+  join supaqueue.queue q on q.id = j.queue
+  where j.id = call.job and j.status = 'in_progress';
+  if not found then
+    -- Cancelled or deleted before the call began: there is nothing to run.
+    delete from supaqueue.current_job c where c.id = _current_job;
+    perform supaqueue.free_worker(call, null);
+    return supaqueue.answer('refused', 'the job was cancelled or deleted', null);
+  end if;
+
+  update supaqueue.current_job c
+  set acknowledged_at = clock_timestamp(), lane = _lane,
+    lease_until = clock_timestamp() + supaqueue.ms(_timeout_ms + s.lease_grace_ms)
+  from supaqueue.setting s
+  where c.id = _current_job;
+  return supaqueue.answer('started', null, null);
+end
+$$;

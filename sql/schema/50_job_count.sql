@@ -1,0 +1,112 @@
+-- How many jobs a queue has in each status, without counting them: each
+-- statement on supaqueue.job adds the differences it makes, the tick sums them up.
+-- No row is ever updated by two jobs, so nobody waits for anybody.
+create table if not exists supaqueue.job_count (
+  queue uuid not null,
+  status text not null,
+  difference bigint not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+comment on table supaqueue.job_count is 'Differences in the number of jobs per queue and status; their sum is the number. See supaqueue.queue_status';
+
+create or replace function supaqueue.count_inserted_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into supaqueue.job_count (queue, status, difference)
+  select i.queue, i.status, count(*) from inserted i group by i.queue, i.status;
+  perform supaqueue.note_run_at((select min(i.run_at) from inserted i where i.status = 'pending'));
+  return null;
+end
+$$;
+
+create or replace function supaqueue.count_updated_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into supaqueue.job_count (queue, status, difference)
+  select d.queue, d.status, sum(d.difference)
+  from (
+    select n.queue, n.status, 1 as difference from new_jobs n
+    union all
+    select o.queue, o.status, -1 from old_jobs o
+  ) d
+  group by d.queue, d.status
+  having sum(d.difference) <> 0;
+  perform supaqueue.note_run_at((select min(n.run_at) from new_jobs n where n.status = 'pending'));
+  return null;
+end
+$$;
+
+create or replace function supaqueue.count_deleted_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into supaqueue.job_count (queue, status, difference)
+  select d.queue, d.status, -count(*) from deleted d group by d.queue, d.status;
+  return null;
+end
+$$;
+
+create or replace trigger count_inserted_jobs_tg
+after insert on supaqueue.job
+referencing new table as inserted
+for each statement
+execute function supaqueue.count_inserted_jobs_tg_fn();
+
+create or replace trigger count_updated_jobs_tg
+after update on supaqueue.job
+referencing old table as old_jobs new table as new_jobs
+for each statement
+execute function supaqueue.count_updated_jobs_tg_fn();
+
+create or replace trigger count_deleted_jobs_tg
+after delete on supaqueue.job
+referencing old table as deleted
+for each statement
+execute function supaqueue.count_deleted_jobs_tg_fn();
+
+create or replace function supaqueue.count_truncated_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  truncate supaqueue.job_count;
+  return null;
+end
+$$;
+
+create or replace trigger count_truncated_jobs_tg
+after truncate on supaqueue.job
+for each statement
+execute function supaqueue.count_truncated_jobs_tg_fn();
+
+-- Sums the differences up, and forgets deleted queues.
+create or replace function supaqueue.sum_up_job_count()
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  with taken as (
+    delete from supaqueue.job_count c
+    where c.ctid = any (array(select d.ctid from supaqueue.job_count d for update skip locked))
+    returning c.queue, c.status, c.difference
+  )
+  insert into supaqueue.job_count (queue, status, difference)
+  select taken.queue, taken.status, sum(taken.difference)
+  from taken
+  join supaqueue.queue q on q.id = taken.queue
+  group by taken.queue, taken.status
+  having sum(taken.difference) <> 0
+$$;

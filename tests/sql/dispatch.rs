@@ -1,0 +1,188 @@
+//! What is sent to the supaqueue function, and when.
+
+use supaqueue_core::signature::{Keys, SignedHeaders, verify};
+use supaqueue_tests::{Db, SECRET, run};
+
+/// The number of current jobs in each request, in order of sending.
+async fn requests(db: &Db) -> String {
+    db.get(
+        "select string_agg(jsonb_array_length(convert_from(body, 'UTF8')::jsonb -> 'current_jobs')::text, ' ' order by id)
+         from net.http_request_queue",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn one_request_carries_many_current_jobs() {
+    let db = Db::new().await;
+    db.queue("q", 45).await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[100]))").await;
+    assert_eq!(requests(&db).await, "20 20 5", "at most jobs_per_request each");
+    assert_eq!(db.get("select count(distinct request_id), count(*) from supaqueue.current_job").await, "3|45");
+}
+
+#[tokio::test]
+async fn several_queues_of_a_transaction_share_a_request() {
+    let db = Db::new().await;
+    db.queue("a", 2).await;
+    db.queue("b", 2).await;
+    db.run("begin; select supaqueue.enqueue('a'); select supaqueue.enqueue('b'); select supaqueue.enqueue('a'); commit").await;
+    assert_eq!(requests(&db).await, "3");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_before_the_end_of_the_transaction_or_on_rollback() {
+    let db = Db::new().await;
+    db.queue("q", 5).await;
+    db.run("begin; select supaqueue.enqueue('q'); savepoint s; select supaqueue.enqueue('q'); rollback to s").await;
+    assert_eq!(db.get("select count(*) from supaqueue.current_job").await, "0", "not before the end");
+    db.run("commit").await;
+    assert_eq!(requests(&db).await, "1", "without what was rolled back to the savepoint");
+
+    db.run("begin; savepoint s; select supaqueue.enqueue('q'); rollback to s; select supaqueue.enqueue('q'); commit").await;
+    assert_eq!(requests(&db).await, "1 1", "also when the first job of the transaction was rolled back");
+    db.run("begin; select supaqueue.enqueue('q'); rollback").await;
+    assert_eq!(requests(&db).await, "1 1");
+}
+
+#[tokio::test]
+async fn requests_stay_below_the_functions_size_limit() {
+    let db = Db::new().await;
+    db.queue("q", 9).await;
+    let megabytes = |n: u32| format!("to_jsonb(repeat('x', {}))", n * 100_000);
+    db.run(&format!(
+        "select supaqueue.enqueue_many('q', array[{}])",
+        [45, 1, 9, 9, 9, 9, 9, 45, 1].map(megabytes).join(",")
+    ))
+    .await;
+    assert_eq!(db.get("select count(*) from supaqueue.current_job").await, "9");
+    assert_eq!(
+        db.get("select max(octet_length(body)) < 6000000, min(octet_length(body)) > 0 from net.http_request_queue").await,
+        "t|t"
+    );
+    assert_eq!(requests(&db).await, "1 1 6 1", "small ones together, large ones alone");
+}
+
+#[tokio::test]
+async fn postgres_signs_what_rust_verifies() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    db.run(r#"select supaqueue.enqueue('q', '{"é": "\u0001 😀", "n": 1.000000000000000000000000000001}')"#).await;
+    let request = db
+        .client()
+        .query_one("select headers::text, convert_from(body, 'UTF8'), url, extract(epoch from clock_timestamp())::bigint from net.http_request_queue", &[])
+        .await
+        .unwrap();
+    let headers: serde_json::Value = serde_json::from_str(request.get(0)).unwrap();
+    let header = |name: &str| headers[name].as_str().unwrap_or_default();
+    let body: &str = request.get(1);
+    assert_eq!(request.get::<_, &str>(2), "http://127.0.0.1:9/functions/v1/supaqueue");
+    assert!(!headers.to_string().contains(&SECRET[6..]), "the secret does not travel");
+
+    let signed = SignedHeaders {
+        id: header("webhook-id"),
+        timestamp: header("webhook-timestamp"),
+        signature: header("webhook-signature"),
+    };
+    let now = supaqueue_core::time::Timestamp::from_ms(request.get::<_, i64>(3).cast_unsigned() * 1000);
+    let keys = Keys::parse(SECRET).unwrap();
+    assert!(verify(&keys, signed, body.as_bytes(), now).is_ok());
+    assert!(verify(&keys, signed, body.replacen('1', "2", 1).as_bytes(), now).is_err());
+}
+
+#[tokio::test]
+async fn every_dispatch_has_a_traceparent_of_its_own() {
+    let db = Db::new().await;
+    db.queue("q", 2).await;
+    db.run("select supaqueue.enqueue('q')").await;
+    db.run("select supaqueue.enqueue('q')").await;
+    assert_eq!(
+        db.get("select count(distinct headers ->> 'traceparent'), bool_and(headers ->> 'traceparent' ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-01$')
+                from net.http_request_queue").await,
+        "2|t"
+    );
+    assert_eq!(db.get("select bool_or(headers ? 'apikey') from net.http_request_queue").await, "f", "no apikey unless asked for");
+    db.run("select vault.create_secret('sb_publishable_x', 'supaqueue_anon_key')").await;
+    db.run("update supaqueue.job set status = 'cancelled'; select supaqueue.set_workers('q', 3); select supaqueue.enqueue('q')").await;
+    assert_eq!(db.get("select headers ->> 'apikey' from net.http_request_queue order by id desc limit 1").await, "sb_publishable_x");
+}
+
+#[tokio::test]
+async fn the_payload_is_sent_as_jsonb_stores_it() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    db.run(r#"select supaqueue.enqueue('q', '{"b": 123456789012345678901234567890, "a": {"deep": [[[["\ud83d\ude00"]]]]}}')"#).await;
+    assert_eq!(
+        db.get("select (convert_from(body, 'UTF8')::jsonb #>> '{current_jobs,0,job,payload}') = (select payload::text from supaqueue.job)
+                  and position((select payload::text from supaqueue.job) in convert_from(body, 'UTF8')) > 0
+                from net.http_request_queue").await,
+        "t"
+    );
+}
+
+#[tokio::test]
+async fn an_insert_never_fails_for_what_is_missing_and_the_job_starts_once_that_is_mended() {
+    let db = Db::without_secrets().await;
+    db.queue("q", 1).await;
+    let admin = db.database().connect_as_admin().await.unwrap();
+    let secret = format!("select vault.create_secret('{SECRET}', 'supaqueue_secret')");
+    let not_a_key = "select vault.update_secret((select id from vault.secrets where name = 'supaqueue_secret'), 'password')".to_owned();
+    let a_key = format!("select vault.update_secret((select id from vault.secrets where name = 'supaqueue_secret'), '{SECRET}')");
+    let steps = [
+        (String::new(), "the Vault has no secret named supaqueue_secret"),
+        (secret, "the Vault has no secret named supaqueue_url"),
+        ("select vault.create_secret('https://host/path', 'supaqueue_url')".into(), "the Vault's supaqueue_url is not an address of the form https://host"),
+        ("select vault.update_secret((select id from vault.secrets where name = 'supaqueue_url'), 'https://host')".into(), ""),
+        (not_a_key, "the Vault's supaqueue_secret is not a key of the form whsec_<base64>"),
+        (a_key, ""),
+        ("alter schema net rename to gone".into(), "the extension pg_net is not installed"),
+        ("alter schema gone rename to net".into(), ""),
+        ("alter schema vault rename to gone".into(), "the extension supabase_vault is not installed"),
+        ("alter schema gone rename to vault".into(), ""),
+        ("alter function net.http_post rename to http_post_before;
+          create function net.http_post(url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{}', timeout_milliseconds int default 5000)
+            returns bigint language plpgsql as $$ begin raise exception 'disk full'; end $$".into(), "?"),
+        ("drop function net.http_post; alter function net.http_post_before rename to http_post".into(), ""),
+    ];
+    for (change, problem) in steps {
+        run(&admin, &change).await;
+        db.run("delete from supaqueue.job; delete from supaqueue.current_job; select supaqueue.tick()").await;
+        db.run("select supaqueue.enqueue('q')").await;
+        let status = if problem.is_empty() { "in_progress" } else { "pending" };
+        assert_eq!(db.get("select status from supaqueue.job").await, status, "after {change:?}");
+        if problem != "?" {
+            assert_eq!(db.get("select problem from supaqueue.problem").await, problem, "after {change:?}");
+            assert_eq!(db.get("select count(*) from supaqueue.problem where remedy is null").await, "0");
+        }
+        assert_eq!(db.get("select locked from supaqueue.worker").await, if problem.is_empty() { "t" } else { "f" });
+        let attempts = if problem.is_empty() { "1" } else { "0" };
+        assert_eq!(db.get("select attempts from supaqueue.job").await, attempts, "no attempt is spent");
+    }
+
+    run(&admin, "alter schema net rename to gone").await;
+    db.run("delete from supaqueue.current_job; delete from supaqueue.job; select supaqueue.tick(); select supaqueue.enqueue('q')").await;
+    assert_eq!(db.get("select status from supaqueue.job").await, "pending");
+    run(&admin, "alter schema gone rename to net").await;
+    db.run("select supaqueue.tick()").await;
+    assert_eq!(db.get("select status from supaqueue.job").await, "in_progress", "the tick starts it once that is mended");
+}
+
+#[tokio::test]
+async fn a_transaction_that_sees_the_past_leaves_its_jobs_to_the_tick() {
+    for level in ["repeatable read", "serializable"] {
+        let db = Db::new().await;
+        db.queue("q", 1).await;
+        db.run(&format!("begin isolation level {level}; select supaqueue.enqueue('q'); commit")).await;
+        assert_eq!(db.get("select status from supaqueue.job").await, "pending", "{level}");
+        db.run("select supaqueue.tick()").await;
+        assert_eq!(db.get("select status from supaqueue.job").await, "in_progress", "{level}");
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_jobs_wake_the_queue_once() {
+    let db = Db::new().await;
+    db.queue("q", 20).await;
+    db.run("insert into supaqueue.job (queue) select q.id from supaqueue.queue q, generate_series(1, 10000)").await;
+    assert_eq!(requests(&db).await, "20");
+}

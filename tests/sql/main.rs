@@ -1,0 +1,15 @@
+//! The engine in Postgres: folder = subject, file = part of it, test = claim.
+#![allow(clippy::unwrap_used)] // a test that cannot go on must panic
+
+mod constraints;
+mod dispatch;
+mod enqueue;
+mod life;
+mod migrations;
+mod order;
+mod privileges;
+mod reclaim;
+mod report;
+mod retention;
+mod status;
+mod workers;

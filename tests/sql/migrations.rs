@@ -1,0 +1,97 @@
+//! What is released, and how it goes away.
+
+use supaqueue_tests::{Db, migrations, postgres, repository, run};
+
+/// All that a dump would show of the schemas supaqueue and public, as text.
+const DUMP: &str = include_str!("dump.sql");
+
+#[tokio::test]
+async fn the_schema_and_the_migrations_give_the_same_dump() {
+    let migrated = Db::without_secrets().await;
+    let assembled = Db::without_secrets().await;
+    assembled.run("drop schema supaqueue cascade; drop function public.end_current_job").await;
+    let mut files: Vec<_> = std::fs::read_dir(repository().join("sql/schema")).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        let sql = std::fs::read_to_string(&file).unwrap();
+        assembled.run(&sql).await;
+    }
+    let dump = migrated.get(DUMP).await;
+    assert!(dump.lines().count() > 300, "the dump has seen the schema:\n{dump}");
+    assert_eq!(assembled.get(DUMP).await, dump);
+}
+
+#[tokio::test]
+async fn a_migration_run_again_changes_nothing() {
+    let db = Db::new().await;
+    db.queue("q", 2).await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5])); update supaqueue.setting set jobs_per_request = 7").await;
+    let rows = "select (select string_agg(j::text, '') from supaqueue.job j), (select string_agg(c::text, '') from supaqueue.current_job c), (select s::text from supaqueue.setting s)";
+    let before = (db.get(DUMP).await, db.get(rows).await);
+    for migration in migrations() {
+        db.run(&format!("begin; {migration}; commit")).await;
+    }
+    assert_eq!((db.get(DUMP).await, db.get(rows).await), before);
+}
+
+#[tokio::test]
+async fn an_old_migration_does_not_replace_a_newer_one() {
+    let db = Db::new().await;
+    db.run("insert into supaqueue.version (number) values (1000)").await;
+    let refusal = db.refusal(&format!("begin; {}; commit", migrations()[0])).await;
+    assert!(refusal.starts_with("cannot apply migration 1 of supaqueue: this database is at version 1000 already"), "{refusal}");
+}
+
+#[tokio::test]
+async fn remove_leaves_nothing_behind() {
+    let remove = std::fs::read_to_string(repository().join("sql/remove.sql")).unwrap();
+    let all = "select (select string_agg(nspname, ' ' order by nspname) from pg_namespace where nspname not like 'pg\\_%'),
+      (select string_agg(oid::regprocedure::text, ' ' order by oid) from pg_proc where pronamespace = 'public'::regnamespace),
+      (select count(*) from vault.secrets), (select count(*) from cron.job)";
+    let db = Db::without_secrets().await;
+    db.run("drop schema supaqueue cascade; drop function public.end_current_job").await;
+    let untouched = (db.get(all).await, db.get(DUMP).await);
+
+    for migration in migrations() {
+        db.run(&migration).await;
+    }
+    db.run("select vault.create_secret('whsec_AAAA', 'supaqueue_secret'); select vault.create_secret('https://x', 'supaqueue_url'); select supaqueue.schedule_tick()").await;
+    db.queue("q", 1).await;
+    db.run("select supaqueue.enqueue('q')").await;
+    db.run(&remove).await;
+    assert_eq!((db.get(all).await, db.get(DUMP).await), untouched);
+    db.run(&remove).await;
+    assert_eq!((db.get(all).await, db.get(DUMP).await), untouched, "twice is fine");
+}
+
+#[tokio::test]
+async fn remove_keeps_what_is_not_ours() {
+    let remove = std::fs::read_to_string(repository().join("sql/remove.sql")).unwrap();
+    let db = Db::new().await;
+    db.run("select vault.create_secret('mine', 'my_secret');
+            create table public.mine (job uuid references supaqueue.job);
+            select cron.schedule('my_job', '* * * * *', 'select 1')").await;
+    db.run(&remove).await;
+    assert_eq!(
+        db.get("select (select string_agg(name, ' ') from vault.secrets), (select string_agg(jobname, ' ') from cron.job), to_regclass('public.mine')").await,
+        "my_secret|my_job|mine"
+    );
+}
+
+#[tokio::test]
+async fn it_installs_on_a_postgres_without_the_extensions() {
+    let db = postgres().await.create_database().await.unwrap();
+    let admin = db.connect_as_admin().await.unwrap();
+    run(&admin, "drop schema supaqueue cascade; drop function public.end_current_job; drop schema net cascade; drop schema vault cascade; drop schema cron cascade").await;
+    let client = db.connect().await.unwrap();
+    for migration in migrations() {
+        run(&client, &migration).await;
+    }
+    run(&client, "insert into supaqueue.queue (edge_function_name) values ('hello'); select supaqueue.set_workers('hello', 1);
+                  select supaqueue.enqueue('hello'); select supaqueue.tick()").await;
+    assert_eq!(
+        supaqueue_tests::get(&client, "select j.status, p.problem, supaqueue.schedule_tick() is null from supaqueue.job j, supaqueue.problem p").await,
+        "pending|the extension pg_net is not installed|t"
+    );
+    run(&client, &std::fs::read_to_string(repository().join("sql/remove.sql")).unwrap()).await;
+}

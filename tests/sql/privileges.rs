@@ -1,0 +1,112 @@
+//! Only `postgres` and `service_role` reach any of it.
+
+use supaqueue_tests::{Db, get, refusal};
+
+#[tokio::test]
+async fn every_function_has_a_pinned_search_path_and_the_right_roles() {
+    let db = Db::new().await;
+    assert_eq!(
+        db.get(
+            "select p.oid::regprocedure
+             from pg_proc p
+             where (p.pronamespace = 'supaqueue'::regnamespace or p.proname = 'end_current_job')
+               and (
+                 p.proconfig is null or not p.proconfig @> array['search_path=\"\"']
+                 or has_function_privilege('anon', p.oid, 'execute')
+                 or has_function_privilege('authenticated', p.oid, 'execute')
+                 or not has_function_privilege('service_role', p.oid, 'execute')
+                 or pg_get_userbyid(p.proowner) <> 'postgres'
+                 or exists (select from aclexplode(p.proacl) a where a.grantee = 0)
+               )"
+        )
+        .await,
+        ""
+    );
+    assert_eq!(db.get("select count(*) > 30 from pg_proc where pronamespace = 'supaqueue'::regnamespace").await, "t");
+}
+
+#[tokio::test]
+async fn every_table_has_row_level_security_and_the_right_roles() {
+    let db = Db::new().await;
+    assert_eq!(
+        db.get(
+            "select c.oid::regclass
+             from pg_class c
+             where c.relnamespace = 'supaqueue'::regnamespace and c.relkind in ('r', 'v', 'S', 'p', 'm')
+               and (
+                 (c.relkind in ('r', 'p') and not c.relrowsecurity)
+                 or (c.relkind = 'v' and not coalesce(c.reloptions @> array['security_invoker=true'], false))
+                 or exists (
+                   select from aclexplode(c.relacl) a
+                   where a.grantee not in (c.relowner, 'service_role'::regrole)
+                 )
+               )"
+        )
+        .await,
+        ""
+    );
+}
+
+#[tokio::test]
+async fn anon_and_authenticated_can_touch_nothing() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    let functions = db
+        .get(
+            "select format('select %s.%I(%s)', n.nspname, p.proname,
+               (select string_agg(format('null::%s', format_type(t, null)), ', ' order by i) from unnest(p.proargtypes) with ordinality a (t, i)))
+             from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+             where (n.nspname = 'supaqueue' or p.proname = 'end_current_job') and p.prorettype <> 'trigger'::regtype",
+        )
+        .await;
+    let tables = db
+        .get(
+            "select c.oid::regclass from pg_class c
+             where c.relnamespace = 'supaqueue'::regnamespace and c.relkind in ('r', 'v')",
+        )
+        .await;
+    for role in ["anon", "authenticated"] {
+        let client = db.database().connect_as(role).await.unwrap();
+        for call in functions.lines() {
+            let error = refusal(&client, call).await;
+            assert!(error.contains("permission denied"), "{role}: {call}: {error}");
+        }
+        for table in tables.lines() {
+            for statement in [
+                format!("select * from {table}"),
+                format!("insert into {table} default values"),
+                format!("delete from {table} where true"),
+                format!("truncate {table}"),
+            ] {
+                let error = refusal(&client, &statement).await;
+                assert!(error.contains("permission denied"), "{role}: {statement}: {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn service_role_can_use_queues_workers_and_jobs() {
+    let db = Db::new().await;
+    let api = db.database().connect_as("service_role").await.unwrap();
+    for statement in [
+        "insert into supaqueue.queue (name, edge_function_name) values ('q', 'hello')",
+        "select supaqueue.set_workers('q', 2)",
+        "insert into supaqueue.job (queue, payload) select id, '{}' from supaqueue.queue",
+        "select supaqueue.enqueue('q')",
+        "update supaqueue.job set status = 'cancelled' where status = 'in_progress'",
+        "select * from supaqueue.queue_status",
+        "select * from supaqueue.problem",
+        "select supaqueue.tick()",
+        "delete from supaqueue.job where status = 'cancelled'",
+        "delete from supaqueue.queue where name = 'q'",
+    ] {
+        get(&api, statement).await;
+    }
+}
+
+#[tokio::test]
+async fn postgres_is_no_superuser_here() {
+    let db = Db::new().await;
+    assert_eq!(db.get("select rolsuper, rolname from pg_roles where rolname = current_user").await, "f|postgres");
+}

@@ -1,0 +1,59 @@
+//! The view of the queues.
+
+use supaqueue_tests::Db;
+
+/// What `queue_status` says and what a full count says.
+async fn counts(db: &Db) -> (String, String) {
+    let statuses = ["pending", "waiting", "in_progress", "successful", "failed", "cancelled"];
+    let counted: Vec<_> = statuses
+        .map(|status| format!("(select count(*) from supaqueue.job j where j.queue = q.id and j.status = '{status}')"))
+        .into();
+    (
+        db.get(&format!("select name, {} from supaqueue.queue_status order by name", statuses.join(", "))).await,
+        db.get(&format!("select name, {} from supaqueue.queue q order by name", counted.join(", "))).await,
+    )
+}
+
+#[tokio::test]
+async fn counts_equal_a_full_count_after_every_kind_of_change() {
+    let db = Db::new().await;
+    db.queue("a", 3).await;
+    db.queue("b", 1).await;
+    db.queue("empty", 1).await;
+    for change in [
+        "select supaqueue.enqueue_many('a', array_fill('{}'::jsonb, array[20]))",
+        "select supaqueue.enqueue('b', max_attempts => 1)",
+        "insert into supaqueue.job (queue, status) select id, 'waiting' from supaqueue.queue",
+        "select public.end_current_job(id, true, true, '{}', 60000) from supaqueue.current_job",
+        "select public.end_current_job(id, true, false) from supaqueue.current_job",
+        "update supaqueue.job set status = 'cancelled' where status = 'waiting'",
+        "select supaqueue.tick()",
+        "update supaqueue.job set queue = (select id from supaqueue.queue where name = 'b') where status = 'pending'",
+        "delete from supaqueue.job where status = 'cancelled'",
+        "begin; delete from supaqueue.job; rollback",
+        "delete from supaqueue.queue where name = 'b'",
+        "select supaqueue.tick()",
+        "select supaqueue.tick()",
+    ] {
+        db.run(change).await;
+        let (status, counted) = counts(&db).await;
+        assert_eq!(status, counted, "after {change}");
+    }
+    assert_eq!(db.get("select count(*) < 8 from supaqueue.job_count").await, "t", "the tick sums the differences up");
+}
+
+#[tokio::test]
+async fn it_does_not_read_the_job_table() {
+    let db = Db::new().await;
+    let plan = db.get("explain (verbose) select * from supaqueue.queue_status").await;
+    assert!(plan.contains("supaqueue.job_count"), "{plan}");
+    assert!(!plan.contains("supaqueue.job "), "{plan}");
+}
+
+#[tokio::test]
+async fn it_tells_workers_and_the_busy_ones() {
+    let db = Db::new().await;
+    db.queue("q", 3).await;
+    db.run("select supaqueue.enqueue('q')").await;
+    assert_eq!(db.get("select workers, busy_workers from supaqueue.queue_status").await, "3|1");
+}

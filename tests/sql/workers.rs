@@ -1,0 +1,110 @@
+//! Workers added and deleted, queues paused and deleted.
+
+use supaqueue_tests::Db;
+
+async fn in_flight(db: &Db) -> String {
+    db.get("select count(*) from supaqueue.current_job").await
+}
+
+#[tokio::test]
+async fn no_more_jobs_run_than_there_are_workers() {
+    let db = Db::new().await;
+    db.queue("q", 3).await;
+    for _ in 0..5 {
+        db.run("select supaqueue.enqueue('q')").await;
+    }
+    db.run("select supaqueue.tick()").await;
+    assert_eq!(in_flight(&db).await, "3");
+}
+
+#[tokio::test]
+async fn a_new_worker_starts_at_once() {
+    let db = Db::new().await;
+    db.queue("q", 0).await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))").await;
+    assert_eq!(db.get("select problem from supaqueue.problem").await, "the queue has no workers");
+    db.run("insert into supaqueue.worker (queue) select id from supaqueue.queue").await;
+    assert_eq!(in_flight(&db).await, "1");
+    db.run("select supaqueue.set_workers('q', 4)").await;
+    assert_eq!(in_flight(&db).await, "4");
+}
+
+#[tokio::test]
+async fn unpausing_starts_what_is_pending() {
+    let db = Db::new().await;
+    db.queue("q", 2).await;
+    db.run("update supaqueue.queue set is_paused = true").await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))").await;
+    db.run("select supaqueue.tick()").await;
+    assert_eq!(in_flight(&db).await, "0");
+    db.run("update supaqueue.queue set is_paused = false").await;
+    assert_eq!(in_flight(&db).await, "2");
+}
+
+#[tokio::test]
+async fn a_call_whose_worker_is_deleted_ends_normally_and_nothing_follows_it() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[2]))").await;
+    db.run("delete from supaqueue.worker").await;
+    assert_eq!(in_flight(&db).await, "1", "the call goes on");
+    assert_eq!(
+        db.get("select a ->> 'state', a -> 'next' from public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) a").await,
+        "settled|null"
+    );
+    assert_eq!(db.get("select status from supaqueue.job order by status").await, "pending\nsuccessful");
+}
+
+#[tokio::test]
+async fn deleting_and_adding_workers_never_adds_calls() {
+    let db = Db::new().await;
+    db.queue("q", 3).await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[9]))").await;
+    db.run("select supaqueue.set_workers('q', 1); select supaqueue.set_workers('q', 3); delete from supaqueue.worker; select supaqueue.set_workers('q', 2)").await;
+    assert_eq!(in_flight(&db).await, "3", "new workers take over the calls first");
+    assert_eq!(db.get("select count(*) filter (where locked), count(*) from supaqueue.worker").await, "2|2");
+    for _ in 0..3 {
+        db.run("select public.end_current_job((select id from supaqueue.current_job order by worker nulls first, id limit 1), true, true, '{}', 60000)").await;
+    }
+    assert_eq!(in_flight(&db).await, "2");
+}
+
+#[tokio::test]
+async fn set_workers_deletes_free_workers_first() {
+    let db = Db::new().await;
+    db.queue("q", 3).await;
+    db.run("select supaqueue.enqueue('q')").await;
+    let busy = db.get("select worker from supaqueue.current_job").await;
+    db.run("select supaqueue.set_workers('q', 1)").await;
+    assert_eq!(db.get("select id from supaqueue.worker").await, busy);
+}
+
+#[tokio::test]
+async fn a_job_deleted_under_its_call_keeps_the_worker_until_the_call_ends() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])").await;
+    db.run("select public.end_current_job((select id from supaqueue.current_job), false, false)").await;
+    db.run("delete from supaqueue.job where payload = '1'").await;
+    assert_eq!(db.get("select status from supaqueue.job").await, "pending", "the call still counts");
+    assert_eq!(
+        db.get("select public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) #>> '{next,job,payload}'").await,
+        "2"
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_queue_takes_everything_along() {
+    let db = Db::new().await;
+    db.queue("q", 2).await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))").await;
+    let id = db.get("select id from supaqueue.current_job limit 1").await;
+    db.run("delete from supaqueue.queue").await;
+    assert_eq!(
+        db.get("select (select count(*) from supaqueue.worker), (select count(*) from supaqueue.job), (select count(*) from supaqueue.current_job)").await,
+        "0|0|0"
+    );
+    assert_eq!(db.get(&format!("select public.end_current_job('{id}', true, true) ->> 'state'")).await, "refused");
+    db.run("select supaqueue.tick()").await;
+    assert_eq!(db.get("select count(*) from supaqueue.job_count").await, "0", "its counts too");
+}
