@@ -1,0 +1,201 @@
+//! The environment of the function as settings.
+//!
+//! An error names the variable and what it should be, never what it is.
+
+use core::fmt;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::json;
+use crate::log::Level;
+use crate::protocol::Auth;
+use crate::signature::Keys;
+
+/// Everything that can be set.
+#[derive(Clone)]
+pub struct Settings {
+    /// `SUPAQUEUE_SECRET`
+    pub keys: Keys,
+    /// `SUPABASE_URL`, without a slash at its end.
+    pub url: String,
+    /// The key with which we report, and which a target gets by default.
+    pub service_role: ProjectKey,
+    /// The key of a queue with `auth` `anon`.
+    pub anon: ProjectKey,
+    /// `SUPAQUEUE_TIME_BUDGET_MS`: from the start of the isolate.
+    pub time_budget_ms: u64,
+    /// `SUPAQUEUE_JOBS_PER_RUN`: how many jobs a run asks for on top of those of its dispatch.
+    pub jobs_per_run: u32,
+    /// `SUPAQUEUE_REQUEST_LIMIT_BYTES`: the largest dispatch that is read.
+    pub request_limit: usize,
+    /// `SUPAQUEUE_RESULT_LIMIT_BYTES`: how much of a target's answer is read.
+    pub result_limit: usize,
+    /// `SUPAQUEUE_LOG_LEVEL`
+    pub level: Level,
+}
+
+/// One of the project's keys, in the forms that there are of it.
+#[derive(Clone, Default)]
+pub struct ProjectKey {
+    /// The legacy JWT, sent as a bearer token.
+    pub jwt: Option<String>,
+    /// The `sb_…` key, which gateways take in `apikey` and refuse as a bearer token.
+    pub sb: Option<String>,
+}
+
+impl Settings {
+    /// The key that a queue's calls carry.
+    pub fn project_key(&self, auth: Auth) -> Option<&ProjectKey> {
+        match auth {
+            Auth::ServiceRole => Some(&self.service_role),
+            Auth::Anon => Some(&self.anon),
+            Auth::None => None,
+        }
+    }
+}
+
+impl ProjectKey {
+    /// Whether there is one at all.
+    pub fn is_set(&self) -> bool {
+        self.jwt.is_some() || self.sb.is_some()
+    }
+
+    fn read(env: &Env<'_>, legacy: &'static str, keys: &'static str) -> Result<Self, ConfigError> {
+        let mut key = Self::default();
+        // Before the two kinds had variables of their own, a new key was put into the old one's.
+        match (
+            env(legacy).filter(|value| !value.is_empty()),
+            env(keys).filter(|value| !value.is_empty()),
+        ) {
+            (Some(value), _) if value.starts_with("sb_") => key.sb = Some(value),
+            (jwt, _) => key.jwt = jwt,
+        }
+        if let Some(text) = env(keys).filter(|value| !value.is_empty()) {
+            let DefaultKey(sb) = json::from_str(&text).map_err(|_| ConfigError {
+                variable: keys,
+                problem: "is not a JSON object of strings",
+            })?;
+            key.sb = sb.or(key.sb);
+        }
+        let is_header = |value: &String| value.bytes().all(|b| b.is_ascii_graphic());
+        if !key.jwt.iter().chain(&key.sb).all(is_header) {
+            return Err(ConfigError {
+                variable: legacy,
+                problem: "holds characters that no key has",
+            });
+        }
+        Ok(key)
+    }
+}
+
+/// What is wrong with the environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The variable to set.
+    pub variable: &'static str,
+    problem: &'static str,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.variable, self.problem)
+    }
+}
+
+/// Looks a variable up.
+pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Reads the settings. The first variable that is missing or malformed is the error.
+pub fn settings(env: &Env<'_>) -> Result<Settings, ConfigError> {
+    let missing = |variable| ConfigError {
+        variable,
+        problem: "is not set",
+    };
+    let secret = env("SUPAQUEUE_SECRET").filter(|value| !value.trim().is_empty());
+    let keys = Keys::parse(&secret.ok_or(missing("SUPAQUEUE_SECRET"))?).ok_or(ConfigError {
+        variable: "SUPAQUEUE_SECRET",
+        problem: "is not of the form whsec_<base64 of 24 to 64 bytes>, once or several times",
+    })?;
+    let url = env("SUPABASE_URL")
+        .filter(|value| !value.is_empty())
+        .ok_or(missing("SUPABASE_URL"))?;
+    if !(url.starts_with("https://") || url.starts_with("http://")) {
+        return Err(ConfigError {
+            variable: "SUPABASE_URL",
+            problem: "is not an http or https address",
+        });
+    }
+    let service_role = ProjectKey::read(env, "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEYS")?;
+    if !service_role.is_set() {
+        return Err(ConfigError {
+            variable: "SUPABASE_SERVICE_ROLE_KEY",
+            problem: "is not set, nor is SUPABASE_SECRET_KEYS",
+        });
+    }
+    Ok(Settings {
+        keys,
+        url: url.trim_end_matches('/').to_owned(),
+        service_role,
+        anon: ProjectKey::read(env, "SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEYS")?,
+        time_budget_ms: number(env, "SUPAQUEUE_TIME_BUDGET_MS", 140_000)?.into(),
+        jobs_per_run: number(env, "SUPAQUEUE_JOBS_PER_RUN", 500)?,
+        request_limit: number(env, "SUPAQUEUE_REQUEST_LIMIT_BYTES", 6_000_000)? as usize,
+        result_limit: number(env, "SUPAQUEUE_RESULT_LIMIT_BYTES", 262_144)? as usize,
+        level: level(env)?,
+    })
+}
+
+fn number(env: &Env<'_>, variable: &'static str, default: u32) -> Result<u32, ConfigError> {
+    let problem = "is not a whole number from 0 to 4294967295";
+    match env(variable) {
+        Some(value) if !value.trim().is_empty() => value
+            .trim()
+            .parse()
+            .map_err(|_| ConfigError { variable, problem }),
+        _ => Ok(default),
+    }
+}
+
+fn level(env: &Env<'_>) -> Result<Level, ConfigError> {
+    let variable = "SUPAQUEUE_LOG_LEVEL";
+    match env(variable) {
+        Some(value) if !value.trim().is_empty() => Level::parse(value.trim()).ok_or(ConfigError {
+            variable,
+            problem: "is not error, warn, info or debug",
+        }),
+        _ => Ok(Level::Info),
+    }
+}
+
+/// The key `default` of a JSON object of keys, or else its first one.
+struct DefaultKey(Option<String>);
+
+impl<'de> Deserialize<'de> for DefaultKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = DefaultKey;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DefaultKey, A::Error> {
+                let mut found = None;
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "default" || found.is_none() {
+                        found = Some(map.next_value::<String>()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(DefaultKey(found))
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

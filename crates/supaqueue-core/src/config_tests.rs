@@ -1,0 +1,181 @@
+use super::*;
+
+const SECRET: &str = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc=";
+
+/// What a project sets by itself, and what is set on top.
+fn read(changes: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    let project = [
+        ("SUPAQUEUE_SECRET", SECRET),
+        ("SUPABASE_URL", "https://ref.supabase.co"),
+        ("SUPABASE_SERVICE_ROLE_KEY", "service.jwt"),
+        ("SUPABASE_ANON_KEY", "anon.jwt"),
+    ];
+    settings(&|name| {
+        let find = |list: &[(&str, &str)]| {
+            list.iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        find(changes).or_else(|| find(&project))
+    })
+}
+
+#[test]
+fn defaults_fit_the_free_plan() {
+    let settings = read(&[]).ok().unwrap();
+    assert_eq!(settings.url, "https://ref.supabase.co");
+    assert_eq!(
+        (settings.time_budget_ms, settings.jobs_per_run),
+        (140_000, 500)
+    );
+    assert_eq!(
+        (settings.request_limit, settings.result_limit),
+        (6_000_000, 262_144)
+    );
+    assert_eq!(settings.level, Level::Info);
+}
+
+#[test]
+fn what_is_set_is_used() {
+    let settings = read(&[
+        ("SUPABASE_URL", "http://127.0.0.1:54321/"),
+        ("SUPAQUEUE_TIME_BUDGET_MS", " 380000 "),
+        ("SUPAQUEUE_JOBS_PER_RUN", "0"),
+        ("SUPAQUEUE_REQUEST_LIMIT_BYTES", ""),
+        ("SUPAQUEUE_RESULT_LIMIT_BYTES", "10"),
+        ("SUPAQUEUE_LOG_LEVEL", "debug"),
+    ])
+    .ok()
+    .unwrap();
+    assert_eq!(
+        settings.url, "http://127.0.0.1:54321",
+        "no slash at the end"
+    );
+    assert_eq!(
+        (settings.time_budget_ms, settings.jobs_per_run),
+        (380_000, 0)
+    );
+    assert_eq!(
+        (settings.request_limit, settings.result_limit),
+        (6_000_000, 10),
+        "empty is not set"
+    );
+    assert_eq!(settings.level, Level::Debug);
+}
+
+#[test]
+fn an_error_names_the_variable_and_never_its_value() {
+    let value = "hidden value";
+    let cases = [
+        ("SUPAQUEUE_SECRET", "", "SUPAQUEUE_SECRET is not set"),
+        (
+            "SUPAQUEUE_SECRET",
+            value,
+            "SUPAQUEUE_SECRET is not of the form whsec_<base64 of 24 to 64 bytes>, once or several times",
+        ),
+        ("SUPABASE_URL", "", "SUPABASE_URL is not set"),
+        (
+            "SUPABASE_URL",
+            value,
+            "SUPABASE_URL is not an http or https address",
+        ),
+        (
+            "SUPABASE_SERVICE_ROLE_KEY",
+            "",
+            "SUPABASE_SERVICE_ROLE_KEY is not set, nor is SUPABASE_SECRET_KEYS",
+        ),
+        (
+            "SUPABASE_SERVICE_ROLE_KEY",
+            value,
+            "SUPABASE_SERVICE_ROLE_KEY holds characters that no key has",
+        ),
+        (
+            "SUPABASE_SECRET_KEYS",
+            value,
+            "SUPABASE_SECRET_KEYS is not a JSON object of strings",
+        ),
+        (
+            "SUPAQUEUE_TIME_BUDGET_MS",
+            value,
+            "SUPAQUEUE_TIME_BUDGET_MS is not a whole number from 0 to 4294967295",
+        ),
+        (
+            "SUPAQUEUE_JOBS_PER_RUN",
+            "-1",
+            "SUPAQUEUE_JOBS_PER_RUN is not a whole number from 0 to 4294967295",
+        ),
+        (
+            "SUPAQUEUE_LOG_LEVEL",
+            value,
+            "SUPAQUEUE_LOG_LEVEL is not error, warn, info or debug",
+        ),
+    ];
+    for (name, text, want) in cases {
+        let message = read(&[(name, text)]).err().unwrap().to_string();
+        assert_eq!(message, want);
+        assert!(!message.contains(value), "{message}");
+    }
+}
+
+#[test]
+fn both_kinds_of_keys_are_known() {
+    let cases: [(&str, &str, Option<&str>, Option<&str>); 7] = [
+        ("jwt", "", Some("jwt"), None),
+        (
+            "",
+            r#"{"default":"sb_secret_1"}"#,
+            None,
+            Some("sb_secret_1"),
+        ),
+        (
+            "jwt",
+            r#"{"default":"sb_secret_1"}"#,
+            Some("jwt"),
+            Some("sb_secret_1"),
+        ),
+        ("sb_secret_0", "", None, Some("sb_secret_0")),
+        (
+            "sb_secret_0",
+            r#"{"default":"sb_secret_1"}"#,
+            None,
+            Some("sb_secret_1"),
+        ),
+        (
+            "",
+            r#"{"other":"sb_secret_2","default":"sb_secret_1","third":"x"}"#,
+            None,
+            Some("sb_secret_1"),
+        ),
+        (
+            "",
+            r#"{"other":"sb_secret_2","third":"x"}"#,
+            None,
+            Some("sb_secret_2"),
+        ),
+    ];
+    for (legacy, keys, jwt, sb) in cases {
+        let settings = read(&[
+            ("SUPABASE_SERVICE_ROLE_KEY", legacy),
+            ("SUPABASE_SECRET_KEYS", keys),
+        ])
+        .ok()
+        .unwrap();
+        let key = settings.project_key(Auth::ServiceRole).unwrap();
+        assert_eq!(
+            (key.jwt.as_deref(), key.sb.as_deref()),
+            (jwt, sb),
+            "{legacy} {keys}"
+        );
+    }
+    let settings = read(&[
+        ("SUPABASE_ANON_KEY", ""),
+        ("SUPABASE_PUBLISHABLE_KEYS", "{}"),
+    ])
+    .ok()
+    .unwrap();
+    assert!(
+        !settings.anon.is_set(),
+        "a project without an anonymous key is not misconfigured"
+    );
+    assert!(settings.project_key(Auth::None).is_none());
+}

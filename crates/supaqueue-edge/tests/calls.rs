@@ -1,0 +1,230 @@
+//! The call of a target, and what each end of it is reported as.
+
+mod support;
+
+use support::{Reply, World, assignment, error, job, json};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+/// Runs one job against a target that does `reply`, and gives the report's body.
+async fn report(
+    reply: impl FnMut(&support::Sent) -> Reply + 'static,
+) -> (std::rc::Rc<World>, String) {
+    let world = World::new(reply);
+    world.dispatch(&[assignment(1, "{}")]).await;
+    world.settle().await;
+    let reports = world.reports();
+    assert_eq!(reports.len(), 1, "a job is reported once");
+    let body = reports[0].body.clone();
+    (world, body)
+}
+
+#[wasm_bindgen_test]
+async fn a_payload_reaches_the_target_byte_by_byte() {
+    let long = format!(r#""{}""#, "ä😀".repeat(200_000));
+    for payload in [
+        "{\"n\": 123456789012345678901234567890.10, \"n\": 1}",
+        "\"\\u20ac and \\ud83d\\ude00, and € and 😀 and \u{2028}\"",
+        "[[[[[[[[[[[[[[[[{}]]]]]]]]]]]]]]]]",
+        &long,
+    ] {
+        let world = World::new(|_| json(200, "{}"));
+        world.dispatch(&[assignment(1, payload)]).await;
+        world.settle().await;
+        assert!(
+            world.calls()[0].body == payload,
+            "the target got {}",
+            world.calls()[0].body
+        );
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_call_is_a_post_with_our_headers_that_follows_no_redirect() {
+    let (world, body) = report(|_| json(302, "")).await;
+    let call = &world.calls()[0];
+    assert_eq!(call.url, "http://project/functions/v1/send-mail");
+    assert_eq!(
+        support::get(&call.init, "method").as_string().as_deref(),
+        Some("POST")
+    );
+    assert_eq!(
+        support::get(&call.init, "redirect").as_string().as_deref(),
+        Some("manual")
+    );
+    let want = [
+        ("authorization", "Bearer service-role-jwt".to_owned()),
+        ("content-type", "application/json".to_owned()),
+        ("idempotency-key", job(1)),
+        ("supaqueue-queue", "mail".to_owned()),
+        ("supaqueue-attempt", "1".to_owned()),
+        ("supaqueue-deadline", "2026-11-23T07:13:39.000Z".to_owned()),
+        (
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-ffffffffffffffff-01".to_owned(),
+        ),
+    ];
+    for (name, value) in want {
+        assert_eq!(call.header(name), Some(value), "{name}");
+    }
+    assert!(body.contains("redirects are not followed"), "{body}");
+}
+
+#[wasm_bindgen_test]
+async fn a_json_answer_is_kept_as_it_came() {
+    let (_, body) = report(|_| json(200, r#"{"n": 12345678901234567890.10}"#)).await;
+    assert!(
+        body.contains(r#""result":{"n": 12345678901234567890.10}"#),
+        "{body}"
+    );
+}
+
+#[wasm_bindgen_test]
+async fn a_call_without_an_answer_ends_with_its_timeout() {
+    let (_, body) = report(|_| Reply::Hang).await;
+    assert!(
+        body.contains(r#""duration_ms":60000,"error":{"message":"no answer within 60000 ms"}"#),
+        "{body}"
+    );
+}
+
+#[wasm_bindgen_test]
+async fn whatever_fetch_throws_is_a_network_error() {
+    let cases = [
+        (
+            error("TypeError", "error sending request"),
+            "network error: error sending request",
+        ),
+        ("just text".into(), "network error: just text"),
+        (
+            wasm_bindgen::JsValue::UNDEFINED,
+            "network error: the runtime gave no reason",
+        ),
+        (7.into(), "network error: the runtime gave no reason"),
+    ];
+    for (thrown, want) in cases {
+        let rejected = thrown.clone();
+        let (_, body) = report(move |_| Reply::Throw(rejected.clone())).await;
+        assert!(body.contains(want), "{body}");
+        let (_, body) = report(move |_| Reply::ThrowAtOnce(thrown.clone())).await;
+        assert!(body.contains(want), "{body}");
+    }
+}
+
+#[wasm_bindgen_test]
+async fn an_answer_is_read_up_to_its_limit_and_no_further() {
+    for (status, kept) in [(200, 2500), (500, 2048)] {
+        let (body, fate) = support::stream::endless(1000);
+        let world = World::new(move |_| Reply::Stream {
+            status,
+            body: body.clone(),
+        });
+        world.set_env("SUPAQUEUE_RESULT_LIMIT_BYTES", "2500");
+        world.dispatch(&[assignment(1, "{}")]).await;
+        world.settle().await;
+        let report = &world.reports()[0];
+        let text = if status == 200 {
+            report.text("_report.result")
+        } else {
+            report.text("_report.error.body")
+        };
+        assert_eq!(text, "x".repeat(kept), "status {status}");
+        assert!(fate.is_cancelled.get(), "the target was told to stop");
+        assert!(
+            fate.pulled.get() <= 5,
+            "{} chunks were read of three",
+            fate.pulled.get()
+        );
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_success_whose_body_breaks_off_is_a_success_and_says_so() {
+    let broken = |_: &support::Sent| {
+        let (body, _) = support::stream::body(3, 1, |controller| {
+            controller.error_with_e(&error("TypeError", "connection reset"));
+            Ok(())
+        });
+        Reply::Stream { status: 200, body }
+    };
+    let (_, body) = report(broken).await;
+    assert!(body.contains(r#""_is_successful":true"#), "{body}");
+    assert!(
+        body.contains(r#""result":{"incomplete":"connection reset","body":"xxx"}"#),
+        "{body}"
+    );
+}
+
+#[wasm_bindgen_test]
+async fn a_success_whose_body_does_not_end_is_cut_off_by_the_timeout() {
+    let world = World::new(|_| json(200, "{}"));
+    let again = std::rc::Rc::downgrade(&world);
+    let hanging = move |sent: &support::Sent| {
+        if sent.is_rpc() {
+            return support::accepted("null");
+        }
+        let again = again.clone();
+        let (body, _) = support::stream::body(3, 1, move |controller| {
+            again.upgrade().unwrap().abort_last();
+            controller.error_with_e(&error("TimeoutError", "Signal timed out."));
+            Ok(())
+        });
+        Reply::Stream { status: 200, body }
+    };
+    world.set_network(hanging);
+    world.dispatch(&[assignment(1, "{}")]).await;
+    world.settle().await;
+    let body = world.reports()[0].body.clone();
+    assert!(
+        body.contains(r#"{"incomplete":"cut off after 60000 ms","body":"xxx"}"#),
+        "{body}"
+    );
+}
+
+#[wasm_bindgen_test]
+async fn a_call_that_the_runtime_does_not_let_through_is_made_later() {
+    let mut calls = 0;
+    let limited = move |_: &support::Sent| {
+        calls += 1;
+        if calls > 2 {
+            return json(200, "{}");
+        }
+        let error = error("RateLimitError", "too many");
+        support::set(&error, "retryAfterMs", &1500.into());
+        Reply::Throw(error)
+    };
+    let (world, body) = report(limited).await;
+    assert_eq!(*world.slept_ms.borrow(), [1500.0, 1500.0]);
+    assert!(
+        body.contains(r#""_is_successful":true"#) && !body.contains("is_attempt"),
+        "{body}"
+    );
+}
+
+#[wasm_bindgen_test]
+async fn a_call_that_the_runtime_does_not_let_through_for_long_is_given_back() {
+    let limited = |_: &support::Sent| {
+        let error = error("RateLimitError", "too many");
+        support::set(&error, "retryAfterMs", &60_000.into());
+        Reply::Throw(error)
+    };
+    let (_, body) = report(limited).await;
+    assert!(
+        body.contains(r#""retry_after_ms":60000,"is_attempt":false},"_next_within_ms":null"#),
+        "{body}"
+    );
+}
+
+#[wasm_bindgen_test]
+async fn a_call_that_cannot_be_made_fails_for_good() {
+    let world = World::new(|_| json(200, "{}"));
+    world
+        .dispatch(&[assignment(1, "{}").replace("send-mail", "../rest")])
+        .await;
+    world.settle().await;
+    assert_eq!(world.calls().len(), 0);
+    let body = world.reports()[0].body.clone();
+    assert!(
+        body.contains("not the name of an edge function") && body.contains(r#""is_final":true"#),
+        "{body}"
+    );
+}

@@ -1,0 +1,241 @@
+//! A run: its lanes, what they tell the database, and when they stop.
+
+mod support;
+
+use support::{Reply, START_MS, World, accepted, assignment, current_job, error, json};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+/// A network where each report is answered with the job after it, without an end.
+fn busy(sent: &support::Sent) -> Reply {
+    if sent.is_report() && !sent.json("_next_within_ms").is_null() {
+        let id = sent.text("cur_job_id");
+        let number: u32 = id[24..].parse().unwrap();
+        return accepted(&assignment(number + 1, "{}"));
+    }
+    if sent.is_rpc() {
+        accepted("null")
+    } else {
+        json(200, "{}")
+    }
+}
+
+#[wasm_bindgen_test]
+async fn all_lanes_of_a_dispatch_run_at_once() {
+    let world = World::new(|_| Reply::Hold);
+    let many: Vec<_> = (1..=20).map(|n| assignment(n, "{}")).collect();
+    world.dispatch(&many).await;
+    // Nothing is released before all of them are there: one after the other would never get here.
+    while world.held() < 20 {
+        support::turn().await;
+    }
+    world.release();
+    world.settle().await;
+    let mut lanes: Vec<_> = world
+        .reports()
+        .iter()
+        .map(|sent| sent.text("cur_job_id"))
+        .collect();
+    lanes.sort();
+    assert_eq!(lanes, (1..=20).map(current_job).collect::<Vec<_>>());
+}
+
+#[wasm_bindgen_test]
+async fn a_lane_goes_on_until_the_jobs_of_a_run_are_used_up() {
+    let world = World::with_network(busy);
+    world.set_env("SUPAQUEUE_JOBS_PER_RUN", "3");
+    world.dispatch(&[assignment(1, "{}")]).await;
+    world.settle().await;
+    let told: Vec<_> = world
+        .reports()
+        .iter()
+        .map(|sent| sent.text("cur_job_id"))
+        .collect();
+    assert_eq!(
+        told,
+        [1, 2, 3, 4].map(current_job),
+        "the first one, and three more"
+    );
+    let acknowledged = world
+        .sent
+        .borrow()
+        .iter()
+        .filter(|sent| sent.is_rpc() && !sent.is_report())
+        .count();
+    assert_eq!(acknowledged, 1, "what came with a report is acknowledged");
+}
+
+#[wasm_bindgen_test]
+async fn a_lane_asks_for_what_fits_the_time_that_is_left() {
+    let world = World::new(|_| json(200, "{}"));
+    let slow = std::rc::Rc::downgrade(&world);
+    world.set_network(move |sent| {
+        if !sent.is_rpc() {
+            slow.upgrade().unwrap().advance(40_000.0);
+        }
+        busy(sent)
+    });
+    world.set_env("SUPAQUEUE_TIME_BUDGET_MS", "100000");
+    world.dispatch(&[assignment(1, "{}")]).await;
+    world.settle().await;
+    let asked: Vec<_> = world
+        .reports()
+        .iter()
+        .map(|sent| sent.json("_next_within_ms").as_f64())
+        .collect();
+    assert_eq!(asked, [Some(55_000.0), Some(15_000.0), None]);
+}
+
+#[wasm_bindgen_test]
+async fn an_isolate_that_is_about_to_end_asks_for_no_more() {
+    let world = World::new(|_| json(200, "{}"));
+    let ending = std::rc::Rc::downgrade(&world);
+    world.set_network(move |sent| {
+        ending.upgrade().unwrap().is_ending.set(!sent.is_rpc());
+        busy(sent)
+    });
+    world.dispatch(&[assignment(1, "{}")]).await;
+    world.settle().await;
+    let reports = world.reports();
+    assert_eq!(reports.len(), 1, "the call under way is reported");
+    assert!(reports[0].json("_next_within_ms").is_null());
+}
+
+#[wasm_bindgen_test]
+async fn a_refused_acknowledgement_calls_nobody() {
+    let world = World::with_network(|_| {
+        json(
+            200,
+            r#"{"accepted":false,"state":"refused","reason":"gone","next":null}"#,
+        )
+    });
+    world.dispatch(&[assignment(1, "{}")]).await;
+    world.settle().await;
+    assert_eq!(world.sent.borrow().len(), 1);
+    assert!(world.logged("acknowledgement_refused")[0].contains("gone"));
+}
+
+#[wasm_bindgen_test]
+async fn a_report_without_an_answer_is_repeated_until_it_has_one() {
+    let mut tries = 0;
+    let world = World::with_network(move |sent| {
+        if !sent.is_report() {
+            return if sent.is_rpc() {
+                accepted("null")
+            } else {
+                json(200, "{}")
+            };
+        }
+        tries += 1;
+        match tries {
+            1 => Reply::Throw(error("TypeError", "connection reset")),
+            2 => json(
+                500,
+                r#"{"code":"57014","message":"canceling statement due to statement timeout"}"#,
+            ),
+            3 => Reply::Hang,
+            4 => json(200, "<html>"),
+            5 => Reply::Answer {
+                status: 429,
+                headers: vec![("retry-after", "9".into())],
+                body: String::new(),
+            },
+            _ => accepted("null"),
+        }
+    });
+    world.dispatch(&[assignment(1, "{}")]).await;
+    world.settle().await;
+    assert_eq!(world.reports().len(), 6);
+    assert_eq!(world.calls().len(), 1, "the call is not made again");
+    // Full jitter with all bits set is the bound, which doubles.
+    assert_eq!(
+        *world.slept_ms.borrow(),
+        [249.0, 499.0, 999.0, 1999.0, 9000.0]
+    );
+    assert_eq!(world.logged("database_not_reached").len(), 5);
+}
+
+#[wasm_bindgen_test]
+async fn a_report_is_given_up_when_its_lease_ends() {
+    let world = World::with_network(|sent| match (sent.is_report(), sent.is_rpc()) {
+        (true, _) => json(503, ""),
+        (false, true) => accepted("null"),
+        (false, false) => json(200, "{}"),
+    });
+    world.dispatch(&[assignment(1, "{}")]).await;
+    world.settle().await;
+    let waited = world.now_ms.get() - START_MS as f64;
+    assert!(
+        (70_000.0..90_000.0).contains(&waited),
+        "gave up after {waited} ms of a lease of 90 s"
+    );
+    assert!(
+        world
+            .log
+            .borrow()
+            .last()
+            .unwrap()
+            .contains(r#""level":"error","event":"database_not_reached""#)
+    );
+}
+
+#[wasm_bindgen_test]
+async fn a_missing_end_current_job_is_logged_once_with_its_remedy() {
+    let missing = r#"{"code":"PGRST202","message":"Could not find the function public.end_current_job","details":"x","hint":null}"#;
+    let world = World::with_network(move |_| json(404, missing));
+    world
+        .dispatch(&[
+            assignment(1, "{}"),
+            assignment(2, "{}"),
+            assignment(3, "{}"),
+        ])
+        .await;
+    world.settle().await;
+    assert_eq!(world.calls().len(), 0);
+    let lines = world.logged("end_current_job_missing");
+    assert_eq!(lines.len(), 1);
+    assert!(
+        lines[0].contains("install Supaqueue's migration"),
+        "{}",
+        lines[0]
+    );
+}
+
+#[wasm_bindgen_test]
+async fn a_result_that_postgres_refuses_does_not_keep_its_job_from_being_settled() {
+    let refused =
+        r#"{"code":"22003","message":"value overflows numeric format","details":null,"hint":null}"#;
+    let world =
+        World::with_network(
+            move |sent| match (sent.is_rpc(), sent.body.contains("1e999999")) {
+                (true, true) => json(400, refused),
+                (true, false) => accepted("null"),
+                (false, _) => json(200, "[1e999999]"),
+            },
+        );
+    world.dispatch(&[assignment(1, "{}")]).await;
+    world.settle().await;
+    let reports = world.reports();
+    assert_eq!(reports.len(), 2);
+    assert!(
+        reports[1].body.contains(r#""_is_successful":true"#) && !reports[1].body.contains("result")
+    );
+    assert!(world.logged("report_rejected")[0].contains("22003 value overflows"));
+}
+
+#[wasm_bindgen_test]
+async fn each_call_is_a_line_of_the_log_with_its_job() {
+    let world = World::new(|_| json(404, "no"));
+    world.set_env("SUPAQUEUE_LOG_LEVEL", "warn");
+    world.dispatch(&[assignment(1, "{}")]).await;
+    world.settle().await;
+    let line = format!(
+        r#"{{"level":"warn","event":"call_failed","queue":"mail","job":"{}","current_job":"{}","attempt":1,"status":404,"duration_ms":0,"message":"status 404"}}"#,
+        support::job(1),
+        current_job(1)
+    );
+    assert_eq!(
+        *world.log.borrow(),
+        [line],
+        "and at this level nothing else"
+    );
+}

@@ -1,0 +1,478 @@
+//! A platform that does what a test says: its clock moves when somebody sleeps,
+//! its network is a function from request to reply.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that fails here says where"
+)]
+
+pub(crate) mod stream;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use js_sys::{Array, Error, Function, JSON, Object, Promise, Reflect, Uint8Array};
+use supaqueue_core::signature::{Keys, sign};
+use supaqueue_core::time::Timestamp;
+use supaqueue_edge::{Platform, handle};
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::{Closure, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{AbortController, ReadableStream, Request, RequestInit, Response, ResponseInit};
+
+pub(crate) const SECRET: &str = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc=";
+pub(crate) const SERVICE_KEY: &str = "service-role-jwt";
+pub(crate) const START_MS: u64 = 1_795_417_959_000;
+
+/// A request that the function sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) url: String,
+    pub(crate) init: Object,
+    pub(crate) body: String,
+}
+
+impl Sent {
+    /// A call of `end_current_job`, not of a target.
+    pub(crate) fn is_rpc(&self) -> bool {
+        self.url.ends_with("/rest/v1/rpc/end_current_job")
+    }
+
+    pub(crate) fn is_report(&self) -> bool {
+        self.is_rpc() && self.body.contains(r#""_is_complete":true"#)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let headers: Array = get(&self.init, "headers").unchecked_into();
+        let pair = headers
+            .iter()
+            .map(|pair| Array::from(&pair))
+            .find(|pair| pair.get(0) == *name);
+        pair.and_then(|pair| pair.get(1).as_string())
+    }
+
+    /// A part of the body, which is JSON, by its path.
+    pub(crate) fn json(&self, path: &str) -> JsValue {
+        let body = JSON::parse(&self.body).expect("a body is JSON");
+        path.split('.').fold(body, |value, name| get(&value, name))
+    }
+
+    pub(crate) fn text(&self, path: &str) -> String {
+        self.json(path).as_string().unwrap_or_default()
+    }
+}
+
+/// What the network does with a request.
+pub(crate) enum Reply {
+    Answer {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: String,
+    },
+    Stream {
+        status: u16,
+        body: ReadableStream,
+    },
+    Throw(JsValue),
+    ThrowAtOnce(JsValue),
+    /// No answer until the signal aborts, which it does as soon as nothing else is to be done.
+    Hang,
+    /// No answer before [`World::release`].
+    Hold,
+}
+
+pub(crate) fn json(status: u16, body: &str) -> Reply {
+    let headers = vec![("content-type", "application/json".to_owned())];
+    Reply::Answer {
+        status,
+        headers,
+        body: body.to_owned(),
+    }
+}
+
+pub(crate) fn error(name: &str, message: &str) -> JsValue {
+    let error = Error::new(message);
+    error.set_name(name);
+    error.into()
+}
+
+pub(crate) fn accepted(next: &str) -> Reply {
+    json(
+        200,
+        &format!(r#"{{"accepted":true,"state":"settled","next":{next}}}"#),
+    )
+}
+
+type Network = Box<dyn FnMut(&Sent) -> Reply>;
+
+pub(crate) struct World {
+    pub(crate) now_ms: Cell<f64>,
+    pub(crate) is_ending: Cell<bool>,
+    pub(crate) env: RefCell<HashMap<String, String>>,
+    pub(crate) sent: RefCell<Vec<Sent>>,
+    pub(crate) log: RefCell<Vec<String>>,
+    pub(crate) slept_ms: RefCell<Vec<f64>>,
+    work: RefCell<Vec<Promise>>,
+    held: RefCell<Vec<Function>>,
+    signals: RefCell<Vec<(AbortController, f64)>>,
+    network: RefCell<Network>,
+}
+
+impl World {
+    /// A project whose database accepts everything and has no next job, and whose targets are `target`.
+    pub(crate) fn new(mut target: impl FnMut(&Sent) -> Reply + 'static) -> Rc<Self> {
+        Self::with_network(move |sent| {
+            if sent.is_rpc() {
+                accepted("null")
+            } else {
+                target(sent)
+            }
+        })
+    }
+
+    pub(crate) fn with_network(network: impl FnMut(&Sent) -> Reply + 'static) -> Rc<Self> {
+        let env = [
+            ("SUPAQUEUE_SECRET", SECRET),
+            ("SUPABASE_URL", "http://project"),
+            ("SUPABASE_SERVICE_ROLE_KEY", SERVICE_KEY),
+            ("SUPAQUEUE_LOG_LEVEL", "debug"),
+        ];
+        Rc::new(Self {
+            now_ms: Cell::new(START_MS as f64),
+            is_ending: Cell::new(false),
+            env: RefCell::new(env.map(|(name, value)| (name.into(), value.into())).into()),
+            sent: RefCell::default(),
+            log: RefCell::default(),
+            slept_ms: RefCell::default(),
+            work: RefCell::default(),
+            held: RefCell::default(),
+            signals: RefCell::default(),
+            network: RefCell::new(Box::new(network)),
+        })
+    }
+
+    pub(crate) fn set_env(&self, name: &str, value: &str) {
+        self.env.borrow_mut().insert(name.into(), value.into());
+    }
+
+    pub(crate) fn set_network(&self, network: impl FnMut(&Sent) -> Reply + 'static) {
+        *self.network.borrow_mut() = Box::new(network);
+    }
+
+    pub(crate) fn advance(&self, ms: f64) {
+        self.now_ms.set(self.now_ms.get() + ms);
+    }
+
+    /// Lets every request that is held go on.
+    pub(crate) fn release(&self) {
+        for resolve in self.held.take() {
+            resolve
+                .call1(&JsValue::UNDEFINED, &response(200, &[], "held"))
+                .unwrap();
+        }
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.borrow().len()
+    }
+
+    /// Waits until all lanes have ended.
+    pub(crate) async fn settle(&self) {
+        let work: Array = self.work.take().into_iter().collect();
+        JsFuture::from(Promise::all(&work)).await.unwrap();
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Sent> {
+        self.sent
+            .borrow()
+            .iter()
+            .filter(|sent| !sent.is_rpc())
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn reports(&self) -> Vec<Sent> {
+        self.sent
+            .borrow()
+            .iter()
+            .filter(|sent| sent.is_report())
+            .cloned()
+            .collect()
+    }
+
+    /// The lines of the log that are about an event.
+    pub(crate) fn logged(&self, event: &str) -> Vec<String> {
+        let name = format!(r#""event":"{event}""#);
+        self.log
+            .borrow()
+            .iter()
+            .filter(|line| line.contains(&name))
+            .cloned()
+            .collect()
+    }
+
+    /// Sends a signed dispatch of these assignments to the function.
+    pub(crate) async fn dispatch(self: &Rc<Self>, assignments: &[String]) -> Answer {
+        self.post(&format!(
+            r#"{{"current_jobs":[{}]}}"#,
+            assignments.join(",")
+        ))
+        .await
+    }
+
+    /// Sends a signed body to the function.
+    pub(crate) async fn post(self: &Rc<Self>, body: &str) -> Answer {
+        let now = Timestamp::from_ms(self.now_ms.get() as u64);
+        let signature = sign(&Keys::parse(SECRET).unwrap(), "msg_1", now, body.as_bytes());
+        let timestamp = now.seconds().to_string();
+        let headers = [
+            ("content-type", "application/json"),
+            ("webhook-id", "msg_1"),
+            ("webhook-timestamp", &timestamp),
+            ("webhook-signature", &signature),
+            (
+                "traceparent",
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            ),
+        ];
+        self.send("POST", &headers, Some(&body.into())).await
+    }
+
+    pub(crate) async fn send(
+        self: &Rc<Self>,
+        method: &str,
+        headers: &[(&str, &str)],
+        body: Option<&JsValue>,
+    ) -> Answer {
+        let init = RequestInit::new();
+        init.set_method(method);
+        let pairs = headers
+            .iter()
+            .map(|(name, value)| Array::of2(&(*name).into(), &(*value).into()));
+        init.set_headers(&pairs.collect::<Array>());
+        if let Some(body) = body {
+            init.set_body(body);
+            // A body that is a stream needs this, and others do not mind.
+            set(&init, "duplex", &"half".into());
+        }
+        let request = Request::new_with_str_and_init("http://function/supaqueue", &init).unwrap();
+        let response = handle(request, self.platform()).await.unwrap();
+        Answer::read(&response).await
+    }
+
+    fn platform(self: &Rc<Self>) -> Platform {
+        let platform = Object::new();
+        set(&platform, "sourceHash", &"0123abcd".into());
+        set(&platform, "startedAt", &(START_MS as f64).into());
+        let world = Rc::clone(self);
+        method(
+            &platform,
+            "isEnding",
+            Closure::wrap(Box::new(move || world.is_ending.get()) as Box<dyn FnMut() -> bool>),
+        );
+        let world = Rc::clone(self);
+        let env = move |name: String| {
+            world
+                .env
+                .borrow()
+                .get(&name)
+                .map_or(JsValue::UNDEFINED, |value| value.into())
+        };
+        method(
+            &platform,
+            "env",
+            Closure::wrap(Box::new(env) as Box<dyn FnMut(String) -> JsValue>),
+        );
+        let world = Rc::clone(self);
+        method(
+            &platform,
+            "now",
+            Closure::wrap(Box::new(move || world.now_ms.get()) as Box<dyn FnMut() -> f64>),
+        );
+        let random = || Uint8Array::from(&[0xFF; 16][..]);
+        method(
+            &platform,
+            "random",
+            Closure::wrap(Box::new(random) as Box<dyn FnMut() -> Uint8Array>),
+        );
+        let world = Rc::clone(self);
+        let sleep = move |ms: f64| {
+            world.slept_ms.borrow_mut().push(ms);
+            world.advance(ms);
+            Promise::resolve(&JsValue::UNDEFINED)
+        };
+        method(
+            &platform,
+            "sleep",
+            Closure::wrap(Box::new(sleep) as Box<dyn FnMut(f64) -> Promise>),
+        );
+        let world = Rc::clone(self);
+        let timeout = move |ms: f64| {
+            let controller = AbortController::new().unwrap();
+            let signal = controller.signal();
+            world.signals.borrow_mut().push((controller, ms));
+            signal.into()
+        };
+        method(
+            &platform,
+            "timeout",
+            Closure::wrap(Box::new(timeout) as Box<dyn FnMut(f64) -> JsValue>),
+        );
+        let world = Rc::clone(self);
+        let fetch = move |url: String, init: Object| world.fetch(url, init);
+        method(
+            &platform,
+            "fetch",
+            Closure::wrap(
+                Box::new(fetch) as Box<dyn FnMut(String, Object) -> Result<Promise, JsValue>>
+            ),
+        );
+        let world = Rc::clone(self);
+        let log = move |level: String, line: String| {
+            assert!(
+                line.contains(&format!(r#""level":"{level}""#)),
+                "{level}: {line}"
+            );
+            world.log.borrow_mut().push(line);
+        };
+        method(
+            &platform,
+            "log",
+            Closure::wrap(Box::new(log) as Box<dyn FnMut(String, String)>),
+        );
+        let world = Rc::clone(self);
+        let wait_until = move |work: Promise| world.work.borrow_mut().push(work);
+        method(
+            &platform,
+            "waitUntil",
+            Closure::wrap(Box::new(wait_until) as Box<dyn FnMut(Promise)>),
+        );
+        platform.unchecked_into()
+    }
+
+    fn fetch(self: &Rc<Self>, url: String, init: Object) -> Result<Promise, JsValue> {
+        let bytes: Uint8Array = get(&init, "body").unchecked_into();
+        let body = String::from_utf8(bytes.to_vec()).unwrap();
+        let sent = Sent { url, init, body };
+        self.sent.borrow_mut().push(sent.clone());
+        let reply = (self.network.borrow_mut())(&sent);
+        match reply {
+            Reply::Answer {
+                status,
+                headers,
+                body,
+            } => Ok(answered(response(status, &headers, &body))),
+            Reply::Stream { status, body } => {
+                let init = ResponseInit::new();
+                init.set_status(status);
+                let response = Response::new_with_opt_readable_stream_and_init(Some(&body), &init);
+                Ok(answered(response.unwrap()))
+            }
+            Reply::Throw(error) => Ok(Promise::reject(&error)),
+            Reply::ThrowAtOnce(error) => Err(error),
+            Reply::Hang => {
+                let ms = self.abort_last();
+                self.advance(ms);
+                Ok(Promise::reject(&error("TimeoutError", "Signal timed out.")))
+            }
+            Reply::Hold => Ok(Promise::new(&mut |resolve, _| {
+                self.held.borrow_mut().push(resolve);
+            })),
+        }
+    }
+
+    /// Lets the timeout of the latest request pass, and says how long that was.
+    pub(crate) fn abort_last(&self) -> f64 {
+        let signals = self.signals.borrow();
+        let (controller, ms) = signals.last().expect("a request has a timeout");
+        controller.abort();
+        *ms
+    }
+}
+
+fn answered(response: Response) -> Promise {
+    Promise::resolve(&JsValue::from(response))
+}
+
+fn response(status: u16, headers: &[(&'static str, String)], body: &str) -> Response {
+    let init = ResponseInit::new();
+    init.set_status(status);
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| Array::of2(&(*name).into(), &value.into()));
+    init.set_headers(&pairs.collect::<Array>());
+    let body = (status != 204).then_some(body);
+    Response::new_with_opt_str_and_init(body, &init).unwrap()
+}
+
+/// The function's own answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: Option<String>,
+    pub(crate) allow: Option<String>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    async fn read(response: &Response) -> Self {
+        let body = JsFuture::from(response.text().unwrap()).await.unwrap();
+        Self {
+            status: response.status(),
+            content_type: response.headers().get("content-type").unwrap(),
+            allow: response.headers().get("allow").unwrap(),
+            body: body.as_string().unwrap(),
+        }
+    }
+}
+
+/// Lets everything else that is ready go on.
+pub(crate) async fn turn() {
+    let turn = Promise::new(&mut |resolve, _| {
+        let set_timeout: Function = get(&js_sys::global(), "setTimeout").unchecked_into();
+        set_timeout.call1(&JsValue::UNDEFINED, &resolve).unwrap();
+    });
+    JsFuture::from(turn).await.unwrap();
+}
+
+/// The `n`th current job of a queue, as the database writes it, with this payload.
+pub(crate) fn assignment(n: u32, payload: &str) -> String {
+    let now = Timestamp::from_ms(START_MS);
+    let until = now.plus(15_000);
+    format!(
+        r#"{{"current_job":{{"id":"{}","created_at":"{now}","lease_until":"{until}"}},
+        "job":{{"id":"{}","payload":{payload},"attempts":1,"headers":null,"timeout_ms":null}},
+        "queue":{{"id":"{}","name":"mail","edge_function_name":"send-mail","default_headers":null,"timeout_ms":60000,"auth":"service_role","final_statuses":[]}}}}"#,
+        current_job(n),
+        job(n),
+        job(0),
+    )
+}
+
+pub(crate) fn current_job(n: u32) -> String {
+    format!("00000000-0000-4000-8000-{n:012}")
+}
+
+pub(crate) fn job(n: u32) -> String {
+    format!("00000000-0000-4000-9000-{n:012}")
+}
+
+pub(crate) fn get(object: &JsValue, name: &str) -> JsValue {
+    Reflect::get(object, &name.into()).unwrap()
+}
+
+pub(crate) fn set(object: &JsValue, name: &str, value: &JsValue) {
+    Reflect::set(object, &name.into(), value).unwrap();
+}
+
+/// Tests end with their process: what they give to JavaScript is never taken back.
+pub(crate) fn method<T: ?Sized + wasm_bindgen::closure::WasmClosure>(
+    object: &JsValue,
+    name: &str,
+    closure: Closure<T>,
+) {
+    set(object, name, &closure.into_js_value());
+}

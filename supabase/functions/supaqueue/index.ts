@@ -1,0 +1,26 @@
+// Loads the function's WebAssembly module and serves. Every decision is in the module.
+import { handle, type Platform, sourceHash } from "./supaqueue.js";
+
+const runtime = globalThis as {
+  EdgeRuntime?: { waitUntil(work: Promise<unknown>): void };
+};
+let isEnding = false;
+addEventListener("beforeunload", () => {
+  isEnding = true;
+});
+
+const platform: Platform = {
+  sourceHash,
+  startedAt: Date.now(),
+  isEnding: () => isEnding,
+  env: (name) => Deno.env.get(name),
+  now: () => Date.now(),
+  random: () => crypto.getRandomValues(new Uint8Array(16)),
+  sleep: (ms) => new Promise((wake) => setTimeout(wake, ms)),
+  timeout: (ms) => AbortSignal.timeout(ms),
+  fetch: (url, init) => fetch(url, init),
+  log: (level, line) => console[level](line),
+  waitUntil: (work) => runtime.EdgeRuntime?.waitUntil(work),
+};
+
+Deno.serve((request) => handle(request, platform));
