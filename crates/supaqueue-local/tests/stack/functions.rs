@@ -1,0 +1,278 @@
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use reqwest::Response;
+use serde_json::{Value, json};
+use supaqueue_local::{LogLine, Stack};
+use tokio::sync::broadcast::Receiver;
+
+use crate::{builder, http, on_stack, until};
+
+async fn get(stack: &Stack, path: &str) -> Response {
+    http()
+        .get(format!("{}/functions/v1/{path}", stack.gateway_url()))
+        .send()
+        .await
+        .unwrap()
+}
+
+async fn status_and_code(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    (status, body["code"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Waits for a line of a function's log.
+async fn line(logs: &mut Receiver<LogLine>, source: &str, text: &str) {
+    let found = async {
+        loop {
+            let line = logs.recv().await.unwrap();
+            if line.source == source && line.text.contains(text) {
+                break;
+            }
+        }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(20), found).await;
+    assert!(found.is_ok(), "{source} did not log {text:?}");
+}
+
+#[test]
+fn a_request_reaches_the_function_as_it_was_sent() {
+    on_stack(async |stack| {
+        let response = http()
+            .put(format!(
+                "{}/functions/v1/echo/a/b%20c?d=%C3%A9",
+                stack.gateway_url()
+            ))
+            .header("x-mine", "yes")
+            .header("content-type", "text/x-mine")
+            .body("the body é")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.headers()["x-echo"], "yes");
+        let seen: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        assert_eq!(seen["method"], "PUT");
+        assert_eq!(seen["path"], "/echo/a/b%20c?d=%C3%A9");
+        assert_eq!(seen["body"], "the body é");
+        assert_eq!(seen["headers"]["x-mine"], "yes");
+        assert_eq!(seen["headers"]["content-type"], "text/x-mine");
+    });
+}
+
+#[test]
+fn a_function_wants_a_signed_jwt_unless_its_config_says_no() {
+    on_stack(async |stack| {
+        let check = async |authorization: Option<String>, want: u16| {
+            let mut request = http().get(format!("{}/functions/v1/guarded", stack.gateway_url()));
+            if let Some(value) = &authorization {
+                request = request.header("authorization", value);
+            }
+            let response = request
+                .header("apikey", stack.keys().secret())
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(response.status(), want, "{authorization:?}");
+        };
+        check(None, 401).await;
+        check(Some(format!("Bearer {}", stack.anon_key())), 200).await;
+        check(Some(format!("Bearer {}", stack.keys().secret())), 401).await;
+        check(Some("Basic abc".into()), 401).await;
+        let expired = stack.keys().sign(&json!({"role": "anon", "exp": 1}));
+        check(Some(format!("Bearer {expired}")), 401).await;
+    });
+}
+
+#[test]
+fn a_function_has_the_platforms_environment_and_permissions() {
+    on_stack(async |stack| {
+        let response = get(&stack, "platform").await;
+        let seen: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        assert_eq!(seen["greeting"], "from the import map");
+        assert_eq!(seen["own"], "none", "its own folder is open to it");
+        for closed in ["other", "write", "run"] {
+            assert!(
+                ["NotCapable", "PermissionDenied"].contains(&seen[closed].as_str().unwrap()),
+                "{closed}: {}",
+                seen[closed]
+            );
+        }
+        let env = &seen["env"];
+        assert_eq!(env["SUPABASE_URL"], stack.gateway_url());
+        assert_eq!(env["SUPABASE_ANON_KEY"], stack.anon_key());
+        assert_eq!(env["SUPABASE_SERVICE_ROLE_KEY"], stack.service_role_key());
+        assert_eq!(
+            env["SUPABASE_PUBLISHABLE_KEYS"],
+            json!({"default": stack.keys().publishable()}).to_string()
+        );
+        assert_eq!(
+            env["SUPABASE_SECRET_KEYS"],
+            json!({"default": stack.keys().secret()}).to_string()
+        );
+        assert_eq!(env["SUPABASE_DB_URL"], stack.db_url());
+        assert_eq!(env["SUPAQUEUE_SECRET"], stack.secret());
+        assert_eq!(env["ADDED"], "by the builder");
+        assert_eq!(
+            env["CARGO_MANIFEST_DIR"],
+            Value::Null,
+            "what we run in does not leak"
+        );
+    });
+}
+
+/// A body that is written while it is sent.
+fn written_body() -> (
+    tokio::sync::mpsc::Sender<Result<&'static str, std::io::Error>>,
+    impl futures_util::Stream<Item = Result<&'static str, std::io::Error>>,
+) {
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let stream = futures_util::stream::unfold(
+        receiver,
+        async |mut receiver: tokio::sync::mpsc::Receiver<_>| {
+            receiver.recv().await.map(|item| (item, receiver))
+        },
+    );
+    (sender, stream)
+}
+
+#[test]
+fn bodies_are_streamed_both_ways() {
+    on_stack(async |stack| {
+        let (sender, receiver) = written_body();
+        let response = http()
+            .post(format!("{}/functions/v1/stream", stack.gateway_url()))
+            .body(reqwest::Body::wrap_stream(receiver));
+        let response = tokio::spawn(response.send());
+        sender.send(Ok("first")).await.unwrap();
+        let mut body = response.await.unwrap().unwrap().bytes_stream();
+        assert_eq!(
+            body.next().await.unwrap().unwrap(),
+            "first",
+            "it comes before the request has ended"
+        );
+        sender.send(Ok("second")).await.unwrap();
+        assert_eq!(body.next().await.unwrap().unwrap(), "second");
+        drop(sender);
+        assert!(body.next().await.is_none());
+    });
+}
+
+#[test]
+fn what_is_not_a_function_is_404() {
+    on_stack(async |stack| {
+        for name in ["absent", "_shared", "..", "%2e%2e%2fstack", "disabled"] {
+            let response = get(&stack, name).await;
+            assert_eq!(response.status(), 404, "{name}");
+        }
+        assert_eq!(
+            status_and_code(get(&stack, "absent").await).await,
+            (404, "NOT_FOUND".into())
+        );
+    });
+}
+
+#[test]
+fn config_may_name_another_entrypoint() {
+    on_stack(async |stack| {
+        assert_eq!(get(&stack, "elsewhere").await.status(), 200);
+    });
+}
+
+#[test]
+fn a_function_that_does_not_start_is_503_and_its_log_says_why() {
+    on_stack(async |stack| {
+        let mut logs = stack.logs();
+        assert_eq!(
+            status_and_code(get(&stack, "broken").await).await,
+            (503, "BOOT_ERROR".into())
+        );
+        line(&mut logs, "broken", "broken on purpose").await;
+        assert_eq!(
+            status_and_code(get(&stack, "silent").await).await,
+            (503, "BOOT_ERROR".into())
+        );
+        line(&mut logs, "silent", "serves nothing").await;
+    });
+}
+
+#[test]
+fn a_function_that_ends_itself_is_500_and_starts_again() {
+    on_stack(async |stack| {
+        assert_eq!(get(&stack, "crash").await.text().await.unwrap(), "alive");
+        assert_eq!(
+            status_and_code(get(&stack, "crash/now").await).await,
+            (500, "WORKER_ERROR".into())
+        );
+        assert_eq!(get(&stack, "crash").await.text().await.unwrap(), "alive");
+    });
+}
+
+#[test]
+fn a_function_that_is_killed_is_546() {
+    on_stack(async |stack| {
+        let request = tokio::spawn({
+            let stack = stack.clone();
+            async move { status_and_code(get(&stack, "hang").await).await }
+        });
+        until("it runs", async || {
+            stack.function_pid("hang").await.is_some()
+        })
+        .await;
+        // The process listens, and the request is the reason that it was started; it may need a
+        // moment to arrive, and a kill before that only starts another process.
+        until("the answer", async || {
+            stack.kill_function("hang").await;
+            request.is_finished()
+        })
+        .await;
+        assert_eq!(request.await.unwrap(), (546, "WORKER_LIMIT".into()));
+    });
+}
+
+#[test]
+fn background_work_goes_on_when_a_function_is_stopped_in_order() {
+    on_stack(async |stack| {
+        let mut logs = stack.logs();
+        assert_eq!(get(&stack, "background").await.status(), 202);
+        stack.stop_function("background").await;
+        line(&mut logs, "background", "unload: termination").await;
+        line(&mut logs, "background", "background work is done").await;
+        assert_eq!(stack.function_pid("background").await, None);
+    });
+}
+
+#[test]
+fn a_change_of_its_files_starts_it_again_with_the_users_dotenv() {
+    on_stack(async |_| {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("config.toml", "[functions.mine]\nverify_jwt = false\n");
+        write("functions/.env", "MINE=1\nSUPABASE_URL=http://elsewhere\n");
+        write(
+            "functions/mine/index.ts",
+            "Deno.serve(() => new Response(Deno.env.get('MINE') + Deno.env.get('SUPABASE_URL')));",
+        );
+        let stack = builder()
+            .functions(folder.path().join("functions"))
+            .start()
+            .await
+            .unwrap();
+        let text = async || get(&stack, "mine").await.text().await.unwrap();
+        assert_eq!(
+            text().await,
+            format!("1{}", stack.gateway_url()),
+            "the platform's own variables stay"
+        );
+        write(
+            "functions/mine/index.ts",
+            "Deno.serve(() => new Response('changed'));",
+        );
+        until("the change", async || text().await == "changed").await;
+        stack.stop().await;
+    });
+}

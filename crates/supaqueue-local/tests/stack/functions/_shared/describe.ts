@@ -1,0 +1,9 @@
+/** What a request looks like to the function that it reaches. */
+export async function describe(request: Request) {
+  return {
+    method: request.method,
+    path: new URL(request.url).pathname + new URL(request.url).search,
+    headers: Object.fromEntries(request.headers),
+    body: await request.text(),
+  };
+}

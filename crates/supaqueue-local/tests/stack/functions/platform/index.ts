@@ -1,0 +1,26 @@
+import { greeting } from "greeting";
+
+/** The name of the error that an attempt ends with. */
+async function refusal(attempt: () => unknown) {
+  try {
+    await attempt();
+    return "none";
+  } catch (error) {
+    return (error as Error).name;
+  }
+}
+
+Deno.serve({ port: 80 }, async () =>
+  Response.json({
+    greeting,
+    deno: Deno.version.deno,
+    env: Deno.env.toObject(),
+    own: await refusal(() =>
+      Deno.readTextFile(new URL("greeting.ts", import.meta.url))
+    ),
+    other: await refusal(() => Deno.readTextFile("/etc/passwd")),
+    write: await refusal(() =>
+      Deno.writeTextFile(new URL("new.txt", import.meta.url), "")
+    ),
+    run: await refusal(() => new Deno.Command("true").output()),
+  }));

@@ -1,0 +1,1 @@
+Deno.serve((request) => new Response(request.body));
