@@ -6,7 +6,7 @@ create table if not exists supaqueue.current_job (
   id uuid primary key default supaqueue.new_id(),
   created_at timestamptz not null default clock_timestamp(),
   queue uuid not null,
-  worker uuid constraint worker_has_one_current_job unique,
+  worker uuid,
   job uuid constraint job_has_one_current_job unique,
   is_complete boolean not null default false,
   is_successful boolean,
@@ -18,6 +18,11 @@ create table if not exists supaqueue.current_job (
   lease_until timestamptz not null
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
+-- Not unique, although a worker has one current job at most: start_jobs sees to that
+-- by locking the worker, and a report replaces the row. A unique index would look at
+-- every dead row of the worker each time, and while a transaction is left open
+-- vacuum removes none: throughput halved after 35,000 jobs, and is level without.
+create index if not exists current_job_worker on supaqueue.current_job (worker);
 create index if not exists current_job_previous on supaqueue.current_job (previous) where previous is not null;
 create index if not exists current_job_lease on supaqueue.current_job (lease_until);
 create index if not exists current_job_without_worker on supaqueue.current_job (queue) where worker is null;
