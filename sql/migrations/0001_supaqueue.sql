@@ -329,14 +329,16 @@ comment on column supaqueue.job.position is 'The order of insertion, the last cr
 
 -- It has no foreign keys: their actions would lock its rows as soon as a worker
 -- or a job is deleted, and a report would wait for the transaction that deletes,
--- or worse, each for the other. Triggers at the end of that transaction do the same
--- (see forget_deleted).
+-- or worse, each for the other. So a row may name what is gone: a call whose worker
+-- was deleted (or moved to another queue) ends normally and nothing follows it,
+-- unless a new worker adopts it; one whose job was deleted keeps its worker until
+-- it ends.
 create table if not exists supaqueue.current_job (
   id uuid primary key default supaqueue.new_id(),
   created_at timestamptz not null default clock_timestamp(),
   queue uuid not null,
-  worker uuid,
-  job uuid constraint job_has_one_current_job unique,
+  worker uuid not null,
+  job uuid not null constraint job_has_one_current_job unique,
   is_complete boolean not null default false,
   is_successful boolean,
   dispatches integer not null default 1,
@@ -351,97 +353,19 @@ create table if not exists supaqueue.current_job (
 -- by locking the worker, and a report replaces the row. A unique index would look at
 -- every dead row of the worker each time, and while a transaction is left open
 -- vacuum removes none: throughput halved after 35,000 jobs, and is level without.
-create index if not exists current_job_worker on supaqueue.current_job (worker);
+create index if not exists current_job_worker on supaqueue.current_job (queue, worker);
 create index if not exists current_job_previous on supaqueue.current_job (previous) where previous is not null;
 create index if not exists current_job_lease on supaqueue.current_job (lease_until);
-create index if not exists current_job_without_worker on supaqueue.current_job (queue) where worker is null;
 
 comment on table supaqueue.current_job is 'Joins a worker to the job that it processes; a row exists only while the call is under way';
-comment on column supaqueue.current_job.worker is 'Null when the worker was deleted under the call: it ends, and nothing follows it';
-comment on column supaqueue.current_job.job is 'Null when the job was deleted under the call: its worker stays taken until the call ends';
+comment on column supaqueue.current_job.worker is 'Its worker; one that was deleted under the call lets it end, and nothing follows it';
+comment on column supaqueue.current_job.job is 'Its job; one that was deleted under the call keeps the worker taken until it ends';
 comment on column supaqueue.current_job.dispatches is 'How often this attempt was sent to the supaqueue function';
 comment on column supaqueue.current_job.request_id is 'The last pg_net request that carried it';
 comment on column supaqueue.current_job.acknowledged_at is 'When a lane took it';
 comment on column supaqueue.current_job.lane is 'The lane that took it: it alone may acknowledge it again';
 comment on column supaqueue.current_job.previous is 'The current job whose report handed this one out, so that a repeated report gets the same answer';
 comment on column supaqueue.current_job.lease_until is 'After this it is sent again (not acknowledged) or counts as a lost attempt (acknowledged)';
-
--- 14_forget_deleted.sql
-
--- What happens to a call whose worker, job or queue is deleted under it.
---
--- A call without its worker ends normally, and nothing follows it; one without
--- its job keeps its worker until it ends. Rows that a report holds just now are
--- left to it: it finds out itself, and waiting for it here could be a deadlock.
-
-create or replace function supaqueue.forget_worker_tg_fn()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  update supaqueue.current_job c
-  set worker = null
-  where c.id = any (array(
-    select l.id from supaqueue.current_job l where l.worker = old.id for no key update skip locked
-  ));
-  return null;
-end
-$$;
-
-drop trigger if exists after_delete_worker_tg on supaqueue.worker;
-create constraint trigger after_delete_worker_tg
-after delete on supaqueue.worker
-deferrable initially deferred
-for each row when (old.locked)
-execute function supaqueue.forget_worker_tg_fn();
-
-create or replace function supaqueue.forget_job_tg_fn()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  update supaqueue.current_job c
-  set job = null
-  where c.id = any (array(
-    select l.id from supaqueue.current_job l where l.job = old.id for no key update skip locked
-  ));
-  return null;
-end
-$$;
-
--- A call does not outlive its job's end by more than its lease: jobs that retention deletes have none.
-drop trigger if exists after_delete_job_tg on supaqueue.job;
-create constraint trigger after_delete_job_tg
-after delete on supaqueue.job
-deferrable initially deferred
-for each row when (old.finished_at is null or old.finished_at > now() - interval '2 hours')
-execute function supaqueue.forget_job_tg_fn();
-
-create or replace function supaqueue.forget_queue_tg_fn()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  delete from supaqueue.current_job c
-  where c.id = any (array(
-    select l.id from supaqueue.current_job l where l.queue = old.id for update skip locked
-  ));
-  return null;
-end
-$$;
-
-drop trigger if exists after_delete_queue_tg on supaqueue.queue;
-create constraint trigger after_delete_queue_tg
-after delete on supaqueue.queue
-deferrable initially deferred
-for each row
-execute function supaqueue.forget_queue_tg_fn();
 
 -- 20_lock_queue.sql
 
@@ -816,7 +740,8 @@ execute function supaqueue.after_insert_current_job_tg_fn();
 
 -- 27_adopt_calls.sql
 
--- Lets free workers take over the calls whose workers were deleted under them.
+-- Lets free workers take over the calls whose workers were deleted, or moved to
+-- another queue, under them.
 --
 -- Such a call ends normally and nothing follows it; but until then it counts,
 -- else deleting and adding workers would let more calls run than there are
@@ -827,38 +752,33 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  calls uuid[] := array(
+    select c.id
+    from supaqueue.current_job c
+    where c.queue = _queue
+      and not exists (select from supaqueue.worker w where w.id = c.worker and w.queue = c.queue)
+    order by c.id
+    for no key update skip locked
+  );
+  workers uuid[];
 begin
-  if not exists (select from supaqueue.current_job c where c.queue = _queue and c.worker is null) then
+  if calls = '{}' then
     return;
   end if;
-  with call as (
-    select locked.id, row_number() over (order by locked.id) as number
-    from (
-      select c.id from supaqueue.current_job c
-      where c.queue = _queue and c.worker is null
-      for no key update skip locked
-    ) locked
-  ),
-  free_worker as (
-    select locked.id, row_number() over (order by locked.id) as number
-    from (
-      select w.id from supaqueue.worker w
-      where w.queue = _queue and not w.locked
-      for no key update skip locked
-    ) locked
-  ),
-  adopted as (
-    update supaqueue.current_job c
-    set worker = free_worker.id
-    from call
-    join free_worker using (number)
-    where c.id = call.id
-    returning c.worker
-  )
-  update supaqueue.worker w
-  set locked = true
-  from adopted
-  where w.id = adopted.worker;
+  workers := array(
+    select w.id
+    from supaqueue.worker w
+    where w.queue = _queue and not w.locked
+    order by w.id
+    limit cardinality(calls)
+    for no key update skip locked
+  );
+  update supaqueue.current_job c
+  set worker = adopted.worker
+  from unnest(calls[1:cardinality(workers)], workers) as adopted (call, worker)
+  where c.id = adopted.call;
+  update supaqueue.worker w set locked = true where w.id = any (workers);
 end
 $$;
 
@@ -1081,7 +1001,7 @@ begin
   loop
     -- A job that somebody is deleting or changing just now is left to the next time.
     perform from supaqueue.job j where j.id = call.job for no key update skip locked;
-    continue when not found and call.job is not null;
+    continue when not found and exists (select from supaqueue.job j where j.id = call.job);
 
     if call.acknowledged_at is null and call.dispatches < limits.max_dispatches and problem is null
       and exists (select from supaqueue.job j where j.id = call.job and j.status = 'in_progress')
@@ -1133,7 +1053,7 @@ begin
   queues_to_free := array(
     select distinct w.queue from supaqueue.worker w
     where w.locked and (_queues is null or w.queue = any (_queues))
-      and not exists (select from supaqueue.current_job c where c.worker = w.id)
+      and not exists (select from supaqueue.current_job c where c.queue = w.queue and c.worker = w.id)
   );
   if queues_to_free <> '{}' then
     -- All of the caller's queues, so that it takes no lower one after a higher one.
@@ -1145,7 +1065,9 @@ begin
     from (
       select locked_worker.id from supaqueue.worker locked_worker
       where locked_worker.queue = any (queues_to_free) and locked_worker.locked
-        and not exists (select from supaqueue.current_job c where c.worker = locked_worker.id)
+        and not exists (
+          select from supaqueue.current_job c where c.queue = locked_worker.queue and c.worker = locked_worker.id
+        )
       for no key update skip locked
     ) without_call
     where w.id = without_call.id;
@@ -1366,6 +1288,9 @@ set search_path = ''
 as $$
 begin
   new.updated_at := clock_timestamp();
+  if new.status = old.status then
+    return new;
+  end if;
   if new.status in ('pending', 'waiting') then
     if exists (select from supaqueue.current_job c where c.job = new.id) then
       raise exception 'cannot set job % to %: its call has not ended yet', new.id, new.status
@@ -1388,7 +1313,7 @@ $$;
 
 create or replace trigger before_update_job_tg
 before update on supaqueue.job
-for each row when (old.status is distinct from new.status)
+for each row
 execute function supaqueue.before_update_job_tg_fn();
 
 -- 40_hand_out_next_job.sql
@@ -1411,7 +1336,7 @@ begin
   if _next_within_ms is null then
     return null;
   end if;
-  perform from supaqueue.worker w where w.id = call.worker for key share skip locked;
+  perform from supaqueue.worker w where w.id = call.worker and w.queue = call.queue for key share skip locked;
   if not found then
     return null;
   end if;
@@ -1471,8 +1396,12 @@ begin
   if next_record is null then
     update supaqueue.worker w
     set locked = false, last_report = call.id
-    from (select from supaqueue.worker w where w.id = call.worker for key share skip locked) as still_there
-    where w.id = call.worker;
+    from (
+      select l.id from supaqueue.worker l
+      where l.id = call.worker and l.queue = call.queue
+      for no key update skip locked
+    ) as still_there
+    where w.id = still_there.id;
   end if;
   perform supaqueue.try_start_jobs(queues);
   return next_record;
@@ -2005,7 +1934,7 @@ as $$
   values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms)
   returning id
 $$;
-comment on function supaqueue.enqueue is 'Puts a job in the queue of that name; returns its id';
+comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer) is 'Puts a job in the queue of that name; returns its id';
 
 create or replace function supaqueue.enqueue_many(
   queue_name text,
@@ -2033,7 +1962,7 @@ begin
   returning id;
 end
 $$;
-comment on function supaqueue.enqueue_many is 'Puts a job per payload in the queue of that name; returns their ids in the same order';
+comment on function supaqueue.enqueue_many(text, jsonb[], integer, timestamptz, jsonb, integer, integer) is 'Puts a job per payload in the queue of that name; returns their ids in the same order';
 
 -- 71_set_workers.sql
 
@@ -2087,7 +2016,7 @@ begin
   for role in
     select 'public'
     union all
-    select r.rolname from pg_catalog.pg_roles r where r.rolname in ('anon', 'authenticated', 'service_role')
+    select r.rolname from pg_catalog.pg_roles r where r.rolname in ('anon', 'authenticated')
   loop
     execute format('revoke all on schema supaqueue from %s', role);
     execute format('revoke all on all tables in schema supaqueue from %s', role);

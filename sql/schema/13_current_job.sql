@@ -1,13 +1,15 @@
 -- It has no foreign keys: their actions would lock its rows as soon as a worker
 -- or a job is deleted, and a report would wait for the transaction that deletes,
--- or worse, each for the other. Triggers at the end of that transaction do the same
--- (see forget_deleted).
+-- or worse, each for the other. So a row may name what is gone: a call whose worker
+-- was deleted (or moved to another queue) ends normally and nothing follows it,
+-- unless a new worker adopts it; one whose job was deleted keeps its worker until
+-- it ends.
 create table if not exists supaqueue.current_job (
   id uuid primary key default supaqueue.new_id(),
   created_at timestamptz not null default clock_timestamp(),
   queue uuid not null,
-  worker uuid,
-  job uuid constraint job_has_one_current_job unique,
+  worker uuid not null,
+  job uuid not null constraint job_has_one_current_job unique,
   is_complete boolean not null default false,
   is_successful boolean,
   dispatches integer not null default 1,
@@ -22,14 +24,13 @@ create table if not exists supaqueue.current_job (
 -- by locking the worker, and a report replaces the row. A unique index would look at
 -- every dead row of the worker each time, and while a transaction is left open
 -- vacuum removes none: throughput halved after 35,000 jobs, and is level without.
-create index if not exists current_job_worker on supaqueue.current_job (worker);
+create index if not exists current_job_worker on supaqueue.current_job (queue, worker);
 create index if not exists current_job_previous on supaqueue.current_job (previous) where previous is not null;
 create index if not exists current_job_lease on supaqueue.current_job (lease_until);
-create index if not exists current_job_without_worker on supaqueue.current_job (queue) where worker is null;
 
 comment on table supaqueue.current_job is 'Joins a worker to the job that it processes; a row exists only while the call is under way';
-comment on column supaqueue.current_job.worker is 'Null when the worker was deleted under the call: it ends, and nothing follows it';
-comment on column supaqueue.current_job.job is 'Null when the job was deleted under the call: its worker stays taken until the call ends';
+comment on column supaqueue.current_job.worker is 'Its worker; one that was deleted under the call lets it end, and nothing follows it';
+comment on column supaqueue.current_job.job is 'Its job; one that was deleted under the call keeps the worker taken until it ends';
 comment on column supaqueue.current_job.dispatches is 'How often this attempt was sent to the supaqueue function';
 comment on column supaqueue.current_job.request_id is 'The last pg_net request that carried it';
 comment on column supaqueue.current_job.acknowledged_at is 'When a lane took it';

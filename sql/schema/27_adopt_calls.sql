@@ -1,4 +1,5 @@
--- Lets free workers take over the calls whose workers were deleted under them.
+-- Lets free workers take over the calls whose workers were deleted, or moved to
+-- another queue, under them.
 --
 -- Such a call ends normally and nothing follows it; but until then it counts,
 -- else deleting and adding workers would let more calls run than there are
@@ -9,37 +10,32 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  calls uuid[] := array(
+    select c.id
+    from supaqueue.current_job c
+    where c.queue = _queue
+      and not exists (select from supaqueue.worker w where w.id = c.worker and w.queue = c.queue)
+    order by c.id
+    for no key update skip locked
+  );
+  workers uuid[];
 begin
-  if not exists (select from supaqueue.current_job c where c.queue = _queue and c.worker is null) then
+  if calls = '{}' then
     return;
   end if;
-  with call as (
-    select locked.id, row_number() over (order by locked.id) as number
-    from (
-      select c.id from supaqueue.current_job c
-      where c.queue = _queue and c.worker is null
-      for no key update skip locked
-    ) locked
-  ),
-  free_worker as (
-    select locked.id, row_number() over (order by locked.id) as number
-    from (
-      select w.id from supaqueue.worker w
-      where w.queue = _queue and not w.locked
-      for no key update skip locked
-    ) locked
-  ),
-  adopted as (
-    update supaqueue.current_job c
-    set worker = free_worker.id
-    from call
-    join free_worker using (number)
-    where c.id = call.id
-    returning c.worker
-  )
-  update supaqueue.worker w
-  set locked = true
-  from adopted
-  where w.id = adopted.worker;
+  workers := array(
+    select w.id
+    from supaqueue.worker w
+    where w.queue = _queue and not w.locked
+    order by w.id
+    limit cardinality(calls)
+    for no key update skip locked
+  );
+  update supaqueue.current_job c
+  set worker = adopted.worker
+  from unnest(calls[1:cardinality(workers)], workers) as adopted (call, worker)
+  where c.id = adopted.call;
+  update supaqueue.worker w set locked = true where w.id = any (workers);
 end
 $$;

@@ -54,7 +54,7 @@ begin
   loop
     -- A job that somebody is deleting or changing just now is left to the next time.
     perform from supaqueue.job j where j.id = call.job for no key update skip locked;
-    continue when not found and call.job is not null;
+    continue when not found and exists (select from supaqueue.job j where j.id = call.job);
 
     if call.acknowledged_at is null and call.dispatches < limits.max_dispatches and problem is null
       and exists (select from supaqueue.job j where j.id = call.job and j.status = 'in_progress')
@@ -106,7 +106,7 @@ begin
   queues_to_free := array(
     select distinct w.queue from supaqueue.worker w
     where w.locked and (_queues is null or w.queue = any (_queues))
-      and not exists (select from supaqueue.current_job c where c.worker = w.id)
+      and not exists (select from supaqueue.current_job c where c.queue = w.queue and c.worker = w.id)
   );
   if queues_to_free <> '{}' then
     -- All of the caller's queues, so that it takes no lower one after a higher one.
@@ -118,7 +118,9 @@ begin
     from (
       select locked_worker.id from supaqueue.worker locked_worker
       where locked_worker.queue = any (queues_to_free) and locked_worker.locked
-        and not exists (select from supaqueue.current_job c where c.worker = locked_worker.id)
+        and not exists (
+          select from supaqueue.current_job c where c.queue = locked_worker.queue and c.worker = locked_worker.id
+        )
       for no key update skip locked
     ) without_call
     where w.id = without_call.id;

@@ -10,6 +10,9 @@ set search_path = ''
 as $$
 begin
   new.updated_at := clock_timestamp();
+  if new.status = old.status then
+    return new;
+  end if;
   if new.status in ('pending', 'waiting') then
     if exists (select from supaqueue.current_job c where c.job = new.id) then
       raise exception 'cannot set job % to %: its call has not ended yet', new.id, new.status
@@ -32,5 +35,5 @@ $$;
 
 create or replace trigger before_update_job_tg
 before update on supaqueue.job
-for each row when (old.status is distinct from new.status)
+for each row
 execute function supaqueue.before_update_job_tg_fn();

@@ -16,7 +16,7 @@ begin
   if _next_within_ms is null then
     return null;
   end if;
-  perform from supaqueue.worker w where w.id = call.worker for key share skip locked;
+  perform from supaqueue.worker w where w.id = call.worker and w.queue = call.queue for key share skip locked;
   if not found then
     return null;
   end if;

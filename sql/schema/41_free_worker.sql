@@ -29,8 +29,12 @@ begin
   if next_record is null then
     update supaqueue.worker w
     set locked = false, last_report = call.id
-    from (select from supaqueue.worker w where w.id = call.worker for key share skip locked) as still_there
-    where w.id = call.worker;
+    from (
+      select l.id from supaqueue.worker l
+      where l.id = call.worker and l.queue = call.queue
+      for no key update skip locked
+    ) as still_there
+    where w.id = still_there.id;
   end if;
   perform supaqueue.try_start_jobs(queues);
   return next_record;

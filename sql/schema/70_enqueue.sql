@@ -34,7 +34,7 @@ as $$
   values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms)
   returning id
 $$;
-comment on function supaqueue.enqueue is 'Puts a job in the queue of that name; returns its id';
+comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer) is 'Puts a job in the queue of that name; returns its id';
 
 create or replace function supaqueue.enqueue_many(
   queue_name text,
@@ -62,4 +62,4 @@ begin
   returning id;
 end
 $$;
-comment on function supaqueue.enqueue_many is 'Puts a job per payload in the queue of that name; returns their ids in the same order';
+comment on function supaqueue.enqueue_many(text, jsonb[], integer, timestamptz, jsonb, integer, integer) is 'Puts a job per payload in the queue of that name; returns their ids in the same order';

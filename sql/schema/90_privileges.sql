@@ -16,7 +16,7 @@ begin
   for role in
     select 'public'
     union all
-    select r.rolname from pg_catalog.pg_roles r where r.rolname in ('anon', 'authenticated', 'service_role')
+    select r.rolname from pg_catalog.pg_roles r where r.rolname in ('anon', 'authenticated')
   loop
     execute format('revoke all on schema supaqueue from %s', role);
     execute format('revoke all on all tables in schema supaqueue from %s', role);

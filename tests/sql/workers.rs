@@ -64,7 +64,7 @@ async fn deleting_and_adding_workers_never_adds_calls() {
     assert_eq!(in_flight(&db).await, "3", "new workers take over the calls first");
     assert_eq!(db.get("select count(*) filter (where locked), count(*) from supaqueue.worker").await, "2|2");
     for _ in 0..3 {
-        db.run("select public.end_current_job((select id from supaqueue.current_job order by worker nulls first, id limit 1), true, true, '{}', 60000)").await;
+        db.run("select public.end_current_job((select id from supaqueue.current_job order by id limit 1), true, true, '{}', 60000)").await;
     }
     assert_eq!(in_flight(&db).await, "2");
 }
@@ -94,17 +94,38 @@ async fn a_job_deleted_under_its_call_keeps_the_worker_until_the_call_ends() {
 }
 
 #[tokio::test]
+async fn a_worker_moved_under_its_call_works_for_its_new_queue_only() {
+    let db = Db::new().await;
+    db.queue("a", 1).await;
+    db.queue("b", 0).await;
+    db.run("select supaqueue.enqueue_many('a', array['1', '2']::jsonb[])").await;
+    db.run("update supaqueue.worker set queue = (select id from supaqueue.queue where name = 'b'); select supaqueue.tick()").await;
+    assert_eq!(db.get("select locked from supaqueue.worker").await, "f", "it is free in its new queue");
+    assert_eq!(
+        db.get("select public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) -> 'next'").await,
+        "null",
+        "its old queue has no worker left"
+    );
+    db.run("select supaqueue.enqueue('b')").await;
+    assert_eq!(in_flight(&db).await, "1");
+}
+
+#[tokio::test]
 async fn a_deleted_queue_takes_everything_along() {
     let db = Db::new().await;
-    db.queue("q", 2).await;
+    db.queue("q", 3).await;
     db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))").await;
-    let id = db.get("select id from supaqueue.current_job limit 1").await;
     db.run("delete from supaqueue.queue").await;
+    assert_eq!(db.get("select (select count(*) from supaqueue.worker), (select count(*) from supaqueue.job)").await, "0|0");
+
+    let first = "(select id from supaqueue.current_job order by id limit 1)";
+    assert_eq!(db.get(&format!("select public.end_current_job({first}, false, false) ->> 'state'")).await, "refused", "it starts no call");
     assert_eq!(
-        db.get("select (select count(*) from supaqueue.worker), (select count(*) from supaqueue.job), (select count(*) from supaqueue.current_job)").await,
-        "0|0|0"
+        db.get(&format!("select a ->> 'state', a -> 'next' from public.end_current_job({first}, true, true, '{{}}', 60000) a")).await,
+        "settled|null",
+        "a call under way ends"
     );
-    assert_eq!(db.get(&format!("select public.end_current_job('{id}', true, true) ->> 'state'")).await, "refused");
-    db.run("select supaqueue.tick()").await;
+    db.run("update supaqueue.current_job set lease_until = now() - interval '1 second'; select supaqueue.tick()").await;
+    assert_eq!(in_flight(&db).await, "0", "and one that is never reported is forgotten after its lease");
     assert_eq!(db.get("select count(*) from supaqueue.job_count").await, "0", "its counts too");
 }
