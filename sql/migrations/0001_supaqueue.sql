@@ -367,31 +367,34 @@ comment on column supaqueue.current_job.lane is 'The lane that took it: it alone
 comment on column supaqueue.current_job.previous is 'The current job whose report handed this one out, so that a repeated report gets the same answer';
 comment on column supaqueue.current_job.lease_until is 'After this it is sent again (not acknowledged) or counts as a lost attempt (acknowledged)';
 
--- 20_lock_queue.sql
+-- 20_lock_queues.sql
 
--- The lock of a queue, until the end of the transaction.
+-- Locks queues until the end of the transaction, in the order of their ids.
 --
--- Who looks for free workers takes it shared; who is about to free a worker
--- takes it exclusively and looks for a job once more before freeing. So an
--- insert and a last report that end at the same moment see each other: one
--- waits, and what the other did is committed when it looks. Who needs several
--- queues takes them in the order of their ids.
-create or replace function supaqueue.lock_queue_shared(_queue uuid)
+-- Who makes a job startable takes the lock shared and then looks for a free
+-- worker. Who makes a worker usable (frees it, adds it, ends a pause) takes it
+-- exclusively and then looks for a job. So an insert and a last report that end
+-- at the same moment see each other: one waits, and what the other did is
+-- committed when it looks.
+create or replace function supaqueue.lock_queues(_shared uuid[], _exclusive uuid[])
 returns void
-language sql
+language plpgsql
 security definer
 set search_path = ''
 as $$
-  select pg_advisory_xact_lock_shared(hashtextextended('supaqueue.queue:' || _queue, 0))
-$$;
-
-create or replace function supaqueue.lock_queue_exclusive(_queue uuid)
-returns void
-language sql
-security definer
-set search_path = ''
-as $$
-  select pg_advisory_xact_lock(hashtextextended('supaqueue.queue:' || _queue, 0))
+declare
+  _queue uuid;
+  key bigint;
+begin
+  for _queue in select distinct unnest(_shared || _exclusive) order by 1 loop
+    key := hashtextextended('supaqueue.queue:' || _queue, 0);
+    if _queue = any (_exclusive) then
+      perform pg_advisory_xact_lock(key);
+    else
+      perform pg_advisory_xact_lock_shared(key);
+    end if;
+  end loop;
+end
 $$;
 
 -- 21_due_jobs.sql
@@ -787,7 +790,7 @@ $$;
 -- Starts due jobs of queues on their free workers: worker locked, job in
 -- progress with one attempt more, a current job for both. Returns how many.
 --
--- Call it with the queues' locks held, shared or exclusive (lock_queue_…). It
+-- Call it with the queues' locks held, shared or exclusive (lock_queues). It
 -- takes jobs first and then no more workers than it has jobs: rows that it
 -- locks, and that others therefore skip, are rows that it uses.
 create or replace function supaqueue.start_jobs(_queues uuid[])
@@ -977,7 +980,8 @@ $$;
 -- Takes back, in the given queues (null: in all), the calls whose lease is over:
 -- not acknowledged ones are sent again under a new id (a bounded number of
 -- times, then they go back to pending with the reason, the attempt not spent);
--- acknowledged ones are lost attempts. Frees workers and jobs without a call.
+-- acknowledged ones are lost attempts. In all queues, frees workers and jobs that have
+-- no call, too.
 create or replace function supaqueue.reclaim(_queues uuid[])
 returns void
 language plpgsql
@@ -989,9 +993,8 @@ declare
   problem text := (select p.problem from supaqueue.dispatch_problem() p);
   call supaqueue.current_job;
   _job uuid;
-  _queue uuid;
   to_send uuid[] := '{}';
-  queues_to_free uuid[];
+  workers uuid[] := '{}';
 begin
   for call in
     select c.* from supaqueue.current_job c
@@ -1011,6 +1014,7 @@ begin
     end if;
 
     delete from supaqueue.current_job c where c.id = call.id;
+    workers := workers || call.worker;
     if call.acknowledged_at is null then
       perform supaqueue.settle_job(call.job, false, jsonb_build_object(
         'is_attempt', false,
@@ -1037,37 +1041,36 @@ begin
     perform supaqueue.send_current_jobs(to_send);
   end if;
 
-  for _job in
-    select j.id from supaqueue.job j
-    where j.status = 'in_progress' and (_queues is null or j.queue = any (_queues))
-      and not exists (select from supaqueue.current_job c where c.job = j.id)
-    for no key update skip locked
-  loop
-    -- Once more, with the row locked: somebody else may have started it again meanwhile.
-    if not exists (select from supaqueue.current_job c where c.job = _job) then
-      perform supaqueue.settle_job(_job, false, jsonb_build_object('error', jsonb_build_object(
-        'message', 'lost: the job was in progress without a current job')));
-    end if;
-  end loop;
-
-  queues_to_free := array(
-    select distinct w.queue from supaqueue.worker w
-    where w.locked and (_queues is null or w.queue = any (_queues))
-      and not exists (select from supaqueue.current_job c where c.queue = w.queue and c.worker = w.id)
-  );
-  if queues_to_free <> '{}' then
-    -- All of the caller's queues, so that it takes no lower one after a higher one.
-    for _queue in select distinct unnest(coalesce(_queues, queues_to_free)) order by 1 loop
-      perform supaqueue.lock_queue_exclusive(_queue);
+  -- Only in the tick: within a report, its own worker has no call for a moment.
+  if _queues is null then
+    for _job in
+      select j.id from supaqueue.job j
+      where j.status = 'in_progress' and not exists (select from supaqueue.current_job c where c.job = j.id)
+      for no key update skip locked
+    loop
+      -- Once more, with the row locked: somebody else may have started it again meanwhile.
+      if not exists (select from supaqueue.current_job c where c.job = _job) then
+        perform supaqueue.settle_job(_job, false, jsonb_build_object('error', jsonb_build_object(
+          'message', 'lost: the job was in progress without a current job')));
+      end if;
     end loop;
+    workers := workers || array(
+      select w.id from supaqueue.worker w
+      where w.locked
+        and not exists (select from supaqueue.current_job c where c.queue = w.queue and c.worker = w.id)
+    );
+  end if;
+
+  if workers <> '{}' then
+    -- All of the caller's queues, so that it takes no lower one after a higher one.
+    perform supaqueue.lock_queues('{}', coalesce(
+      _queues, array(select w.queue from supaqueue.worker w where w.id = any (workers))));
     update supaqueue.worker w
     set locked = false
     from (
-      select locked_worker.id from supaqueue.worker locked_worker
-      where locked_worker.queue = any (queues_to_free) and locked_worker.locked
-        and not exists (
-          select from supaqueue.current_job c where c.queue = locked_worker.queue and c.worker = locked_worker.id
-        )
+      select l.id from supaqueue.worker l
+      where l.id = any (workers) and l.locked
+        and not exists (select from supaqueue.current_job c where c.queue = l.queue and c.worker = l.id)
       for no key update skip locked
     ) without_call
     where w.id = without_call.id;
@@ -1135,26 +1138,22 @@ $$;
 
 -- Dispatches queues at the end of a transaction that made something startable.
 -- Never fails. Takes back first what the queues lost, so that they recover
--- without pg_cron, too.
+-- without pg_cron, too. has_usable_workers: the transaction also made workers usable.
 --
 -- A transaction of another level than read committed does not see what was
 -- committed after it began, so it leaves its jobs to the tick.
-create or replace function supaqueue.dispatch(_queues uuid[])
+create or replace function supaqueue.dispatch(_queues uuid[], has_usable_workers boolean default false)
 returns integer
 language plpgsql
 security definer
 set search_path = ''
 as $$
-declare
-  _queue uuid;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     return 0;
   end if;
   perform supaqueue.try_reclaim(_queues);
-  for _queue in select distinct unnest(_queues) order by 1 loop
-    perform supaqueue.lock_queue_shared(_queue);
-  end loop;
+  perform supaqueue.lock_queues(_queues, case when has_usable_workers then _queues else '{}' end);
   -- With the locks held: who waits for this has none that we wait for.
   perform supaqueue.drop_queue_fronts(_queues, least(now(), supaqueue.earliest_run_at()));
   return supaqueue.try_start_jobs(_queues);
@@ -1171,7 +1170,8 @@ $$;
 -- savepoint rolled back takes list and event along.
 
 -- Adds a queue to the list. True when the transaction has no event yet.
-create or replace function supaqueue.wake_up(_queue uuid)
+-- has_usable_worker: not only a job is new, but a worker can be used that could not before.
+create or replace function supaqueue.wake_up(_queue uuid, has_usable_worker boolean default false)
 returns boolean
 language plpgsql
 security definer
@@ -1182,6 +1182,9 @@ declare
 begin
   if position(_queue::text in queues) = 0 then
     perform set_config('supaqueue.queues_to_dispatch', queues || _queue || ' ', true);
+  end if;
+  if has_usable_worker then
+    perform set_config('supaqueue.has_usable_workers', 'on', true);
   end if;
   return queues = '';
 end
@@ -1215,20 +1218,22 @@ end
 $$;
 
 -- Returns the list and empties it.
-create or replace function supaqueue.take_wake_ups()
-returns uuid[]
+create or replace function supaqueue.take_wake_ups(out queues uuid[], out has_usable_workers boolean)
 language plpgsql
 security definer
 set search_path = ''
 as $$
 declare
-  queues text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
+  list text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
 begin
-  if queues = '' then
-    return '{}';
+  has_usable_workers := coalesce(current_setting('supaqueue.has_usable_workers', true), '') = 'on';
+  if list = '' then
+    queues := '{}';
+    return;
   end if;
   perform set_config('supaqueue.queues_to_dispatch', '', true);
-  return array(select q.id from supaqueue.queue q where q.id::text = any (string_to_array(queues, ' ')));
+  perform set_config('supaqueue.has_usable_workers', '', true);
+  queues := array(select q.id from supaqueue.queue q where q.id::text = any (string_to_array(list, ' ')));
 end
 $$;
 
@@ -1239,7 +1244,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform supaqueue.dispatch(supaqueue.take_wake_ups());
+  perform supaqueue.dispatch(w.queues, w.has_usable_workers) from supaqueue.take_wake_ups() w;
   return null;
 end
 $$;
@@ -1264,14 +1269,21 @@ drop trigger if exists after_insert_worker_tg on supaqueue.worker;
 create constraint trigger after_insert_worker_tg
 after insert on supaqueue.worker
 deferrable initially deferred
-for each row when (supaqueue.wake_up(new.queue))
+for each row when (supaqueue.wake_up(new.queue, has_usable_worker => true))
+execute function supaqueue.dispatch_tg_fn();
+
+drop trigger if exists after_update_worker_tg on supaqueue.worker;
+create constraint trigger after_update_worker_tg
+after update of queue on supaqueue.worker
+deferrable initially deferred
+for each row when (new.queue <> old.queue and supaqueue.wake_up(new.queue, has_usable_worker => true))
 execute function supaqueue.dispatch_tg_fn();
 
 drop trigger if exists after_update_queue_tg on supaqueue.queue;
 create constraint trigger after_update_queue_tg
 after update on supaqueue.queue
 deferrable initially deferred
-for each row when (old.is_paused and not new.is_paused and supaqueue.wake_up(new.id))
+for each row when (old.is_paused and not new.is_paused and supaqueue.wake_up(new.id, has_usable_worker => true))
 execute function supaqueue.dispatch_tg_fn();
 
 -- 34_before_update_job.sql
@@ -1377,20 +1389,14 @@ security definer
 set search_path = ''
 as $$
 declare
-  queues uuid[];
-  _queue uuid;
+  woken record;
   next_record jsonb;
 begin
   -- Reclaiming first: what it settles may wake more queues.
   perform supaqueue.try_reclaim(array[call.queue]);
-  queues := supaqueue.take_wake_ups() || call.queue;
-  for _queue in select distinct unnest(queues) order by 1 loop
-    if _queue = call.queue then
-      perform supaqueue.lock_queue_exclusive(_queue);
-    else
-      perform supaqueue.lock_queue_shared(_queue);
-    end if;
-  end loop;
+  woken := supaqueue.take_wake_ups();
+  perform supaqueue.lock_queues(
+    woken.queues, call.queue || case when woken.has_usable_workers then woken.queues else '{}' end);
 
   next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
   if next_record is null then
@@ -1403,7 +1409,7 @@ begin
     ) as still_there
     where w.id = still_there.id;
   end if;
-  perform supaqueue.try_start_jobs(queues);
+  perform supaqueue.try_start_jobs(call.queue || woken.queues);
   return next_record;
 end
 $$;

@@ -1,7 +1,7 @@
 -- Starts due jobs of queues on their free workers: worker locked, job in
 -- progress with one attempt more, a current job for both. Returns how many.
 --
--- Call it with the queues' locks held, shared or exclusive (lock_queue_…). It
+-- Call it with the queues' locks held, shared or exclusive (lock_queues). It
 -- takes jobs first and then no more workers than it has jobs: rows that it
 -- locks, and that others therefore skip, are rows that it uses.
 create or replace function supaqueue.start_jobs(_queues uuid[])

@@ -30,7 +30,8 @@ $$;
 -- Takes back, in the given queues (null: in all), the calls whose lease is over:
 -- not acknowledged ones are sent again under a new id (a bounded number of
 -- times, then they go back to pending with the reason, the attempt not spent);
--- acknowledged ones are lost attempts. Frees workers and jobs without a call.
+-- acknowledged ones are lost attempts. In all queues, frees workers and jobs that have
+-- no call, too.
 create or replace function supaqueue.reclaim(_queues uuid[])
 returns void
 language plpgsql
@@ -42,9 +43,8 @@ declare
   problem text := (select p.problem from supaqueue.dispatch_problem() p);
   call supaqueue.current_job;
   _job uuid;
-  _queue uuid;
   to_send uuid[] := '{}';
-  queues_to_free uuid[];
+  workers uuid[] := '{}';
 begin
   for call in
     select c.* from supaqueue.current_job c
@@ -64,6 +64,7 @@ begin
     end if;
 
     delete from supaqueue.current_job c where c.id = call.id;
+    workers := workers || call.worker;
     if call.acknowledged_at is null then
       perform supaqueue.settle_job(call.job, false, jsonb_build_object(
         'is_attempt', false,
@@ -90,37 +91,36 @@ begin
     perform supaqueue.send_current_jobs(to_send);
   end if;
 
-  for _job in
-    select j.id from supaqueue.job j
-    where j.status = 'in_progress' and (_queues is null or j.queue = any (_queues))
-      and not exists (select from supaqueue.current_job c where c.job = j.id)
-    for no key update skip locked
-  loop
-    -- Once more, with the row locked: somebody else may have started it again meanwhile.
-    if not exists (select from supaqueue.current_job c where c.job = _job) then
-      perform supaqueue.settle_job(_job, false, jsonb_build_object('error', jsonb_build_object(
-        'message', 'lost: the job was in progress without a current job')));
-    end if;
-  end loop;
-
-  queues_to_free := array(
-    select distinct w.queue from supaqueue.worker w
-    where w.locked and (_queues is null or w.queue = any (_queues))
-      and not exists (select from supaqueue.current_job c where c.queue = w.queue and c.worker = w.id)
-  );
-  if queues_to_free <> '{}' then
-    -- All of the caller's queues, so that it takes no lower one after a higher one.
-    for _queue in select distinct unnest(coalesce(_queues, queues_to_free)) order by 1 loop
-      perform supaqueue.lock_queue_exclusive(_queue);
+  -- Only in the tick: within a report, its own worker has no call for a moment.
+  if _queues is null then
+    for _job in
+      select j.id from supaqueue.job j
+      where j.status = 'in_progress' and not exists (select from supaqueue.current_job c where c.job = j.id)
+      for no key update skip locked
+    loop
+      -- Once more, with the row locked: somebody else may have started it again meanwhile.
+      if not exists (select from supaqueue.current_job c where c.job = _job) then
+        perform supaqueue.settle_job(_job, false, jsonb_build_object('error', jsonb_build_object(
+          'message', 'lost: the job was in progress without a current job')));
+      end if;
     end loop;
+    workers := workers || array(
+      select w.id from supaqueue.worker w
+      where w.locked
+        and not exists (select from supaqueue.current_job c where c.queue = w.queue and c.worker = w.id)
+    );
+  end if;
+
+  if workers <> '{}' then
+    -- All of the caller's queues, so that it takes no lower one after a higher one.
+    perform supaqueue.lock_queues('{}', coalesce(
+      _queues, array(select w.queue from supaqueue.worker w where w.id = any (workers))));
     update supaqueue.worker w
     set locked = false
     from (
-      select locked_worker.id from supaqueue.worker locked_worker
-      where locked_worker.queue = any (queues_to_free) and locked_worker.locked
-        and not exists (
-          select from supaqueue.current_job c where c.queue = locked_worker.queue and c.worker = locked_worker.id
-        )
+      select l.id from supaqueue.worker l
+      where l.id = any (workers) and l.locked
+        and not exists (select from supaqueue.current_job c where c.queue = l.queue and c.worker = l.id)
       for no key update skip locked
     ) without_call
     where w.id = without_call.id;

@@ -35,26 +35,22 @@ $$;
 
 -- Dispatches queues at the end of a transaction that made something startable.
 -- Never fails. Takes back first what the queues lost, so that they recover
--- without pg_cron, too.
+-- without pg_cron, too. has_usable_workers: the transaction also made workers usable.
 --
 -- A transaction of another level than read committed does not see what was
 -- committed after it began, so it leaves its jobs to the tick.
-create or replace function supaqueue.dispatch(_queues uuid[])
+create or replace function supaqueue.dispatch(_queues uuid[], has_usable_workers boolean default false)
 returns integer
 language plpgsql
 security definer
 set search_path = ''
 as $$
-declare
-  _queue uuid;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     return 0;
   end if;
   perform supaqueue.try_reclaim(_queues);
-  for _queue in select distinct unnest(_queues) order by 1 loop
-    perform supaqueue.lock_queue_shared(_queue);
-  end loop;
+  perform supaqueue.lock_queues(_queues, case when has_usable_workers then _queues else '{}' end);
   -- With the locks held: who waits for this has none that we wait for.
   perform supaqueue.drop_queue_fronts(_queues, least(now(), supaqueue.earliest_run_at()));
   return supaqueue.try_start_jobs(_queues);

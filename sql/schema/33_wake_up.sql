@@ -6,7 +6,8 @@
 -- savepoint rolled back takes list and event along.
 
 -- Adds a queue to the list. True when the transaction has no event yet.
-create or replace function supaqueue.wake_up(_queue uuid)
+-- has_usable_worker: not only a job is new, but a worker can be used that could not before.
+create or replace function supaqueue.wake_up(_queue uuid, has_usable_worker boolean default false)
 returns boolean
 language plpgsql
 security definer
@@ -17,6 +18,9 @@ declare
 begin
   if position(_queue::text in queues) = 0 then
     perform set_config('supaqueue.queues_to_dispatch', queues || _queue || ' ', true);
+  end if;
+  if has_usable_worker then
+    perform set_config('supaqueue.has_usable_workers', 'on', true);
   end if;
   return queues = '';
 end
@@ -50,20 +54,22 @@ end
 $$;
 
 -- Returns the list and empties it.
-create or replace function supaqueue.take_wake_ups()
-returns uuid[]
+create or replace function supaqueue.take_wake_ups(out queues uuid[], out has_usable_workers boolean)
 language plpgsql
 security definer
 set search_path = ''
 as $$
 declare
-  queues text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
+  list text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
 begin
-  if queues = '' then
-    return '{}';
+  has_usable_workers := coalesce(current_setting('supaqueue.has_usable_workers', true), '') = 'on';
+  if list = '' then
+    queues := '{}';
+    return;
   end if;
   perform set_config('supaqueue.queues_to_dispatch', '', true);
-  return array(select q.id from supaqueue.queue q where q.id::text = any (string_to_array(queues, ' ')));
+  perform set_config('supaqueue.has_usable_workers', '', true);
+  queues := array(select q.id from supaqueue.queue q where q.id::text = any (string_to_array(list, ' ')));
 end
 $$;
 
@@ -74,7 +80,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform supaqueue.dispatch(supaqueue.take_wake_ups());
+  perform supaqueue.dispatch(w.queues, w.has_usable_workers) from supaqueue.take_wake_ups() w;
   return null;
 end
 $$;
@@ -99,12 +105,19 @@ drop trigger if exists after_insert_worker_tg on supaqueue.worker;
 create constraint trigger after_insert_worker_tg
 after insert on supaqueue.worker
 deferrable initially deferred
-for each row when (supaqueue.wake_up(new.queue))
+for each row when (supaqueue.wake_up(new.queue, has_usable_worker => true))
+execute function supaqueue.dispatch_tg_fn();
+
+drop trigger if exists after_update_worker_tg on supaqueue.worker;
+create constraint trigger after_update_worker_tg
+after update of queue on supaqueue.worker
+deferrable initially deferred
+for each row when (new.queue <> old.queue and supaqueue.wake_up(new.queue, has_usable_worker => true))
 execute function supaqueue.dispatch_tg_fn();
 
 drop trigger if exists after_update_queue_tg on supaqueue.queue;
 create constraint trigger after_update_queue_tg
 after update on supaqueue.queue
 deferrable initially deferred
-for each row when (old.is_paused and not new.is_paused and supaqueue.wake_up(new.id))
+for each row when (old.is_paused and not new.is_paused and supaqueue.wake_up(new.id, has_usable_worker => true))
 execute function supaqueue.dispatch_tg_fn();

@@ -10,20 +10,14 @@ security definer
 set search_path = ''
 as $$
 declare
-  queues uuid[];
-  _queue uuid;
+  woken record;
   next_record jsonb;
 begin
   -- Reclaiming first: what it settles may wake more queues.
   perform supaqueue.try_reclaim(array[call.queue]);
-  queues := supaqueue.take_wake_ups() || call.queue;
-  for _queue in select distinct unnest(queues) order by 1 loop
-    if _queue = call.queue then
-      perform supaqueue.lock_queue_exclusive(_queue);
-    else
-      perform supaqueue.lock_queue_shared(_queue);
-    end if;
-  end loop;
+  woken := supaqueue.take_wake_ups();
+  perform supaqueue.lock_queues(
+    woken.queues, call.queue || case when woken.has_usable_workers then woken.queues else '{}' end);
 
   next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
   if next_record is null then
@@ -36,7 +30,7 @@ begin
     ) as still_there
     where w.id = still_there.id;
   end if;
-  perform supaqueue.try_start_jobs(queues);
+  perform supaqueue.try_start_jobs(call.queue || woken.queues);
   return next_record;
 end
 $$;
