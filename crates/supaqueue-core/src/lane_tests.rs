@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::telling::{DISPATCH_LEASE_MS, LEASE_GRACE_MS};
 use super::*;
 use crate::json;
 use crate::outcome::TargetAnswer;
+use crate::protocol::{Answer, Report};
 use proptest::prelude::*;
 
 const START: Timestamp = Timestamp::from_ms(1_795_417_959_000);
@@ -45,7 +47,7 @@ fn said(accepted: bool, next: Option<Assignment>) -> Event {
         accepted,
         reason: None,
         lease_ms: None,
-        next,
+        next: next.map(Box::new),
     }))
 }
 
@@ -249,7 +251,12 @@ fn a_rejected_report_is_repeated_once_without_the_targets_answer() {
     ];
     assert_eq!(
         steps[4],
-        report(1, true, r#""http_status":200,"duration_ms":1000"#, "132000")
+        report(
+            1,
+            true,
+            r#""http_status":200,"duration_ms":1000,"result":{"incomplete":"the database refused it: status 400 22P05"}"#,
+            "132000"
+        )
     );
     assert_eq!(steps[5..], want);
 
@@ -509,7 +516,7 @@ fn key(n: u32) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_lane_keeps_its_promises(

@@ -109,17 +109,27 @@ fn success(answer: TargetAnswer) -> Outcome {
 fn result(answer: &TargetAnswer) -> Option<Raw> {
     let body = excerpt(&answer.body, answer.body.len());
     if let BodyEnd::Broken(reason) = &answer.body_end {
-        let fact = Object::new()
-            .text("incomplete", Some(&one_line(reason)))
-            .text("body", Some(&body));
-        return Some(Raw::trusted(fact.end()));
+        return Some(incomplete(reason, Some(&body)));
     }
+    // Half of 1234 is JSON too, but not what the target said.
+    let is_whole = answer.body_end == BodyEnd::Whole;
     let is_json = answer.content_type.as_deref().is_some_and(says_json)
         || body.trim_start().starts_with(['{', '[']);
-    if is_json && let Some(json) = storable_json(&body) {
+    if is_whole
+        && is_json
+        && let Some(json) = storable_json(&body)
+    {
         return Some(json);
     }
     (!body.is_empty()).then(|| string(&body))
+}
+
+/// A result that says why the target's answer is not all there.
+pub(crate) fn incomplete(reason: &str, body: Option<&str>) -> Raw {
+    let fact = Object::new()
+        .text("incomplete", Some(&one_line(reason)))
+        .text("body", body);
+    Raw::trusted(fact.end())
 }
 
 /// `application/json`, or `application/problem+json`, or …

@@ -74,6 +74,13 @@ fn what_is_kept_of_a_success() {
             },
             r#"{"http_status":200,"result":"{\"a\":1"}"#,
         ),
+        (
+            TargetAnswer {
+                body_end: BodyEnd::Cut,
+                ..json("12")
+            },
+            r#"{"http_status":200,"result":"12"}"#,
+        ),
     ];
     for (given, want) in cases {
         let name = format!("{given:?}");

@@ -207,7 +207,7 @@ pub struct Answer {
     /// Of an acknowledgement: how long the lease now is.
     pub lease_ms: Option<u64>,
     /// The worker's next job, already acknowledged for this lane.
-    pub next: Option<Assignment>,
+    pub next: Option<Box<Assignment>>,
 }
 
 /// The payload of a job that calls this function itself, to see that everything between the

@@ -151,7 +151,8 @@ fn each_kind_of_key_goes_where_it_is_taken() {
         "SUPABASE_PUBLISHABLE_KEYS",
         r#"{"default":"sb_publishable_1"}"#,
     );
-    let cases: [(&str, &[(&str, &str)], Option<&str>, Option<&str>); 6] = [
+    type Variables<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&str, Variables<'_>, Option<&str>, Option<&str>); 6] = [
         ("service_role", &[], Some("Bearer service.jwt"), None),
         ("service_role", &[secret, no_jwt], None, Some("sb_secret_1")),
         (

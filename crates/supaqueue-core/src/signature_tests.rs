@@ -84,7 +84,8 @@ fn what_is_accepted_and_what_is_refused() {
     let both = format!("{SECRET} {OLD_SECRET}");
     let now = at(0);
 
-    let cases: Vec<(&str, Result<(), Refusal>, Result<(), Refusal>)> = vec![
+    type Verdict = Result<(), Refusal>;
+    let cases: Vec<(&str, Verdict, Verdict)> = vec![
         (
             "signed by us",
             check(SECRET, "a", &now, &good, body),

@@ -13,7 +13,7 @@ use supaqueue_core::protocol::{Assignment, Dispatch, LaneId};
 use supaqueue_core::request;
 use supaqueue_core::trace::Trace;
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::future_to_promise;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
 use crate::call::call;
 use crate::platform::Platform;
@@ -81,9 +81,7 @@ impl Context {
                 Action::Call => Event::CallEnded(self.call(lane.assignment()).await),
                 Action::Wait { ms } => {
                     // A sleep that fails has not moved the clock; the lane's lease still ends.
-                    drop(
-                        wasm_bindgen_futures::JsFuture::from(self.platform.sleep(ms as f64)).await,
-                    );
+                    drop(JsFuture::from(self.platform.sleep(ms as f64)).await);
                     Event::Woke
                 }
                 Action::End => return,

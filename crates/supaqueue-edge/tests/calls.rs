@@ -1,5 +1,7 @@
 //! The call of a target, and what each end of it is reported as.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
+
 mod support;
 
 use support::{Reply, World, assignment, error, job, json};

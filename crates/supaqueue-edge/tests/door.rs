@@ -1,5 +1,7 @@
 //! What the function answers, and to whom.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
+
 mod support;
 
 use supaqueue_core::signature::{Keys, sign};

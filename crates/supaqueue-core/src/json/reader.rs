@@ -1,0 +1,293 @@
+//! The grammar of JSON (RFC 8259): going past values, and reading strings and whole numbers.
+
+use std::borrow::Cow;
+
+use serde::de::Expected;
+
+use super::Error;
+
+/// A text, and how far it is read.
+pub(super) struct Reader<'de> {
+    text: &'de str,
+    pub(super) at: usize,
+}
+
+impl<'de> Reader<'de> {
+    pub(super) fn new(text: &'de str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Nothing is left but space.
+    pub(super) fn end(&mut self) -> Result<(), Error> {
+        self.skip_space();
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            Err(self.error("expected the end"))
+        }
+    }
+
+    pub(super) fn error(&self, message: &str) -> Error {
+        Error {
+            message: message.into(),
+            at: Some(self.at),
+        }
+    }
+
+    pub(super) fn expected(&self, what: &dyn Expected) -> Error {
+        self.error(&format!("expected {what}"))
+    }
+
+    pub(super) fn open(&mut self, bracket: u8, what: &dyn Expected) -> Result<(), Error> {
+        if self.peek()? != bracket {
+            return Err(self.expected(what));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// A whole number, and where it begins.
+    pub(super) fn integer(&mut self, what: &dyn Expected) -> Result<(usize, u64), Error> {
+        if !self.peek()?.is_ascii_digit() {
+            return Err(self.expected(what));
+        }
+        let start = self.at;
+        self.skip_number()?;
+        let number = self
+            .since(start)?
+            .parse()
+            .map_err(|_| self.expected(what))?;
+        Ok((start, number))
+    }
+
+    pub(super) fn skip_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
+            self.at += 1;
+        }
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// The byte at which the next token begins.
+    pub(super) fn peek(&mut self) -> Result<u8, Error> {
+        self.skip_space();
+        self.byte().ok_or_else(|| self.error("expected more"))
+    }
+
+    pub(super) fn expect(&mut self, token: u8, message: &str) -> Result<(), Error> {
+        if self.peek()? != token {
+            return Err(self.error(message));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    pub(super) fn literal(&mut self, word: &str) -> Result<(), Error> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        if !rest.starts_with(word.as_bytes()) {
+            return Err(self.error("expected a value"));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// The text from `start` to here. Both are beside ASCII characters, so never inside another one.
+    pub(super) fn since(&self, start: usize) -> Result<&'de str, Error> {
+        self.text
+            .get(start..self.at)
+            .ok_or_else(|| self.error("expected a value"))
+    }
+
+    /// Goes past a value, checking it, without recursion: a payload may be nested as deeply as it likes.
+    pub(super) fn skip(&mut self) -> Result<(), Error> {
+        let mut open = Vec::new();
+        loop {
+            match self.peek()? {
+                first @ (b'{' | b'[') => {
+                    self.at += 1;
+                    // The closing character is two further on in ASCII, for both.
+                    let close = first + 2;
+                    if self.peek()? == close {
+                        self.at += 1;
+                    } else {
+                        open.push(close);
+                        self.skip_key(close)?;
+                        continue;
+                    }
+                }
+                b'"' => drop(self.skip_string()?),
+                b't' => self.literal("true")?,
+                b'f' => self.literal("false")?,
+                b'n' => self.literal("null")?,
+                _ => self.skip_number()?,
+            }
+            loop {
+                let Some(close) = open.last().copied() else {
+                    return Ok(());
+                };
+                match self.peek()? {
+                    b',' => {
+                        self.at += 1;
+                        self.skip_key(close)?;
+                        break;
+                    }
+                    byte if byte == close => {
+                        self.at += 1;
+                        open.pop();
+                    }
+                    _ => return Err(self.error("expected a comma or the end of a list or object")),
+                }
+            }
+        }
+    }
+
+    fn skip_key(&mut self, close: u8) -> Result<(), Error> {
+        if close == b'}' {
+            self.peek()?;
+            self.skip_string()?;
+            self.expect(b':', "expected a colon")?;
+        }
+        Ok(())
+    }
+
+    /// Goes past a string. Whether there are escapes in it.
+    fn skip_string(&mut self) -> Result<bool, Error> {
+        let mut is_escaped = false;
+        self.expect(b'"', "expected a string")?;
+        loop {
+            match self.byte() {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    is_escaped = true;
+                    self.at += 1;
+                    match self.byte() {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                            self.at += 1
+                        }
+                        Some(b'u') => drop(self.hex()?),
+                        _ => return Err(self.error("expected an escape")),
+                    }
+                }
+                None | Some(0..=0x1F) => return Err(self.error("expected the end of a string")),
+                Some(_) => self.at += 1,
+            }
+        }
+        self.at += 1;
+        Ok(is_escaped)
+    }
+
+    /// The four digits of an escape; goes past them and the letter before them.
+    fn hex(&mut self) -> Result<u32, Error> {
+        let mut code = 0;
+        for _ in 0..4 {
+            self.at += 1;
+            let digit = self.byte().and_then(|byte| char::from(byte).to_digit(16));
+            code = code << 4 | digit.ok_or_else(|| self.error("expected a hexadecimal digit"))?;
+        }
+        self.at += 1;
+        Ok(code)
+    }
+
+    fn skip_digits(&mut self) -> Result<(), Error> {
+        let start = self.at;
+        while self.byte().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        if self.at == start {
+            Err(self.error("expected a value"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn skip_number(&mut self) -> Result<(), Error> {
+        if self.byte() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.byte() {
+            Some(b'0') => self.at += 1,
+            _ => self.skip_digits()?,
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.skip_digits()?;
+        }
+        if let Some(b'e' | b'E') = self.byte() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.byte() {
+                self.at += 1;
+            }
+            self.skip_digits()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn string(&mut self) -> Result<Cow<'de, str>, Error> {
+        self.skip_space();
+        let start = self.at;
+        let is_escaped = self.skip_string()?;
+        let end = core::mem::replace(&mut self.at, start + 1);
+        let text = if is_escaped {
+            Cow::Owned(self.unescape(end - 1)?)
+        } else {
+            self.text_to(end - 1)?
+        };
+        self.at = end;
+        Ok(text)
+    }
+
+    fn text_to(&mut self, end: usize) -> Result<Cow<'de, str>, Error> {
+        let start = core::mem::replace(&mut self.at, end);
+        self.since(start).map(Cow::Borrowed)
+    }
+
+    /// The text of a string that was checked, from here to its closing quote at `end`.
+    fn unescape(&mut self, end: usize) -> Result<String, Error> {
+        let mut text = String::new();
+        loop {
+            let start = self.at;
+            while self.at < end && self.byte() != Some(b'\\') {
+                self.at += 1;
+            }
+            text.push_str(self.since(start)?);
+            if self.at >= end {
+                return Ok(text);
+            }
+            self.at += 1;
+            let escape = self.byte();
+            if escape == Some(b'u') {
+                text.push(self.unicode()?);
+                continue;
+            }
+            self.at += 1;
+            text.push(match escape {
+                Some(b'b') => '\u{8}',
+                Some(b'f') => '\u{C}',
+                Some(b'n') => '\n',
+                Some(b'r') => '\r',
+                Some(b't') => '\t',
+                other => char::from(other.unwrap_or_default()),
+            });
+        }
+    }
+
+    /// The character of one escape, or of two that are a surrogate pair.
+    fn unicode(&mut self) -> Result<char, Error> {
+        let mut code = self.hex()?;
+        if (0xD800..0xDC00).contains(&code)
+            && self.text.as_bytes().get(self.at..self.at + 2) == Some(b"\\u")
+        {
+            self.at += 1;
+            let low = self.hex()?.wrapping_sub(0xDC00);
+            // A low one that is none makes a code that is no character.
+            code = if low < 0x400 {
+                0x10000 + ((code - 0xD800) << 10) + low
+            } else {
+                0xD800
+            };
+        }
+        char::from_u32(code).ok_or_else(|| self.error("expected a surrogate pair"))
+    }
+}

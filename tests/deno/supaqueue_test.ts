@@ -1,0 +1,197 @@
+// index.ts and the module that it loads, in the runtime that serves them.
+
+import {
+  assertEquals,
+  assignment,
+  PERMISSIONS,
+  SECRET,
+  serveFunction,
+  signed,
+  startProject,
+  webhook,
+} from "./support/project.ts";
+
+const FOLDER = new URL("../../supabase/functions/supaqueue/", import.meta.url);
+
+/** A test under the permissions that the platform gives. */
+function test(name: string, fn: () => Promise<void>) {
+  Deno.test({
+    name: `supaqueue/${name}`,
+    permissions: PERMISSIONS,
+    // The timers of AbortSignal.timeout run on after a call that was in time.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn,
+  });
+}
+
+test("says which module it is", async () => {
+  await using _ = await startProject(() => new Response());
+  const handler = await serveFunction();
+  const health = await (await handler(new Request("http://f/"))).json();
+  const { sourceHash } = await import(
+    "../../supabase/functions/supaqueue/supaqueue.js"
+  );
+  assertEquals(health.name, "supaqueue");
+  assertEquals(/^\d+\.\d+\.\d+$/.test(health.version), true, "the version");
+  assertEquals(health.hash, sourceHash);
+  assertEquals(/^[0-9a-f]{16,}$/.test(sourceHash), true, "the hash");
+});
+
+test("names a setting that is missing", async () => {
+  await using _ = await startProject(() => new Response());
+  Deno.env.delete("SUPAQUEUE_SECRET");
+  const handler = await serveFunction();
+  const answer = await handler(new Request("http://f/"));
+  assertEquals(answer.status, 500);
+  assertEquals(await answer.json(), {
+    code: "misconfigured",
+    message: "Cannot start: SUPAQUEUE_SECRET is not set",
+  });
+});
+
+test("does what a dispatch asks for, in the background", async () => {
+  let answer = (_: Response) => {};
+  const held = new Promise<Response>((resolve) => answer = resolve);
+  await using project = await startProject(() => held);
+  const job = assignment({ n: 1, text: "ü€😀" });
+  const accepted = await project.dispatch([job]);
+  assertEquals(accepted.status, 202);
+  assertEquals(await accepted.json(), { accepted: 1 });
+  answer(Response.json({ sent: true }));
+  await project.settled();
+
+  const [acknowledgement, report] = project.told;
+  assertEquals(acknowledgement.json._is_complete, false);
+  assertEquals(report.json.cur_job_id, job.current_job.id);
+  assertEquals(report.json._is_successful, true);
+  assertEquals(report.json._report.result, { sent: true });
+  assertEquals(report.headers.get("apikey"), "service.role.jwt");
+  const [call] = project.calls;
+  assertEquals(new URL(call.url).pathname, "/functions/v1/send-mail");
+  assertEquals(call.json, job.job.payload);
+  assertEquals(call.headers.get("x-from"), "queue");
+  assertEquals(call.headers.get("authorization"), "Bearer service.role.jwt");
+  for (const line of project.log) JSON.parse(line);
+  assertEquals(project.log.join().includes("call_succeeded"), true, "the log");
+});
+
+test("signs its calls so that standardwebhooks accepts them", async () => {
+  const verified: unknown[] = [];
+  await using project = await startProject((sent) => {
+    const headers = Object.fromEntries(sent.headers);
+    verified.push(webhook.verify(sent.body, headers));
+    try {
+      webhook.verify(sent.body + " ", headers);
+    } catch {
+      verified.push("and not another body");
+    }
+    return new Response();
+  });
+  await project.dispatch([assignment({ a: "ü" })]);
+  await project.settled();
+  assertEquals(verified, [{ a: "ü" }, "and not another body"]);
+});
+
+test("refuses what standardwebhooks did not sign", async () => {
+  await using project = await startProject(() => new Response());
+  const handler = await serveFunction();
+  const good = signed('{"current_jobs":[]}');
+  const other = new Request(good, { body: '{"current_jobs":[ ]}' });
+  assertEquals((await handler(other)).status, 401);
+  assertEquals(project.told.length, 0, "what was told the database");
+});
+
+test("ends a call at its queue's timeout", async () => {
+  let release = (_: Response) => {};
+  const never = new Promise<Response>((resolve) => release = resolve);
+  await using project = await startProject(() => never);
+  await project.dispatch([assignment({}, 50)]);
+  await project.settled();
+  release(new Response());
+  const report = project.told[1].json;
+  assertEquals(report._is_successful, false);
+  assertEquals(report._report.error, { message: "no answer within 50 ms" });
+});
+
+test("follows no redirect", async () => {
+  await using project = await startProject(() =>
+    new Response(null, { status: 307, headers: { location: "/elsewhere" } })
+  );
+  await project.dispatch([assignment({})]);
+  await project.settled();
+  assertEquals(project.calls.length, 1, "the number of calls");
+  assertEquals(project.told[1].json._report.http_status, 307);
+});
+
+test("reports a gateway that is gone", async () => {
+  await using project = await startProject(() => new Response());
+  const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const job = assignment({});
+  job.current_job.lease_until = job.current_job.created_at;
+  Deno.env.set("SUPABASE_URL", `http://127.0.0.1:${gone.addr.port}`);
+  gone.close();
+  await project.dispatch([job]);
+  await project.settled();
+  assertEquals(project.log.join().includes("database_not_reached"), true);
+});
+
+test("takes the largest dispatch, and no larger one", async () => {
+  await using project = await startProject(() => new Response());
+  await project.dispatch([assignment("x".repeat(5_000_000))]);
+  await project.settled();
+  assertEquals(project.calls[0].json.length, 5_000_000);
+  const large = await project.dispatch([assignment("x".repeat(6_000_000))]);
+  assertEquals(large.status, 413);
+});
+
+test("works where there is no EdgeRuntime", async () => {
+  await using project = await startProject(() => new Response(), {
+    // The lane writes its last line when the test is over.
+    SUPAQUEUE_LOG_LEVEL: "error",
+  });
+  delete (globalThis as { EdgeRuntime?: unknown }).EdgeRuntime;
+  assertEquals((await project.dispatch([assignment({})])).status, 202);
+  await project.reported;
+});
+
+// The last one: index.ts is told once, and does not forget.
+test("asks for nothing more when the isolate is to end", async () => {
+  await using project = await startProject(() => new Response());
+  await project.dispatch([assignment({})]);
+  await project.settled();
+  dispatchEvent(new Event("beforeunload"));
+  await project.dispatch([assignment({})]);
+  await project.settled();
+  const asked = project.told.filter((sent) => sent.json._is_complete)
+    .map((sent) => sent.json._next_within_ms !== null);
+  assertEquals(asked, [true, false]);
+});
+
+Deno.test("supaqueue/imports nothing from outside its folder", () => {
+  const files = [...Deno.readDirSync(FOLDER)].map((entry) => entry.name).sort();
+  assertEquals(files, [
+    "deno.json",
+    "index.ts",
+    "supaqueue.d.ts",
+    "supaqueue.js",
+  ]);
+  const read = (name: string) => Deno.readTextFileSync(new URL(name, FOLDER));
+  assertEquals(JSON.parse(read("deno.json")), { imports: {} });
+  for (const name of ["index.ts", "supaqueue.js", "supaqueue.d.ts"]) {
+    // Every way to name another module or file.
+    const named = read(name).matchAll(
+      /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*|\bnew URL\(\s*)["'`]([^"'`]*)["'`]/g,
+    );
+    for (const [text, specifier] of named) {
+      assertEquals(/^\.\/[\w.]+$/.test(specifier), true, text);
+      assertEquals(files.includes(specifier.slice(2)), true, text);
+    }
+  }
+});
+
+Deno.test("supaqueue/index.ts only loads the module and serves", () => {
+  const text = Deno.readTextFileSync(new URL("index.ts", FOLDER));
+  assertEquals(text.trimEnd().split("\n").length < 30, true, "under 30 lines");
+  assertEquals(text.includes(SECRET), false);
+});

@@ -1,0 +1,26 @@
+// Loads a CommonJS package from scripts/node_modules. Deno 2.1.4 does so only
+// for packages that it installed itself, or behind a flag.
+
+const PACKAGES = new URL("../../../scripts/node_modules/", import.meta.url);
+
+type Require = (name: string) => unknown;
+
+/** What a package exports. */
+export function load(name: string): unknown {
+  const folder = new URL(`${name}/`, PACKAGES);
+  const text = Deno.readTextFileSync(new URL("package.json", folder));
+  return run(new URL(JSON.parse(text).main, folder));
+}
+
+function run(file: URL): unknown {
+  const module = { exports: {} };
+  const require: Require = (name) =>
+    name.startsWith(".") ? run(new URL(`${name}.js`, file)) : load(name);
+  const code = Deno.readTextFileSync(file);
+  new Function("module", "exports", "require", code)(
+    module,
+    module.exports,
+    require,
+  );
+  return module.exports;
+}

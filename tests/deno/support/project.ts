@@ -1,0 +1,186 @@
+// A project around the function, as index.ts meets it: a runtime with
+// EdgeRuntime, a gateway on 127.0.0.1 with a database that answers
+// end_current_job, and target functions.
+
+import { load } from "./commonjs.ts";
+
+interface Webhook {
+  sign(id: string, time: Date, body: string): string;
+  verify(body: string, headers: Record<string, string>): unknown;
+}
+
+const standardwebhooks = load("standardwebhooks") as {
+  Webhook: new (secret: string) => Webhook;
+};
+
+export const SECRET = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc=";
+
+/** What the platform lets a function do, as far as this one may need it. */
+export const PERMISSIONS: Deno.PermissionOptions = {
+  env: true,
+  net: ["127.0.0.1"],
+  read: false,
+  write: false,
+  run: false,
+  ffi: false,
+  sys: false,
+  import: false,
+};
+
+export type Handler = (request: Request) => Promise<Response>;
+
+/** The standardwebhooks package of npm, which made none of our code. */
+export const webhook: Webhook = new standardwebhooks.Webhook(SECRET);
+
+/** What index.ts gave to Deno.serve. */
+export async function serveFunction(): Promise<Handler> {
+  const serve = Deno.serve;
+  let handler: Handler | undefined;
+  Deno.serve = ((given: Handler) => {
+    handler = given;
+  }) as unknown as typeof Deno.serve;
+  try {
+    await import("../../../supabase/functions/supaqueue/index.ts");
+  } finally {
+    Deno.serve = serve;
+  }
+  served ??= handler;
+  if (served === undefined) {
+    throw new Error("index.ts did not call Deno.serve with a handler");
+  }
+  return served;
+}
+let served: Handler | undefined;
+
+// deno-lint-ignore no-explicit-any -- whatever the function sent
+export type Sent = { url: string; headers: Headers; body: string; json: any };
+
+export interface Project extends AsyncDisposable {
+  /** Calls of end_current_job, in order. */
+  told: Sent[];
+  /** Calls of targets, in order. */
+  calls: Sent[];
+  /** Lines of the log. */
+  log: string[];
+  /** Sends a signed dispatch. */
+  dispatch(assignments: unknown[]): Promise<Response>;
+  /** Resolves when what was given to EdgeRuntime.waitUntil is done. */
+  settled(): Promise<unknown>;
+  /** Resolves when the first job is reported. */
+  reported: Promise<void>;
+}
+
+/** Starts a project with these targets. */
+export async function startProject(
+  target: (sent: Sent) => Response | Promise<Response>,
+  settings: Record<string, string> = {},
+): Promise<Project> {
+  const told: Sent[] = [], calls: Sent[] = [], log: string[] = [];
+  const work: Promise<unknown>[] = [];
+  let report = () => {};
+  const reported = new Promise<void>((resolve) => report = resolve);
+  const gateway = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (request) => {
+      const body = await request.text();
+      const json = body === "" ? null : JSON.parse(body);
+      const sent = { url: request.url, headers: request.headers, body, json };
+      if (new URL(request.url).pathname === "/rest/v1/rpc/end_current_job") {
+        told.push(sent);
+        if (json._is_complete) report();
+        return Response.json({ accepted: true, state: "settled", next: null });
+      }
+      calls.push(sent);
+      return await target(sent);
+    },
+  );
+  const environment = {
+    SUPAQUEUE_SECRET: SECRET,
+    SUPABASE_URL: `http://127.0.0.1:${gateway.addr.port}`,
+    SUPABASE_SERVICE_ROLE_KEY: "service.role.jwt",
+    SUPAQUEUE_LOG_LEVEL: "debug",
+    ...settings,
+  };
+  for (const [name, value] of Object.entries(environment)) {
+    Deno.env.set(name, value);
+  }
+  const runtime = globalThis as { EdgeRuntime?: unknown };
+  runtime.EdgeRuntime = {
+    waitUntil(promise: unknown) {
+      // The real one takes native promises only.
+      if (!(promise instanceof Promise)) throw new TypeError("not a promise");
+      work.push(promise);
+    },
+  };
+  const original = { ...console };
+  for (const level of ["error", "warn", "info", "debug"] as const) {
+    console[level] = (line: string) => log.push(line);
+  }
+  const handler = await serveFunction();
+  return {
+    told,
+    calls,
+    log,
+    dispatch: (assignments) =>
+      handler(signed(JSON.stringify({ current_jobs: assignments }))),
+    settled: () => Promise.all(work),
+    reported,
+    async [Symbol.asyncDispose]() {
+      Object.assign(console, original);
+      delete runtime.EdgeRuntime;
+      for (const name of Object.keys(environment)) Deno.env.delete(name);
+      await gateway.shutdown();
+    },
+  };
+}
+
+/** A request with a body that standardwebhooks signed. */
+export function signed(body: string): Request {
+  const time = new Date();
+  return new Request("http://127.0.0.1/supaqueue", {
+    method: "POST",
+    body,
+    headers: {
+      "content-type": "application/json",
+      "webhook-id": "msg_1",
+      "webhook-timestamp": String(Math.floor(time.getTime() / 1000)),
+      "webhook-signature": webhook.sign("msg_1", time, body),
+    },
+  });
+}
+
+/** A current job with its job and queue. */
+export function assignment(payload: unknown, timeout_ms = 60_000) {
+  const now = Date.now();
+  return {
+    current_job: {
+      id: crypto.randomUUID(),
+      created_at: new Date(now).toISOString(),
+      lease_until: new Date(now + 15_000).toISOString(),
+    },
+    job: {
+      id: crypto.randomUUID(),
+      payload,
+      attempts: 1,
+      headers: null,
+      timeout_ms: null,
+    },
+    queue: {
+      id: crypto.randomUUID(),
+      name: "mail",
+      edge_function_name: "send-mail",
+      default_headers: { "x-from": "queue" },
+      timeout_ms,
+      auth: "service_role",
+      final_statuses: [],
+    },
+  };
+}
+
+export function assertEquals(got: unknown, want: unknown, what = "it") {
+  if (JSON.stringify(got) !== JSON.stringify(want)) {
+    throw new Error(
+      `${what} is ${JSON.stringify(got)}, not ${JSON.stringify(want)}`,
+    );
+  }
+}
