@@ -11,9 +11,9 @@ pub enum Error {
         "no Postgres found: {0}; run ./scripts/setup, or name a folder that holds `postgres` and `initdb` in SUPAQUEUE_POSTGRES_BIN"
     )]
     NoPostgres(String),
-    /// No Deno was found.
-    #[error("no Deno found; run ./scripts/setup, or name the program in SUPAQUEUE_DENO")]
-    NoDeno,
+    /// No Deno was found, or the one named does not run.
+    #[error("no Deno found: {0}; run ./scripts/setup, or name the program in SUPAQUEUE_DENO")]
+    NoDeno(String),
     /// A program of Postgres ended with an error; `output` is what it wrote.
     #[error("{program} failed: {output}")]
     PostgresFailed {
@@ -26,30 +26,30 @@ pub enum Error {
     #[error("{0} within {1} s")]
     TooSlow(String, u64),
     /// A statement was refused, or the connection failed.
-    #[error("{doing}: {}", describe(.source))]
+    #[error("{doing}: {}", describe(.cause))]
     Database {
         /// What was being done, as a sentence that begins with "cannot".
         doing: String,
         /// The answer of Postgres.
-        source: tokio_postgres::Error,
+        cause: tokio_postgres::Error,
     },
     /// A file or folder could not be read or written.
-    #[error("{doing} {path}: {source}")]
+    #[error("{doing} {path}: {cause}")]
     File {
         /// What was being done: "cannot read", "cannot copy to".
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// The answer of the operating system.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A process could not be started.
-    #[error("cannot start {program}: {source}")]
+    #[error("cannot start {program}: {cause}")]
     Process {
         /// The program.
         program: String,
         /// The answer of the operating system.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// What was asked for cannot be done.
     #[error("{0}")]
@@ -61,9 +61,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn database(doing: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Self {
-        move |source| Self::Database {
+        move |cause| Self::Database {
             doing: doing.into(),
-            source,
+            cause,
         }
     }
 
@@ -71,10 +71,10 @@ impl Error {
         doing: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::File {
+        move |cause| Self::File {
             doing,
             path: path.into(),
-            source,
+            cause,
         }
     }
 }

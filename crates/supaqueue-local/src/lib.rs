@@ -1,12 +1,31 @@
 //! A local, project-like place for Supaqueue: for development, the demo and the tests.
 //!
+//! A [`Stack`] is the whole of it: Postgres with the roles, privileges and extensions of a hosted
+//! project, a gateway on one port that answers `/rest/v1/rpc/*` and `/functions/v1/*`, edge functions
+//! run by Deno, and Supaqueue installed. A [`Postgres`] is a cluster alone, with a database for each
+//! test. [`StandIns`] are the workers of the extensions that Postgres lacks.
+//!
+//! ```no_run
+//! # async fn example() -> supaqueue_local::Result<()> {
+//! use supaqueue_local::Stack;
+//!
+//! let stack = Stack::builder().functions("supabase/functions").start().await?;
+//! println!("{} {}", stack.gateway_url(), stack.db_url());
+//! stack.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! It is not a hosted project, and holds no data that matters: what it starts ends with the program
-//! that started it, and leaves nothing on disk.
+//! that started it, `kill -9` included, and leaves nothing on disk. Not stood in for: `safeupdate`,
+//! the rest of PostgREST, sign-in, storage, realtime, and the runtime's limits of memory and CPU.
+//! It needs a Unix: a shell holds each process.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod embedded;
 mod error;
 mod extension;
+mod foreign;
 mod functions;
 mod gateway;
 mod install;

@@ -1,11 +1,11 @@
-//! The lines that functions write.
+//! The lines that functions and stand-ins write.
 
 use tokio::sync::broadcast;
 
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// Who wrote it: a function's name.
+    /// Who wrote it: a function's name, or the extension that a stand-in stands in for.
     pub source: String,
     /// The line, without its end.
     pub text: String,

@@ -59,7 +59,7 @@ impl Process {
         let (mut child, stdout, pid) = spawn(&mut guard, user, &name)?;
         let pid = pid.parse().map(Pid::from_raw).map_err(|_| Error::Process {
             program: name.clone(),
-            source: std::io::Error::other("the shell did not start it"),
+            cause: std::io::Error::other("the shell did not start it"),
         })?;
 
         let log = child
@@ -139,21 +139,24 @@ pub(crate) struct Folder {
 impl Folder {
     /// Makes a folder that belongs to `user`.
     pub(crate) fn create(user: Option<User>) -> Result<Self> {
-        let mut keeper = Command::new("/bin/sh");
-        keeper.args(["-c", include_str!("folder.sh"), "supaqueue-folder"]);
-        let parent = std::env::temp_dir();
-        keeper.arg(&parent);
-        let (child, _, path) = spawn(&mut keeper, user, "mktemp")?;
-        if path.is_empty() {
-            return Err(Error::Invalid(format!(
-                "cannot make a folder in {}; set TMPDIR to a folder that everybody may write to",
-                parent.display()
-            )));
+        let usual = std::env::temp_dir();
+        // Ours may be closed to another user.
+        for parent in [usual.as_path(), Path::new("/tmp")] {
+            let mut keeper = Command::new("/bin/sh");
+            keeper.args(["-c", include_str!("folder.sh"), "supaqueue-folder"]);
+            keeper.arg(parent).stderr(Stdio::null());
+            let (child, _, path) = spawn(&mut keeper, user, "mktemp")?;
+            if !path.is_empty() {
+                return Ok(Self {
+                    path: path.into(),
+                    keeper: Mutex::new(Some(child)),
+                });
+            }
         }
-        Ok(Self {
-            path: path.into(),
-            keeper: Mutex::new(Some(child)),
-        })
+        Err(Error::Invalid(format!(
+            "cannot make a folder in {}; set TMPDIR to a folder that everybody may write to",
+            usual.display()
+        )))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -195,9 +198,9 @@ fn spawn(
             command.current_dir("/");
         }
     }
-    let failed = |source| Error::Process {
+    let failed = |cause| Error::Process {
         program: name.to_owned(),
-        source,
+        cause,
     };
     let mut child = command.spawn().map_err(failed)?;
     let stdout = child.stdout.take();

@@ -1,19 +1,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 use tokio::sync::broadcast;
 
-use crate::extension::{self, Extensions, Kind};
+use crate::extension::Extensions;
 use crate::functions::{Environment, Functions, find_deno};
 use crate::gateway::{Behind, Gateway, Keys, Port};
 use crate::log::{LogLine, LogSink};
 use crate::postgres::{Database, Postgres};
 use crate::process::Folder;
 use crate::stand_in::StandIns;
-use crate::{Error, Result, embedded, install};
+use crate::{Error, Result, embedded, foreign, install};
 
 /// Which Postgres a stack uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub struct StackBuilder {
     settings: Vec<(String, String)>,
     connections: usize,
     deno: Option<PathBuf>,
+    wall_clock: Duration,
     install: bool,
 }
 
@@ -54,6 +56,7 @@ impl Default for StackBuilder {
             settings: Vec::new(),
             connections: 20,
             deno: None,
+            wall_clock: Duration::from_secs(150),
             install: true,
         }
     }
@@ -110,14 +113,22 @@ impl StackBuilder {
         self
     }
 
-    /// The Deno that runs the functions. Otherwise the version that the platform is compatible
-    /// with, from `SUPAQUEUE_DENO` or `./scripts/setup`.
+    /// The Deno that runs the functions. Otherwise that of `SUPAQUEUE_DENO`, the version that the
+    /// platform is compatible with, from `./scripts/setup`, or the one on PATH.
     pub fn deno(mut self, program: impl Into<PathBuf>) -> Self {
         self.deno = Some(program.into());
         self
     }
 
-    /// Whether Supaqueue is installed in the database, as `supaqueue install` does. On by default.
+    /// How long a process of a function may live, as an isolate of the platform: 150 s by default,
+    /// the free plan's.
+    pub fn wall_clock(mut self, limit: Duration) -> Self {
+        self.wall_clock = limit;
+        self
+    }
+
+    /// Whether Supaqueue is installed, as `supaqueue install` does. On by default; without it there
+    /// is nothing of it, neither in the database nor among the functions and their secrets.
     pub fn install(mut self, on: bool) -> Self {
         self.install = on;
         self
@@ -142,6 +153,7 @@ pub struct Stack {
     database: Database,
     folder: Folder,
     postgres: Option<Postgres>,
+    postgres_version: String,
 }
 
 impl Stack {
@@ -151,11 +163,7 @@ impl Stack {
     }
 
     async fn start(builder: StackBuilder) -> Result<Self> {
-        let deno = match builder.deno {
-            Some(deno) if deno.is_file() => deno,
-            Some(_) => return Err(Error::NoDeno),
-            None => find_deno()?,
-        };
+        let deno = find_deno(builder.deno)?;
         let mut roots = Vec::new();
         for folder in builder.functions {
             let folder = folder
@@ -170,13 +178,15 @@ impl Stack {
             roots.push(folder);
         }
         let folder = Folder::create(None)?;
-        embedded::write_function(folder.path())?;
-        roots.push(folder.path().join("functions"));
+        if builder.install {
+            embedded::write_function(folder.path())?;
+            roots.push(folder.path().join("functions"));
+        }
 
         let port = Port::bind(builder.port).await?;
         let url = port.url();
         let (postgres, database) = match builder.postgres {
-            PostgresSource::Url(url) => (None, set_up_foreign(url).await?),
+            PostgresSource::Url(url) => (None, foreign::set_up(url).await?),
             source => {
                 let mut postgres = Postgres::builder().fsync(builder.fsync);
                 if let PostgresSource::Bin(bin) = source {
@@ -193,6 +203,11 @@ impl Stack {
 
         let secret = builder.secret.unwrap_or_else(new_secret);
         let client = database.connect().await?;
+        let postgres_version = client
+            .query_one("select current_setting('server_version')", &[])
+            .await
+            .map_err(Error::database("cannot read the version of Postgres"))?
+            .get(0);
         if builder.install {
             install::migrate(&client).await?;
             install::store(&client, "supaqueue_secret", &secret).await?;
@@ -201,8 +216,9 @@ impl Stack {
 
         let keys = Keys::generate();
         let logs = LogSink::default();
-        let environment = Environment {
+        let mut environment = Environment {
             deno,
+            wall_clock: builder.wall_clock,
             platform: [
                 ("SUPABASE_URL", url.clone()),
                 ("SUPABASE_ANON_KEY", keys.anon().into()),
@@ -216,12 +232,16 @@ impl Stack {
                     json!({"default": keys.secret()}).to_string(),
                 ),
                 ("SUPABASE_DB_URL", database.url().into()),
-                ("SUPAQUEUE_SECRET", secret.clone()),
             ]
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
             added: builder.env,
         };
+        if builder.install {
+            environment
+                .platform
+                .push(("SUPAQUEUE_SECRET".into(), secret.clone()));
+        }
         let functions = Functions::new(roots, environment, logs.clone())?;
         let behind = Arc::new(Behind::new(
             keys,
@@ -230,7 +250,7 @@ impl Stack {
             builder.connections,
         )?);
         let gateway = Gateway::start(port, behind.clone());
-        let stand_ins = StandIns::start(&database).await?;
+        let stand_ins = StandIns::start_with_log(&database, logs.clone()).await?;
         if builder.install {
             // Last: from now on the database calls the gateway.
             install::schedule_tick(&client).await?;
@@ -245,6 +265,7 @@ impl Stack {
             database,
             folder,
             postgres,
+            postgres_version,
         })
     }
 
@@ -273,6 +294,11 @@ impl Stack {
         self.postgres.as_ref()
     }
 
+    /// The version of Postgres, such as `17.9`.
+    pub fn postgres_version(&self) -> &str {
+        &self.postgres_version
+    }
+
     /// All keys of the project.
     pub fn keys(&self) -> &Keys {
         &self.behind.keys
@@ -298,7 +324,7 @@ impl Stack {
         self.behind.functions.names()
     }
 
-    /// The lines that functions write from now on.
+    /// The lines that functions write from now on, and what goes wrong in the stand-ins.
     pub fn logs(&self) -> broadcast::Receiver<LogLine> {
         self.logs.subscribe()
     }
@@ -326,18 +352,18 @@ impl Stack {
         }
     }
 
-    /// Kills a function's process, if it runs. The next request starts another.
+    /// Kills a function's processes, if there are any. The next request starts another.
     pub async fn kill_function(&self, name: &str) {
         self.behind.functions.kill(name).await;
     }
 
-    /// Ends a function's process in order: it hears `beforeunload` and has five seconds. The next
+    /// Ends a function's processes in order: they hear `beforeunload` and have five seconds. The next
     /// request starts another, with the code as it is then.
     pub async fn stop_function(&self, name: &str) {
         self.behind.functions.stop(name).await;
     }
 
-    /// The process id of a function, if it runs.
+    /// The id of the process that takes a function's requests, if it runs.
     pub async fn function_pid(&self, name: &str) -> Option<i32> {
         self.behind.functions.pid(name).await
     }
@@ -379,68 +405,6 @@ impl Stack {
         }
         self.folder.remove().await;
     }
-}
-
-/// Makes a database that somebody else runs like a project's, as far as it is not.
-async fn set_up_foreign(url: String) -> Result<Database> {
-    let database = Database::new("".into(), url.clone(), url.clone(), url);
-    let client = database.connect().await?;
-    let row = client
-        .query_one(
-            "select
-               r.rolsuper,
-               array(
-                 select name from unnest('{anon,authenticated,service_role}'::text[]) as name
-                 where to_regrole(name) is null
-               ),
-               array(
-                 select name::text from pg_available_extensions
-                 where name in ('pg_net', 'supabase_vault', 'pg_cron')
-               ),
-               array(
-                 select name from unnest('{net,vault,cron}'::text[]) as name
-                 where to_regnamespace(name) is null
-               )
-             from pg_roles r
-             where r.rolname = current_user",
-            &[],
-        )
-        .await
-        .map_err(Error::database("cannot read what the database has"))?;
-    let is_super: bool = row.get(0);
-    let (roles, available, schemas): (Vec<String>, Vec<String>, Vec<String>) =
-        (row.get(1), row.get(2), row.get(3));
-    if roles.is_empty() && schemas.is_empty() {
-        return Ok(database);
-    }
-    if !is_super {
-        return Err(Error::Invalid(format!(
-            "cannot use this database: it lacks {}, which only a superuser can make; name a superuser in --db-url, or leave it out to use the embedded Postgres",
-            roles
-                .iter()
-                .chain(&schemas)
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(", ")
-        )));
-    }
-    for (sql, what) in [
-        (include_str!("platform/roles.sql"), "cannot make the roles"),
-        (
-            include_str!("platform/database.sql"),
-            "cannot set up the database",
-        ),
-    ] {
-        client
-            .batch_execute(sql)
-            .await
-            .map_err(Error::database(what))?;
-    }
-    extension::set_up(&client, |kind: Kind| {
-        available.iter().any(|name| name == kind.extension())
-    })
-    .await?;
-    Ok(database)
 }
 
 /// 32 random bytes, as Standard Webhooks writes a key.

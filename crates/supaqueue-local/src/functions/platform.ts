@@ -1,16 +1,24 @@
 // Makes Deno behave as the edge runtime does for one function. Imported before the function.
 
 const started = Deno.args[0];
+const [wallClock, end] = Deno.args.slice(1).map(Number);
+/** Work in the background, and requests that are not answered to the end. */
 const pending = new Set<Promise<unknown>>();
+
+function track(work: Promise<unknown>) {
+  const forget = () => pending.delete(work);
+  pending.add(work);
+  work.then(forget, forget);
+}
 
 // The runtime listens where it likes, whatever port the function names.
 const serve = Deno.serve.bind(Deno);
 let isServing = false;
 // deno-lint-ignore no-explicit-any
 const edgeServe = (...args: any[]) => {
-  const handler = args.find((arg) => typeof arg === "function") ??
-    args.find((arg) => typeof arg?.handler === "function")?.handler;
   const options = args.find((arg) => typeof arg === "object" && arg !== null);
+  const handler: Deno.ServeHandler | undefined =
+    args.find((arg) => typeof arg === "function") ?? options?.handler;
   if (typeof handler !== "function") {
     throw new TypeError("Cannot serve: no handler given");
   }
@@ -26,7 +34,10 @@ const edgeServe = (...args: any[]) => {
       console.error(`${started} ${port}`);
       options?.onListen?.({ transport: "tcp", port, hostname });
     },
-  }, handler);
+  }, (request, info) => {
+    track(info.completed);
+    return handler(request, info);
+  });
 };
 Object.defineProperty(Deno, "serve", {
   value: edgeServe,
@@ -34,25 +45,49 @@ Object.defineProperty(Deno, "serve", {
   writable: true,
 });
 
-// Work in the background keeps the isolate; a process is kept anyhow, until it is asked to end.
 Object.defineProperty(globalThis, "EdgeRuntime", {
   value: {
     waitUntil<T>(promise: Promise<T>): Promise<T> {
-      const forget = () => pending.delete(promise);
-      pending.add(promise);
-      promise.then(forget, forget);
+      track(promise);
       return promise;
     },
   },
   configurable: true,
 });
 
+/** Ends once there has been nothing to do for a second: a request may be on its way. */
+async function endWhenIdle() {
+  let idleSince = Date.now();
+  while (Date.now() - idleSince < 1000) {
+    if (pending.size > 0) {
+      await Promise.allSettled([...pending]);
+      idleSince = Date.now();
+    }
+    await new Promise((wake) => setTimeout(wake, 100));
+  }
+  unload("early_drop");
+  Deno.exit(0);
+}
+
+function unload(reason: string) {
+  dispatchEvent(new CustomEvent("beforeunload", { detail: { reason } }));
+}
+
+Deno.addSignalListener("SIGUSR2", endWhenIdle);
 Deno.addSignalListener("SIGTERM", async () => {
-  dispatchEvent(
-    new CustomEvent("beforeunload", { detail: { reason: "termination" } }),
-  );
+  unload("termination");
   while (pending.size > 0) {
     await Promise.allSettled([...pending]);
   }
   Deno.exit(0);
 });
+
+// The host kills what does not heed it.
+Deno.unrefTimer(setTimeout(() => {
+  if (pending.size > 0) {
+    console.error(
+      `busy at 90 % of its wall clock of ${wallClock / 1000} s: will be killed`,
+    );
+  }
+  unload("wall_clock");
+}, end - wallClock * 0.1 - Date.now()));

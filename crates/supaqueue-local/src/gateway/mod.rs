@@ -1,6 +1,8 @@
 //! One port on 127.0.0.1 that answers as a project's address does.
 
+mod failure;
 mod keys;
+mod plan;
 mod proxy;
 mod rpc;
 
@@ -17,9 +19,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
+use failure::Failure;
 pub use keys::Keys;
 use proxy::Http;
-use rpc::{Failure, Rpc};
+use rpc::Rpc;
 
 use crate::functions::Functions;
 use crate::{Error, Result};

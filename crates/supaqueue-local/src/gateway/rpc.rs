@@ -11,34 +11,24 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use serde::de::IgnoredAny;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::postgres::{Database, quote_identifier};
+use super::failure::Failure;
+use super::plan::{Call, Plan, SCHEMA, look_up};
+use crate::postgres::Database;
 use crate::{Error, Result};
 
 /// The largest body of a request; a larger one gets 413.
 const BODY_LIMIT: usize = 64 << 20;
-/// The schemas that the API shows, on a new project.
-const SCHEMA: &str = "public";
 
 /// Calls functions of one database.
 #[derive(Debug, Clone)]
 pub(crate) struct Rpc {
     pool: Pool,
     plans: Arc<Mutex<HashMap<Call, Plan>>>,
-}
-
-/// What a function is looked up by: its name and the names of the arguments given.
-type Call = (String, BTreeSet<String>);
-
-/// How to call a function with these arguments.
-#[derive(Debug, Clone)]
-struct Plan {
-    sql: String,
-    is_void: bool,
 }
 
 impl Rpc {
@@ -190,128 +180,6 @@ impl Rpc {
     }
 }
 
-/// Finds the function that takes arguments of these names.
-async fn look_up(connection: &Object, (function, names): &Call) -> Result<Plan, Failure> {
-    let rows = connection
-        .query(
-            "select
-               coalesce((
-                 select array_agg(coalesce(name, '') order by place)
-                 from unnest(p.proargnames, p.proargmodes) with ordinality as a (name, mode, place)
-                 where mode is null or mode in ('i', 'b', 'v')
-               ), '{}'),
-               array(
-                 select format_type(type, null)
-                 from unnest(p.proargtypes) with ordinality as t (type, place) order by place
-               ),
-               p.pronargdefaults::int, p.proretset, p.prorettype = 'void'::regtype
-             from pg_catalog.pg_proc p
-             join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-             where n.nspname = $1 and p.proname = $2 and p.prokind = 'f'",
-            &[&SCHEMA, function],
-        )
-        .await
-        .map_err(|error| Failure::from_postgres(&error, &Value::Null))?;
-
-    let mut plans = rows.iter().filter_map(|row| {
-        let argument_names: Vec<&str> = row.get(0);
-        let types: Vec<&str> = row.get(1);
-        let defaults = usize::try_from(row.get::<_, i32>(2)).unwrap_or(0);
-        let target = format!(
-            "{}.{}",
-            quote_identifier(SCHEMA),
-            quote_identifier(function)
-        );
-        let call = if argument_names.is_empty() && matches!(types[..], ["json" | "jsonb"]) {
-            // One parameter without a name takes the whole body.
-            format!("from {target}(($1::text)::{}) as result", types[0])
-        } else {
-            let required = types.len() - defaults;
-            let fits = argument_names.len() == types.len()
-                && names
-                    .iter()
-                    .all(|name| argument_names.contains(&name.as_str()))
-                && argument_names[..required]
-                    .iter()
-                    .all(|name| names.contains(*name));
-            if !fits {
-                return None;
-            }
-            let given = argument_names
-                .iter()
-                .zip(&types)
-                .filter(|(name, _)| names.contains(**name));
-            let (columns, arguments): (Vec<_>, Vec<_>) = given
-                .map(|(name, kind)| {
-                    let name = quote_identifier(name);
-                    (format!("{name} {kind}"), format!("{name} => args.{name}"))
-                })
-                .unzip();
-            let source = match columns.is_empty() {
-                // The parameter is there in every form of the statement.
-                true => "(select $1::text) as args".to_owned(),
-                false => format!(
-                    "json_to_record($1::text::json) as args ({})",
-                    columns.join(", ")
-                ),
-            };
-            format!(
-                "from {source}, lateral {target}({}) as result",
-                arguments.join(", ")
-            )
-        };
-        let result = match row.get(3) {
-            true => "coalesce(json_agg(result), '[]')::text",
-            false => "to_json(result)::text",
-        };
-        Some(Plan {
-            sql: format!("select {result} {call}"),
-            is_void: row.get(4),
-        })
-    });
-    let Some(plan) = plans.next() else {
-        let arguments = match names.is_empty() {
-            true => "without parameters".to_owned(),
-            false => format!(
-                "with parameter{} {}",
-                if names.len() > 1 { "s" } else { "" },
-                list(names)
-            ),
-        };
-        let mut failure = Failure::new(
-            404,
-            "PGRST202",
-            format!(
-                "Could not find the function {SCHEMA}.{function}({}) in the schema cache",
-                list(names)
-            ),
-        );
-        failure.details = Some(
-            format!("Searched for the function {SCHEMA}.{function} {arguments}, but no matches were found in the schema cache.")
-                .into(),
-        );
-        return Err(failure);
-    };
-    if plans.next().is_some() {
-        return Err(Failure::new(
-            300,
-            "PGRST203",
-            format!(
-                "Could not choose the best candidate function between overloads of {SCHEMA}.{function}"
-            ),
-        ));
-    }
-    Ok(plan)
-}
-
-fn list(names: &BTreeSet<String>) -> String {
-    names
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
 /// One call in one transaction, as the role of the request. The four messages are sent at once.
 async fn run(
     connection: &Object,
@@ -371,90 +239,4 @@ fn is_stale(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| {
         *code == SqlState::UNDEFINED_FUNCTION || *code == SqlState::FEATURE_NOT_SUPPORTED
     })
-}
-
-/// An error in PostgREST's shape.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    status: u16,
-    code: String,
-    message: String,
-    details: Option<Value>,
-    hint: Option<String>,
-}
-
-impl Failure {
-    pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code: code.to_owned(),
-            message: message.into(),
-            details: None,
-            hint: None,
-        }
-    }
-
-    fn from_postgres(error: &tokio_postgres::Error, claims: &Value) -> Self {
-        let Some(db) = error.as_db_error() else {
-            let mut failure = Self::new(
-                503,
-                "PGRST001",
-                "Database client error. Retrying the connection.",
-            );
-            failure.details = Some(crate::error::describe(error).into());
-            return failure;
-        };
-        let is_anonymous = claims["role"].as_str().is_none_or(|role| role == "anon");
-        let status = match status(db.code().code()) {
-            403 if is_anonymous && *db.code() == SqlState::INSUFFICIENT_PRIVILEGE => 401,
-            status => status,
-        };
-        Self {
-            status,
-            code: db.code().code().to_owned(),
-            message: db.message().to_owned(),
-            details: db.detail().map(Into::into),
-            hint: db.hint().map(Into::into),
-        }
-    }
-}
-
-/// The HTTP status that PostgREST gives to an error of Postgres (its documentation, "Errors").
-fn status(code: &str) -> u16 {
-    match code {
-        "23503" | "23505" => 409,
-        "25006" => 405,
-        "42883" | "42P01" => 404,
-        "42P17" => 500,
-        "42501" => 403,
-        "P0001" => 400,
-        "57P01" => 503,
-        // `raise sqlstate 'PT402'` chooses the status.
-        _ if code.starts_with("PT") => code[2..].parse().unwrap_or(500),
-        _ => match code.get(..2).unwrap_or_default() {
-            "08" | "53" => 503,
-            "0L" | "0P" | "28" => 403,
-            "09" | "25" | "2D" | "38" | "39" | "3B" | "40" | "54" | "55" | "57" | "58" | "F0"
-            | "HV" | "P0" | "XX" => 500,
-            _ => 400,
-        },
-    }
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = json!({
-            "code": self.code,
-            "message": self.message,
-            "details": self.details,
-            "hint": self.hint,
-        });
-        (
-            status,
-            [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
-            body.to_string(),
-        )
-            .into_response()
-    }
 }

@@ -1,4 +1,5 @@
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Config, NoTls};
 
 use crate::{Error, Result};
 
@@ -69,12 +70,29 @@ impl Database {
 
 /// Connects, and serves the connection on the current runtime until the client is dropped.
 pub async fn connect(url: &str) -> Result<Client> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
+    let config: Config = url.parse().map_err(|error| {
+        Error::Invalid(format!(
+            "this is not the address of a database, such as postgresql://role:password@host:5432/name: {error}"
+        ))
+    })?;
+    let (client, connection) = config
+        .connect(NoTls)
         .await
-        .map_err(Error::database("cannot connect to Postgres"))?;
+        .map_err(|error| Error::database(format!("cannot connect to {}", place(&config)))(error))?;
     // When the connection ends, every call on the client says so.
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// Where an address leads, without its password.
+fn place(config: &Config) -> String {
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => host.clone(),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => "localhost".into(),
+    };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    format!("Postgres at {host}:{port}")
 }
 
 pub(crate) fn quote_identifier(name: &str) -> String {

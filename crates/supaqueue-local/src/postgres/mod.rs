@@ -1,12 +1,11 @@
 //! A Postgres cluster for one run, set up as a hosted project's is.
 
 mod database;
+mod log;
 mod program;
+mod server;
 
-use std::collections::VecDeque;
-use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,9 @@ use nix::sys::signal::Signal;
 
 pub use database::{Database, connect};
 pub(crate) use database::{quote_identifier, quote_literal};
+use log::Log;
 use program::Program;
+use server::{initdb, launch, start_somewhere};
 
 use crate::extension::Kind;
 use crate::process::{Folder, Process};
@@ -22,8 +23,6 @@ use crate::{Error, Result};
 
 /// The database that new ones are cloned from.
 const TEMPLATE: &str = "supaqueue_template";
-/// How many lines of Postgres' log are kept for messages.
-const KEPT_LINES: usize = 200;
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a cluster is to be like; see [`Postgres::builder`].
@@ -383,151 +382,5 @@ impl Postgres {
             .map_err(Error::database("cannot set up the database"))?;
         crate::extension::set_up(&admin, |kind| self.has(kind)).await?;
         Ok(database)
-    }
-}
-
-async fn initdb(program: &Program, folder: &Folder, password: &str) -> Result<()> {
-    let passwords = folder.path().join("password");
-    std::fs::write(&passwords, password).map_err(Error::file("cannot write", &passwords))?;
-    if let Some(user) = program.user {
-        std::os::unix::fs::chown(&passwords, Some(user.uid), Some(user.gid))
-            .map_err(Error::file("cannot give away", &passwords))?;
-    }
-    let mut command = Command::new(program.bin.join("initdb"));
-    command
-        .args([
-            "--username=supabase_admin",
-            "--auth=password",
-            "--encoding=UTF8",
-            "--no-sync",
-        ])
-        .args(match program.major {
-            // The same on every machine, and it knows more letters than ASCII's.
-            17.. => &[
-                "--locale=C",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-            ][..],
-            _ => &["--locale=C"][..],
-        })
-        .arg("--no-instructions")
-        .arg(format!("--pwfile={}", passwords.display()))
-        .arg("-D")
-        .arg(folder.path().join("data"))
-        .env("LC_ALL", "C");
-    let log = Log::default();
-    let process = Process::start(&command, Signal::SIGTERM, program.user, log.writer())?;
-    let status = process.wait().await;
-    std::fs::remove_file(&passwords).map_err(Error::file("cannot remove", &passwords))?;
-    if status == 0 {
-        Ok(())
-    } else {
-        Err(log.failure("initdb"))
-    }
-}
-
-fn launch(
-    program: &Program,
-    folder: &Folder,
-    settings: &[String],
-    port: u16,
-    log: &Log,
-) -> Result<Process> {
-    let mut command = Command::new(program.bin.join("postgres"));
-    command
-        .arg("-D")
-        .arg(folder.path().join("data"))
-        .arg("-p")
-        .arg(port.to_string());
-    command.env("LC_ALL", "C");
-    for setting in settings {
-        command.arg("-c").arg(setting);
-    }
-    log.clear();
-    // SIGQUIT is Postgres' "immediate shutdown": the data is thrown away.
-    Process::start(&command, Signal::SIGQUIT, program.user, log.writer())
-}
-
-/// Starts the server on a free port. Another process may take the port in between: then on another.
-async fn start_somewhere(
-    program: &Program,
-    folder: &Folder,
-    settings: &[String],
-    log: &Log,
-) -> Result<(u16, Process)> {
-    for _ in 0..10 {
-        let port = free_port()?;
-        let process = launch(program, folder, settings, port, log)?;
-        let deadline = Instant::now() + START_LIMIT;
-        // Whether the port is ours is known once the server says so or has ended.
-        loop {
-            if log.contains("listening on") || Instant::now() > deadline {
-                return Ok((port, process));
-            }
-            if process.exit_status().is_some() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        if !log.contains("could not bind") {
-            return Err(log.failure("postgres"));
-        }
-    }
-    Err(log.failure("postgres"))
-}
-
-fn free_port() -> Result<u16> {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|source| Error::Process {
-            program: "a listener on 127.0.0.1".into(),
-            source,
-        })
-}
-
-/// The last lines that a program of Postgres wrote.
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<VecDeque<String>>>);
-
-impl Log {
-    fn writer(&self) -> impl FnMut(String) + Send + 'static {
-        let log = self.clone();
-        move |line| {
-            let mut lines = log.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if lines.len() == KEPT_LINES {
-                lines.pop_front();
-            }
-            lines.push_back(line);
-        }
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .collect()
-    }
-
-    fn clear(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-
-    fn contains(&self, text: &str) -> bool {
-        self.lines().iter().any(|line| line.contains(text))
-    }
-
-    fn failure(&self, program: &'static str) -> Error {
-        let lines = self.lines();
-        let end = lines.len().saturating_sub(8);
-        Error::PostgresFailed {
-            program,
-            output: lines[end..].join("\n"),
-        }
     }
 }

@@ -67,13 +67,13 @@ fn major(bin: &Path) -> Result<u32> {
     let output = Command::new(&program)
         .arg("--version")
         .output()
-        .map_err(|source| Error::Process {
+        .map_err(|cause| Error::Process {
             program: name.clone(),
-            source,
+            cause,
         })?;
     // "postgres (PostgreSQL) 17.9 (Debian …)"
     let text = String::from_utf8_lossy(&output.stdout);
-    text.split_once(") ")
+    text.split_once("(PostgreSQL) ")
         .and_then(|(_, version)| version.split(|c: char| !c.is_ascii_digit()).next())
         .and_then(|major| major.parse().ok())
         .ok_or_else(|| {
@@ -181,9 +181,9 @@ fn copy_to_cache(bin: &Path) -> Result<PathBuf> {
 
 fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|source| Error::Process {
+    let output = command.output().map_err(|cause| Error::Process {
         program: program.clone(),
-        source,
+        cause,
     })?;
     if output.status.success() {
         return Ok(());

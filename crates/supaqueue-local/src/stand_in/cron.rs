@@ -8,16 +8,18 @@ use croner::Cron;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::connect;
+use super::{Trouble, connect};
+use crate::error::describe;
+use crate::log::LogSink;
 use crate::postgres::{Database, quote_identifier};
 
 /// pg_cron looks at its jobs once in a second too.
 const LOOK: Duration = Duration::from_secs(1);
 
-pub(super) async fn serve(database: Database) {
+pub(super) async fn serve(database: Database, mut trouble: Trouble) {
     loop {
-        if let Err(error) = work(&database).await {
-            tracing::debug!("stand-in for pg_cron: {}", crate::error::describe(&error));
+        if let Err(error) = work(&database, &trouble.logs).await {
+            trouble.tell(format!("runs nothing: {}", describe(&error)));
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -39,7 +41,7 @@ struct Known {
 }
 
 /// Works until the connection is lost.
-async fn work(database: &Database) -> Result<(), tokio_postgres::Error> {
+async fn work(database: &Database, logs: &LogSink) -> Result<(), tokio_postgres::Error> {
     let client = connect(database, "pg_cron stand-in", || {}).await?;
     let mut known: HashMap<(i64, String), Known> = HashMap::new();
     let mut clock = tokio::time::interval(LOOK);
@@ -63,7 +65,7 @@ async fn work(database: &Database) -> Result<(), tokio_postgres::Error> {
                 continue;
             }
             entry.last = now;
-            entry.run = Some(tokio::spawn(run(database.clone(), job)));
+            entry.run = Some(tokio::spawn(run(database.clone(), job, logs.clone())));
         }
     }
 }
@@ -111,17 +113,18 @@ fn is_due(schedule: &str, last: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 }
 
 /// Runs one job once and records how it went.
-async fn run(database: Database, job: Job) {
-    if let Err(error) = try_run(&database, &job).await {
-        tracing::debug!(
-            "stand-in for pg_cron, job {}: {}",
-            job.id,
-            crate::error::describe(&error)
-        );
+async fn run(database: Database, job: Job, logs: LogSink) {
+    let failed = match try_run(&database, &job).await {
+        Ok(failed) => failed,
+        Err(error) => Some(describe(&error)),
+    };
+    if let Some(error) = failed {
+        logs.write("pg_cron", format!("{}: {error}", job.command));
     }
 }
 
-async fn try_run(database: &Database, job: &Job) -> Result<(), tokio_postgres::Error> {
+/// What the command failed with, if it did.
+async fn try_run(database: &Database, job: &Job) -> Result<Option<String>, tokio_postgres::Error> {
     let client = connect(database, "pg_cron stand-in", || {}).await?;
     let run: i64 = client
         .query_one(
@@ -150,12 +153,9 @@ async fn try_run(database: &Database, job: &Job) -> Result<(), tokio_postgres::E
         }
         session.simple_query(&job.command).await
     };
-    let (status, message) = match &outcome {
-        Ok(messages) => ("succeeded", summary(messages)),
-        Err(error) => (
-            "failed",
-            format!("ERROR: {}", crate::error::describe(error)),
-        ),
+    let (status, message) = match outcome {
+        Ok(messages) => ("succeeded", summary(&messages)),
+        Err(error) => ("failed", format!("ERROR: {}", describe(&error))),
     };
     client
         .execute(
@@ -165,7 +165,7 @@ async fn try_run(database: &Database, job: &Job) -> Result<(), tokio_postgres::E
             &[&run, &status, &message],
         )
         .await?;
-    Ok(())
+    Ok((status == "failed").then_some(message))
 }
 
 fn summary(messages: &[SimpleQueryMessage]) -> String {

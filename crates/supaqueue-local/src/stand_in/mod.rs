@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
 use crate::extension::{Extensions, Kind};
+use crate::log::LogSink;
 use crate::postgres::Database;
 use crate::{Error, Result};
 
@@ -24,6 +25,7 @@ use crate::{Error, Result};
 pub struct StandIns {
     database: Database,
     extensions: Extensions,
+    logs: LogSink,
     net: Worker,
     cron: Worker,
 }
@@ -31,10 +33,15 @@ pub struct StandIns {
 impl StandIns {
     /// Starts the workers of those extensions that are not real in `database`.
     pub async fn start(database: &Database) -> Result<Self> {
+        Self::start_with_log(database, LogSink::default()).await
+    }
+
+    pub(crate) async fn start_with_log(database: &Database, logs: LogSink) -> Result<Self> {
         let extensions = Extensions::of(&database.connect_as_admin().await?).await?;
         let stand_ins = Self {
             database: database.clone(),
             extensions,
+            logs,
             net: Worker::default(),
             cron: Worker::default(),
         };
@@ -51,7 +58,10 @@ impl StandIns {
     /// Starts the worker of `net` if it does not run.
     pub fn start_net(&self) {
         if self.extensions.real(Kind::Net).is_none() {
-            self.net.start(net::serve(self.database.clone()));
+            self.net.start(net::serve(
+                self.database.clone(),
+                Trouble::new("pg_net", &self.logs),
+            ));
         }
     }
 
@@ -91,7 +101,10 @@ impl StandIns {
     /// Starts the worker of `cron` if it does not run.
     pub fn start_cron(&self) {
         if self.extensions.real(Kind::Cron).is_none() {
-            self.cron.start(cron::serve(self.database.clone()));
+            self.cron.start(cron::serve(
+                self.database.clone(),
+                Trouble::new("pg_cron", &self.logs),
+            ));
         }
     }
 
@@ -123,6 +136,31 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Writes what goes wrong into the log, each thing once until another comes.
+#[derive(Debug)]
+struct Trouble {
+    source: &'static str,
+    logs: LogSink,
+    last: String,
+}
+
+impl Trouble {
+    fn new(source: &'static str, logs: &LogSink) -> Self {
+        Self {
+            source,
+            logs: logs.clone(),
+            last: String::new(),
+        }
+    }
+
+    fn tell(&mut self, trouble: String) {
+        if trouble != self.last {
+            self.logs.write(self.source, trouble.as_str());
+            self.last = trouble;
+        }
     }
 }
 

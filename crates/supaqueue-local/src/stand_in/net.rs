@@ -14,7 +14,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Notify;
 use tokio_postgres::{Client, Row};
 
-use super::connect;
+use super::{Trouble, connect};
+use crate::error::describe;
 use crate::postgres::Database;
 
 const BATCH_SIZE: i64 = 200;
@@ -22,17 +23,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How soon a lost connection is tried again; pg_net's worker is started again after a second.
 const RECONNECT: Duration = Duration::from_millis(200);
 
-pub(super) async fn serve(database: Database) {
+pub(super) async fn serve(database: Database, mut trouble: Trouble) {
     let http = match client() {
         Ok(http) => http,
         Err(error) => {
-            tracing::error!("cannot make an HTTP client for the stand-in of pg_net: {error}");
+            trouble.tell(format!("cannot make an HTTP client: {error}"));
             return;
         }
     };
     loop {
         if let Err(error) = work(&database, &http).await {
-            tracing::debug!("stand-in for pg_net: {}", crate::error::describe(&error));
+            trouble.tell(format!("sends nothing: {}", describe(&error)));
         }
         tokio::time::sleep(RECONNECT).await;
     }

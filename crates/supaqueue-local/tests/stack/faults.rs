@@ -108,3 +108,32 @@ fn rpc_answers_503_while_postgres_is_down() {
         stack.stop().await;
     });
 }
+
+#[test]
+fn a_job_of_cron_that_fails_is_in_the_log() {
+    on_stack(async |_| {
+        let stack = builder().start().await.unwrap();
+        let mut logs = stack.logs();
+        let client = stack.database().connect().await.unwrap();
+        client
+            .batch_execute("select cron.schedule('bad', '1 second', 'select 1 / 0')")
+            .await
+            .unwrap();
+        let found = async {
+            loop {
+                let line = logs.recv().await.unwrap();
+                if line.source == "pg_cron" {
+                    break line.text;
+                }
+            }
+        };
+        let text = tokio::time::timeout(std::time::Duration::from_secs(20), found)
+            .await
+            .unwrap();
+        assert!(
+            text.contains("select 1 / 0") && text.contains("division by zero"),
+            "{text}"
+        );
+        stack.stop().await;
+    });
+}

@@ -89,7 +89,6 @@ fn a_function_has_the_platforms_environment_and_permissions() {
     on_stack(async |stack| {
         let response = get(&stack, "platform").await;
         let seen: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
-        assert_eq!(seen["greeting"], "from the import map");
         assert_eq!(seen["own"], "none", "its own folder is open to it");
         for closed in ["other", "write", "run"] {
             assert!(
@@ -243,7 +242,7 @@ fn background_work_goes_on_when_a_function_is_stopped_in_order() {
 }
 
 #[test]
-fn a_change_of_its_files_starts_it_again_with_the_users_dotenv() {
+fn a_function_has_its_import_map_and_dotenv_and_starts_again_when_its_files_change() {
     on_stack(async |_| {
         let folder = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {
@@ -252,10 +251,15 @@ fn a_change_of_its_files_starts_it_again_with_the_users_dotenv() {
             std::fs::write(path, text).unwrap();
         };
         write("config.toml", "[functions.mine]\nverify_jwt = false\n");
+        write(
+            "functions/mine/deno.json",
+            r#"{"imports": {"dot": "./dot.ts"}}"#,
+        );
+        write("functions/mine/dot.ts", "export const dot = '.';");
         write("functions/.env", "MINE=1\nSUPABASE_URL=http://elsewhere\n");
         write(
             "functions/mine/index.ts",
-            "Deno.serve(() => new Response(Deno.env.get('MINE') + Deno.env.get('SUPABASE_URL')));",
+            "import { dot } from 'dot'; Deno.serve(() => new Response(Deno.env.get('MINE') + dot + Deno.env.get('SUPABASE_URL')));",
         );
         let stack = builder()
             .functions(folder.path().join("functions"))
@@ -265,7 +269,7 @@ fn a_change_of_its_files_starts_it_again_with_the_users_dotenv() {
         let text = async || get(&stack, "mine").await.text().await.unwrap();
         assert_eq!(
             text().await,
-            format!("1{}", stack.gateway_url()),
+            format!("1.{}", stack.gateway_url()),
             "the platform's own variables stay"
         );
         write(
@@ -273,6 +277,56 @@ fn a_change_of_its_files_starts_it_again_with_the_users_dotenv() {
             "Deno.serve(() => new Response('changed'));",
         );
         until("the change", async || text().await == "changed").await;
+        stack.stop().await;
+    });
+}
+
+#[test]
+fn a_process_takes_no_request_in_the_second_half_of_its_wall_clock() {
+    on_stack(async |_| {
+        let stack = builder()
+            .wall_clock(Duration::from_secs(8))
+            .start()
+            .await
+            .unwrap();
+        let mut logs = stack.logs();
+        // Busy until it is unloaded.
+        assert_eq!(get(&stack, "background").await.status(), 202);
+        let first = stack.function_pid("background").await.unwrap();
+        assert_eq!(get(&stack, "background").await.status(), 202);
+        assert_eq!(
+            stack.function_pid("background").await,
+            Some(first),
+            "the first half has the same"
+        );
+        until("the second half", async || {
+            assert_eq!(get(&stack, "background").await.status(), 202);
+            stack.function_pid("background").await != Some(first)
+        })
+        .await;
+        line(&mut logs, "background", "unload: wall_clock").await;
+        line(&mut logs, "background", "background work is done").await;
+        let first = nix::unistd::Pid::from_raw(first);
+        until("its end", async || {
+            nix::sys::signal::kill(first, None).is_err()
+        })
+        .await;
+        stack.stop().await;
+    });
+}
+
+#[test]
+fn a_process_that_is_at_the_end_of_its_wall_clock_is_killed() {
+    on_stack(async |_| {
+        let stack = builder()
+            .wall_clock(Duration::from_secs(2))
+            .start()
+            .await
+            .unwrap();
+        assert_eq!(
+            status_and_code(get(&stack, "hang").await).await,
+            (546, "WORKER_LIMIT".into())
+        );
         stack.stop().await;
     });
 }

@@ -1,6 +1,7 @@
 //! A stack answers as a project does.
 #![allow(clippy::unwrap_used)]
 
+mod broken;
 mod faults;
 mod functions;
 mod rpc;

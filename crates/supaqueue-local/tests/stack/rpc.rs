@@ -122,12 +122,22 @@ fn numbers_keep_every_digit_both_ways() {
 }
 
 #[test]
-fn a_megabyte_of_payload_passes() {
+fn megabytes_of_payload_pass() {
     on_stack(async |stack| {
         let body = json!({"payload": {"text": "é".repeat(3 << 20)}}).to_string();
         let (status, text) = call(&stack, stack.service_role_key(), "same", &body).await;
         assert_eq!(status, 200);
         assert_eq!(json(&text), json(&body)["payload"]);
+    });
+}
+
+#[test]
+fn a_deeply_nested_payload_passes() {
+    on_stack(async |stack| {
+        let payload = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        let body = format!(r#"{{"payload": {payload}}}"#);
+        let (status, text) = call(&stack, stack.service_role_key(), "same", &body).await;
+        assert_eq!((status, text), (200, payload));
     });
 }
 

@@ -1,5 +1,3 @@
-import { greeting } from "greeting";
-
 /** The name of the error that an attempt ends with. */
 async function refusal(attempt: () => unknown) {
   try {
@@ -12,11 +10,10 @@ async function refusal(attempt: () => unknown) {
 
 Deno.serve({ port: 80 }, async () =>
   Response.json({
-    greeting,
     deno: Deno.version.deno,
     env: Deno.env.toObject(),
     own: await refusal(() =>
-      Deno.readTextFile(new URL("greeting.ts", import.meta.url))
+      Deno.readTextFile(new URL("own.txt", import.meta.url))
     ),
     other: await refusal(() => Deno.readTextFile("/etc/passwd")),
     write: await refusal(() =>

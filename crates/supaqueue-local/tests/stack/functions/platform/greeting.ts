@@ -1,1 +1,0 @@
-export const greeting = "from the import map";
