@@ -1,0 +1,99 @@
+-- What can silently be wrong in a database, whatever of Supaqueue is missing.
+create or replace function pg_temp.supaqueue_doctor() returns jsonb language plpgsql set search_path = '' as $$
+declare
+  report jsonb := '{}';
+  part jsonb;
+begin
+  if to_regclass('net.http_request_queue') is not null then
+    execute 'select to_jsonb(count(*)) from net.http_request_queue' into part;
+    report := report || jsonb_build_object('requests', part);
+  end if;
+  if to_regclass('cron.job_run_details') is not null then
+    execute $sql$
+      select to_jsonb(r) from (
+        select d.status, d.return_message as message,
+          extract(epoch from clock_timestamp() - coalesce(d.end_time, d.start_time))::bigint as seconds_ago
+        from cron.job_run_details d
+        join cron.job j on j.jobid = d.jobid
+        where j.jobname = 'supaqueue_tick' and d.status in ('succeeded', 'failed')
+        order by d.runid desc
+        limit 1
+      ) r
+    $sql$ into part;
+    report := report || jsonb_build_object('last_tick', part);
+  end if;
+  if to_regnamespace('supaqueue') is not null then
+    select coalesce(jsonb_agg(distinct wrong.what), '[]') into part
+    from (
+      select format('%s may use %s', r.rolname, c.oid::regclass) as what
+      from pg_catalog.pg_class c
+      cross join pg_catalog.pg_roles r
+      where c.relnamespace = to_regnamespace('supaqueue') and c.relkind in ('r', 'v', 'p')
+        and r.rolname in ('anon', 'authenticated')
+        and has_table_privilege(r.oid, c.oid, 'select, insert, update, delete, truncate')
+        and has_schema_privilege(r.oid, c.relnamespace, 'usage')
+      union all
+      select format('%s may execute %s', r.rolname, p.oid::regprocedure)
+      from pg_catalog.pg_proc p
+      cross join pg_catalog.pg_roles r
+      where (p.pronamespace = to_regnamespace('supaqueue') or p.oid = to_regproc('public.end_current_job'))
+        and r.rolname in ('anon', 'authenticated')
+        and has_function_privilege(r.oid, p.oid, 'execute')
+        and has_schema_privilege(r.oid, p.pronamespace, 'usage')
+      union all
+      select 'row level security is off for ' || c.oid::regclass
+      from pg_catalog.pg_class c
+      where c.relnamespace = to_regnamespace('supaqueue') and c.relkind in ('r', 'p') and not c.relrowsecurity
+      union all
+      select 'service_role may not execute ' || p.oid::regprocedure
+      from pg_catalog.pg_proc p
+      join pg_catalog.pg_roles r on r.rolname = 'service_role'
+      where p.oid = to_regproc('public.end_current_job') and not has_function_privilege(r.oid, p.oid, 'execute')
+      union all
+      select 'public.end_current_job is missing' where to_regproc('public.end_current_job') is null
+    ) wrong;
+    report := report || jsonb_build_object('privileges', part);
+  end if;
+  if to_regproc('supaqueue.problems') is not null then
+    execute $sql$
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'what', coalesce('queue ' || p.queue || ': ', '') || coalesce('job ' || p.job || ': ', '') || p.problem,
+        'remedy', p.remedy)), '[]')
+      from (select * from supaqueue.problems() limit 20) p
+    $sql$ into part;
+    report := report || jsonb_build_object('problems', part);
+  end if;
+  if to_regclass('supaqueue.current_job') is not null then
+    execute $sql$
+      select jsonb_build_object(
+        'overdue', (
+          select count(*) from supaqueue.current_job c where c.lease_until < clock_timestamp() - interval '1 minute'
+        ),
+        'without_call', (
+          select count(*) from supaqueue.worker w
+          where w.locked and not exists (select from supaqueue.current_job c where c.worker = w.id)
+        ),
+        'startable', (
+          select count(*) from (
+            select from supaqueue.job j
+            join supaqueue.queue q on q.id = j.queue
+            where j.status = 'pending' and j.run_at < clock_timestamp() - interval '1 minute' and not q.is_paused
+              and exists (select from supaqueue.worker w where w.queue = q.id and not w.locked)
+            limit 1000
+          ) job
+        ),
+        'not_dispatched', (
+          select coalesce(jsonb_agg(failed.message), '[]') from (
+            select distinct j.errors -> -1 ->> 'message' as message
+            from supaqueue.job j
+            where j.status in ('pending', 'in_progress') and j.errors -> -1 ->> 'message' like 'not acknowledged%'
+            limit 5
+          ) failed
+        ))
+    $sql$ into part;
+    report := report || jsonb_build_object('jobs', part);
+  end if;
+  return report;
+end
+$$;
+select pg_temp.supaqueue_doctor() as result;

@@ -1,0 +1,52 @@
+//! The program supaqueue.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod add_on;
+mod command;
+mod demo;
+mod dev;
+mod doctor;
+mod install;
+mod problem;
+mod project;
+mod prompt;
+mod remove;
+mod rotate_secret;
+mod steps;
+mod signal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Queues for Supabase edge functions.
+#[derive(Debug, Parser)]
+#[command(name = "supaqueue", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Arguments),
+    Dev(dev::Arguments),
+    Install(install::Arguments),
+    Remove(remove::Arguments),
+    Doctor(doctor::Arguments),
+    RotateSecret(rotate_secret::Arguments),
+    AddOn(add_on::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Install(arguments) => install::run(arguments).await,
+        Command::Remove(arguments) => remove::run(arguments).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::RotateSecret(arguments) => rotate_secret::run(arguments).await,
+        Command::AddOn(arguments) => add_on::run(arguments).await,
+    }
+}

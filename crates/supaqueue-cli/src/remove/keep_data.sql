@@ -1,0 +1,54 @@
+-- Removes all of Supaqueue but its tables: nothing runs any more, and `supaqueue install` brings
+-- it back. What the tables themselves need, for their defaults and constraints, stays with them.
+do $$
+begin
+  if to_regclass('cron.job') is not null then
+    perform cron.unschedule(j.jobid) from cron.job j where j.jobname = 'supaqueue_tick';
+  end if;
+  if to_regclass('vault.secrets') is not null then
+    delete from vault.secrets s where s.name in (
+      'supaqueue_secret', 'supaqueue_secret_next', 'supaqueue_secret_previous', 'supaqueue_url', 'supaqueue_anon_key');
+  end if;
+end
+$$;
+
+drop function if exists public.end_current_job(uuid, boolean, boolean, jsonb, integer);
+
+do $$
+declare
+  it record;
+  dropped boolean := true;
+begin
+  -- The next installation applies all migrations again.
+  drop table if exists supaqueue.version;
+  for it in
+    select c.oid::regclass as view from pg_catalog.pg_class c
+    where c.relnamespace = to_regnamespace('supaqueue') and c.relkind = 'v'
+  loop
+    execute format('drop view if exists %s cascade', it.view);
+  end loop;
+  for it in
+    select t.tgname, t.tgrelid::regclass as relation
+    from pg_catalog.pg_trigger t
+    join pg_catalog.pg_class c on c.oid = t.tgrelid
+    join pg_catalog.pg_proc p on p.oid = t.tgfoid
+    where not t.tgisinternal and c.relnamespace = to_regnamespace('supaqueue') and p.pronamespace = c.relnamespace
+  loop
+    execute format('drop trigger %I on %s', it.tgname, it.relation);
+  end loop;
+  while dropped loop
+    dropped := false;
+    for it in
+      select p.oid::regprocedure as function from pg_catalog.pg_proc p
+      where p.pronamespace = to_regnamespace('supaqueue')
+    loop
+      begin
+        execute format('drop routine %s', it.function);
+        dropped := true;
+      exception
+        when dependent_objects_still_exist then null;
+      end;
+    end loop;
+  end loop;
+end
+$$;

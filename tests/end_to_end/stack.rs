@@ -1,0 +1,149 @@
+//! The stack that the tests of this program share, on the targets in `tests/functions`.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use supaqueue_local::{LogLine, Stack};
+use supaqueue_tests::{get, repository, run};
+use tokio::runtime::Runtime;
+use tokio::sync::{OnceCell, broadcast};
+use tokio_postgres::Client;
+
+/// One runtime for all tests: the stack's tasks must not end with the test that started it.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+/// The shared stack, and a connection of the test's own as `postgres`.
+pub(crate) struct Project {
+    pub(crate) stack: &'static Stack,
+    pub(crate) client: Client,
+}
+
+/// Runs a test on the shared stack.
+pub(crate) fn test(body: impl AsyncFnOnce(Project)) {
+    RUNTIME.block_on(async {
+        static STACK: OnceCell<Stack> = OnceCell::const_new();
+        let stack = STACK.get_or_init(start).await;
+        body(Project {
+            stack,
+            client: stack.database().connect().await.unwrap(),
+        })
+        .await;
+    });
+}
+
+async fn start() -> Stack {
+    let stack = start_stack().await;
+    let client = stack.database().connect().await.unwrap();
+    // Five seconds, the default, would only make the tests of retries slow.
+    run(
+        &client,
+        "select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')",
+    )
+    .await;
+    stack
+}
+
+/// A stack with the tests' targets, just as `supaqueue dev` starts one.
+pub(crate) async fn start_stack() -> Stack {
+    Stack::builder()
+        .functions(repository().join("tests/functions"))
+        .start()
+        .await
+        .expect("the stack starts")
+}
+
+impl Project {
+    /// Makes a queue of that name for a function, with that many workers. `settings` are more of its columns.
+    pub(crate) async fn queue(
+        &self,
+        name: &str,
+        function: &str,
+        workers: u32,
+        settings: &[(&str, &str)],
+    ) {
+        let columns: String = settings
+            .iter()
+            .map(|(column, _)| format!(", {column}"))
+            .collect();
+        let values: String = settings
+            .iter()
+            .map(|(_, value)| format!(", {value}"))
+            .collect();
+        run(
+            &self.client,
+            &format!(
+                "insert into supaqueue.queue (name, edge_function_name{columns}) values ('{name}', '{function}'{values});
+                 select supaqueue.set_workers('{name}', {workers})"
+            ),
+        )
+        .await;
+    }
+
+    /// Puts a job in a queue; its id.
+    pub(crate) async fn enqueue(&self, queue: &str, payload: &str) -> String {
+        get(
+            &self.client,
+            &format!("select supaqueue.enqueue('{queue}', '{payload}')"),
+        )
+        .await
+    }
+
+    /// Waits until the queue has no job that is to run; panics with its jobs after 40 seconds.
+    pub(crate) async fn finished(&self, queue: &str) {
+        finished(&self.client, queue).await;
+    }
+
+    pub(crate) async fn get(&self, sql: &str) -> String {
+        get(&self.client, sql).await
+    }
+}
+
+/// [`Project::finished`] on any connection.
+pub(crate) async fn finished(client: &Client, queue: &str) {
+    let jobs =
+        format!("supaqueue.job j join supaqueue.queue q on q.id = j.queue and q.name = '{queue}'");
+    let unfinished =
+        format!("select count(*) from {jobs} where j.status in ('pending', 'in_progress')");
+    let wait = async {
+        while get(client, &unfinished).await != "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(40), wait)
+        .await
+        .is_err()
+    {
+        let jobs = get(
+            client,
+            &format!("select j.status, j.attempts, j.run_at, j.errors from {jobs}"),
+        )
+        .await;
+        let problems = get(client, "select * from supaqueue.problem").await;
+        panic!("not all jobs of {queue} are finished after 40 s:\n{jobs}\nproblems:\n{problems}");
+    }
+}
+
+/// Waits until so many lines of a log are such; they themselves. Panics after 20 seconds.
+pub(crate) async fn lines(
+    logs: &mut broadcast::Receiver<LogLine>,
+    source: &str,
+    number: usize,
+    is_such: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    let read = async {
+        while found.len() < number {
+            let line = logs.recv().await.expect("no line is lost");
+            if line.source == source && is_such(&line.text) {
+                found.push(line.text);
+            }
+        }
+    };
+    let outcome = tokio::time::timeout(Duration::from_secs(20), read).await;
+    assert!(
+        outcome.is_ok(),
+        "{source} wrote only {} such lines of {number}: {found:?}",
+        found.len()
+    );
+    found
+}

@@ -1,0 +1,3 @@
+// Says which headers arrived.
+
+Deno.serve((request) => Response.json(Object.fromEntries(request.headers)));

@@ -1,0 +1,3 @@
+// Fails on every attempt.
+
+Deno.serve(() => Response.json({ reason: "I always do" }, { status: 500 }));
