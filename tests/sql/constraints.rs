@@ -29,11 +29,12 @@ async fn queues_that_make_no_sense_are_refused() {
         ("default_headers", r#"'{"x y": "1"}'"#, "default_headers_are_an_object_of_strings"),
         ("default_headers", r#"'{"": "1"}'"#, "default_headers_are_an_object_of_strings"),
         ("default_headers", r#"'{"x": "1\r\ny: 2"}'"#, "default_headers_are_an_object_of_strings"),
+        ("default_headers", r#"'{"x": "\u20ac"}'"#, "default_headers_are_an_object_of_strings"),
     ] {
         db.run("delete from supaqueue.queue; insert into supaqueue.queue (edge_function_name) values ('hello')").await;
         assert_eq!(db.refusal(&format!("update supaqueue.queue set {column} = {value}")).await, want, "{column} = {value}");
     }
-    db.run(r#"update supaqueue.queue set default_headers = '{"x-a": "1", "accept": "text/plain; q=0.5"}', final_statuses = '{400, 404}'"#).await;
+    db.run(r#"update supaqueue.queue set default_headers = '{"x-a": "1", "accept": "text/plain; q=0.5", "x-name": "Zoë"}', final_statuses = '{400, 404}'"#).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,188 @@
+//! Ticks against ticks, reports and acknowledgements: of a lease that ends and a
+//! lane that comes at that moment, one wins.
+
+use supaqueue_tests::Db;
+
+use crate::change::{one_busy_worker, one_sent_call};
+use crate::claim::all_is_consistent;
+use crate::lane::{ANY, Answer, LANE, acknowledge, succeed};
+use crate::session::Session;
+
+const TICK: &str = "select supaqueue.tick()";
+const JOB: &str = "select status, attempts, jsonb_array_length(errors) from supaqueue.job";
+
+/// The lease of the one current job is over; gives its id as an SQL expression.
+async fn expire(db: &Db) -> String {
+    let id = db
+        .get("update supaqueue.current_job set lease_until = '-infinity' returning id")
+        .await;
+    format!("'{id}'")
+}
+
+#[tokio::test]
+async fn a_report_that_comes_while_its_call_is_taken_back_is_refused() {
+    let db = Db::new().await;
+    db.run(&one_busy_worker("q")).await;
+    let call = expire(&db).await;
+    let tick = Session::new(&db).await;
+    tick.run("begin").await;
+    tick.get(TICK).await;
+    let report = Session::new(&db).await.start(&succeed(&call, LANE, ANY));
+    assert!(report.waits(&db).await, "the tick has the call");
+    tick.run("commit").await;
+    assert_eq!(Answer::of(&report.end().await.unwrap()).state, "refused");
+    // Its backoff is 0, so the same tick has started it again.
+    assert_eq!(db.get(JOB).await, "in_progress|2|1", "the attempt is lost, and only it");
+    assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_report_whose_call_was_not_taken_back_after_all_is_settled() {
+    let db = Db::new().await;
+    db.run(&one_busy_worker("q")).await;
+    let call = expire(&db).await;
+    let tick = Session::new(&db).await;
+    tick.run("begin").await;
+    tick.get(TICK).await;
+    let report = Session::new(&db).await.start(&succeed(&call, LANE, ANY));
+    assert!(report.waits(&db).await, "the tick has the call");
+    tick.run("rollback").await;
+    assert_eq!(Answer::of(&report.end().await.unwrap()).state, "settled");
+    assert_eq!(db.get(JOB).await, "successful|1|0");
+    assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_tick_leaves_a_call_that_is_being_reported() {
+    let db = Db::new().await;
+    db.run(&one_busy_worker("q")).await;
+    let call = expire(&db).await;
+    let report = Session::new(&db).await;
+    report.run("begin").await;
+    report.get(&succeed(&call, LANE, ANY)).await;
+    let tick = Session::new(&db).await.start(TICK);
+    tick.waits(&db).await;
+    report.run("commit").await;
+    tick.end().await.unwrap();
+    assert_eq!(db.get(JOB).await, "successful|1|0");
+    assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_comes_while_its_call_is_sent_again_is_refused() {
+    let db = Db::new().await;
+    db.run(&one_sent_call("q")).await;
+    let call = expire(&db).await;
+    let tick = Session::new(&db).await;
+    tick.run("begin").await;
+    tick.get(TICK).await;
+    let late = Session::new(&db).await.start(&acknowledge(&call, LANE));
+    assert!(late.waits(&db).await, "the tick has the call");
+    tick.run("commit").await;
+    assert_eq!(Answer::of(&late.end().await.unwrap()).state, "refused");
+
+    let sent_again = "(select id from supaqueue.current_job)";
+    assert_eq!(Answer::of(&db.get(&acknowledge(sent_again, LANE)).await).state, "started");
+    assert_eq!(db.get(JOB).await, "in_progress|1|0", "no attempt was spent");
+}
+
+#[tokio::test]
+async fn a_tick_does_not_send_again_what_is_being_acknowledged() {
+    let db = Db::new().await;
+    db.run(&one_sent_call("q")).await;
+    let call = expire(&db).await;
+    let lane = Session::new(&db).await;
+    lane.run("begin").await;
+    assert_eq!(Answer::of(&lane.get(&acknowledge(&call, LANE)).await).state, "started");
+    let tick = Session::new(&db).await.start(TICK);
+    assert!(!tick.waits(&db).await, "the tick does not wait for lanes");
+    tick.end().await.unwrap();
+    lane.run("commit").await;
+    db.run(TICK).await;
+    assert_eq!(
+        db.get("select id, dispatches from supaqueue.current_job").await,
+        format!("{}|1", call.trim_matches('\''))
+    );
+}
+
+#[tokio::test]
+async fn a_report_that_takes_a_lost_call_back_and_its_job_next_keeps_its_worker() {
+    let db = Db::new().await;
+    db.run(&one_busy_worker("q")).await;
+    db.run("select supaqueue.set_workers('q', 2)").await;
+    db.run("select supaqueue.enqueue('q')").await;
+    let of_the_first = "acknowledged_at is not null";
+    db.run(&format!("update supaqueue.current_job set lease_until = '-infinity' where {of_the_first}")).await;
+    let call = "(select id from supaqueue.current_job where acknowledged_at is null)";
+    let answer = Answer::of(&db.get(&succeed(call, LANE, ANY)).await);
+    assert!(answer.next.is_some(), "the lost call's job is due again");
+    assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn two_ticks_at_once_do_the_work_once() {
+    let db = Db::new().await;
+    db.queue("q", 5).await;
+    db.run("select supaqueue.enqueue('q') from generate_series(1, 5)").await;
+    db.run("update supaqueue.current_job set lease_until = '-infinity'").await;
+    let (one, other) = (Session::new(&db).await, Session::new(&db).await);
+    one.run("begin").await;
+    one.get(TICK).await;
+    let second = other.start(TICK);
+    assert!(!second.waits(&db).await, "the second tick does not wait");
+    second.end().await.unwrap();
+    one.run("commit").await;
+    assert_eq!(
+        db.get("select distinct dispatches from supaqueue.current_job").await,
+        "2",
+        "each call is sent again once"
+    );
+}
+
+#[tokio::test]
+async fn ticks_and_reports_all_at_once_settle_every_job_once() {
+    let db = Db::new().await;
+    let mut sessions = Vec::new();
+    for _ in 0..9 {
+        sessions.push(Session::new(&db).await);
+    }
+    for round in 0..12 {
+        let queue = format!("round {round}");
+        db.queue(&queue, 6).await;
+        db.run(&format!(
+            "update supaqueue.queue set max_attempts = 1;
+             select supaqueue.enqueue('{queue}') from generate_series(1, 6)"
+        ))
+        .await;
+        let calls = db
+            .get("update supaqueue.current_job
+                  set acknowledged_at = now(), lane = gen_random_uuid(), lease_until = '-infinity'
+                  where queue = (select id from supaqueue.queue)
+                  returning format('%L|%s|%s', id, job, lane)")
+            .await;
+        let (ticks, lanes) = sessions.split_at(3);
+        let ticks: Vec<_> = ticks.iter().map(|session| session.start(TICK)).collect();
+        let reports: Vec<_> = calls
+            .lines()
+            .zip(lanes)
+            .map(|(call, session)| {
+                let parts: Vec<_> = call.split('|').collect();
+                (parts[1].to_owned(), session.start(&succeed(parts[0], parts[2], ANY)))
+            })
+            .collect();
+        for (job, report) in reports {
+            let state = Answer::of(&report.end().await.unwrap()).state;
+            let status = db
+                .get(&format!("select status, attempts from supaqueue.job where id = '{job}'"))
+                .await;
+            let want = if state == "settled" { "successful|1" } else { "failed|1" };
+            assert_eq!(status, want, "the report was {state}");
+        }
+        for tick in ticks {
+            tick.end().await.unwrap();
+        }
+        db.run(TICK).await;
+        assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+        db.run("delete from supaqueue.queue").await;
+    }
+}

@@ -1,0 +1,151 @@
+//! Lanes that do what the supaqueue function does, and what may befall it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use supaqueue_tests::get;
+use tokio_postgres::Client;
+
+use super::ledger::{Ledger, Outcome};
+use crate::lane::{Answer, Call, acknowledge};
+use crate::random::Random;
+use crate::session::ask;
+
+/// Takes what was sent, again and again, until the storm ends.
+pub(super) async fn run(client: Client, mut random: Random, ledger: Arc<Ledger>) {
+    while !ledger.has_ended() {
+        let sent = get(
+            &client,
+            "select c.id, c.job, q.name
+             from supaqueue.current_job c
+             join supaqueue.queue q on q.id = c.queue
+             where c.acknowledged_at is null
+             order by random() limit 1",
+        )
+        .await;
+        let columns: Vec<_> = sent.split('|').map(str::to_owned).collect();
+        let [current_job, job, queue] = columns.try_into().unwrap_or_default();
+        if current_job.is_empty() {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        if let Err(error) = chain(&client, &mut random, &ledger, Call { current_job, job, queue }).await {
+            ledger.is_wrong(error);
+        }
+    }
+}
+
+/// One lane: acknowledges the call, and goes on for as long as it gets a next one.
+async fn chain(client: &Client, random: &mut Random, ledger: &Ledger, call: Call) -> Result<(), String> {
+    if random.percent(3) {
+        // The request never reached the function.
+        return expire(client, &call, "acknowledged_at is null").await;
+    }
+    let lane = get(client, "select gen_random_uuid()").await;
+    let acknowledgement = acknowledge(&quoted(&call), &lane);
+    let mut answer = tell(client, &acknowledgement).await?;
+    if random.percent(10) && answer.state == "started" {
+        answer = tell(client, &acknowledgement).await?;
+        if answer.state != "started" {
+            return Err("a repeated acknowledgement was refused".into());
+        }
+    }
+    if answer.state != "started" {
+        return Ok(());
+    }
+
+    let mut next = Some(call);
+    while let Some(call) = next {
+        ledger.starts(&call);
+        // The call itself: mostly short, for much to happen, some long, for much to happen meanwhile.
+        let call_ms = if random.percent(80) { 0 } else { random.below(20) };
+        tokio::time::sleep(Duration::from_millis(call_ms)).await;
+        ledger.ends(&call);
+        next = end(client, random, ledger, &call, &lane).await?;
+    }
+    Ok(())
+}
+
+/// Reports a call, or dies; gives the next call.
+async fn end(
+    client: &Client, random: &mut Random, ledger: &Ledger, call: &Call, lane: &str,
+) -> Result<Option<Call>, String> {
+    let outcome = match random.below(100) {
+        0..70 => Outcome::Successful,
+        70..85 => Outcome::Failed,
+        85..90 => Outcome::FailedForGood,
+        90..96 => Outcome::GivenBack,
+        _ => Outcome::Lost,
+    };
+    let next = random.pick(&["null", "50000", "100000", "100000"]);
+    let report = report(call, lane, outcome, next);
+    if outcome == Outcome::Lost {
+        // Before the lease ends: afterwards somebody else may run the job.
+        ledger.settled(call, Outcome::Lost);
+        expire(client, call, "true").await?;
+        return die(client, random, call, &report).await;
+    }
+    ledger.settled(call, outcome);
+    let answer = tell(client, &report).await?;
+    if answer.state != "settled" {
+        return Err(format!("a report of job {} was refused", call.job));
+    }
+    // Of what it hands out nobody else can know, so its repetition has the same answer.
+    if random.percent(10) && answer.next.is_some() && tell(client, &report).await? != answer {
+        return Err(format!("a report repeated for job {} has another answer", call.job));
+    }
+    Ok(answer.next)
+}
+
+/// The lane is gone; what it still sends changes nothing once its call was taken back.
+async fn die(
+    client: &Client, random: &mut Random, call: &Call, report: &str,
+) -> Result<Option<Call>, String> {
+    if random.percent(50) {
+        ask(client, "select supaqueue.tick()").await?;
+        let is_gone = format!(
+            "select not exists (select from supaqueue.current_job where id = {})", quoted(call)
+        );
+        if get(client, &is_gone).await == "t" && tell(client, report).await?.state != "refused" {
+            return Err(format!("a report of job {} came too late and was settled", call.job));
+        }
+    }
+    Ok(None)
+}
+
+fn report(call: &Call, lane: &str, outcome: Outcome, next: &str) -> String {
+    let (is_successful, more) = match outcome {
+        Outcome::Successful => (true, r#""result": 1"#),
+        Outcome::Failed | Outcome::Lost => (false, r#""error": {"message": "no"}"#),
+        Outcome::FailedForGood => (false, r#""is_final": true"#),
+        Outcome::GivenBack => (false, r#""is_attempt": false, "retry_after_ms": 5"#),
+    };
+    format!(
+        r#"select public.end_current_job({}, true, {is_successful}, '{{"lane": "{lane}", {more}}}', {next})"#,
+        quoted(call)
+    )
+}
+
+fn quoted(call: &Call) -> String {
+    format!("'{}'", call.current_job)
+}
+
+/// Ends a call's lease, as time would.
+async fn expire(client: &Client, call: &Call, condition: &str) -> Result<(), String> {
+    let sql = format!(
+        "update supaqueue.current_job set lease_until = '-infinity' where id = {} and {condition}",
+        quoted(call)
+    );
+    ask(client, &sql).await.map(drop)
+}
+
+/// Asks the database, again where it asks for that.
+async fn tell(client: &Client, sql: &str) -> Result<Answer, String> {
+    loop {
+        match ask(client, sql).await {
+            Ok(text) => return Ok(Answer::of(&text)),
+            Err(error) if error.starts_with("55P03") => tokio::task::yield_now().await,
+            Err(error) => return Err(format!("{sql} failed: {error}")),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Users who interfere, and the tick.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use super::QUEUES;
+use super::ledger::Ledger;
+use crate::random::Random;
+use crate::session::ask;
+
+/// The pace of ticks and of users.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Changes numbers of workers, pauses and cancels, until everything was inserted; then puts things right.
+pub(super) async fn interfere(client: Client, mut random: Random, ledger: Arc<Ledger>) {
+    while !ledger.has_no_more_jobs() && !ledger.has_ended() {
+        let (queue, workers) = *random.pick(&QUEUES);
+        let is_cancelling = random.percent(30);
+        let sql = match random.below(3) {
+            _ if is_cancelling => cancel(queue),
+            0 => format!("select supaqueue.set_workers('{queue}', {workers})"),
+            1 => format!("select supaqueue.set_workers('{queue}', {})", random.below(u64::from(workers) + 1)),
+            _ => format!("update supaqueue.queue set is_paused = {} where name = '{queue}'", random.percent(30)),
+        };
+        match ask(&client, &sql).await {
+            Ok(ids) if is_cancelling => ledger.cancelled(&ids),
+            Ok(_) => {}
+            Err(error) => ledger.is_wrong(format!("{sql} failed: {error}")),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    for (queue, workers) in QUEUES {
+        let sql = format!(
+            "select supaqueue.set_workers('{queue}', {workers});
+             update supaqueue.queue set is_paused = false where name = '{queue}'"
+        );
+        if let Err(error) = ask(&client, &sql).await {
+            ledger.is_wrong(format!("{sql} failed: {error}"));
+        }
+    }
+}
+
+/// Cancels a job that is pending or under way.
+fn cancel(queue: &str) -> String {
+    format!(
+        "update supaqueue.job j set status = 'cancelled'
+         where j.status in ('pending', 'in_progress') and j.id = (
+           select one.id from supaqueue.job one
+           where one.queue = supaqueue.queue_id('{queue}') and one.status in ('pending', 'in_progress')
+           order by random() limit 1)
+         returning j.id"
+    )
+}
+
+/// Ticks until the storm ends.
+pub(super) async fn tick(client: Client, ledger: Arc<Ledger>) {
+    while !ledger.has_ended() {
+        if let Err(error) = ask(&client, "select supaqueue.tick()").await {
+            ledger.is_wrong(format!("a tick failed: {error}"));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
