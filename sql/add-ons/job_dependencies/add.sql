@@ -197,6 +197,27 @@ $$;
 
 -- 11_refuse_cycle.sql
 
+-- The jobs that depend on some jobs, directly or through others, and these themselves.
+create or replace function supaqueue.reachable(jobs uuid[])
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  with recursive reached (job) as (
+    select unnest(jobs)
+    union
+    -- From job to job, by index, whatever the statistics say of a table just filled.
+    select e.target
+    from reached r
+    cross join lateral (
+      select d.target from supaqueue.job_dependencies d where d.source = r.job offset 0
+    ) e
+  )
+  select coalesce(array_agg(r.job), '{}') from reached r
+$$;
+
 -- Refuses what would close a cycle with the dependencies that this transaction added.
 --
 -- A cycle goes through an added dependency, and so lies among what can be reached
@@ -206,34 +227,27 @@ returns void
 language plpgsql
 security definer
 set search_path = ''
--- Only ever from job to job, by index, whatever the statistics say of a table just filled.
-set enable_hashjoin = off
-set enable_mergejoin = off
-set enable_seqscan = off
 as $$
 declare
   me xid8 := pg_current_xact_id();
-  reachable uuid[];
+  reached uuid[] := supaqueue.reachable(array(
+    select distinct c.target from supaqueue.dependency_change c where c.xact = me and c.is_added
+  ));
   members text[];
 begin
-  with recursive reached (job) as (
-    select c.target from supaqueue.dependency_change c where c.xact = me and c.is_added
-    union
-    select e.target from reached r join supaqueue.job_dependencies e on e.source = r.job
-  )
-  select array_agg(r.job) into reachable from reached r;
-
   if not exists (
     select c.source from supaqueue.dependency_change c where c.xact = me and c.is_added
     intersect
-    select unnest(reachable)
+    select unnest(reached)
   ) then
     return;
   end if;
 
   select supaqueue.cycle(array_agg(e.source::text), array_agg(e.target::text)) into members
-  from unnest(reachable) as r (job)
-  join supaqueue.job_dependencies e on e.source = r.job;
+  from unnest(reached) as r (job)
+  cross join lateral (
+    select d.source, d.target from supaqueue.job_dependencies d where d.source = r.job offset 0
+  ) e;
   if members is not null then
     raise exception 'cannot make job % wait for job %: they would wait for each other',
       members[1], members[cardinality(members)]
@@ -258,6 +272,7 @@ returns void
 language plpgsql
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   reached uuid[];
@@ -277,9 +292,6 @@ language sql
 stable
 security definer
 set search_path = ''
-set enable_hashjoin = off
-set enable_mergejoin = off
-set enable_seqscan = off
 as $$
   with recursive reached (job, goes_on) as (
     select e.target, e.on_failure = 'fail'
@@ -288,7 +300,10 @@ as $$
     union
     select e.target, e.on_failure = 'fail'
     from reached r
-    join supaqueue.job_dependencies e on e.source = r.job
+    -- As in reachable().
+    cross join lateral (
+      select d.target, d.on_failure from supaqueue.job_dependencies d where d.source = r.job offset 0
+    ) e
     where r.goes_on
   )
   select coalesce(array_agg(distinct r.job), '{}') from reached r
@@ -310,6 +325,7 @@ create or replace function supaqueue.decide(
 language plpgsql
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   outer_depth text := coalesce(current_setting('supaqueue.deciding_at_depth', true), '');
@@ -321,9 +337,10 @@ begin
 
   -- What this changes is passed on by our caller, not by the trigger on job.
   perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
-  with verdict as materialized (
+  with locked as materialized (
     select
       j.id,
+      j.position,
       j.status as old_status,
       c.culprit,
       case
@@ -340,6 +357,10 @@ begin
         and (c.unfinished > 0 or j.id = any (_requeued))
     order by j.id
     for no key update of j
+  ),
+  -- What becomes pending at once is due in the order of insertion.
+  verdict as materialized (
+    select l.* from locked l order by l.position
   ),
   changed as (
     update supaqueue.job j
@@ -380,11 +401,15 @@ $$;
 -- Passes on to the targets what became of jobs: each target whose last source
 -- succeeded becomes pending, those of a failed one are cancelled, and so on downwards,
 -- level by level. Does nothing where the jobs have no targets.
+--
+-- One plan for lists of any length (force_generic_plan, as in the functions that this
+-- one calls): planning again for each list costs more than running.
 create or replace function supaqueue.pass_on(jobs uuid[], old_statuses text[], new_statuses text[], requeued uuid[])
 returns void
 language plpgsql
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   targets uuid[];
@@ -402,7 +427,9 @@ begin
         sum(n.failed - o.failed)::integer as failed,
         (array_agg(e.source) filter (where n.failed > o.failed))[1] as culprit
       from unnest(jobs, old_statuses, new_statuses) as c (job, old_status, new_status)
-      join supaqueue.job_dependencies e on e.source = c.job
+      cross join lateral (
+        select d.source, d.target, d.on_failure from supaqueue.job_dependencies d where d.source = c.job offset 0
+      ) e
       join supaqueue.dependency_effect o on o.status = c.old_status and o.on_failure = e.on_failure
       join supaqueue.dependency_effect n on n.status = c.new_status and n.on_failure = e.on_failure
       where n.unfinished <> o.unfinished or n.failed <> o.failed
@@ -550,11 +577,15 @@ begin
   end if;
 
   with counted as (
-    -- Both jobs must be there; but a dependency may be taken from a source that was deleted.
+    -- In the end what has no jobs was added and deleted again, or had a source that was
+    -- deleted, which counts as cancelled. Until then its jobs may still come.
     delete from supaqueue.dependency_change c
     where c.xact = me
-      and exists (select from supaqueue.job j where j.id = c.target)
-      and (not c.is_added or c.source = any (_jobs) or exists (select from supaqueue.job j where j.id = c.source))
+      and (
+        is_final
+        or exists (select from supaqueue.job j where j.id = c.target)
+          and (c.source = any (_jobs) or exists (select from supaqueue.job j where j.id = c.source))
+      )
     returning c.source, c.target, c.on_failure, case when c.is_added then 1 else -1 end as sign
   ),
   difference as (
@@ -597,12 +628,16 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  woken record;
 begin
   if current_setting('supaqueue.has_dependency_changes', true) = 'on' then
     return false;
   end if;
   perform set_config('supaqueue.has_dependency_changes', 'on', true);
-  perform set_config('supaqueue.queues_after_dependencies', supaqueue.take_wake_ups()::text, true);
+  woken := supaqueue.take_wake_ups();
+  perform set_config('supaqueue.queues_after_dependencies', woken.queues::text, true);
+  perform set_config('supaqueue.usable_workers_after_dependencies', woken.has_usable_workers::text, true);
   return true;
 end
 $$;
@@ -614,12 +649,14 @@ security definer
 set search_path = ''
 as $$
 declare
-  queues uuid[] := current_setting('supaqueue.queues_after_dependencies')::uuid[];
+  queues_before uuid[] := current_setting('supaqueue.queues_after_dependencies')::uuid[];
+  had_usable_workers boolean := current_setting('supaqueue.usable_workers_after_dependencies')::boolean;
 begin
   perform set_config('supaqueue.has_dependency_changes', '', true);
   perform set_config('supaqueue.has_early_dependencies', '', true);
   perform supaqueue.count_dependencies(true);
-  perform supaqueue.dispatch(queues || supaqueue.take_wake_ups());
+  perform supaqueue.dispatch(queues_before || w.queues, had_usable_workers or w.has_usable_workers)
+  from supaqueue.take_wake_ups() w;
   return null;
 end
 $$;
@@ -756,6 +793,7 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   jobs uuid[];
@@ -771,9 +809,10 @@ begin
   where o.status <> n.status
     and (o.status in ('pending', 'waiting', 'in_progress'), o.status = 'successful')
       <> (n.status in ('pending', 'waiting', 'in_progress'), n.status = 'successful')
+    -- offset 0: by index, never by reading whole tables.
     and (
-      exists (select from supaqueue.job_dependencies e where e.source = n.id)
-      or exists (select from supaqueue.dependent_job d where d.id = n.id)
+      exists (select from supaqueue.job_dependencies e where e.source = n.id offset 0)
+      or exists (select from supaqueue.dependent_job d where d.id = n.id offset 0)
     );
   if jobs is null then
     return null;
@@ -852,9 +891,10 @@ begin
     array_agg(case when d.status in ('successful', 'failed') then d.status else 'cancelled' end)
   into jobs, old_statuses, new_statuses
   from deleted d
-  where exists (select from supaqueue.job_dependencies e where e.source = d.id)
-    or exists (select from supaqueue.job_dependencies e where e.target = d.id)
-    or exists (select from supaqueue.dependent_job t where t.id = d.id);
+  -- offset 0: by index, never by reading whole tables.
+  where exists (select from supaqueue.job_dependencies e where e.source = d.id offset 0)
+    or exists (select from supaqueue.job_dependencies e where e.target = d.id offset 0)
+    or exists (select from supaqueue.dependent_job t where t.id = d.id offset 0);
   if jobs is null then
     return null;
   end if;
@@ -1132,7 +1172,7 @@ begin
   from unnest(names, documents) as j (name, document)
   cross join lateral (
     select x.other from jsonb_array_elements_text(j.document -> 'depends_on') as x (other)
-    where not by_name ? x.other and supaqueue.uuid_or_null(x.other) is null
+    where (by_name ? x.other) is not true and supaqueue.uuid_or_null(x.other) is null
     union all
     select x.other from jsonb_array_elements_text(j.document -> 'required_by') as x (other)
     where supaqueue.uuid_or_null(x.other) is null
@@ -1203,8 +1243,6 @@ language sql
 stable
 security definer
 set search_path = ''
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
   with recursive member (id) as (
     select pipeline.job
@@ -1337,6 +1375,7 @@ begin
 
   foreach _function in array array[
     'supaqueue.cycle(text[],text[])',
+    'supaqueue.reachable(uuid[])',
     'supaqueue.refuse_cycle()',
     'supaqueue.lock_dependents(uuid[],uuid[],boolean)',
     'supaqueue.failure_reaches(uuid[])',

@@ -1,3 +1,24 @@
+-- The jobs that depend on some jobs, directly or through others, and these themselves.
+create or replace function supaqueue.reachable(jobs uuid[])
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  with recursive reached (job) as (
+    select unnest(jobs)
+    union
+    -- From job to job, by index, whatever the statistics say of a table just filled.
+    select e.target
+    from reached r
+    cross join lateral (
+      select d.target from supaqueue.job_dependencies d where d.source = r.job offset 0
+    ) e
+  )
+  select coalesce(array_agg(r.job), '{}') from reached r
+$$;
+
 -- Refuses what would close a cycle with the dependencies that this transaction added.
 --
 -- A cycle goes through an added dependency, and so lies among what can be reached
@@ -7,34 +28,27 @@ returns void
 language plpgsql
 security definer
 set search_path = ''
--- Only ever from job to job, by index, whatever the statistics say of a table just filled.
-set enable_hashjoin = off
-set enable_mergejoin = off
-set enable_seqscan = off
 as $$
 declare
   me xid8 := pg_current_xact_id();
-  reachable uuid[];
+  reached uuid[] := supaqueue.reachable(array(
+    select distinct c.target from supaqueue.dependency_change c where c.xact = me and c.is_added
+  ));
   members text[];
 begin
-  with recursive reached (job) as (
-    select c.target from supaqueue.dependency_change c where c.xact = me and c.is_added
-    union
-    select e.target from reached r join supaqueue.job_dependencies e on e.source = r.job
-  )
-  select array_agg(r.job) into reachable from reached r;
-
   if not exists (
     select c.source from supaqueue.dependency_change c where c.xact = me and c.is_added
     intersect
-    select unnest(reachable)
+    select unnest(reached)
   ) then
     return;
   end if;
 
   select supaqueue.cycle(array_agg(e.source::text), array_agg(e.target::text)) into members
-  from unnest(reachable) as r (job)
-  join supaqueue.job_dependencies e on e.source = r.job;
+  from unnest(reached) as r (job)
+  cross join lateral (
+    select d.source, d.target from supaqueue.job_dependencies d where d.source = r.job offset 0
+  ) e;
   if members is not null then
     raise exception 'cannot make job % wait for job %: they would wait for each other',
       members[1], members[cardinality(members)]

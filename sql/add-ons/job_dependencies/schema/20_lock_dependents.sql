@@ -9,6 +9,7 @@ returns void
 language plpgsql
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   reached uuid[];
@@ -28,9 +29,6 @@ language sql
 stable
 security definer
 set search_path = ''
-set enable_hashjoin = off
-set enable_mergejoin = off
-set enable_seqscan = off
 as $$
   with recursive reached (job, goes_on) as (
     select e.target, e.on_failure = 'fail'
@@ -39,7 +37,10 @@ as $$
     union
     select e.target, e.on_failure = 'fail'
     from reached r
-    join supaqueue.job_dependencies e on e.source = r.job
+    -- As in reachable().
+    cross join lateral (
+      select d.target, d.on_failure from supaqueue.job_dependencies d where d.source = r.job offset 0
+    ) e
     where r.goes_on
   )
   select coalesce(array_agg(distinct r.job), '{}') from reached r

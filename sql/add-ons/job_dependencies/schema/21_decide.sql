@@ -12,6 +12,7 @@ create or replace function supaqueue.decide(
 language plpgsql
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   outer_depth text := coalesce(current_setting('supaqueue.deciding_at_depth', true), '');
@@ -23,9 +24,10 @@ begin
 
   -- What this changes is passed on by our caller, not by the trigger on job.
   perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
-  with verdict as materialized (
+  with locked as materialized (
     select
       j.id,
+      j.position,
       j.status as old_status,
       c.culprit,
       case
@@ -42,6 +44,10 @@ begin
         and (c.unfinished > 0 or j.id = any (_requeued))
     order by j.id
     for no key update of j
+  ),
+  -- What becomes pending at once is due in the order of insertion.
+  verdict as materialized (
+    select l.* from locked l order by l.position
   ),
   changed as (
     update supaqueue.job j

@@ -1,11 +1,15 @@
 -- Passes on to the targets what became of jobs: each target whose last source
 -- succeeded becomes pending, those of a failed one are cancelled, and so on downwards,
 -- level by level. Does nothing where the jobs have no targets.
+--
+-- One plan for lists of any length (force_generic_plan, as in the functions that this
+-- one calls): planning again for each list costs more than running.
 create or replace function supaqueue.pass_on(jobs uuid[], old_statuses text[], new_statuses text[], requeued uuid[])
 returns void
 language plpgsql
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   targets uuid[];
@@ -23,7 +27,9 @@ begin
         sum(n.failed - o.failed)::integer as failed,
         (array_agg(e.source) filter (where n.failed > o.failed))[1] as culprit
       from unnest(jobs, old_statuses, new_statuses) as c (job, old_status, new_status)
-      join supaqueue.job_dependencies e on e.source = c.job
+      cross join lateral (
+        select d.source, d.target, d.on_failure from supaqueue.job_dependencies d where d.source = c.job offset 0
+      ) e
       join supaqueue.dependency_effect o on o.status = c.old_status and o.on_failure = e.on_failure
       join supaqueue.dependency_effect n on n.status = c.new_status and n.on_failure = e.on_failure
       where n.unfinished <> o.unfinished or n.failed <> o.failed

@@ -66,11 +66,15 @@ begin
   end if;
 
   with counted as (
-    -- Both jobs must be there; but a dependency may be taken from a source that was deleted.
+    -- In the end what has no jobs was added and deleted again, or had a source that was
+    -- deleted, which counts as cancelled. Until then its jobs may still come.
     delete from supaqueue.dependency_change c
     where c.xact = me
-      and exists (select from supaqueue.job j where j.id = c.target)
-      and (not c.is_added or c.source = any (_jobs) or exists (select from supaqueue.job j where j.id = c.source))
+      and (
+        is_final
+        or exists (select from supaqueue.job j where j.id = c.target)
+          and (c.source = any (_jobs) or exists (select from supaqueue.job j where j.id = c.source))
+      )
     returning c.source, c.target, c.on_failure, case when c.is_added then 1 else -1 end as sign
   ),
   difference as (

@@ -12,12 +12,16 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  woken record;
 begin
   if current_setting('supaqueue.has_dependency_changes', true) = 'on' then
     return false;
   end if;
   perform set_config('supaqueue.has_dependency_changes', 'on', true);
-  perform set_config('supaqueue.queues_after_dependencies', supaqueue.take_wake_ups()::text, true);
+  woken := supaqueue.take_wake_ups();
+  perform set_config('supaqueue.queues_after_dependencies', woken.queues::text, true);
+  perform set_config('supaqueue.usable_workers_after_dependencies', woken.has_usable_workers::text, true);
   return true;
 end
 $$;
@@ -29,12 +33,14 @@ security definer
 set search_path = ''
 as $$
 declare
-  queues uuid[] := current_setting('supaqueue.queues_after_dependencies')::uuid[];
+  queues_before uuid[] := current_setting('supaqueue.queues_after_dependencies')::uuid[];
+  had_usable_workers boolean := current_setting('supaqueue.usable_workers_after_dependencies')::boolean;
 begin
   perform set_config('supaqueue.has_dependency_changes', '', true);
   perform set_config('supaqueue.has_early_dependencies', '', true);
   perform supaqueue.count_dependencies(true);
-  perform supaqueue.dispatch(queues || supaqueue.take_wake_ups());
+  perform supaqueue.dispatch(queues_before || w.queues, had_usable_workers or w.has_usable_workers)
+  from supaqueue.take_wake_ups() w;
   return null;
 end
 $$;

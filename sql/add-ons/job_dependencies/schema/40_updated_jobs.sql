@@ -5,6 +5,7 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   jobs uuid[];
@@ -20,9 +21,10 @@ begin
   where o.status <> n.status
     and (o.status in ('pending', 'waiting', 'in_progress'), o.status = 'successful')
       <> (n.status in ('pending', 'waiting', 'in_progress'), n.status = 'successful')
+    -- offset 0: by index, never by reading whole tables.
     and (
-      exists (select from supaqueue.job_dependencies e where e.source = n.id)
-      or exists (select from supaqueue.dependent_job d where d.id = n.id)
+      exists (select from supaqueue.job_dependencies e where e.source = n.id offset 0)
+      or exists (select from supaqueue.dependent_job d where d.id = n.id offset 0)
     );
   if jobs is null then
     return null;

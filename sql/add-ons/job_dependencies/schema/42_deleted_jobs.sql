@@ -19,9 +19,10 @@ begin
     array_agg(case when d.status in ('successful', 'failed') then d.status else 'cancelled' end)
   into jobs, old_statuses, new_statuses
   from deleted d
-  where exists (select from supaqueue.job_dependencies e where e.source = d.id)
-    or exists (select from supaqueue.job_dependencies e where e.target = d.id)
-    or exists (select from supaqueue.dependent_job t where t.id = d.id);
+  -- offset 0: by index, never by reading whole tables.
+  where exists (select from supaqueue.job_dependencies e where e.source = d.id offset 0)
+    or exists (select from supaqueue.job_dependencies e where e.target = d.id offset 0)
+    or exists (select from supaqueue.dependent_job t where t.id = d.id offset 0);
   if jobs is null then
     return null;
   end if;

@@ -88,7 +88,7 @@ begin
   from unnest(names, documents) as j (name, document)
   cross join lateral (
     select x.other from jsonb_array_elements_text(j.document -> 'depends_on') as x (other)
-    where not by_name ? x.other and supaqueue.uuid_or_null(x.other) is null
+    where (by_name ? x.other) is not true and supaqueue.uuid_or_null(x.other) is null
     union all
     select x.other from jsonb_array_elements_text(j.document -> 'required_by') as x (other)
     where supaqueue.uuid_or_null(x.other) is null

@@ -10,8 +10,6 @@ language sql
 stable
 security definer
 set search_path = ''
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
   with recursive member (id) as (
     select pipeline.job

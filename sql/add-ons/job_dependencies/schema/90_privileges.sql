@@ -25,6 +25,7 @@ begin
 
   foreach _function in array array[
     'supaqueue.cycle(text[],text[])',
+    'supaqueue.reachable(uuid[])',
     'supaqueue.refuse_cycle()',
     'supaqueue.lock_dependents(uuid[],uuid[],boolean)',
     'supaqueue.failure_reaches(uuid[])',

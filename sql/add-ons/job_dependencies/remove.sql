@@ -1,0 +1,66 @@
+-- Removes job dependencies from Supaqueue, and nothing else. Run as postgres; running
+-- it twice is fine.
+--
+-- Refused while jobs wait for others: released, they would run before what they
+-- depend on; left alone, they would wait for ever. Jobs that have started, and
+-- waiting ones without dependencies, stay as they are.
+do $$
+declare
+  waiting bigint;
+  _trigger text;
+begin
+  if to_regclass('supaqueue.job_dependencies') is null then
+    return;
+  end if;
+
+  lock table supaqueue.job_dependencies in access exclusive mode;
+  waiting := (
+    select count(*) from supaqueue.job j
+    where j.status = 'waiting' and j.id in (select e.target from supaqueue.job_dependencies e)
+  );
+  if waiting > 0 then
+    raise exception 'cannot remove job dependencies: % jobs wait for others', waiting
+      using errcode = 'object_in_use',
+        hint = 'Let them end; or cancel them: update supaqueue.job set status = ''cancelled'' where status = ''waiting'' '
+          'and id in (select target from supaqueue.job_dependencies); or start them: delete from supaqueue.job_dependencies.';
+  end if;
+
+  foreach _trigger in array array[
+    'add_results_tg', 'hold_inserted_jobs_tg', 'keep_source_tg', 'pass_on_deleted_jobs_tg',
+    'pass_on_truncated_jobs_tg', 'pass_on_updated_jobs_tg'
+  ] loop
+    execute format('drop trigger if exists %I on supaqueue.job', _trigger);
+  end loop;
+  drop view if exists supaqueue.dependency_effect;
+  drop table
+    supaqueue.job_dependencies, supaqueue.dependent_job, supaqueue.dependency_change, supaqueue.dependency_turn;
+  drop function
+    supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, uuid[], text, boolean),
+    supaqueue.pipeline_mermaid(uuid, integer),
+    supaqueue.pipeline(uuid),
+    supaqueue.enqueue_pipeline(jsonb),
+    supaqueue.pipeline_jobs(jsonb),
+    supaqueue.add_results_tg_fn(),
+    supaqueue.pass_on_truncated_jobs_tg_fn(),
+    supaqueue.keep_source_tg_fn(),
+    supaqueue.pass_on_deleted_jobs_tg_fn(),
+    supaqueue.hold_inserted_jobs_tg_fn(),
+    supaqueue.pass_on_updated_jobs_tg_fn(),
+    supaqueue.refuse_truncate_tg_fn(),
+    supaqueue.note_deleted_dependencies_tg_fn(),
+    supaqueue.note_updated_dependencies_tg_fn(),
+    supaqueue.note_added_dependencies_tg_fn(),
+    supaqueue.count_dependencies_tg_fn(),
+    supaqueue.is_first_dependency_change(),
+    supaqueue.count_dependencies(boolean, uuid[], text[]),
+    supaqueue.refuse_started_targets(uuid[]),
+    supaqueue.refuse_unknown_jobs(),
+    supaqueue.pass_on(uuid[], text[], text[], uuid[]),
+    supaqueue.decide(uuid[], integer[], integer[], uuid[], uuid[]),
+    supaqueue.failure_reaches(uuid[]),
+    supaqueue.lock_dependents(uuid[], uuid[], boolean),
+    supaqueue.refuse_cycle(),
+    supaqueue.reachable(uuid[]),
+    supaqueue.cycle(text[], text[]);
+end
+$$;

@@ -1,0 +1,105 @@
+//! A database with the add-on, and jobs with names.
+
+use std::ops::Deref;
+
+use supaqueue_tests::{Db, get, repository};
+use tokio_postgres::Client;
+
+/// A file of the add-on.
+pub(crate) fn file(name: &str) -> String {
+    std::fs::read_to_string(repository().join("sql/add-ons/job_dependencies").join(name)).unwrap()
+}
+
+/// A database with the add-on. Jobs go by names: a job's payload is `{"name": …}`.
+pub(crate) struct House(Db);
+
+impl Deref for House {
+    type Target = Db;
+
+    fn deref(&self) -> &Db {
+        &self.0
+    }
+}
+
+/// `id(name)` in SQL is the id of a job: the same for a job that is not there yet.
+const NAMES: &str = "
+    create function public.id(name text) returns uuid language sql immutable as $$ select md5(name)::uuid $$;
+    create function public.add_jobs(_queue text, variadic names text[]) returns void language sql as $$
+      insert into supaqueue.job (id, queue, payload)
+      select public.id(n), supaqueue.queue_id(_queue), jsonb_build_object('name', n) from unnest(names) n
+    $$;
+    create function public.wait_for(target text, source text, on_failure text default 'fail') returns void language sql as $$
+      insert into supaqueue.job_dependencies (source, target, on_failure) values (public.id(source), public.id(target), on_failure)
+    $$";
+
+impl House {
+    /// A new database with the add-on and a queue `q` with that many workers.
+    pub(crate) async fn new(workers: u32) -> Self {
+        let db = Db::new().await;
+        db.run(&format!("begin; {}; commit", file("add.sql"))).await;
+        db.run(NAMES).await;
+        db.queue("q", workers).await;
+        Self(db)
+    }
+
+    /// The statuses of jobs with names, as `a pending, b waiting`.
+    pub(crate) async fn statuses(&self) -> String {
+        statuses(self.client()).await
+    }
+
+    /// Reports the call of a job; panics where the job is not under way. Returns the next job's name.
+    pub(crate) async fn report(&self, name: &str, is_successful: bool) -> String {
+        self.get(&report(name, is_successful)).await
+    }
+
+    /// Reports that a job succeeded, and takes a next one.
+    pub(crate) async fn succeed(&self, name: &str) -> String {
+        self.report(name, true).await
+    }
+
+    /// Reports that a job failed for good, and takes a next one.
+    pub(crate) async fn fail(&self, name: &str) -> String {
+        self.report(name, false).await
+    }
+
+    /// Panics unless the counts of all targets are what their sources say.
+    pub(crate) async fn counts_are_right(&self) {
+        let wrong = get(self.client(), WRONG_COUNTS).await;
+        assert_eq!(wrong, "", "the counts are those of the sources");
+    }
+}
+
+/// The targets whose counts are not the sums over their sources.
+const WRONG_COUNTS: &str = "
+    select coalesce(j.payload ->> 'name', d.id::text), d.unfinished, want.unfinished, d.failed, want.failed
+    from supaqueue.dependent_job d
+    left join supaqueue.job j on j.id = d.id
+    cross join lateral (
+      select coalesce(sum(f.unfinished), 0) as unfinished, coalesce(sum(f.failed), 0) as failed
+      from supaqueue.job_dependencies e
+      left join supaqueue.job s on s.id = e.source
+      join supaqueue.dependency_effect f on f.status = coalesce(s.status, 'cancelled') and f.on_failure = e.on_failure
+      where e.target = d.id
+    ) want
+    where (d.unfinished, d.failed) <> (want.unfinished, want.failed)
+    union all
+    select 'not counted: ' || c::text, null, null, null, null from supaqueue.dependency_change c";
+
+/// See [`House::statuses`].
+pub(crate) async fn statuses(client: &Client) -> String {
+    get(
+        client,
+        "select string_agg((j.payload ->> 'name') || ' ' || j.status, ', ' order by j.payload ->> 'name') from supaqueue.job j",
+    )
+    .await
+}
+
+/// The statement with which a lane reports a job.
+pub(crate) fn report(name: &str, is_successful: bool) -> String {
+    format!(
+        r#"select coalesce(public.end_current_job(
+             (select c.id from supaqueue.current_job c where c.job = public.id('{name}')), true, {is_successful},
+             '{{"is_final": true, "result": {{"of": "{name}"}}, "error": {{"message": "no"}}}}', 60000
+           ) #>> '{{next,job,payload,name}}', '')"#
+    )
+}

@@ -1,0 +1,150 @@
+//! Installing and removing, and who may use it.
+
+use supaqueue_tests::{Db, get, migrations, refusal};
+
+use crate::house::{House, file};
+
+const DUMP: &str = include_str!("../sql/dump.sql");
+const ROWS: &str = "select (select string_agg(j::text, e'\n' order by j.id) from supaqueue.job j),
+    (select string_agg(c::text, e'\n' order by c.id) from supaqueue.current_job c),
+    (select string_agg(w::text, e'\n' order by w.id) from supaqueue.worker w),
+    (select string_agg(d::text, e'\n' order by d) from supaqueue.job_count d)";
+
+/// A statement that runs a file in one transaction, as the installer does.
+fn whole(name: &str) -> String {
+    format!("begin; {}; commit", file(name))
+}
+
+#[tokio::test]
+async fn adding_and_removing_with_jobs_in_flight_changes_nothing_else() {
+    let db = Db::new().await;
+    db.queue("q", 2).await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5])); update supaqueue.job set status = 'waiting' where id = (select id from supaqueue.job where status = 'pending' limit 1)").await;
+    let before = (db.get(DUMP).await, db.get(ROWS).await);
+    db.run(&whole("add.sql")).await;
+    assert_eq!(db.get(ROWS).await, before.1);
+    db.run(&whole("remove.sql")).await;
+    assert_eq!((db.get(DUMP).await, db.get(ROWS).await), before);
+    db.run(&whole("remove.sql")).await;
+    assert_eq!((db.get(DUMP).await, db.get(ROWS).await), before, "twice is fine");
+    db.run("select public.end_current_job(c.id, true, true, '{}', 60000) from supaqueue.current_job c").await;
+    assert_eq!(db.get("select count(*) from supaqueue.job where status = 'successful'").await, "2");
+}
+
+#[tokio::test]
+async fn adding_again_changes_nothing() {
+    let house = House::new(1).await;
+    house.run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit").await;
+    let before = (house.get(DUMP).await, house.get(ROWS).await);
+    house.run(&whole("add.sql")).await;
+    assert_eq!((house.get(DUMP).await, house.get(ROWS).await), before);
+    house.counts_are_right().await;
+    assert_eq!(house.succeed("a").await, "b");
+}
+
+#[tokio::test]
+async fn the_cores_migrations_run_again_leave_the_add_on_working() {
+    let house = House::new(1).await;
+    let before = house.get(DUMP).await;
+    for migration in migrations() {
+        house.run(&format!("begin; {migration}; commit")).await;
+    }
+    assert_eq!(house.get(DUMP).await, before);
+}
+
+#[tokio::test]
+async fn removing_is_refused_while_jobs_wait_for_others() {
+    let house = House::new(1).await;
+    house.run("begin; select add_jobs('q', 'a', 'b', 'c'), wait_for('b', 'a'), wait_for('c', 'a'); commit").await;
+    let refusal = house.refusal(&whole("remove.sql")).await;
+    house.run("rollback").await;
+    assert!(refusal.starts_with("cannot remove job dependencies: 2 jobs wait for others; "), "{refusal}");
+    house.run("delete from supaqueue.job_dependencies").await;
+    house.run(&whole("remove.sql")).await;
+    assert_eq!(house.statuses().await, "a in_progress, b pending, c pending");
+}
+
+#[tokio::test]
+async fn it_is_not_added_where_supaqueue_is_not_installed() {
+    let db = Db::new().await;
+    db.run("drop schema supaqueue cascade").await;
+    let refusal = db.refusal(&whole("add.sql")).await;
+    db.run("rollback").await;
+    assert!(refusal.starts_with("cannot add job dependencies: Supaqueue is not installed"), "{refusal}");
+    db.run(&whole("remove.sql")).await;
+}
+
+#[tokio::test]
+async fn add_sql_is_what_the_schema_says() {
+    let mut files: Vec<_> = std::fs::read_dir(supaqueue_tests::repository().join("sql/add-ons/job_dependencies/schema"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    let mut assembled = file("add.sql").lines().next().unwrap().to_owned() + "\n";
+    for name in files {
+        assembled += &format!("\n-- {name}\n\n{}\n", file(&format!("schema/{name}")).trim());
+    }
+    assert!(file("add.sql") == assembled, "run `cargo xtask sql build`");
+}
+
+#[tokio::test]
+async fn service_role_can_use_it() {
+    let house = House::new(9).await;
+    house.run("grant execute on function id, add_jobs, wait_for to service_role").await;
+    let client = house.database().connect_as("service_role").await.unwrap();
+    supaqueue_tests::run(
+        &client,
+        "begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit;
+         select supaqueue.enqueue('q', depends_on => array[id('a')]);
+         select supaqueue.enqueue_pipeline('[{\"name\": \"x\", \"queue\": \"q\"}, {\"name\": \"y\", \"queue\": \"q\", \"depends_on\": [\"x\"]}]');
+         delete from supaqueue.job_dependencies where target <> id('b')",
+    )
+    .await;
+    assert_eq!(get(&client, "select status from supaqueue.pipeline(id('a'))").await, "in_progress\nwaiting");
+    assert_eq!(get(&client, &crate::house::report("a", true)).await, "b");
+    for statement in ["update supaqueue.dependent_job set unfinished = 0", "delete from supaqueue.dependency_turn", "truncate supaqueue.job_dependencies"] {
+        let error = refusal(&client, statement).await;
+        assert!(error.contains("permission denied"), "{statement}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_reaches_any_of_it() {
+    let house = House::new(1).await;
+    assert_eq!(
+        house
+            .get(
+                "select p.oid::regprocedure from pg_proc p
+                 where p.pronamespace = 'supaqueue'::regnamespace
+                   and (not p.proconfig @> array['search_path=\"\"'] or p.proconfig is null
+                     or has_function_privilege('anon', p.oid, 'execute')
+                     or has_function_privilege('authenticated', p.oid, 'execute')
+                     or not has_function_privilege('service_role', p.oid, 'execute')
+                     or exists (select from aclexplode(p.proacl) a where a.grantee = 0))"
+            )
+            .await,
+        ""
+    );
+    let relations = house
+        .get("select c.oid::regclass from pg_class c where c.relnamespace = 'supaqueue'::regnamespace and c.relname ~ 'depend'and c.relkind in ('r', 'v')")
+        .await;
+    assert_eq!(relations.lines().count(), 5);
+    for role in ["anon", "authenticated"] {
+        let client = house.database().connect_as(role).await.unwrap();
+        for relation in relations.lines() {
+            for statement in [format!("select * from {relation}"), format!("insert into {relation} default values"), format!("delete from {relation}")] {
+                let error = refusal(&client, &statement).await;
+                assert!(error.contains("permission denied"), "{role}: {statement}: {error}");
+            }
+        }
+        let error = refusal(&client, "select supaqueue.enqueue_pipeline('[]')").await;
+        assert!(error.contains("permission denied"), "{role}: {error}");
+    }
+    assert_eq!(
+        house
+            .get("select c.oid::regclass from pg_class c where c.relnamespace = 'supaqueue'::regnamespace and c.relkind = 'r' and not c.relrowsecurity")
+            .await,
+        ""
+    );
+}
