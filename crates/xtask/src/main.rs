@@ -21,7 +21,7 @@ const USAGE: &str = "\
 usage: cargo xtask <chore>
 
   setup [run|test]            install what running or (default) testing needs
-  sql build|check             assemble sql/migrations from sql/schema
+  sql build|check             assemble the migration and the add-ons from their files
   function build|check        build supabase/functions/supaqueue/supaqueue.js
   function check --quick      compare only the hash of its sources
   test [STEP…]                every test, or the named steps

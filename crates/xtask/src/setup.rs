@@ -183,3 +183,18 @@ fn step(what: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
 fn say(line: &str) {
     eprintln!("setup: {line}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_test_runner_is_of_the_same_version_as_wasm_bindgen() {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
+        let manifest = fs::read_to_string(manifest).unwrap();
+        let (name, version, _) = TOOLS[0];
+        assert_eq!(name, "wasm-bindgen-cli");
+        let pin = format!("\nwasm-bindgen = \"={version}\"\n");
+        assert!(manifest.contains(&pin), "Cargo.toml does not pin {version}");
+    }
+}

@@ -1,4 +1,4 @@
-//! The first migration, assembled from the schema's files.
+//! SQL files that are assembled from a schema's files: the first migration, and the add-ons.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,58 +7,89 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::repository::Repository;
 
-const MIGRATION: &str = "sql/migrations/0001_supaqueue.sql";
+const ADD_ONS: &str = "sql/add-ons";
 
-const HEADER: &str = "\
--- The supaqueue schema, assembled from sql/schema by `cargo xtask sql build`: edit it there.
-";
+/// A file that users run, and the folder of which it is made.
+struct Assembly {
+    file: String,
+    folder: String,
+    header: String,
+}
 
 pub(crate) fn build(repository: &Repository) -> Result<()> {
-    let path = repository.path(MIGRATION);
-    fs::create_dir_all(repository.path("sql/migrations"))?;
-    fs::write(&path, assemble(&schema(repository)?))
-        .with_context(|| format!("cannot write {MIGRATION}"))?;
-    println!("wrote {MIGRATION}");
+    for assembly in assemblies(repository)? {
+        let file = &assembly.file;
+        fs::write(repository.path(file), text(repository, &assembly)?)
+            .with_context(|| format!("cannot write {file}"))?;
+        println!("wrote {file}");
+    }
     Ok(())
 }
 
 pub(crate) fn check(repository: &Repository) -> Result<()> {
-    let committed = fs::read_to_string(repository.path(MIGRATION))
-        .with_context(|| format!("cannot read {MIGRATION}"))?;
-    if committed != assemble(&schema(repository)?) {
-        bail!("{MIGRATION} is not what sql/schema says: run `cargo xtask sql build`");
+    for assembly in assemblies(repository)? {
+        let Assembly { file, folder, .. } = &assembly;
+        let committed = fs::read_to_string(repository.path(file))
+            .with_context(|| format!("cannot read {file}"))?;
+        if committed != text(repository, &assembly)? {
+            bail!("{file} is not what {folder} says: run `cargo xtask sql build`");
+        }
+        println!("{file} is what {folder} says");
     }
-    println!("{MIGRATION} is what sql/schema says");
     Ok(())
 }
 
-/// Names and contents of the schema's files, in the order of their names.
-fn schema(repository: &Repository) -> Result<Vec<(String, String)>> {
-    let folder = repository.path("sql/schema");
-    let entries = fs::read_dir(&folder).context("cannot read sql/schema")?;
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
-    paths.sort();
-    ensure!(!paths.is_empty(), "sql/schema holds no .sql file");
-    paths
-        .into_iter()
-        .map(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let text = fs::read_to_string(&path)
-                .with_context(|| format!("cannot read sql/schema/{name}"))?;
-            Ok((name.into_owned(), text))
-        })
-        .collect()
+fn assemblies(repository: &Repository) -> Result<Vec<Assembly>> {
+    let mut assemblies = vec![Assembly {
+        file: "sql/migrations/0001_supaqueue.sql".to_owned(),
+        folder: "sql/schema".to_owned(),
+        header: "-- The supaqueue schema, assembled from sql/schema".to_owned(),
+    }];
+    for path in entries(repository, ADD_ONS)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        assemblies.push(Assembly {
+            file: format!("{ADD_ONS}/{name}/add.sql"),
+            folder: format!("{ADD_ONS}/{name}/schema"),
+            header: format!(
+                "-- The add-on {}, assembled from schema/",
+                name.replace('_', " ")
+            ),
+        });
+    }
+    Ok(assemblies)
 }
 
-fn assemble(files: &[(String, String)]) -> String {
-    let mut migration = HEADER.to_owned();
-    for (name, text) in files {
-        migration += &format!("\n-- {name}\n\n{}\n", text.trim());
+/// What is in a folder, in the order of the names.
+fn entries(repository: &Repository, folder: &str) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(repository.path(folder));
+    let mut paths: Vec<PathBuf> = entries
+        .with_context(|| format!("cannot read {folder}"))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn text(repository: &Repository, assembly: &Assembly) -> Result<String> {
+    let mut files = Vec::new();
+    for path in entries(repository, &assembly.folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".sql") {
+            let text = fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            files.push((name.into_owned(), text));
+        }
     }
-    migration
+    ensure!(!files.is_empty(), "{} holds no .sql file", assembly.folder);
+    Ok(assemble(&assembly.header, &files))
+}
+
+fn assemble(header: &str, files: &[(String, String)]) -> String {
+    let mut assembled = format!("{header} by `cargo xtask sql build`: edit it there.\n");
+    for (name, text) in files {
+        assembled += &format!("\n-- {name}\n\n{}\n", text.trim());
+    }
+    assembled
 }
 
 #[cfg(test)]
@@ -69,7 +100,8 @@ mod tests {
     fn files_are_joined_in_order_under_their_names() {
         let files = [("01_a.sql", "select 1;\n"), ("02_b.sql", "\nselect 2;")];
         let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
-        let want = format!("{HEADER}\n-- 01_a.sql\n\nselect 1;\n\n-- 02_b.sql\n\nselect 2;\n");
-        assert_eq!(assemble(&files), want);
+        let want = "-- From files by `cargo xtask sql build`: edit it there.\n\n\
+                    -- 01_a.sql\n\nselect 1;\n\n-- 02_b.sql\n\nselect 2;\n";
+        assert_eq!(assemble("-- From files", &files), want);
     }
 }

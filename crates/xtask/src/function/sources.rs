@@ -99,8 +99,8 @@ pub(super) fn name_and_version(line: &str) -> (&str, &str) {
 
 /// The line without the folder in which a crate of ours lies.
 fn without_folder(line: &str) -> String {
-    match (line.find(" (/"), line.find(')')) {
-        (Some(start), Some(end)) if start < end => {
+    match (line.find(" ("), line.find(')')) {
+        (Some(start), Some(end)) if start < end && &line[start..=end] != " (proc-macro)" => {
             format!("{}{}", &line[..start], &line[end + 1..])
         }
         _ => line.to_owned(),
@@ -116,18 +116,26 @@ fn checksum<'a>(lock: &'a str, name: &str, version: &str) -> Option<&'a str> {
     lock_entry.lines().find_map(line)
 }
 
-/// The lines of the function's profile in the workspace's manifest.
+/// What the workspace's manifest says of the function's profile and the one that it builds on.
 fn profile(repository: &Repository) -> Result<String> {
     let manifest =
         fs::read_to_string(repository.path("Cargo.toml")).context("cannot read Cargo.toml")?;
-    let heading = format!("[profile.{PROFILE}]");
-    let lines = manifest
-        .lines()
-        .skip_while(|line| *line != heading)
-        .skip(1)
-        .take_while(|line| !line.starts_with('['))
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    Ok(lines.collect::<Vec<_>>().join("\n"))
+    Ok(profile_lines(&manifest).join("\n"))
+}
+
+fn profile_lines(manifest: &str) -> Vec<&str> {
+    let ours = ["release", PROFILE].map(|name| format!("[profile.{name}"));
+    let mut is_ours = false;
+    let mut lines = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_ours = ours.iter().any(|heading| line.starts_with(heading));
+        }
+        if is_ours && !line.is_empty() && !line.starts_with('#') {
+            lines.push(line);
+        }
+    }
+    lines
 }
 
 /// The compiler, but not the machine that it runs on.
@@ -157,6 +165,19 @@ mod tests {
         let macros = "serde_derive v1.0.229 (proc-macro) default";
         assert_eq!(without_folder(macros), macros);
         assert_eq!(name_and_version(ours), ("supaqueue-core", "0.1.0"));
+    }
+
+    #[test]
+    fn the_profile_is_all_of_its_sections() {
+        let manifest = "[workspace]\nresolver = 3\n\n# Small.\n[profile.wasm]\nlto = true\n\n\
+                        [profile.wasm.package.sha2]\nopt-level = 3\n\n[profile.dev]\ndebug = 1\n";
+        let want = [
+            "[profile.wasm]",
+            "lto = true",
+            "[profile.wasm.package.sha2]",
+            "opt-level = 3",
+        ];
+        assert_eq!(profile_lines(manifest), want);
     }
 
     #[test]

@@ -41,9 +41,12 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         let (path, kind) = (entry.path(), entry.file_type()?);
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let ours = !name.starts_with('.') && !name.starts_with("target") && name != "node_modules";
-        if kind.is_dir() && ours {
-            find(&path, files)?;
+        if kind.is_dir() {
+            // Cargo marks what it builds, whatever the folder is called, as a cache.
+            let is_built = path.join("CACHEDIR.TAG").is_file();
+            if !name.starts_with('.') && name != "node_modules" && !is_built {
+                find(&path, files)?;
+            }
         } else if kind.is_file() && (name.ends_with(".ts") || name.ends_with(".js")) {
             files.push(path);
         }
