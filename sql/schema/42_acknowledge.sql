@@ -22,7 +22,7 @@ set search_path = ''
 as $$
 declare
   call supaqueue.current_job;
-  _timeout_ms integer;
+  _lease_ms bigint;
 begin
   select c.* into call from supaqueue.current_job c where c.id = _current_job for update;
   if not found then
@@ -31,9 +31,10 @@ begin
     return supaqueue.answer('refused', 'this current job was acknowledged already', null);
   end if;
 
-  select coalesce(j.timeout_ms, q.timeout_ms) into _timeout_ms
+  select coalesce(j.timeout_ms, q.timeout_ms) + s.lease_grace_ms into _lease_ms
   from supaqueue.job j
   join supaqueue.queue q on q.id = j.queue
+  cross join supaqueue.setting s
   where j.id = call.job and j.status = 'in_progress';
   if not found then
     -- Cancelled or deleted before the call began: there is nothing to run.
@@ -44,9 +45,8 @@ begin
 
   update supaqueue.current_job c
   set acknowledged_at = clock_timestamp(), lane = _lane,
-    lease_until = clock_timestamp() + supaqueue.ms(_timeout_ms + s.lease_grace_ms)
-  from supaqueue.setting s
+    lease_until = clock_timestamp() + supaqueue.ms(_lease_ms)
   where c.id = _current_job;
-  return supaqueue.answer('started', null, null);
+  return supaqueue.answer('started', null, null) || jsonb_build_object('lease_ms', _lease_ms);
 end
 $$;

@@ -14,6 +14,7 @@
 -- _next_within_ms asks for the worker's next job, if its timeout is at most that.
 --
 -- Returns {"accepted", "state": "started" | "settled" | "refused", "reason", "next"}.
+-- "started" comes with lease_ms: within that the call has to be reported.
 -- A report can be repeated: it gets the same answer, the same next job included.
 create or replace function public.end_current_job(
   cur_job_id uuid,

@@ -31,6 +31,10 @@ async fn an_acknowledgement_is_for_one_lane_and_can_be_repeated_by_it() {
     let id = current_job(&db).await;
     assert_eq!(acknowledge(&db, &id, LANE).await, "started");
     assert_eq!(acknowledge(&db, &id, LANE).await, "started", "the same lane may ask again");
+    assert_eq!(
+        db.get(&format!(r#"select public.end_current_job('{id}', false, false, '{{"lane": "{LANE}"}}') -> 'lease_ms'"#)).await,
+        "90000"
+    );
     assert_eq!(acknowledge(&db, &id, OTHER_LANE).await, "refused", "a repeated dispatch runs nothing");
     assert_eq!(
         db.get(&format!("select public.end_current_job('{id}', false, false) ->> 'state'")).await,

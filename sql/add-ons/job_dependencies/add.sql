@@ -119,6 +119,8 @@ returns text[]
 language plpgsql
 immutable
 set search_path = ''
+-- The right joins depend on how many edges there are.
+set plan_cache_mode = force_custom_plan
 as $$
 declare
   names text[];
@@ -316,10 +318,10 @@ $$;
 -- waiting again when a source is retried. Returns the targets whose status changed.
 --
 -- The counts must be locked (lock_dependents). _culprits: of each target, a source
--- that failed. _requeued: jobs that somebody set back to pending, which wait if they
--- have unfinished sources.
+-- that failed. _requeued: whether somebody set it back to pending: then it waits if it
+-- has unfinished sources.
 create or replace function supaqueue.decide(
-  _targets uuid[], _unfinished integer[], _failed integer[], _culprits uuid[], _requeued uuid[],
+  _targets uuid[], _unfinished integer[], _failed integer[], _culprits uuid[], _requeued boolean[],
   out jobs uuid[], out old_statuses text[], out new_statuses text[]
 )
 language plpgsql
@@ -348,13 +350,13 @@ begin
         when d.unfinished > 0 then 'waiting'
         else 'pending'
       end as new_status
-    from unnest(_targets, _unfinished, _failed, _culprits) as c (target, unfinished, failed, culprit)
+    from unnest(_targets, _unfinished, _failed, _culprits, _requeued) as c (target, unfinished, failed, culprit, is_requeued)
     join supaqueue.dependent_job d on d.id = c.target
     join supaqueue.job j on j.id = c.target
     where j.status = 'waiting' and (c.failed > 0 or d.unfinished = 0)
       or j.status = 'cancelled' and d.is_cancelled_for_source and d.failed = 0 and c.failed < 0
       or j.status = 'pending' and j.attempts = 0 and d.unfinished > 0
-        and (c.unfinished > 0 or j.id = any (_requeued))
+        and (c.unfinished > 0 or c.is_requeued)
     order by j.id
     for no key update of j
   ),
@@ -416,16 +418,19 @@ declare
   unfinished integer[];
   failed integer[];
   culprits uuid[];
+  are_requeued boolean[];
 begin
   loop
-    select array_agg(d.target), array_agg(d.unfinished), array_agg(d.failed), array_agg(d.culprit)
-    into targets, unfinished, failed, culprits
+    select array_agg(d.target), array_agg(d.unfinished), array_agg(d.failed), array_agg(d.culprit),
+      array_agg(d.is_requeued)
+    into targets, unfinished, failed, culprits, are_requeued
     from (
       select
         e.target,
         sum(n.unfinished - o.unfinished)::integer as unfinished,
         sum(n.failed - o.failed)::integer as failed,
-        (array_agg(e.source) filter (where n.failed > o.failed))[1] as culprit
+        (array_agg(e.source) filter (where n.failed > o.failed))[1] as culprit,
+        false as is_requeued
       from unnest(jobs, old_statuses, new_statuses) as c (job, old_status, new_status)
       cross join lateral (
         select d.source, d.target, d.on_failure from supaqueue.job_dependencies d where d.source = c.job offset 0
@@ -435,13 +440,13 @@ begin
       where n.unfinished <> o.unfinished or n.failed <> o.failed
       group by e.target
       union all
-      select r.job, 0, 0, null
+      select r.job, 0, 0, null, true
       from unnest(requeued) as r (job)
     ) d;
     exit when targets is null;
 
     select d.jobs, d.old_statuses, d.new_statuses into jobs, old_statuses, new_statuses
-    from supaqueue.decide(targets, unfinished, failed, culprits, requeued) d;
+    from supaqueue.decide(targets, unfinished, failed, culprits, are_requeued) d;
     requeued := '{}';
   end loop;
 end
@@ -531,6 +536,7 @@ declare
   all_targets uuid[];
   waiting_sources uuid[];
   reached uuid[] := '{}';
+  old_status_of jsonb := jsonb_object(_jobs::text[], _old_statuses);
   change record;
 begin
   select array_agg(distinct c.source), array_agg(distinct c.target)
@@ -584,7 +590,7 @@ begin
       and (
         is_final
         or exists (select from supaqueue.job j where j.id = c.target)
-          and (c.source = any (_jobs) or exists (select from supaqueue.job j where j.id = c.source))
+          and (old_status_of ? c.source::text or exists (select from supaqueue.job j where j.id = c.source))
       )
     returning c.source, c.target, c.on_failure, case when c.is_added then 1 else -1 end as sign
   ),
@@ -596,9 +602,8 @@ begin
       (array_agg(c.source) filter (where c.sign * e.failed > 0))[1] as culprit
     from counted c
     left join supaqueue.job j on j.id = c.source
-    left join unnest(_jobs, _old_statuses) as o (job, status) on o.job = c.source
     join supaqueue.dependency_effect e
-      on e.status = coalesce(o.status, j.status, 'cancelled') and e.on_failure = c.on_failure
+      on e.status = coalesce(old_status_of ->> c.source::text, j.status, 'cancelled') and e.on_failure = c.on_failure
     group by c.target
   )
   select array_agg(d.target) as targets, array_agg(d.unfinished) as unfinished,
@@ -607,7 +612,7 @@ begin
   from difference d;
   if change.targets is not null then
     perform supaqueue.pass_on(d.jobs, d.old_statuses, d.new_statuses, '{}')
-    from supaqueue.decide(change.targets, change.unfinished, change.failed, change.culprits, '{}') d;
+    from supaqueue.decide(change.targets, change.unfinished, change.failed, change.culprits, null) d;
   end if;
 end
 $$;
@@ -720,16 +725,17 @@ begin
     raise exception 'cannot change source or target of a dependency'
       using errcode = 'feature_not_supported', hint = 'Delete the dependency and insert another.';
   end if;
-  if exists (select from old_rows o join new_rows n using (source, target) where o.on_failure <> n.on_failure) then
+  if exists (
+    select n.source, n.target, n.on_failure from new_rows n
+    except select o.source, o.target, o.on_failure from old_rows o
+  ) then
     insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
     select c.source, c.target, c.on_failure, c.is_added, f.is_first and row_number() over () = 1
     from (select supaqueue.is_first_dependency_change()) as f (is_first)
     cross join (
-      select o.source, o.target, o.on_failure, false as is_added
-      from old_rows o join new_rows n using (source, target) where o.on_failure <> n.on_failure
+      select o.source, o.target, o.on_failure, false as is_added from old_rows o
       union all
-      select n.source, n.target, n.on_failure, true
-      from old_rows o join new_rows n using (source, target) where o.on_failure <> n.on_failure
+      select n.source, n.target, n.on_failure, true from new_rows n
     ) c;
   end if;
   return null;
@@ -796,29 +802,42 @@ set search_path = ''
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+  has_changes boolean := coalesce(current_setting('supaqueue.has_dependency_changes', true), '') = 'on';
   jobs uuid[];
   old_statuses text[];
   new_statuses text[];
   requeued uuid[];
 begin
-  -- Only what changes for targets: still open or not, successful or not.
-  select array_agg(n.id), array_agg(o.status), array_agg(n.status)
+  -- Only what changes for targets: still open or not, successful or not. No joins, as
+  -- the plan for the first statement of a session serves its later, larger ones, too.
+  select array_agg(c.id), array_agg(c.old_status), array_agg(c.new_status)
   into jobs, old_statuses, new_statuses
-  from new_jobs n
-  join old_jobs o on o.id = n.id
-  where o.status <> n.status
-    and (o.status in ('pending', 'waiting', 'in_progress'), o.status = 'successful')
-      <> (n.status in ('pending', 'waiting', 'in_progress'), n.status = 'successful')
+  from (
+    select r.id, max(r.old_status) as old_status, max(r.new_status) as new_status
+    from (
+      select o.id, o.status as old_status, null as new_status from old_jobs o
+      union all
+      select n.id, null, n.status from new_jobs n
+    ) r
+    group by r.id
+  ) c
+  where c.old_status <> c.new_status
+    and (c.old_status in ('pending', 'waiting', 'in_progress'), c.old_status = 'successful')
+      <> (c.new_status in ('pending', 'waiting', 'in_progress'), c.new_status = 'successful')
     -- offset 0: by index, never by reading whole tables.
     and (
-      exists (select from supaqueue.job_dependencies e where e.source = n.id offset 0)
-      or exists (select from supaqueue.dependent_job d where d.id = n.id offset 0)
+      exists (select from supaqueue.job_dependencies e where e.source = c.id offset 0)
+      or exists (select from supaqueue.dependent_job d where d.id = c.id offset 0)
+      or has_changes and exists (
+        select from supaqueue.dependency_change d
+        where d.xact = pg_current_xact_id() and d.source = c.id offset 0
+      )
     );
   if jobs is null then
     return null;
   end if;
 
-  if current_setting('supaqueue.has_dependency_changes', true) = 'on' then
+  if has_changes then
     perform supaqueue.count_dependencies(false, jobs, old_statuses);
   end if;
   requeued := array(
@@ -880,6 +899,7 @@ security definer
 set search_path = ''
 as $$
 declare
+  has_changes boolean := coalesce(current_setting('supaqueue.has_dependency_changes', true), '') = 'on';
   outer_depth text := coalesce(current_setting('supaqueue.deciding_at_depth', true), '');
   jobs uuid[];
   old_statuses text[];
@@ -894,12 +914,16 @@ begin
   -- offset 0: by index, never by reading whole tables.
   where exists (select from supaqueue.job_dependencies e where e.source = d.id offset 0)
     or exists (select from supaqueue.job_dependencies e where e.target = d.id offset 0)
-    or exists (select from supaqueue.dependent_job t where t.id = d.id offset 0);
+    or exists (select from supaqueue.dependent_job t where t.id = d.id offset 0)
+    or has_changes and exists (
+      select from supaqueue.dependency_change c
+      where c.xact = pg_current_xact_id() and c.source = d.id offset 0
+    );
   if jobs is null then
     return null;
   end if;
 
-  if current_setting('supaqueue.has_dependency_changes', true) = 'on' then
+  if has_changes then
     perform supaqueue.count_dependencies(false, jobs, old_statuses);
     delete from supaqueue.dependency_change c
     where c.xact = pg_current_xact_id() and c.target = any (jobs);
@@ -1379,7 +1403,7 @@ begin
     'supaqueue.refuse_cycle()',
     'supaqueue.lock_dependents(uuid[],uuid[],boolean)',
     'supaqueue.failure_reaches(uuid[])',
-    'supaqueue.decide(uuid[],integer[],integer[],uuid[],uuid[])',
+    'supaqueue.decide(uuid[],integer[],integer[],uuid[],boolean[])',
     'supaqueue.pass_on(uuid[],text[],text[],uuid[])',
     'supaqueue.refuse_unknown_jobs()',
     'supaqueue.refuse_started_targets(uuid[])',

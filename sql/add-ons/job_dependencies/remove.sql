@@ -56,7 +56,7 @@ begin
     supaqueue.refuse_started_targets(uuid[]),
     supaqueue.refuse_unknown_jobs(),
     supaqueue.pass_on(uuid[], text[], text[], uuid[]),
-    supaqueue.decide(uuid[], integer[], integer[], uuid[], uuid[]),
+    supaqueue.decide(uuid[], integer[], integer[], uuid[], boolean[]),
     supaqueue.failure_reaches(uuid[]),
     supaqueue.lock_dependents(uuid[], uuid[], boolean),
     supaqueue.refuse_cycle(),

@@ -3,10 +3,10 @@
 -- waiting again when a source is retried. Returns the targets whose status changed.
 --
 -- The counts must be locked (lock_dependents). _culprits: of each target, a source
--- that failed. _requeued: jobs that somebody set back to pending, which wait if they
--- have unfinished sources.
+-- that failed. _requeued: whether somebody set it back to pending: then it waits if it
+-- has unfinished sources.
 create or replace function supaqueue.decide(
-  _targets uuid[], _unfinished integer[], _failed integer[], _culprits uuid[], _requeued uuid[],
+  _targets uuid[], _unfinished integer[], _failed integer[], _culprits uuid[], _requeued boolean[],
   out jobs uuid[], out old_statuses text[], out new_statuses text[]
 )
 language plpgsql
@@ -35,13 +35,13 @@ begin
         when d.unfinished > 0 then 'waiting'
         else 'pending'
       end as new_status
-    from unnest(_targets, _unfinished, _failed, _culprits) as c (target, unfinished, failed, culprit)
+    from unnest(_targets, _unfinished, _failed, _culprits, _requeued) as c (target, unfinished, failed, culprit, is_requeued)
     join supaqueue.dependent_job d on d.id = c.target
     join supaqueue.job j on j.id = c.target
     where j.status = 'waiting' and (c.failed > 0 or d.unfinished = 0)
       or j.status = 'cancelled' and d.is_cancelled_for_source and d.failed = 0 and c.failed < 0
       or j.status = 'pending' and j.attempts = 0 and d.unfinished > 0
-        and (c.unfinished > 0 or j.id = any (_requeued))
+        and (c.unfinished > 0 or c.is_requeued)
     order by j.id
     for no key update of j
   ),

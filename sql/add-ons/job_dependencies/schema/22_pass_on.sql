@@ -16,16 +16,19 @@ declare
   unfinished integer[];
   failed integer[];
   culprits uuid[];
+  are_requeued boolean[];
 begin
   loop
-    select array_agg(d.target), array_agg(d.unfinished), array_agg(d.failed), array_agg(d.culprit)
-    into targets, unfinished, failed, culprits
+    select array_agg(d.target), array_agg(d.unfinished), array_agg(d.failed), array_agg(d.culprit),
+      array_agg(d.is_requeued)
+    into targets, unfinished, failed, culprits, are_requeued
     from (
       select
         e.target,
         sum(n.unfinished - o.unfinished)::integer as unfinished,
         sum(n.failed - o.failed)::integer as failed,
-        (array_agg(e.source) filter (where n.failed > o.failed))[1] as culprit
+        (array_agg(e.source) filter (where n.failed > o.failed))[1] as culprit,
+        false as is_requeued
       from unnest(jobs, old_statuses, new_statuses) as c (job, old_status, new_status)
       cross join lateral (
         select d.source, d.target, d.on_failure from supaqueue.job_dependencies d where d.source = c.job offset 0
@@ -35,13 +38,13 @@ begin
       where n.unfinished <> o.unfinished or n.failed <> o.failed
       group by e.target
       union all
-      select r.job, 0, 0, null
+      select r.job, 0, 0, null, true
       from unnest(requeued) as r (job)
     ) d;
     exit when targets is null;
 
     select d.jobs, d.old_statuses, d.new_statuses into jobs, old_statuses, new_statuses
-    from supaqueue.decide(targets, unfinished, failed, culprits, requeued) d;
+    from supaqueue.decide(targets, unfinished, failed, culprits, are_requeued) d;
     requeued := '{}';
   end loop;
 end

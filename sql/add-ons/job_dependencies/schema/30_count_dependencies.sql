@@ -20,6 +20,7 @@ declare
   all_targets uuid[];
   waiting_sources uuid[];
   reached uuid[] := '{}';
+  old_status_of jsonb := jsonb_object(_jobs::text[], _old_statuses);
   change record;
 begin
   select array_agg(distinct c.source), array_agg(distinct c.target)
@@ -73,7 +74,7 @@ begin
       and (
         is_final
         or exists (select from supaqueue.job j where j.id = c.target)
-          and (c.source = any (_jobs) or exists (select from supaqueue.job j where j.id = c.source))
+          and (old_status_of ? c.source::text or exists (select from supaqueue.job j where j.id = c.source))
       )
     returning c.source, c.target, c.on_failure, case when c.is_added then 1 else -1 end as sign
   ),
@@ -85,9 +86,8 @@ begin
       (array_agg(c.source) filter (where c.sign * e.failed > 0))[1] as culprit
     from counted c
     left join supaqueue.job j on j.id = c.source
-    left join unnest(_jobs, _old_statuses) as o (job, status) on o.job = c.source
     join supaqueue.dependency_effect e
-      on e.status = coalesce(o.status, j.status, 'cancelled') and e.on_failure = c.on_failure
+      on e.status = coalesce(old_status_of ->> c.source::text, j.status, 'cancelled') and e.on_failure = c.on_failure
     group by c.target
   )
   select array_agg(d.target) as targets, array_agg(d.unfinished) as unfinished,
@@ -96,7 +96,7 @@ begin
   from difference d;
   if change.targets is not null then
     perform supaqueue.pass_on(d.jobs, d.old_statuses, d.new_statuses, '{}')
-    from supaqueue.decide(change.targets, change.unfinished, change.failed, change.culprits, '{}') d;
+    from supaqueue.decide(change.targets, change.unfinished, change.failed, change.culprits, null) d;
   end if;
 end
 $$;

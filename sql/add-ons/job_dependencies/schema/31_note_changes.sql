@@ -104,16 +104,17 @@ begin
     raise exception 'cannot change source or target of a dependency'
       using errcode = 'feature_not_supported', hint = 'Delete the dependency and insert another.';
   end if;
-  if exists (select from old_rows o join new_rows n using (source, target) where o.on_failure <> n.on_failure) then
+  if exists (
+    select n.source, n.target, n.on_failure from new_rows n
+    except select o.source, o.target, o.on_failure from old_rows o
+  ) then
     insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
     select c.source, c.target, c.on_failure, c.is_added, f.is_first and row_number() over () = 1
     from (select supaqueue.is_first_dependency_change()) as f (is_first)
     cross join (
-      select o.source, o.target, o.on_failure, false as is_added
-      from old_rows o join new_rows n using (source, target) where o.on_failure <> n.on_failure
+      select o.source, o.target, o.on_failure, false as is_added from old_rows o
       union all
-      select n.source, n.target, n.on_failure, true
-      from old_rows o join new_rows n using (source, target) where o.on_failure <> n.on_failure
+      select n.source, n.target, n.on_failure, true from new_rows n
     ) c;
   end if;
   return null;

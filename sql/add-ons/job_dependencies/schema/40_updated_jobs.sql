@@ -8,29 +8,42 @@ set search_path = ''
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+  has_changes boolean := coalesce(current_setting('supaqueue.has_dependency_changes', true), '') = 'on';
   jobs uuid[];
   old_statuses text[];
   new_statuses text[];
   requeued uuid[];
 begin
-  -- Only what changes for targets: still open or not, successful or not.
-  select array_agg(n.id), array_agg(o.status), array_agg(n.status)
+  -- Only what changes for targets: still open or not, successful or not. No joins, as
+  -- the plan for the first statement of a session serves its later, larger ones, too.
+  select array_agg(c.id), array_agg(c.old_status), array_agg(c.new_status)
   into jobs, old_statuses, new_statuses
-  from new_jobs n
-  join old_jobs o on o.id = n.id
-  where o.status <> n.status
-    and (o.status in ('pending', 'waiting', 'in_progress'), o.status = 'successful')
-      <> (n.status in ('pending', 'waiting', 'in_progress'), n.status = 'successful')
+  from (
+    select r.id, max(r.old_status) as old_status, max(r.new_status) as new_status
+    from (
+      select o.id, o.status as old_status, null as new_status from old_jobs o
+      union all
+      select n.id, null, n.status from new_jobs n
+    ) r
+    group by r.id
+  ) c
+  where c.old_status <> c.new_status
+    and (c.old_status in ('pending', 'waiting', 'in_progress'), c.old_status = 'successful')
+      <> (c.new_status in ('pending', 'waiting', 'in_progress'), c.new_status = 'successful')
     -- offset 0: by index, never by reading whole tables.
     and (
-      exists (select from supaqueue.job_dependencies e where e.source = n.id offset 0)
-      or exists (select from supaqueue.dependent_job d where d.id = n.id offset 0)
+      exists (select from supaqueue.job_dependencies e where e.source = c.id offset 0)
+      or exists (select from supaqueue.dependent_job d where d.id = c.id offset 0)
+      or has_changes and exists (
+        select from supaqueue.dependency_change d
+        where d.xact = pg_current_xact_id() and d.source = c.id offset 0
+      )
     );
   if jobs is null then
     return null;
   end if;
 
-  if current_setting('supaqueue.has_dependency_changes', true) = 'on' then
+  if has_changes then
     perform supaqueue.count_dependencies(false, jobs, old_statuses);
   end if;
   requeued := array(

@@ -8,6 +8,7 @@ security definer
 set search_path = ''
 as $$
 declare
+  has_changes boolean := coalesce(current_setting('supaqueue.has_dependency_changes', true), '') = 'on';
   outer_depth text := coalesce(current_setting('supaqueue.deciding_at_depth', true), '');
   jobs uuid[];
   old_statuses text[];
@@ -22,12 +23,16 @@ begin
   -- offset 0: by index, never by reading whole tables.
   where exists (select from supaqueue.job_dependencies e where e.source = d.id offset 0)
     or exists (select from supaqueue.job_dependencies e where e.target = d.id offset 0)
-    or exists (select from supaqueue.dependent_job t where t.id = d.id offset 0);
+    or exists (select from supaqueue.dependent_job t where t.id = d.id offset 0)
+    or has_changes and exists (
+      select from supaqueue.dependency_change c
+      where c.xact = pg_current_xact_id() and c.source = d.id offset 0
+    );
   if jobs is null then
     return null;
   end if;
 
-  if current_setting('supaqueue.has_dependency_changes', true) = 'on' then
+  if has_changes then
     perform supaqueue.count_dependencies(false, jobs, old_statuses);
     delete from supaqueue.dependency_change c
     where c.xact = pg_current_xact_id() and c.target = any (jobs);

@@ -29,7 +29,7 @@ begin
     'supaqueue.refuse_cycle()',
     'supaqueue.lock_dependents(uuid[],uuid[],boolean)',
     'supaqueue.failure_reaches(uuid[])',
-    'supaqueue.decide(uuid[],integer[],integer[],uuid[],uuid[])',
+    'supaqueue.decide(uuid[],integer[],integer[],uuid[],boolean[])',
     'supaqueue.pass_on(uuid[],text[],text[],uuid[])',
     'supaqueue.refuse_unknown_jobs()',
     'supaqueue.refuse_started_targets(uuid[])',
