@@ -652,8 +652,12 @@ $$;
 
 -- 25_record.sql
 
--- A current job with its job and queue, as the supaqueue function gets it.
--- What earlier attempts left on the job stays behind: a call does not need it.
+-- A current job with its job and queue, as the supaqueue function gets it; null
+-- where one of them is gone. What earlier attempts left on the job stays behind: a
+-- call does not need it.
+--
+-- Three look-ups and no join: a planner that met the tables when they were small
+-- can take a merge join for one, which reads the job table from its start.
 create or replace function supaqueue.record(_current_job uuid)
 returns jsonb
 language plpgsql
@@ -661,17 +665,21 @@ stable
 security definer
 set search_path = ''
 as $$
+declare
+  call supaqueue.current_job;
+  job supaqueue.job;
+  queue supaqueue.queue;
 begin
-  return (
-    select jsonb_build_object(
-      'current_job', to_jsonb(c),
-      'job', to_jsonb(j) - array['result', 'errors'],
-      'queue', to_jsonb(q)
-    )
-    from supaqueue.current_job c
-    join supaqueue.job j on j.id = c.job
-    join supaqueue.queue q on q.id = c.queue
-    where c.id = _current_job
+  select c.* into call from supaqueue.current_job c where c.id = _current_job;
+  select j.* into job from supaqueue.job j where j.id = call.job;
+  select q.* into queue from supaqueue.queue q where q.id = call.queue;
+  if job.id is null or queue.id is null then
+    return null;
+  end if;
+  return jsonb_build_object(
+    'current_job', to_jsonb(call),
+    'job', to_jsonb(job) - array['result', 'errors'],
+    'queue', to_jsonb(queue)
   );
 end
 $$;
@@ -989,8 +997,9 @@ security definer
 set search_path = ''
 as $$
 declare
+  at timestamptz := clock_timestamp();
   limits supaqueue.setting := (select s from supaqueue.setting s);
-  problem text := (select p.problem from supaqueue.dispatch_problem() p);
+  problem text;
   call supaqueue.current_job;
   _job uuid;
   to_send uuid[] := '{}';
@@ -998,7 +1007,7 @@ declare
 begin
   for call in
     select c.* from supaqueue.current_job c
-    where c.lease_until < clock_timestamp() and (_queues is null or c.queue = any (_queues))
+    where c.lease_until < at and (_queues is null or c.queue = any (_queues))
     order by c.id
     for update skip locked
   loop
@@ -1006,6 +1015,7 @@ begin
     perform from supaqueue.job j where j.id = call.job for no key update skip locked;
     continue when not found and exists (select from supaqueue.job j where j.id = call.job);
 
+    problem := case when call.acknowledged_at is null then (select p.problem from supaqueue.dispatch_problem() p) end;
     if call.acknowledged_at is null and call.dispatches < limits.max_dispatches and problem is null
       and exists (select from supaqueue.job j where j.id = call.job and j.status = 'in_progress')
     then
@@ -1085,10 +1095,13 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  -- A variable: with the volatile function itself, the index could not be used.
+  at timestamptz := clock_timestamp();
 begin
   if exists (
     select from supaqueue.current_job c
-    where c.lease_until < clock_timestamp() and (_queues is null or c.queue = any (_queues))
+    where c.lease_until < at and (_queues is null or c.queue = any (_queues))
   ) then
     perform supaqueue.reclaim(_queues);
   end if;
@@ -1237,11 +1250,17 @@ begin
 end
 $$;
 
+-- Sessions keep their plans: one that met the tables when they held three jobs would
+-- go on reading them whole when they hold a million. So the ways in (this,
+-- end_current_job, tick) plan for indexes whatever the tables look like.
 create or replace function supaqueue.dispatch_tg_fn()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   perform supaqueue.dispatch(w.queues, w.has_usable_workers) from supaqueue.take_wake_ups() w;
@@ -1341,6 +1360,7 @@ security definer
 set search_path = ''
 as $$
 declare
+  queue supaqueue.queue;
   next_job uuid;
   next_timeout_ms integer;
   next_call uuid := supaqueue.new_id();
@@ -1353,12 +1373,12 @@ begin
     return null;
   end if;
 
-  select j.id, coalesce(j.timeout_ms, q.timeout_ms)
-  into next_job, next_timeout_ms
-  from supaqueue.queue q
-  cross join lateral unnest(supaqueue.due_jobs(q.id, 1)) as due (id)
-  join supaqueue.job j on j.id = due.id
-  where q.id = call.queue and not q.is_paused;
+  select q.* into queue from supaqueue.queue q where q.id = call.queue and not q.is_paused;
+  if not found then
+    return null;
+  end if;
+  next_job := (supaqueue.due_jobs(queue.id, 1))[1];
+  select coalesce(j.timeout_ms, queue.timeout_ms) into next_timeout_ms from supaqueue.job j where j.id = next_job;
   if next_job is null or next_timeout_ms > _next_within_ms then
     return null;
   end if;
@@ -1559,6 +1579,9 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   if cur_job_id is null or _is_complete is null or (_is_complete and _is_successful is null) then
@@ -1689,10 +1712,18 @@ execute function supaqueue.count_truncated_jobs_tg_fn();
 -- Sums the differences up, and forgets deleted queues.
 create or replace function supaqueue.sum_up_job_count()
 returns void
-language sql
+language plpgsql
 security definer
 set search_path = ''
 as $$
+begin
+  if not exists (
+    select from supaqueue.job_count c
+    group by c.queue, c.status
+    having count(*) > 1 or not exists (select from supaqueue.queue q where q.id = c.queue)
+  ) then
+    return;
+  end if;
   with taken as (
     delete from supaqueue.job_count c
     where c.ctid = any (array(select d.ctid from supaqueue.job_count d for update skip locked))
@@ -1703,7 +1734,8 @@ as $$
   from taken
   join supaqueue.queue q on q.id = taken.queue
   group by taken.queue, taken.status
-  having sum(taken.difference) <> 0
+  having sum(taken.difference) <> 0;
+end
 $$;
 
 -- 51_delete_finished_jobs.sql
@@ -1721,11 +1753,7 @@ set search_path = ''
 as $$
 declare
   batch integer := (select s.retention_batch from supaqueue.setting s);
-  deleted bigint;
-begin
-  perform set_config('supaqueue.is_retention', 'on', true);
-  delete from supaqueue.job j
-  where j.id = any (array(
+  old_jobs uuid[] := array(
     select old.id
     from supaqueue.queue q
     cross join lateral (values
@@ -1734,14 +1762,21 @@ begin
     cross join lateral (
       select f.id
       from supaqueue.job f
-      where f.queue = q.id and f.status = kept.status and f.finished_at < clock_timestamp() - kept.duration
+      where f.queue = q.id and f.status = kept.status and f.finished_at < now() - kept.duration
       order by f.finished_at
       limit batch
       for update skip locked
     ) old
     where kept.duration is not null
     limit batch
-  ));
+  );
+  deleted bigint;
+begin
+  if old_jobs = '{}' then
+    return 0;
+  end if;
+  perform set_config('supaqueue.is_retention', 'on', true);
+  delete from supaqueue.job j where j.id = any (old_jobs);
   get diagnostics deleted = row_count;
   perform set_config('supaqueue.is_retention', 'off', true);
   return deleted;
@@ -1774,6 +1809,9 @@ returns void
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_mergejoin = off
+set jit = off
 as $$
 declare
   queues uuid[];

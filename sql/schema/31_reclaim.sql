@@ -39,8 +39,9 @@ security definer
 set search_path = ''
 as $$
 declare
+  at timestamptz := clock_timestamp();
   limits supaqueue.setting := (select s from supaqueue.setting s);
-  problem text := (select p.problem from supaqueue.dispatch_problem() p);
+  problem text;
   call supaqueue.current_job;
   _job uuid;
   to_send uuid[] := '{}';
@@ -48,7 +49,7 @@ declare
 begin
   for call in
     select c.* from supaqueue.current_job c
-    where c.lease_until < clock_timestamp() and (_queues is null or c.queue = any (_queues))
+    where c.lease_until < at and (_queues is null or c.queue = any (_queues))
     order by c.id
     for update skip locked
   loop
@@ -56,6 +57,7 @@ begin
     perform from supaqueue.job j where j.id = call.job for no key update skip locked;
     continue when not found and exists (select from supaqueue.job j where j.id = call.job);
 
+    problem := case when call.acknowledged_at is null then (select p.problem from supaqueue.dispatch_problem() p) end;
     if call.acknowledged_at is null and call.dispatches < limits.max_dispatches and problem is null
       and exists (select from supaqueue.job j where j.id = call.job and j.status = 'in_progress')
     then
@@ -135,10 +137,13 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  -- A variable: with the volatile function itself, the index could not be used.
+  at timestamptz := clock_timestamp();
 begin
   if exists (
     select from supaqueue.current_job c
-    where c.lease_until < clock_timestamp() and (_queues is null or c.queue = any (_queues))
+    where c.lease_until < at and (_queues is null or c.queue = any (_queues))
   ) then
     perform supaqueue.reclaim(_queues);
   end if;

@@ -73,11 +73,17 @@ begin
 end
 $$;
 
+-- Sessions keep their plans: one that met the tables when they held three jobs would
+-- go on reading them whole when they hold a million. So the ways in (this,
+-- end_current_job, tick) plan for indexes whatever the tables look like.
 create or replace function supaqueue.dispatch_tg_fn()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   perform supaqueue.dispatch(w.queues, w.has_usable_workers) from supaqueue.take_wake_ups() w;

@@ -9,6 +9,7 @@ security definer
 set search_path = ''
 as $$
 declare
+  queue supaqueue.queue;
   next_job uuid;
   next_timeout_ms integer;
   next_call uuid := supaqueue.new_id();
@@ -21,12 +22,12 @@ begin
     return null;
   end if;
 
-  select j.id, coalesce(j.timeout_ms, q.timeout_ms)
-  into next_job, next_timeout_ms
-  from supaqueue.queue q
-  cross join lateral unnest(supaqueue.due_jobs(q.id, 1)) as due (id)
-  join supaqueue.job j on j.id = due.id
-  where q.id = call.queue and not q.is_paused;
+  select q.* into queue from supaqueue.queue q where q.id = call.queue and not q.is_paused;
+  if not found then
+    return null;
+  end if;
+  next_job := (supaqueue.due_jobs(queue.id, 1))[1];
+  select coalesce(j.timeout_ms, queue.timeout_ms) into next_timeout_ms from supaqueue.job j where j.id = next_job;
   if next_job is null or next_timeout_ms > _next_within_ms then
     return null;
   end if;

@@ -27,6 +27,9 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_mergejoin = off
+set jit = off
 as $$
 begin
   if cur_job_id is null or _is_complete is null or (_is_complete and _is_successful is null) then

@@ -94,10 +94,18 @@ execute function supaqueue.count_truncated_jobs_tg_fn();
 -- Sums the differences up, and forgets deleted queues.
 create or replace function supaqueue.sum_up_job_count()
 returns void
-language sql
+language plpgsql
 security definer
 set search_path = ''
 as $$
+begin
+  if not exists (
+    select from supaqueue.job_count c
+    group by c.queue, c.status
+    having count(*) > 1 or not exists (select from supaqueue.queue q where q.id = c.queue)
+  ) then
+    return;
+  end if;
   with taken as (
     delete from supaqueue.job_count c
     where c.ctid = any (array(select d.ctid from supaqueue.job_count d for update skip locked))
@@ -108,5 +116,6 @@ as $$
   from taken
   join supaqueue.queue q on q.id = taken.queue
   group by taken.queue, taken.status
-  having sum(taken.difference) <> 0
+  having sum(taken.difference) <> 0;
+end
 $$;

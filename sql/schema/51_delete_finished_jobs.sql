@@ -11,11 +11,7 @@ set search_path = ''
 as $$
 declare
   batch integer := (select s.retention_batch from supaqueue.setting s);
-  deleted bigint;
-begin
-  perform set_config('supaqueue.is_retention', 'on', true);
-  delete from supaqueue.job j
-  where j.id = any (array(
+  old_jobs uuid[] := array(
     select old.id
     from supaqueue.queue q
     cross join lateral (values
@@ -24,14 +20,21 @@ begin
     cross join lateral (
       select f.id
       from supaqueue.job f
-      where f.queue = q.id and f.status = kept.status and f.finished_at < clock_timestamp() - kept.duration
+      where f.queue = q.id and f.status = kept.status and f.finished_at < now() - kept.duration
       order by f.finished_at
       limit batch
       for update skip locked
     ) old
     where kept.duration is not null
     limit batch
-  ));
+  );
+  deleted bigint;
+begin
+  if old_jobs = '{}' then
+    return 0;
+  end if;
+  perform set_config('supaqueue.is_retention', 'on', true);
+  delete from supaqueue.job j where j.id = any (old_jobs);
   get diagnostics deleted = row_count;
   perform set_config('supaqueue.is_retention', 'off', true);
   return deleted;

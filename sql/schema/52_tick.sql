@@ -22,6 +22,9 @@ returns void
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_mergejoin = off
+set jit = off
 as $$
 declare
   queues uuid[];

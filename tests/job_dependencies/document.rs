@@ -12,7 +12,10 @@ async fn enqueue_takes_what_a_job_depends_on() {
                  on_failure => 'continue', pass_results => true)"#,
         )
         .await;
-    assert_eq!(house.statuses().await, "a in_progress, b pending, c waiting");
+    assert_eq!(
+        house.statuses().await,
+        "a in_progress, b pending, c waiting"
+    );
     assert_eq!(
         house.get("select count(*), bool_and(on_failure = 'continue' and pass_result), max(j.priority) from supaqueue.job_dependencies join supaqueue.job j on j.id = target").await,
         "2|t|3"
@@ -35,7 +38,12 @@ async fn enqueue_without_depends_on_is_the_cores() {
     ] {
         house.run(call).await;
     }
-    assert_eq!(house.get("select count(*), bool_and(status = 'pending') from supaqueue.job").await, "9|t");
+    assert_eq!(
+        house
+            .get("select count(*), bool_and(status = 'pending') from supaqueue.job")
+            .await,
+        "9|t"
+    );
 }
 
 #[tokio::test]
@@ -43,7 +51,9 @@ async fn a_document_gives_the_ids_by_name() {
     let house = House::new(5).await;
     house.queue("other", 1).await;
     house.run("select add_jobs('q', 'before', 'after')").await;
-    house.run("update supaqueue.queue set is_paused = true").await;
+    house
+        .run("update supaqueue.queue set is_paused = true")
+        .await;
     let ids = house
         .get(
             r#"select supaqueue.enqueue_pipeline(jsonb_build_array(
@@ -85,7 +95,11 @@ async fn a_document_gives_the_ids_by_name() {
 #[tokio::test]
 async fn a_running_job_can_put_parts_before_a_job_that_waits() {
     let house = House::new(5).await;
-    house.run("begin; select add_jobs('q', 'split', 'combine'), wait_for('combine', 'split'); commit").await;
+    house
+        .run(
+            "begin; select add_jobs('q', 'split', 'combine'), wait_for('combine', 'split'); commit",
+        )
+        .await;
     house
         .run(
             "select supaqueue.enqueue_pipeline(jsonb_agg(jsonb_build_object(
@@ -94,9 +108,19 @@ async fn a_running_job_can_put_parts_before_a_job_that_waits() {
         )
         .await;
     house.succeed("split").await;
-    assert_eq!(house.statuses().await, "combine waiting, part 1 in_progress, part 2 in_progress, split successful");
-    house.run("select public.end_current_job(c.id, true, true) from supaqueue.current_job c").await;
-    assert_eq!(house.get("select status from supaqueue.job where id = id('combine')").await, "in_progress");
+    assert_eq!(
+        house.statuses().await,
+        "combine waiting, part 1 in_progress, part 2 in_progress, split successful"
+    );
+    house
+        .run("select public.end_current_job(c.id, true, true) from supaqueue.current_job c")
+        .await;
+    assert_eq!(
+        house
+            .get("select status from supaqueue.job where id = id('combine')")
+            .await,
+        "in_progress"
+    );
 }
 
 #[tokio::test]
@@ -104,28 +128,67 @@ async fn a_wrong_document_is_refused_with_the_reason() {
     let house = House::new(5).await;
     for (document, want) in [
         (r"{}", "it is not a list of jobs"),
-        (r#"[{"name": "a"}]"#, r#"job 1 needs a "name" and a "queue""#),
+        (
+            r#"[{"name": "a"}]"#,
+            r#"job 1 needs a "name" and a "queue""#,
+        ),
         (r#"[{"name": "a", "queue": "q"}, 3]"#, "job 2 needs"),
-        (r#"[{"name": "a", "queue": "q", "depend_on": ["b"]}]"#, "job 'a' has an unknown key 'depend_on'"),
-        (r#"[{"name": "a", "queue": "q", "depends_on": "b"}]"#, "must be lists"),
-        (r#"[{"name": "a", "queue": "q", "depends_on": ["b"]}]"#, "job 'a' names 'b', which is neither a job of it nor an id"),
-        (r#"[{"name": "a", "queue": "q", "depends_on": [null]}]"#, "job 'a' names null"),
-        (r#"[{"name": "a", "queue": "q", "required_by": ["a"]}]"#, "job 'a' names 'a', which is neither"),
-        (r#"[{"name": "a", "queue": "q"}, {"name": "a", "queue": "q"}]"#, "two of its jobs are named 'a'"),
-        (r#"[{"name": "a", "queue": "nowhere"}]"#, "there is no queue named 'nowhere'"),
+        (
+            r#"[{"name": "a", "queue": "q", "depend_on": ["b"]}]"#,
+            "job 'a' has an unknown key 'depend_on'",
+        ),
+        (
+            r#"[{"name": "a", "queue": "q", "depends_on": "b"}]"#,
+            "must be lists",
+        ),
+        (
+            r#"[{"name": "a", "queue": "q", "depends_on": ["b"]}]"#,
+            "job 'a' names 'b', which is neither a job of it nor an id",
+        ),
+        (
+            r#"[{"name": "a", "queue": "q", "depends_on": [null]}]"#,
+            "job 'a' names null",
+        ),
+        (
+            r#"[{"name": "a", "queue": "q", "required_by": ["a"]}]"#,
+            "job 'a' names 'a', which is neither",
+        ),
+        (
+            r#"[{"name": "a", "queue": "q"}, {"name": "a", "queue": "q"}]"#,
+            "two of its jobs are named 'a'",
+        ),
+        (
+            r#"[{"name": "a", "queue": "nowhere"}]"#,
+            "there is no queue named 'nowhere'",
+        ),
         (
             r#"[{"name": "a", "queue": "q", "depends_on": ["b"]}, {"name": "b", "queue": "q", "depends_on": ["a"]}]"#,
             "its jobs would wait for each other",
         ),
-        (r#"[{"name": "a", "queue": "q", "depends_on": ["a"]}]"#, "its jobs would wait for each other: a → a"),
+        (
+            r#"[{"name": "a", "queue": "q", "depends_on": ["a"]}]"#,
+            "its jobs would wait for each other: a → a",
+        ),
         (
             r#"[{"name": "a", "queue": "q", "depends_on": ["01234567-89ab-cdef-0123-456789abcdef"]}]"#,
             "there is no job 01234567-89ab-cdef-0123-456789abcdef",
         ),
     ] {
-        let refusal = house.refusal(&format!("select supaqueue.enqueue_pipeline('{document}')")).await;
-        assert!(refusal.contains(want), "{document}\n  is refused with {refusal:?}, which does not say {want:?}");
-        assert_eq!(house.get("select count(*) from supaqueue.job").await, "0", "{document}");
+        let refusal = house
+            .refusal(&format!("select supaqueue.enqueue_pipeline('{document}')"))
+            .await;
+        assert!(
+            refusal.contains(want),
+            "{document}\n  is refused with {refusal:?}, which does not say {want:?}"
+        );
+        assert_eq!(
+            house.get("select count(*) from supaqueue.job").await,
+            "0",
+            "{document}"
+        );
     }
-    assert_eq!(house.get("select supaqueue.enqueue_pipeline('[]')").await, "{}");
+    assert_eq!(
+        house.get("select supaqueue.enqueue_pipeline('[]')").await,
+        "{}"
+    );
 }

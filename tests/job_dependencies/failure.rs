@@ -12,7 +12,10 @@ async fn fail_cancels_the_target_with_the_reason_and_so_on_downwards() {
         )
         .await;
     house.fail("a").await;
-    assert_eq!(house.statuses().await, "a failed, b cancelled, c cancelled, d cancelled");
+    assert_eq!(
+        house.statuses().await,
+        "a failed, b cancelled, c cancelled, d cancelled"
+    );
     assert_eq!(
         house
             .get(
@@ -33,10 +36,14 @@ async fn fail_cancels_the_target_with_the_reason_and_so_on_downwards() {
 #[tokio::test]
 async fn wait_leaves_the_target_waiting_and_a_retry_goes_on() {
     let house = House::new(5).await;
-    house.run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a', 'wait'); commit").await;
+    house
+        .run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a', 'wait'); commit")
+        .await;
     house.fail("a").await;
     assert_eq!(house.statuses().await, "a failed, b waiting");
-    house.run("update supaqueue.job set status = 'pending' where id = id('a')").await;
+    house
+        .run("update supaqueue.job set status = 'pending' where id = id('a')")
+        .await;
     house.succeed("a").await;
     assert_eq!(house.statuses().await, "a successful, b in_progress");
     house.counts_are_right().await;
@@ -59,11 +66,19 @@ async fn on_failure_can_be_changed_after_the_failure() {
     let house = House::new(5).await;
     house.run("begin; select add_jobs('q', 'a', 'b', 'c'), wait_for('b', 'a', 'wait'), wait_for('c', 'b'); commit").await;
     house.fail("a").await;
-    house.run("update supaqueue.job_dependencies set on_failure = 'continue' where target = id('b')").await;
+    house
+        .run("update supaqueue.job_dependencies set on_failure = 'continue' where target = id('b')")
+        .await;
     assert_eq!(house.statuses().await, "a failed, b in_progress, c waiting");
     house.counts_are_right().await;
-    house.run("update supaqueue.job_dependencies set on_failure = 'fail' where target = id('b')").await;
-    assert_eq!(house.statuses().await, "a failed, b in_progress, c waiting", "what has started goes on");
+    house
+        .run("update supaqueue.job_dependencies set on_failure = 'fail' where target = id('b')")
+        .await;
+    assert_eq!(
+        house.statuses().await,
+        "a failed, b in_progress, c waiting",
+        "what has started goes on"
+    );
     house.counts_are_right().await;
 }
 
@@ -75,15 +90,22 @@ async fn a_failed_source_cancels_what_depends_on_it_later() {
     house
         .run("begin; select add_jobs('q', 'b', 'c', 'd'), wait_for('b', 'a'), wait_for('c', 'b'), wait_for('d', 'a', 'continue'); commit")
         .await;
-    assert_eq!(house.statuses().await, "a failed, b cancelled, c cancelled, d in_progress");
+    assert_eq!(
+        house.statuses().await,
+        "a failed, b cancelled, c cancelled, d in_progress"
+    );
     house.counts_are_right().await;
 }
 
 #[tokio::test]
 async fn a_cancelled_source_counts_as_failed() {
     let house = House::new(5).await;
-    house.run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit").await;
-    house.run("update supaqueue.job set status = 'cancelled' where id = id('a')").await;
+    house
+        .run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit")
+        .await;
+    house
+        .run("update supaqueue.job set status = 'cancelled' where id = id('a')")
+        .await;
     assert_eq!(house.statuses().await, "a cancelled, b cancelled");
     house.counts_are_right().await;
 }
@@ -99,8 +121,13 @@ async fn a_retry_brings_back_what_the_failure_cancelled_and_nothing_else() {
         )
         .await;
     house.fail("a").await;
-    assert_eq!(house.statuses().await, "a failed, b cancelled, c cancelled, d cancelled, e cancelled, x cancelled");
-    house.run("update supaqueue.job set status = 'pending' where id = id('a')").await;
+    assert_eq!(
+        house.statuses().await,
+        "a failed, b cancelled, c cancelled, d cancelled, e cancelled, x cancelled"
+    );
+    house
+        .run("update supaqueue.job set status = 'pending' where id = id('a')")
+        .await;
     assert_eq!(
         house.statuses().await,
         "a in_progress, b waiting, c waiting, d waiting, e cancelled, x cancelled",
@@ -121,11 +148,21 @@ async fn a_target_of_two_failed_sources_comes_back_with_the_second_retry() {
     house.run("begin; select add_jobs('q', 'a', 'b', 'c'), wait_for('c', 'a'), wait_for('c', 'b'); commit").await;
     house.fail("a").await;
     house.fail("b").await;
-    house.run("update supaqueue.job set status = 'pending' where id = id('a')").await;
+    house
+        .run("update supaqueue.job set status = 'pending' where id = id('a')")
+        .await;
     house.succeed("a").await;
-    assert_eq!(house.statuses().await, "a successful, b failed, c cancelled");
-    house.run("update supaqueue.job set status = 'pending' where id = id('b')").await;
-    assert_eq!(house.statuses().await, "a successful, b in_progress, c waiting");
+    assert_eq!(
+        house.statuses().await,
+        "a successful, b failed, c cancelled"
+    );
+    house
+        .run("update supaqueue.job set status = 'pending' where id = id('b')")
+        .await;
+    assert_eq!(
+        house.statuses().await,
+        "a successful, b in_progress, c waiting"
+    );
     assert_eq!(house.succeed("b").await, "c");
     house.counts_are_right().await;
 }
@@ -135,17 +172,26 @@ async fn retrying_everything_at_once_starts_only_what_has_no_unfinished_source()
     let house = House::new(5).await;
     house.run("begin; select add_jobs('q', 'a', 'b', 'c'), wait_for('b', 'a'), wait_for('c', 'b'); commit").await;
     house.fail("a").await;
-    house.run("update supaqueue.job set status = 'pending' where status in ('failed', 'cancelled')").await;
-    assert_eq!(house.statuses().await, "a in_progress, b waiting, c waiting");
+    house
+        .run("update supaqueue.job set status = 'pending' where status in ('failed', 'cancelled')")
+        .await;
+    assert_eq!(
+        house.statuses().await,
+        "a in_progress, b waiting, c waiting"
+    );
     house.counts_are_right().await;
 }
 
 #[tokio::test]
 async fn a_target_retried_by_hand_runs_without_its_failed_source() {
     let house = House::new(5).await;
-    house.run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit").await;
+    house
+        .run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit")
+        .await;
     house.fail("a").await;
-    house.run("update supaqueue.job set status = 'pending' where id = id('b')").await;
+    house
+        .run("update supaqueue.job set status = 'pending' where id = id('b')")
+        .await;
     assert_eq!(house.statuses().await, "a failed, b in_progress");
     house.counts_are_right().await;
 }
@@ -153,9 +199,13 @@ async fn a_target_retried_by_hand_runs_without_its_failed_source() {
 #[tokio::test]
 async fn a_source_set_to_successful_by_hand_goes_on() {
     let house = House::new(5).await;
-    house.run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit").await;
+    house
+        .run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit")
+        .await;
     house.fail("a").await;
-    house.run("update supaqueue.job set status = 'successful' where id = id('a')").await;
+    house
+        .run("update supaqueue.job set status = 'successful' where id = id('a')")
+        .await;
     assert_eq!(house.statuses().await, "a successful, b in_progress");
     house.counts_are_right().await;
 }
@@ -170,19 +220,33 @@ async fn deleting_an_unfinished_source_does_what_on_failure_says() {
              delete from supaqueue.job where id = id('a')",
         )
         .await;
-    assert_eq!(house.statuses().await, "b cancelled, c waiting, d pending, e cancelled, running in_progress");
     assert_eq!(
-        house.get("select errors #>> '{0,message}' from supaqueue.job where id = id('b')").await,
-        house.get("select 'cancelled: it waited for job ' || id('a') || ', which was deleted'").await
+        house.statuses().await,
+        "b cancelled, c waiting, d pending, e cancelled, running in_progress"
+    );
+    assert_eq!(
+        house
+            .get("select errors #>> '{0,message}' from supaqueue.job where id = id('b')")
+            .await,
+        house
+            .get("select 'cancelled: it waited for job ' || id('a') || ', which was deleted'")
+            .await
     );
     house.counts_are_right().await;
     assert_eq!(
-        house.get("select status from supaqueue.pipeline(id('c')) where id = id('a')").await,
+        house
+            .get("select status from supaqueue.pipeline(id('c')) where id = id('a')")
+            .await,
         "deleted",
         "a person can see what it waits for"
     );
-    house.run("delete from supaqueue.job_dependencies where target = id('c')").await;
-    assert_eq!(house.statuses().await, "b cancelled, c pending, d pending, e cancelled, running in_progress");
+    house
+        .run("delete from supaqueue.job_dependencies where target = id('c')")
+        .await;
+    assert_eq!(
+        house.statuses().await,
+        "b cancelled, c pending, d pending, e cancelled, running in_progress"
+    );
     house.counts_are_right().await;
 }
 
@@ -191,7 +255,9 @@ async fn deleting_a_successful_source_changes_nothing_for_its_targets() {
     let house = House::new(5).await;
     house.run("begin; select add_jobs('q', 'a', 'b', 'c'), wait_for('c', 'a'), wait_for('c', 'b'); commit").await;
     house.succeed("a").await;
-    house.run("delete from supaqueue.job where id = id('a')").await;
+    house
+        .run("delete from supaqueue.job where id = id('a')")
+        .await;
     assert_eq!(house.statuses().await, "b in_progress, c waiting");
     house.counts_are_right().await;
     assert_eq!(house.succeed("b").await, "c");
@@ -208,8 +274,13 @@ async fn deleting_a_target_or_a_queue_leaves_nothing_of_it() {
              delete from supaqueue.job where id = id('b')",
         )
         .await;
-    assert_eq!(house.statuses().await, "a in_progress, c cancelled, d cancelled");
-    house.run("delete from supaqueue.queue where name = 'other'").await;
+    assert_eq!(
+        house.statuses().await,
+        "a in_progress, c cancelled, d cancelled"
+    );
+    house
+        .run("delete from supaqueue.queue where name = 'other'")
+        .await;
     house.succeed("a").await;
     house.run("delete from supaqueue.job").await;
     assert_eq!(
@@ -230,10 +301,17 @@ async fn retention_keeps_a_source_that_somebody_waits_for() {
     house.succeed("a").await;
     let old = "update supaqueue.job set finished_at = now() - interval '1 year' where finished_at is not null; select supaqueue.tick()";
     house.run(old).await;
-    assert_eq!(house.statuses().await, "a successful, b in_progress, c waiting");
+    assert_eq!(
+        house.statuses().await,
+        "a successful, b in_progress, c waiting"
+    );
     house.succeed("b").await;
     house.run(old).await;
-    assert_eq!(house.statuses().await, "a successful, b successful, c in_progress", "also while the target runs");
+    assert_eq!(
+        house.statuses().await,
+        "a successful, b successful, c in_progress",
+        "also while the target runs"
+    );
     house.succeed("c").await;
     house.run(old).await;
     assert_eq!(house.statuses().await, "null");

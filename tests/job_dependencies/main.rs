@@ -1,7 +1,7 @@
 //! The add-on job dependencies: file = part of it, test = claim.
 //!
 //! Jobs are driven as a lane of the supaqueue function would: by reports.
-#![allow(clippy::unwrap_used)] // a test that cannot go on must panic
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
 mod document;
 mod failure;
@@ -9,6 +9,7 @@ mod house;
 mod picture;
 mod race;
 mod random;
+mod readme;
 mod refusal;
 mod release;
 mod removal;

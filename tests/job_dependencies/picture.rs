@@ -23,7 +23,12 @@ async fn a_pipeline_is_all_that_is_connected_with_a_job() {
             "seen from {job}"
         );
     }
-    assert_eq!(house.get("select * from supaqueue.pipeline(id('nobody'))").await, "");
+    assert_eq!(
+        house
+            .get("select * from supaqueue.pipeline(id('nobody'))")
+            .await,
+        ""
+    );
 }
 
 #[tokio::test]
@@ -35,10 +40,16 @@ async fn a_pipeline_is_a_mermaid_graph() {
              select wait_for('c', 'a'), wait_for('c', 'b', 'wait'); commit",
         )
         .await;
-    let graph = house.get("select supaqueue.pipeline_mermaid(id('a'))").await;
+    let graph = house
+        .get("select supaqueue.pipeline_mermaid(id('a'))")
+        .await;
     let node = |name: &'static str| {
         let house = &house;
-        async move { house.get(&format!("select right(id('{name}')::text, 6)")).await }
+        async move {
+            house
+                .get(&format!("select right(id('{name}')::text, 6)"))
+                .await
+        }
     };
     let want = format!(
         "flowchart LR\n  n1[\"q {}<br/>in_progress\"]:::in_progress\n  n2[\"q {}<br/>in_progress\"]:::in_progress\n  \
@@ -61,9 +72,16 @@ async fn many_siblings_are_one_node() {
         )
         .await;
     house.succeed("s").await;
-    let graph = house.get("select supaqueue.pipeline_mermaid(id('c'))").await;
-    assert!(graph.contains("[\"q × 7<br/>3 in_progress, 4 pending\"]:::in_progress"), "{graph}");
+    let graph = house
+        .get("select supaqueue.pipeline_mermaid(id('c'))")
+        .await;
+    assert!(
+        graph.contains("[\"q × 7<br/>3 in_progress, 4 pending\"]:::in_progress"),
+        "{graph}"
+    );
     assert_eq!(graph.matches("-->").count(), 2, "{graph}");
-    let graph = house.get("select supaqueue.pipeline_mermaid(id('c'), 10)").await;
+    let graph = house
+        .get("select supaqueue.pipeline_mermaid(id('c'), 10)")
+        .await;
     assert_eq!(graph.matches("-->").count(), 14, "{graph}");
 }

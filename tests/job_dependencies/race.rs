@@ -20,11 +20,19 @@ async fn two_sources_that_end_at_the_same_moment_release_the_target_once() {
         let (one, other) = (transaction(&house).await, transaction(&house).await);
         assert_eq!(one.get(&report("a", is_successful)).await, "");
         let second = other.start(&report("b", true));
-        assert!(second.waits(&house).await, "the second sees what the first did");
+        assert!(
+            second.waits(&house).await,
+            "the second sees what the first did"
+        );
         one.run("commit").await;
         assert_eq!(second.end().await.unwrap(), "c");
         other.run("commit").await;
-        assert_eq!(house.get("select attempts, status from supaqueue.job where id = id('c')").await, "1|in_progress");
+        assert_eq!(
+            house
+                .get("select attempts, status from supaqueue.job where id = id('c')")
+                .await,
+            "1|in_progress"
+        );
         house.counts_are_right().await;
     }
 }
@@ -40,7 +48,10 @@ async fn a_report_that_is_rolled_back_has_released_nothing() {
     one.run("rollback").await;
     assert_eq!(second.end().await.unwrap(), "");
     other.run("commit").await;
-    assert_eq!(house.statuses().await, "a in_progress, b successful, c waiting");
+    assert_eq!(
+        house.statuses().await,
+        "a in_progress, b successful, c waiting"
+    );
     assert_eq!(house.succeed("a").await, "c");
     house.counts_are_right().await;
 }
@@ -63,21 +74,31 @@ async fn one_source_fails_while_the_other_succeeds() {
         one.run("commit").await;
         second.end().await.unwrap();
         other.run("commit").await;
-        assert_eq!(house.statuses().await, "a failed, b successful, c cancelled, d cancelled");
+        assert_eq!(
+            house.statuses().await,
+            "a failed, b successful, c cancelled, d cancelled"
+        );
         house.counts_are_right().await;
     }
 }
 
 #[tokio::test]
 async fn a_dependency_added_while_its_source_ends_sees_the_end() {
-    for (is_successful, want) in [(true, "a successful, t in_progress"), (false, "a failed, t cancelled")] {
+    for (is_successful, want) in [
+        (true, "a successful, t in_progress"),
+        (false, "a failed, t cancelled"),
+    ] {
         let house = House::new(5).await;
         house.run("select add_jobs('q', 'a')").await;
         let (lane, user) = (transaction(&house).await, transaction(&house).await);
         lane.run(&report("a", is_successful)).await;
-        user.run("select add_jobs('q', 't'); select wait_for('t', 'a')").await;
+        user.run("select add_jobs('q', 't'); select wait_for('t', 'a')")
+            .await;
         let commit = user.start("commit");
-        assert!(commit.waits(&house).await, "it waits for the end of the report");
+        assert!(
+            commit.waits(&house).await,
+            "it waits for the end of the report"
+        );
         lane.run("commit").await;
         commit.end().await.unwrap();
         assert_eq!(house.statuses().await, want);
@@ -88,13 +109,22 @@ async fn a_dependency_added_while_its_source_ends_sees_the_end() {
 #[tokio::test]
 async fn a_long_transaction_that_adds_a_dependency_holds_no_report_up() {
     let house = House::new(5).await;
-    house.run("begin; select add_jobs('q', 'a', 'b', 't'), wait_for('t', 'b'); commit").await;
+    house
+        .run("begin; select add_jobs('q', 'a', 'b', 't'), wait_for('t', 'b'); commit")
+        .await;
     let user = transaction(&house).await;
-    user.run("select add_jobs('q', 'n'); select wait_for('n', 'a'), wait_for('t', 'a')").await;
+    user.run("select add_jobs('q', 'n'); select wait_for('n', 'a'), wait_for('t', 'a')")
+        .await;
     house.succeed("a").await;
-    assert_eq!(house.statuses().await, "a successful, b in_progress, t waiting");
+    assert_eq!(
+        house.statuses().await,
+        "a successful, b in_progress, t waiting"
+    );
     user.run("commit").await;
-    assert_eq!(house.statuses().await, "a successful, b in_progress, n in_progress, t waiting");
+    assert_eq!(
+        house.statuses().await,
+        "a successful, b in_progress, n in_progress, t waiting"
+    );
     house.counts_are_right().await;
     assert_eq!(house.succeed("b").await, "t");
 }
@@ -104,10 +134,14 @@ async fn a_source_that_ends_while_the_dependency_is_counted_releases_the_target(
     let house = House::new(5).await;
     house.run("select add_jobs('q', 'a')").await;
     let user = transaction(&house).await;
-    user.run("select add_jobs('q', 't'); select wait_for('t', 'a'); set constraints all immediate").await;
+    user.run("select add_jobs('q', 't'); select wait_for('t', 'a'); set constraints all immediate")
+        .await;
     let lane = Session::new(&house).await;
     let ended = lane.start(&report("a", true));
-    assert!(ended.waits(&house).await, "the counting has locked the source");
+    assert!(
+        ended.waits(&house).await,
+        "the counting has locked the source"
+    );
     user.run("commit").await;
     assert_eq!(ended.end().await.unwrap(), "t");
     house.counts_are_right().await;
@@ -116,12 +150,18 @@ async fn a_source_that_ends_while_the_dependency_is_counted_releases_the_target(
 #[tokio::test]
 async fn a_dependency_on_a_target_that_starts_meanwhile_is_refused() {
     let house = House::new(5).await;
-    house.run("begin; select add_jobs('q', 'a', 't'), wait_for('t', 'a'); commit").await;
+    house
+        .run("begin; select add_jobs('q', 'a', 't'), wait_for('t', 'a'); commit")
+        .await;
     let user = transaction(&house).await;
-    user.run("select add_jobs('q', 'n'); select wait_for('t', 'n')").await;
+    user.run("select add_jobs('q', 'n'); select wait_for('t', 'n')")
+        .await;
     assert_eq!(house.succeed("a").await, "t");
     let refusal = user.ask("commit").await.unwrap_err();
-    assert!(refusal.contains("it has started or ended already (in_progress)"), "{refusal}");
+    assert!(
+        refusal.contains("it has started or ended already (in_progress)"),
+        "{refusal}"
+    );
     assert_eq!(house.statuses().await, "a successful, t in_progress");
     house.counts_are_right().await;
 }
@@ -131,19 +171,31 @@ async fn a_dependency_on_a_target_that_starts_meanwhile_is_refused() {
 #[tokio::test]
 async fn adding_jobs_and_a_dependency_on_a_job_whose_worker_becomes_free_is_no_deadlock() {
     let house = House::new(5).await;
-    house.run("begin; select add_jobs('q', 'a', 't'), wait_for('t', 'a'); commit").await;
-    let (holder, user, lane) = (transaction(&house).await, transaction(&house).await, Session::new(&house).await);
+    house
+        .run("begin; select add_jobs('q', 'a', 't'), wait_for('t', 'a'); commit")
+        .await;
+    let (holder, user, lane) = (
+        transaction(&house).await,
+        transaction(&house).await,
+        Session::new(&house).await,
+    );
     // The report is held between the end of its job and the freeing of its worker.
-    holder.run("select from supaqueue.dependent_job where id = id('t') for update").await;
+    holder
+        .run("select from supaqueue.dependent_job where id = id('t') for update")
+        .await;
     let ended = lane.start(&report("a", false));
     assert!(ended.waits(&house).await);
-    user.run("select add_jobs('q', 'm', 'n'); select wait_for('n', 'a', 'continue')").await;
+    user.run("select add_jobs('q', 'm', 'n'); select wait_for('n', 'a', 'continue')")
+        .await;
     let commit = user.start("commit");
     assert!(commit.waits(&house).await);
     holder.run("commit").await;
     ended.end().await.unwrap();
     commit.end().await.unwrap();
-    assert_eq!(house.statuses().await, "a failed, m in_progress, n in_progress, t cancelled");
+    assert_eq!(
+        house.statuses().await,
+        "a failed, m in_progress, n in_progress, t cancelled"
+    );
     house.counts_are_right().await;
 }
 
@@ -152,9 +204,15 @@ async fn a_dependency_between_two_targets_of_a_job_that_ends_is_no_deadlock() {
     for (source, target) in [("t", "u"), ("u", "t")] {
         let house = House::new(5).await;
         house.run("begin; select add_jobs('q', 'a', 't', 'u'), wait_for('t', 'a'), wait_for('u', 'a'); commit").await;
-        let (holder, user, lane) = (transaction(&house).await, Session::new(&house).await, Session::new(&house).await);
+        let (holder, user, lane) = (
+            transaction(&house).await,
+            Session::new(&house).await,
+            Session::new(&house).await,
+        );
         // The report has the counts and waits for one of the targets.
-        holder.run("select from supaqueue.job where id = id('u') for update").await;
+        holder
+            .run("select from supaqueue.job where id = id('u') for update")
+            .await;
         let ended = lane.start(&report("a", true));
         assert!(ended.waits(&house).await);
         let added = user.start(&format!("select wait_for('{target}', '{source}')"));
@@ -162,8 +220,14 @@ async fn a_dependency_between_two_targets_of_a_job_that_ends_is_no_deadlock() {
         holder.run("commit").await;
         ended.end().await.unwrap();
         let refusal = added.end().await.unwrap_err();
-        assert!(refusal.contains("has started or ended already"), "{refusal}");
-        assert_eq!(house.statuses().await, "a successful, t in_progress, u in_progress");
+        assert!(
+            refusal.contains("has started or ended already"),
+            "{refusal}"
+        );
+        assert_eq!(
+            house.statuses().await,
+            "a successful, t in_progress, u in_progress"
+        );
         house.counts_are_right().await;
     }
 }
@@ -186,7 +250,10 @@ async fn two_transactions_cannot_close_a_cycle() {
     assert!(second.waits(&house).await, "they take turns");
     one.run("commit").await;
     let refusal = second.end().await.unwrap_err();
-    assert!(refusal.contains("they would wait for each other"), "{refusal}");
+    assert!(
+        refusal.contains("they would wait for each other"),
+        "{refusal}"
+    );
     house.counts_are_right().await;
 }
 
@@ -197,11 +264,20 @@ async fn two_transactions_with_an_old_snapshot_cannot_close_a_cycle() {
         .run("begin; select add_jobs('q', 'first', 'a', 'b'), wait_for('a', 'first'), wait_for('b', 'first'); commit")
         .await;
     let old = Session::new(&house).await;
-    old.run("begin isolation level repeatable read; select wait_for('b', 'a')").await;
+    old.run("begin isolation level repeatable read; select wait_for('b', 'a')")
+        .await;
     house.run("select wait_for('a', 'b')").await;
     let refusal = old.ask("commit").await.unwrap_err();
-    assert!(refusal.starts_with("40001"), "a serialization failure, to be tried again: {refusal}");
-    assert_eq!(house.get("select count(*) from supaqueue.job_dependencies").await, "3");
+    assert!(
+        refusal.starts_with("40001"),
+        "a serialization failure, to be tried again: {refusal}"
+    );
+    assert_eq!(
+        house
+            .get("select count(*) from supaqueue.job_dependencies")
+            .await,
+        "3"
+    );
     house.counts_are_right().await;
 }
 
@@ -215,7 +291,12 @@ async fn two_transactions_cannot_close_a_cycle_of_jobs_that_were_pending() {
     let (first, second) = (one.start("commit"), other.start("commit"));
     let (first, second) = (first.end().await, second.end().await);
     assert!(first.is_ok() != second.is_ok(), "{first:?}, {second:?}");
-    assert_eq!(house.get("select count(*) from supaqueue.job_dependencies").await, "1");
+    assert_eq!(
+        house
+            .get("select count(*) from supaqueue.job_dependencies")
+            .await,
+        "1"
+    );
     house.counts_are_right().await;
 }
 
@@ -224,8 +305,11 @@ async fn a_dependency_on_a_source_that_is_being_deleted_is_refused() {
     let house = House::new(1).await;
     house.run("select add_jobs('q', 'first', 'a')").await;
     let (one, other) = (transaction(&house).await, transaction(&house).await);
-    one.run("delete from supaqueue.job where id = id('a')").await;
-    other.run("select add_jobs('q', 't'); select wait_for('t', 'a')").await;
+    one.run("delete from supaqueue.job where id = id('a')")
+        .await;
+    other
+        .run("select add_jobs('q', 't'); select wait_for('t', 'a')")
+        .await;
     let commit = other.start("commit");
     assert!(commit.waits(&house).await);
     one.run("commit").await;
@@ -239,16 +323,30 @@ async fn a_target_deleted_while_its_last_source_ends_is_no_deadlock() {
     let house = House::new(5).await;
     house.run("begin; select add_jobs('q', 'a', 'b', 't', 'u'), wait_for('t', 'a'), wait_for('u', 't', 'continue'), wait_for('u', 'b'); commit").await;
     let (user, lane) = (transaction(&house).await, Session::new(&house).await);
-    user.run("select from supaqueue.job where id = id('t') for update").await;
+    user.run("select from supaqueue.job where id = id('t') for update")
+        .await;
     let ended = lane.start(&report("a", true));
     assert!(ended.waits(&house).await);
-    user.run("delete from supaqueue.job where id = id('t'); commit").await;
+    user.run("delete from supaqueue.job where id = id('t'); commit")
+        .await;
     ended.end().await.unwrap();
-    assert_eq!(house.statuses().await, "a successful, b in_progress, u waiting");
+    assert_eq!(
+        house.statuses().await,
+        "a successful, b in_progress, u waiting"
+    );
     // The id is free again, whatever was left of the deleted job's count.
-    house.run("begin; select add_jobs('q', 't'), wait_for('t', 'b'); commit").await;
-    assert_eq!(house.statuses().await, "a successful, b in_progress, t waiting, u waiting");
-    assert_eq!(house.succeed("b").await, "t");
+    house
+        .run("begin; select add_jobs('q', 't'), wait_for('t', 'b'); commit")
+        .await;
+    assert_eq!(
+        house.statuses().await,
+        "a successful, b in_progress, t waiting, u waiting"
+    );
+    house.succeed("b").await;
+    assert_eq!(
+        house.statuses().await,
+        "a successful, b successful, t in_progress, u in_progress"
+    );
     house.counts_are_right().await;
 }
 
@@ -268,7 +366,9 @@ async fn reports_that_release_the_same_targets_are_no_deadlock() {
         let session = Session::new(&house).await;
         lanes.push(tokio::spawn(async move {
             for job in 0..5 {
-                session.ask(&report(&format!("s{}", lane * 5 + job + 1), true)).await?;
+                session
+                    .ask(&report(&format!("s{}", lane * 5 + job + 1), true))
+                    .await?;
             }
             Ok::<_, String>(())
         }));

@@ -26,15 +26,28 @@ async fn adding_and_removing_with_jobs_in_flight_changes_nothing_else() {
     db.run(&whole("remove.sql")).await;
     assert_eq!((db.get(DUMP).await, db.get(ROWS).await), before);
     db.run(&whole("remove.sql")).await;
-    assert_eq!((db.get(DUMP).await, db.get(ROWS).await), before, "twice is fine");
-    db.run("select public.end_current_job(c.id, true, true, '{}', 60000) from supaqueue.current_job c").await;
-    assert_eq!(db.get("select count(*) from supaqueue.job where status = 'successful'").await, "2");
+    assert_eq!(
+        (db.get(DUMP).await, db.get(ROWS).await),
+        before,
+        "twice is fine"
+    );
+    db.run(
+        "select public.end_current_job(c.id, true, true, '{}', 60000) from supaqueue.current_job c",
+    )
+    .await;
+    assert_eq!(
+        db.get("select count(*) from supaqueue.job where status = 'successful'")
+            .await,
+        "2"
+    );
 }
 
 #[tokio::test]
 async fn adding_again_changes_nothing() {
     let house = House::new(1).await;
-    house.run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit").await;
+    house
+        .run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit")
+        .await;
     let before = (house.get(DUMP).await, house.get(ROWS).await);
     house.run(&whole("add.sql")).await;
     assert_eq!((house.get(DUMP).await, house.get(ROWS).await), before);
@@ -58,10 +71,16 @@ async fn removing_is_refused_while_jobs_wait_for_others() {
     house.run("begin; select add_jobs('q', 'a', 'b', 'c'), wait_for('b', 'a'), wait_for('c', 'a'); commit").await;
     let refusal = house.refusal(&whole("remove.sql")).await;
     house.run("rollback").await;
-    assert!(refusal.starts_with("cannot remove job dependencies: 2 jobs wait for others; "), "{refusal}");
+    assert!(
+        refusal.starts_with("cannot remove job dependencies: 2 jobs wait for others; "),
+        "{refusal}"
+    );
     house.run("delete from supaqueue.job_dependencies").await;
     house.run(&whole("remove.sql")).await;
-    assert_eq!(house.statuses().await, "a in_progress, b pending, c pending");
+    assert_eq!(
+        house.statuses().await,
+        "a in_progress, b pending, c pending"
+    );
 }
 
 #[tokio::test]
@@ -70,20 +89,28 @@ async fn it_is_not_added_where_supaqueue_is_not_installed() {
     db.run("drop schema supaqueue cascade").await;
     let refusal = db.refusal(&whole("add.sql")).await;
     db.run("rollback").await;
-    assert!(refusal.starts_with("cannot add job dependencies: Supaqueue is not installed"), "{refusal}");
+    assert!(
+        refusal.starts_with("cannot add job dependencies: Supaqueue is not installed"),
+        "{refusal}"
+    );
     db.run(&whole("remove.sql")).await;
 }
 
 #[tokio::test]
 async fn add_sql_is_what_the_schema_says() {
-    let mut files: Vec<_> = std::fs::read_dir(supaqueue_tests::repository().join("sql/add-ons/job_dependencies/schema"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut files: Vec<_> = std::fs::read_dir(
+        supaqueue_tests::repository().join("sql/add-ons/job_dependencies/schema"),
+    )
+    .unwrap()
+    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+    .collect();
     files.sort();
     let mut assembled = file("add.sql").lines().next().unwrap().to_owned() + "\n";
     for name in files {
-        assembled += &format!("\n-- {name}\n\n{}\n", file(&format!("schema/{name}")).trim());
+        assembled += &format!(
+            "\n-- {name}\n\n{}\n",
+            file(&format!("schema/{name}")).trim()
+        );
     }
     assert!(file("add.sql") == assembled, "run `cargo xtask sql build`");
 }
@@ -91,7 +118,9 @@ async fn add_sql_is_what_the_schema_says() {
 #[tokio::test]
 async fn service_role_can_use_it() {
     let house = House::new(9).await;
-    house.run("grant execute on function id, add_jobs, wait_for to service_role").await;
+    house
+        .run("grant execute on function id, add_jobs, wait_for to service_role")
+        .await;
     let client = house.database().connect_as("service_role").await.unwrap();
     supaqueue_tests::run(
         &client,
@@ -101,9 +130,16 @@ async fn service_role_can_use_it() {
          delete from supaqueue.job_dependencies where target <> id('b')",
     )
     .await;
-    assert_eq!(get(&client, "select status from supaqueue.pipeline(id('a'))").await, "in_progress\nwaiting");
+    assert_eq!(
+        get(&client, "select status from supaqueue.pipeline(id('a'))").await,
+        "in_progress\nwaiting"
+    );
     assert_eq!(get(&client, &crate::house::report("a", true)).await, "b");
-    for statement in ["update supaqueue.dependent_job set unfinished = 0", "delete from supaqueue.dependency_turn", "truncate supaqueue.job_dependencies"] {
+    for statement in [
+        "update supaqueue.dependent_job set unfinished = 0",
+        "delete from supaqueue.dependency_turn",
+        "truncate supaqueue.job_dependencies",
+    ] {
         let error = refusal(&client, statement).await;
         assert!(error.contains("permission denied"), "{statement}: {error}");
     }
@@ -133,9 +169,16 @@ async fn nobody_else_reaches_any_of_it() {
     for role in ["anon", "authenticated"] {
         let client = house.database().connect_as(role).await.unwrap();
         for relation in relations.lines() {
-            for statement in [format!("select * from {relation}"), format!("insert into {relation} default values"), format!("delete from {relation}")] {
+            for statement in [
+                format!("select * from {relation}"),
+                format!("insert into {relation} default values"),
+                format!("delete from {relation}"),
+            ] {
                 let error = refusal(&client, &statement).await;
-                assert!(error.contains("permission denied"), "{role}: {statement}: {error}");
+                assert!(
+                    error.contains("permission denied"),
+                    "{role}: {statement}: {error}"
+                );
             }
         }
         let error = refusal(&client, "select supaqueue.enqueue_pipeline('[]')").await;

@@ -27,15 +27,27 @@ async fn a_target_finds_the_results_of_its_sources_in_the_order_of_insertion() {
             )
             .await
     );
-    assert_eq!(house.get("select status from supaqueue.job where id = id('c')").await, "in_progress");
+    assert_eq!(
+        house
+            .get("select status from supaqueue.job where id = id('c')")
+            .await,
+        "in_progress"
+    );
 }
 
 #[tokio::test]
 async fn without_the_wish_the_body_is_the_payload_as_it_was() {
     let house = House::new(5).await;
-    house.run("begin; select add_jobs('q', 'a', 'c'), wait_for('c', 'a'); commit").await;
+    house
+        .run("begin; select add_jobs('q', 'a', 'c'), wait_for('c', 'a'); commit")
+        .await;
     house.succeed("a").await;
-    assert_eq!(house.get("select payload from supaqueue.job where id = id('c')").await, r#"{"name": "c"}"#);
+    assert_eq!(
+        house
+            .get("select payload from supaqueue.job where id = id('c')")
+            .await,
+        r#"{"name": "c"}"#
+    );
 }
 
 #[tokio::test]
@@ -46,9 +58,18 @@ async fn a_retry_passes_the_new_results_on() {
         .run("begin; select add_jobs('q', 'c'); insert into supaqueue.job_dependencies (source, target, pass_result) values (id('a'), id('c'), true); commit")
         .await;
     house.succeed("a").await;
-    house.run("update supaqueue.job set status = 'pending' where id = id('a')").await;
-    assert_eq!(house.statuses().await, "a pending, c waiting, first in_progress");
-    house.run("update supaqueue.job set status = 'successful', result = '\"new\"' where id = id('a')").await;
+    house
+        .run("update supaqueue.job set status = 'pending' where id = id('a')")
+        .await;
+    assert_eq!(
+        house.statuses().await,
+        "a pending, c waiting, first in_progress"
+    );
+    house
+        .run(
+            "update supaqueue.job set status = 'successful', result = '\"new\"' where id = id('a')",
+        )
+        .await;
     assert_eq!(house.get("select payload #>> '{sources,0,result}', jsonb_array_length(payload -> 'sources') from supaqueue.job where id = id('c')").await, "new|1");
 }
 
@@ -68,7 +89,12 @@ async fn a_body_that_cannot_take_the_results_cancels_the_target_with_the_reason(
         house.get(outcome).await,
         "cancelled|t|cancelled: it cannot be given the results of its sources: its payload is not an object"
     );
-    assert_eq!(house.get("select status from supaqueue.job where id = id('d')").await, "cancelled");
+    assert_eq!(
+        house
+            .get("select status from supaqueue.job where id = id('d')")
+            .await,
+        "cancelled"
+    );
     house.counts_are_right().await;
 
     let house = House::new(5).await;

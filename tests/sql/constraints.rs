@@ -6,33 +6,102 @@ use supaqueue_tests::Db;
 async fn queues_that_make_no_sense_are_refused() {
     let db = Db::new().await;
     for (column, value, want) in [
-        ("edge_function_name", "'https://x.supabase.co/functions/v1/hello'", "edge_function_name_is_not_a_url"),
-        ("edge_function_name", "'../hello'", "edge_function_name_is_not_a_url"),
-        ("edge_function_name", "'hello world'", "edge_function_name_is_of_letters_digits_underscores_hyphens"),
-        ("edge_function_name", "''", "edge_function_name_is_of_letters_digits_underscores_hyphens"),
-        ("edge_function_name", "'supaqueue'", "edge_function_is_not_supaqueue_itself"),
+        (
+            "edge_function_name",
+            "'https://x.supabase.co/functions/v1/hello'",
+            "edge_function_name_is_not_a_url",
+        ),
+        (
+            "edge_function_name",
+            "'../hello'",
+            "edge_function_name_is_not_a_url",
+        ),
+        (
+            "edge_function_name",
+            "'hello world'",
+            "edge_function_name_is_of_letters_digits_underscores_hyphens",
+        ),
+        (
+            "edge_function_name",
+            "''",
+            "edge_function_name_is_of_letters_digits_underscores_hyphens",
+        ),
+        (
+            "edge_function_name",
+            "'supaqueue'",
+            "edge_function_is_not_supaqueue_itself",
+        ),
         ("name", "''", "name_is_not_empty"),
         ("max_attempts", "0", "max_attempts_is_positive"),
         ("timeout_ms", "0", "timeout_is_positive"),
         ("timeout_ms", "380001", "timeout_is_at_most_380_seconds"),
         ("backoff_base_ms", "-1", "backoff_base_is_not_negative"),
-        ("backoff_max_ms", "999", "backoff_max_is_at_least_backoff_base"),
+        (
+            "backoff_max_ms",
+            "999",
+            "backoff_max_is_at_least_backoff_base",
+        ),
         ("auth", "'admin'", "auth_is_service_role_anon_or_none"),
         ("final_statuses", "'{200}'", "final_statuses_are_failures"),
         ("final_statuses", "'{null}'", "final_statuses_are_failures"),
-        ("keep_successful_for", "'-1 s'", "keep_successful_for_is_not_negative"),
-        ("keep_failed_for", "'-1 s'", "keep_failed_for_is_not_negative"),
-        ("default_headers", "'[]'", "default_headers_are_an_object_of_strings"),
-        ("default_headers", "'\"x\"'", "default_headers_are_an_object_of_strings"),
-        ("default_headers", "'null'", "default_headers_are_an_object_of_strings"),
-        ("default_headers", r#"'{"x": 1}'"#, "default_headers_are_an_object_of_strings"),
-        ("default_headers", r#"'{"x y": "1"}'"#, "default_headers_are_an_object_of_strings"),
-        ("default_headers", r#"'{"": "1"}'"#, "default_headers_are_an_object_of_strings"),
-        ("default_headers", r#"'{"x": "1\r\ny: 2"}'"#, "default_headers_are_an_object_of_strings"),
-        ("default_headers", r#"'{"x": "\u20ac"}'"#, "default_headers_are_an_object_of_strings"),
+        (
+            "keep_successful_for",
+            "'-1 s'",
+            "keep_successful_for_is_not_negative",
+        ),
+        (
+            "keep_failed_for",
+            "'-1 s'",
+            "keep_failed_for_is_not_negative",
+        ),
+        (
+            "default_headers",
+            "'[]'",
+            "default_headers_are_an_object_of_strings",
+        ),
+        (
+            "default_headers",
+            "'\"x\"'",
+            "default_headers_are_an_object_of_strings",
+        ),
+        (
+            "default_headers",
+            "'null'",
+            "default_headers_are_an_object_of_strings",
+        ),
+        (
+            "default_headers",
+            r#"'{"x": 1}'"#,
+            "default_headers_are_an_object_of_strings",
+        ),
+        (
+            "default_headers",
+            r#"'{"x y": "1"}'"#,
+            "default_headers_are_an_object_of_strings",
+        ),
+        (
+            "default_headers",
+            r#"'{"": "1"}'"#,
+            "default_headers_are_an_object_of_strings",
+        ),
+        (
+            "default_headers",
+            r#"'{"x": "1\r\ny: 2"}'"#,
+            "default_headers_are_an_object_of_strings",
+        ),
+        (
+            "default_headers",
+            r#"'{"x": "\u20ac"}'"#,
+            "default_headers_are_an_object_of_strings",
+        ),
     ] {
         db.run("delete from supaqueue.queue; insert into supaqueue.queue (edge_function_name) values ('hello')").await;
-        assert_eq!(db.refusal(&format!("update supaqueue.queue set {column} = {value}")).await, want, "{column} = {value}");
+        assert_eq!(
+            db.refusal(&format!("update supaqueue.queue set {column} = {value}"))
+                .await,
+            want,
+            "{column} = {value}"
+        );
     }
     db.run(r#"update supaqueue.queue set default_headers = '{"x-a": "1", "accept": "text/plain; q=0.5", "x-name": "Zoë"}', final_statuses = '{400, 404}'"#).await;
 }
@@ -43,14 +112,22 @@ async fn jobs_that_make_no_sense_are_refused() {
     db.queue("q", 0).await;
     for (column, value, want) in [
         ("payload", "'null'", "payload_is_not_json_null"),
-        ("payload", "to_jsonb(repeat('x', 5000000))", "payload_is_at_most_5_mb"),
+        (
+            "payload",
+            "to_jsonb(repeat('x', 5000000))",
+            "payload_is_at_most_5_mb",
+        ),
         ("status", "'done'", "status_is_known"),
         ("attempts", "-1", "attempts_is_not_negative"),
         ("max_attempts", "0", "max_attempts_is_positive"),
         ("timeout_ms", "0", "timeout_is_positive"),
         ("timeout_ms", "380001", "timeout_is_at_most_380_seconds"),
         ("headers", "'[]'", "headers_are_an_object_of_strings"),
-        ("headers", r#"'{"x": {}}'"#, "headers_are_an_object_of_strings"),
+        (
+            "headers",
+            r#"'{"x": {}}'"#,
+            "headers_are_an_object_of_strings",
+        ),
         ("errors", "'{}'", "errors_are_a_list"),
     ] {
         assert_eq!(
@@ -60,7 +137,8 @@ async fn jobs_that_make_no_sense_are_refused() {
         );
     }
     assert_eq!(
-        db.refusal("insert into supaqueue.job (queue) values (gen_random_uuid())").await,
+        db.refusal("insert into supaqueue.job (queue) values (gen_random_uuid())")
+            .await,
         "job_queue_fkey"
     );
 }
@@ -69,11 +147,17 @@ async fn jobs_that_make_no_sense_are_refused() {
 async fn a_queue_without_a_name_gets_its_functions_numbered_if_taken() {
     let db = Db::new().await;
     for _ in 0..3 {
-        db.run("insert into supaqueue.queue (edge_function_name) values ('hello')").await;
+        db.run("insert into supaqueue.queue (edge_function_name) values ('hello')")
+            .await;
     }
-    assert_eq!(db.get("select name from supaqueue.queue order by name").await, "hello\nhello_2\nhello_3");
     assert_eq!(
-        db.refusal("insert into supaqueue.queue (name, edge_function_name) values ('hello', 'x')").await,
+        db.get("select name from supaqueue.queue order by name")
+            .await,
+        "hello\nhello_2\nhello_3"
+    );
+    assert_eq!(
+        db.refusal("insert into supaqueue.queue (name, edge_function_name) values ('hello', 'x')")
+            .await,
         "queue_name_is_unique"
     );
 }
@@ -82,14 +166,31 @@ async fn a_queue_without_a_name_gets_its_functions_numbered_if_taken() {
 async fn settings_that_make_no_sense_are_refused() {
     let db = Db::new().await;
     for (change, want) in [
-        ("jobs_per_request = 0", "jobs_per_request_is_between_1_and_200"),
-        ("bytes_per_request = 6000000", "bytes_per_request_is_between_10_kb_and_4_mb"),
-        ("dispatch_lease_ms = 0", "dispatch_lease_is_at_least_1_second"),
+        (
+            "jobs_per_request = 0",
+            "jobs_per_request_is_between_1_and_200",
+        ),
+        (
+            "bytes_per_request = 6000000",
+            "bytes_per_request_is_between_10_kb_and_4_mb",
+        ),
+        (
+            "dispatch_lease_ms = 0",
+            "dispatch_lease_is_at_least_1_second",
+        ),
         ("max_dispatches = 0", "max_dispatches_is_positive"),
         ("lease_grace_ms = 0", "lease_grace_is_at_least_1_second"),
         ("is_only_row = false", "there_is_only_one_row"),
     ] {
-        assert_eq!(db.refusal(&format!("update supaqueue.setting set {change}")).await, want);
+        assert_eq!(
+            db.refusal(&format!("update supaqueue.setting set {change}"))
+                .await,
+            want
+        );
     }
-    assert_eq!(db.refusal("insert into supaqueue.setting default values").await, "setting_pkey");
+    assert_eq!(
+        db.refusal("insert into supaqueue.setting default values")
+            .await,
+        "setting_pkey"
+    );
 }

@@ -16,9 +16,18 @@ async fn requests(db: &Db) -> String {
 async fn one_request_carries_many_current_jobs() {
     let db = Db::new().await;
     db.queue("q", 45).await;
-    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[100]))").await;
-    assert_eq!(requests(&db).await, "20 20 5", "at most jobs_per_request each");
-    assert_eq!(db.get("select count(distinct request_id), count(*) from supaqueue.current_job").await, "3|45");
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[100]))")
+        .await;
+    assert_eq!(
+        requests(&db).await,
+        "20 20 5",
+        "at most jobs_per_request each"
+    );
+    assert_eq!(
+        db.get("select count(distinct request_id), count(*) from supaqueue.current_job")
+            .await,
+        "3|45"
+    );
 }
 
 #[tokio::test]
@@ -35,13 +44,26 @@ async fn nothing_is_sent_before_the_end_of_the_transaction_or_on_rollback() {
     let db = Db::new().await;
     db.queue("q", 5).await;
     db.run("begin; select supaqueue.enqueue('q'); savepoint s; select supaqueue.enqueue('q'); rollback to s").await;
-    assert_eq!(db.get("select count(*) from supaqueue.current_job").await, "0", "not before the end");
+    assert_eq!(
+        db.get("select count(*) from supaqueue.current_job").await,
+        "0",
+        "not before the end"
+    );
     db.run("commit").await;
-    assert_eq!(requests(&db).await, "1", "without what was rolled back to the savepoint");
+    assert_eq!(
+        requests(&db).await,
+        "1",
+        "without what was rolled back to the savepoint"
+    );
 
     db.run("begin; savepoint s; select supaqueue.enqueue('q'); rollback to s; select supaqueue.enqueue('q'); commit").await;
-    assert_eq!(requests(&db).await, "1 1", "also when the first job of the transaction was rolled back");
-    db.run("begin; select supaqueue.enqueue('q'); rollback").await;
+    assert_eq!(
+        requests(&db).await,
+        "1 1",
+        "also when the first job of the transaction was rolled back"
+    );
+    db.run("begin; select supaqueue.enqueue('q'); rollback")
+        .await;
     assert_eq!(requests(&db).await, "1 1");
 }
 
@@ -55,12 +77,19 @@ async fn requests_stay_below_the_functions_size_limit() {
         [45, 1, 9, 9, 9, 9, 9, 45, 1].map(megabytes).join(",")
     ))
     .await;
-    assert_eq!(db.get("select count(*) from supaqueue.current_job").await, "9");
+    assert_eq!(
+        db.get("select count(*) from supaqueue.current_job").await,
+        "9"
+    );
     assert_eq!(
         db.get("select max(octet_length(body)) < 6000000, min(octet_length(body)) > 0 from net.http_request_queue").await,
         "t|t"
     );
-    assert_eq!(requests(&db).await, "1 1 6 1", "small ones together, large ones alone");
+    assert_eq!(
+        requests(&db).await,
+        "1 1 6 1",
+        "small ones together, large ones alone"
+    );
 }
 
 #[tokio::test]
@@ -76,15 +105,22 @@ async fn postgres_signs_what_rust_verifies() {
     let headers: serde_json::Value = serde_json::from_str(request.get(0)).unwrap();
     let header = |name: &str| headers[name].as_str().unwrap_or_default();
     let body: &str = request.get(1);
-    assert_eq!(request.get::<_, &str>(2), "http://127.0.0.1:9/functions/v1/supaqueue");
-    assert!(!headers.to_string().contains(&SECRET[6..]), "the secret does not travel");
+    assert_eq!(
+        request.get::<_, &str>(2),
+        "http://127.0.0.1:9/functions/v1/supaqueue"
+    );
+    assert!(
+        !headers.to_string().contains(&SECRET[6..]),
+        "the secret does not travel"
+    );
 
     let signed = SignedHeaders {
         id: header("webhook-id"),
         timestamp: header("webhook-timestamp"),
         signature: header("webhook-signature"),
     };
-    let now = supaqueue_core::time::Timestamp::from_ms(request.get::<_, i64>(3).cast_unsigned() * 1000);
+    let now =
+        supaqueue_core::time::Timestamp::from_ms(request.get::<_, i64>(3).cast_unsigned() * 1000);
     let keys = Keys::parse(SECRET).unwrap();
     assert!(verify(&keys, signed, body.as_bytes(), now).is_ok());
     assert!(verify(&keys, signed, body.replacen('1', "2", 1).as_bytes(), now).is_err());
@@ -101,10 +137,20 @@ async fn every_dispatch_has_a_traceparent_of_its_own() {
                 from net.http_request_queue").await,
         "2|t"
     );
-    assert_eq!(db.get("select bool_or(headers ? 'apikey') from net.http_request_queue").await, "f", "no apikey unless asked for");
-    db.run("select vault.create_secret('sb_publishable_x', 'supaqueue_anon_key')").await;
+    assert_eq!(
+        db.get("select bool_or(headers ? 'apikey') from net.http_request_queue")
+            .await,
+        "f",
+        "no apikey unless asked for"
+    );
+    db.run("select vault.create_secret('sb_publishable_x', 'supaqueue_anon_key')")
+        .await;
     db.run("update supaqueue.job set status = 'cancelled'; select supaqueue.set_workers('q', 3); select supaqueue.enqueue('q')").await;
-    assert_eq!(db.get("select headers ->> 'apikey' from net.http_request_queue order by id desc limit 1").await, "sb_publishable_x");
+    assert_eq!(
+        db.get("select headers ->> 'apikey' from net.http_request_queue order by id desc limit 1")
+            .await,
+        "sb_publishable_x"
+    );
 }
 
 #[tokio::test]
@@ -127,7 +173,9 @@ async fn an_insert_never_fails_for_what_is_missing_and_the_job_starts_once_that_
     let admin = db.database().connect_as_admin().await.unwrap();
     let secret = format!("select vault.create_secret('{SECRET}', 'supaqueue_secret')");
     let not_a_key = "select vault.update_secret((select id from vault.secrets where name = 'supaqueue_secret'), 'password')".to_owned();
-    let a_key = format!("select vault.update_secret((select id from vault.secrets where name = 'supaqueue_secret'), '{SECRET}')");
+    let a_key = format!(
+        "select vault.update_secret((select id from vault.secrets where name = 'supaqueue_secret'), '{SECRET}')"
+    );
     let steps = [
         (String::new(), "the Vault has no secret named supaqueue_secret"),
         (secret, "the Vault has no secret named supaqueue_url"),
@@ -146,17 +194,43 @@ async fn an_insert_never_fails_for_what_is_missing_and_the_job_starts_once_that_
     ];
     for (change, problem) in steps {
         run(&admin, &change).await;
-        db.run("delete from supaqueue.job; delete from supaqueue.current_job; select supaqueue.tick()").await;
+        db.run(
+            "delete from supaqueue.job; delete from supaqueue.current_job; select supaqueue.tick()",
+        )
+        .await;
         db.run("select supaqueue.enqueue('q')").await;
-        let status = if problem.is_empty() { "in_progress" } else { "pending" };
-        assert_eq!(db.get("select status from supaqueue.job").await, status, "after {change:?}");
+        let status = if problem.is_empty() {
+            "in_progress"
+        } else {
+            "pending"
+        };
+        assert_eq!(
+            db.get("select status from supaqueue.job").await,
+            status,
+            "after {change:?}"
+        );
         if problem != "?" {
-            assert_eq!(db.get("select problem from supaqueue.problem").await, problem, "after {change:?}");
-            assert_eq!(db.get("select count(*) from supaqueue.problem where remedy is null").await, "0");
+            assert_eq!(
+                db.get("select problem from supaqueue.problem").await,
+                problem,
+                "after {change:?}"
+            );
+            assert_eq!(
+                db.get("select count(*) from supaqueue.problem where remedy is null")
+                    .await,
+                "0"
+            );
         }
-        assert_eq!(db.get("select locked from supaqueue.worker").await, if problem.is_empty() { "t" } else { "f" });
+        assert_eq!(
+            db.get("select locked from supaqueue.worker").await,
+            if problem.is_empty() { "t" } else { "f" }
+        );
         let attempts = if problem.is_empty() { "1" } else { "0" };
-        assert_eq!(db.get("select attempts from supaqueue.job").await, attempts, "no attempt is spent");
+        assert_eq!(
+            db.get("select attempts from supaqueue.job").await,
+            attempts,
+            "no attempt is spent"
+        );
     }
 
     run(&admin, "alter schema net rename to gone").await;
@@ -164,7 +238,11 @@ async fn an_insert_never_fails_for_what_is_missing_and_the_job_starts_once_that_
     assert_eq!(db.get("select status from supaqueue.job").await, "pending");
     run(&admin, "alter schema gone rename to net").await;
     db.run("select supaqueue.tick()").await;
-    assert_eq!(db.get("select status from supaqueue.job").await, "in_progress", "the tick starts it once that is mended");
+    assert_eq!(
+        db.get("select status from supaqueue.job").await,
+        "in_progress",
+        "the tick starts it once that is mended"
+    );
 }
 
 #[tokio::test]
@@ -172,10 +250,21 @@ async fn a_transaction_that_sees_the_past_leaves_its_jobs_to_the_tick() {
     for level in ["repeatable read", "serializable"] {
         let db = Db::new().await;
         db.queue("q", 1).await;
-        db.run(&format!("begin isolation level {level}; select supaqueue.enqueue('q'); commit")).await;
-        assert_eq!(db.get("select status from supaqueue.job").await, "pending", "{level}");
+        db.run(&format!(
+            "begin isolation level {level}; select supaqueue.enqueue('q'); commit"
+        ))
+        .await;
+        assert_eq!(
+            db.get("select status from supaqueue.job").await,
+            "pending",
+            "{level}"
+        );
         db.run("select supaqueue.tick()").await;
-        assert_eq!(db.get("select status from supaqueue.job").await, "in_progress", "{level}");
+        assert_eq!(
+            db.get("select status from supaqueue.job").await,
+            "in_progress",
+            "{level}"
+        );
     }
 }
 

@@ -20,19 +20,43 @@ async fn enqueue_many_keeps_the_order() {
     let db = Db::new().await;
     db.queue("q", 0).await;
     let ids = db.get("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 50) i))").await;
-    assert_eq!(db.get("select id from supaqueue.job order by payload").await, ids);
-    assert_eq!(db.get("select id from supaqueue.job order by position").await, ids);
-    assert_eq!(db.get("select count(*) from supaqueue.enqueue_many('q', '{}')").await, "0");
+    assert_eq!(
+        db.get("select id from supaqueue.job order by payload")
+            .await,
+        ids
+    );
+    assert_eq!(
+        db.get("select id from supaqueue.job order by position")
+            .await,
+        ids
+    );
+    assert_eq!(
+        db.get("select count(*) from supaqueue.enqueue_many('q', '{}')")
+            .await,
+        "0"
+    );
 }
 
 #[tokio::test]
 async fn an_unknown_queue_is_named_with_what_to_do() {
     let db = Db::new().await;
-    for call in ["enqueue('nope')", "enqueue_many('nope', '{}')", "enqueue_many('nope', array['1']::jsonb[])", "set_workers('nope', 1)"] {
+    for call in [
+        "enqueue('nope')",
+        "enqueue_many('nope', '{}')",
+        "enqueue_many('nope', array['1']::jsonb[])",
+        "set_workers('nope', 1)",
+    ] {
         let refusal = db.refusal(&format!("select supaqueue.{call}")).await;
-        assert!(refusal.starts_with("there is no queue named 'nope'; Create it: insert into"), "{call}: {refusal}");
+        assert!(
+            refusal.starts_with("there is no queue named 'nope'; Create it: insert into"),
+            "{call}: {refusal}"
+        );
     }
-    assert!(db.refusal("select supaqueue.enqueue(null)").await.starts_with("there is no queue named null"));
+    assert!(
+        db.refusal("select supaqueue.enqueue(null)")
+            .await
+            .starts_with("there is no queue named null")
+    );
 }
 
 #[tokio::test]
@@ -41,8 +65,11 @@ async fn set_workers_refuses_nonsense() {
     db.queue("q", 1).await;
     for number in ["-1", "null", "10001"] {
         assert_eq!(
-            db.refusal(&format!("select supaqueue.set_workers('q', {number})")).await,
-            format!("cannot give queue 'q' {number} workers; The number of workers is between 0 and 10000.")
+            db.refusal(&format!("select supaqueue.set_workers('q', {number})"))
+                .await,
+            format!(
+                "cannot give queue 'q' {number} workers; The number of workers is between 0 and 10000."
+            )
         );
     }
 }

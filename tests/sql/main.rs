@@ -1,5 +1,5 @@
 //! The engine in Postgres: folder = subject, file = part of it, test = claim.
-#![allow(clippy::unwrap_used)] // a test that cannot go on must panic
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
 mod constraints;
 mod dispatch;

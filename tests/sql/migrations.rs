@@ -9,15 +9,23 @@ const DUMP: &str = include_str!("dump.sql");
 async fn the_schema_and_the_migrations_give_the_same_dump() {
     let migrated = Db::without_secrets().await;
     let assembled = Db::without_secrets().await;
-    assembled.run("drop schema supaqueue cascade; drop function public.end_current_job").await;
-    let mut files: Vec<_> = std::fs::read_dir(repository().join("sql/schema")).unwrap().map(|e| e.unwrap().path()).collect();
+    assembled
+        .run("drop schema supaqueue cascade; drop function public.end_current_job")
+        .await;
+    let mut files: Vec<_> = std::fs::read_dir(repository().join("sql/schema"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     files.sort();
     for file in files {
         let sql = std::fs::read_to_string(&file).unwrap();
         assembled.run(&sql).await;
     }
     let dump = migrated.get(DUMP).await;
-    assert!(dump.lines().count() > 300, "the dump has seen the schema:\n{dump}");
+    assert!(
+        dump.lines().count() > 300,
+        "the dump has seen the schema:\n{dump}"
+    );
     assert_eq!(assembled.get(DUMP).await, dump);
 }
 
@@ -37,9 +45,17 @@ async fn a_migration_run_again_changes_nothing() {
 #[tokio::test]
 async fn an_old_migration_does_not_replace_a_newer_one() {
     let db = Db::new().await;
-    db.run("insert into supaqueue.version (number) values (1000)").await;
-    let refusal = db.refusal(&format!("begin; {}; commit", migrations()[0])).await;
-    assert!(refusal.starts_with("cannot apply migration 1 of supaqueue: this database is at version 1000 already"), "{refusal}");
+    db.run("insert into supaqueue.version (number) values (1000)")
+        .await;
+    let refusal = db
+        .refusal(&format!("begin; {}; commit", migrations()[0]))
+        .await;
+    assert!(
+        refusal.starts_with(
+            "cannot apply migration 1 of supaqueue: this database is at version 1000 already"
+        ),
+        "{refusal}"
+    );
 }
 
 #[tokio::test]
@@ -49,7 +65,8 @@ async fn remove_leaves_nothing_behind() {
       (select string_agg(oid::regprocedure::text, ' ' order by oid) from pg_proc where pronamespace = 'public'::regnamespace),
       (select count(*) from vault.secrets), (select count(*) from cron.job)";
     let db = Db::without_secrets().await;
-    db.run("drop schema supaqueue cascade; drop function public.end_current_job").await;
+    db.run("drop schema supaqueue cascade; drop function public.end_current_job")
+        .await;
     let untouched = (db.get(all).await, db.get(DUMP).await);
 
     for migration in migrations() {
@@ -61,16 +78,23 @@ async fn remove_leaves_nothing_behind() {
     db.run(&remove).await;
     assert_eq!((db.get(all).await, db.get(DUMP).await), untouched);
     db.run(&remove).await;
-    assert_eq!((db.get(all).await, db.get(DUMP).await), untouched, "twice is fine");
+    assert_eq!(
+        (db.get(all).await, db.get(DUMP).await),
+        untouched,
+        "twice is fine"
+    );
 }
 
 #[tokio::test]
 async fn remove_keeps_what_is_not_ours() {
     let remove = std::fs::read_to_string(repository().join("sql/remove.sql")).unwrap();
     let db = Db::new().await;
-    db.run("select vault.create_secret('mine', 'my_secret');
+    db.run(
+        "select vault.create_secret('mine', 'my_secret');
             create table public.mine (job uuid references supaqueue.job);
-            select cron.schedule('my_job', '* * * * *', 'select 1')").await;
+            select cron.schedule('my_job', '* * * * *', 'select 1')",
+    )
+    .await;
     db.run(&remove).await;
     assert_eq!(
         db.get("select (select string_agg(name, ' ') from vault.secrets), (select string_agg(jobname, ' ') from cron.job), to_regclass('public.mine')").await,
@@ -93,5 +117,9 @@ async fn it_installs_on_a_postgres_without_the_extensions() {
         supaqueue_tests::get(&client, "select j.status, p.problem, supaqueue.schedule_tick() is null from supaqueue.job j, supaqueue.problem p").await,
         "pending|the extension pg_net is not installed|t"
     );
-    run(&client, &std::fs::read_to_string(repository().join("sql/remove.sql")).unwrap()).await;
+    run(
+        &client,
+        &std::fs::read_to_string(repository().join("sql/remove.sql")).unwrap(),
+    )
+    .await;
 }

@@ -35,8 +35,10 @@ async fn priority_then_time_due_then_insertion() {
 async fn what_is_due_later_does_not_hold_up_a_lower_priority() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("select supaqueue.enqueue('q', '1', priority => 0, run_at => now() + interval '1 day')").await;
-    db.run("select supaqueue.enqueue('q', '2', priority => 5)").await;
+    db.run("select supaqueue.enqueue('q', '1', priority => 0, run_at => now() + interval '1 day')")
+        .await;
+    db.run("select supaqueue.enqueue('q', '2', priority => 5)")
+        .await;
     assert_eq!(drain(&db).await, "2");
 }
 
@@ -49,16 +51,37 @@ async fn the_front_never_hides_what_was_committed_before() {
     for _ in 0..250 {
         db.run(step).await;
     }
-    assert_eq!(db.get("select count(*) from supaqueue.queue_front").await, "1", "the front is in use");
+    assert_eq!(
+        db.get("select count(*) from supaqueue.queue_front").await,
+        "1",
+        "the front is in use"
+    );
 
-    db.run("select supaqueue.enqueue('q', '\"urgent\"', priority => -1)").await;
-    assert_eq!(db.get(step).await, "\"urgent\"", "a higher priority is before the front");
-    db.run("select supaqueue.enqueue('q', '\"overdue\"', run_at => now() - interval '1 day')").await;
-    assert_eq!(db.get(step).await, "\"overdue\"", "so is an earlier time due");
+    db.run("select supaqueue.enqueue('q', '\"urgent\"', priority => -1)")
+        .await;
+    assert_eq!(
+        db.get(step).await,
+        "\"urgent\"",
+        "a higher priority is before the front"
+    );
+    db.run("select supaqueue.enqueue('q', '\"overdue\"', run_at => now() - interval '1 day')")
+        .await;
+    assert_eq!(
+        db.get(step).await,
+        "\"overdue\"",
+        "so is an earlier time due"
+    );
 
     db.run("insert into supaqueue.job (queue, payload, status, run_at) select id, '\"moved\"', 'pending', now() + interval '1 day' from supaqueue.queue").await;
-    db.run("update supaqueue.job set run_at = now() - interval '1 day' where payload = '\"moved\"'").await;
-    assert_eq!(db.get(step).await, "\"moved\"", "and what an update brings there");
+    db.run(
+        "update supaqueue.job set run_at = now() - interval '1 day' where payload = '\"moved\"'",
+    )
+    .await;
+    assert_eq!(
+        db.get(step).await,
+        "\"moved\"",
+        "and what an update brings there"
+    );
 
     let late = db.connect().await;
     supaqueue_tests::run(&late, "begin; select supaqueue.enqueue('q', '\"late\"')").await;

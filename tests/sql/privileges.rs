@@ -22,7 +22,11 @@ async fn every_function_has_a_pinned_search_path_and_the_right_roles() {
         .await,
         ""
     );
-    assert_eq!(db.get("select count(*) > 30 from pg_proc where pronamespace = 'supaqueue'::regnamespace").await, "t");
+    assert_eq!(
+        db.get("select count(*) > 30 from pg_proc where pronamespace = 'supaqueue'::regnamespace")
+            .await,
+        "t"
+    );
 }
 
 #[tokio::test]
@@ -69,7 +73,10 @@ async fn anon_and_authenticated_can_touch_nothing() {
         let client = db.database().connect_as(role).await.unwrap();
         for call in functions.lines() {
             let error = refusal(&client, call).await;
-            assert!(error.contains("permission denied"), "{role}: {call}: {error}");
+            assert!(
+                error.contains("permission denied"),
+                "{role}: {call}: {error}"
+            );
         }
         for table in tables.lines() {
             for statement in [
@@ -79,7 +86,10 @@ async fn anon_and_authenticated_can_touch_nothing() {
                 format!("truncate {table}"),
             ] {
                 let error = refusal(&client, &statement).await;
-                assert!(error.contains("permission denied"), "{role}: {statement}: {error}");
+                assert!(
+                    error.contains("permission denied"),
+                    "{role}: {statement}: {error}"
+                );
             }
         }
     }
@@ -108,5 +118,9 @@ async fn service_role_can_use_queues_workers_and_jobs() {
 #[tokio::test]
 async fn postgres_is_no_superuser_here() {
     let db = Db::new().await;
-    assert_eq!(db.get("select rolsuper, rolname from pg_roles where rolname = current_user").await, "f|postgres");
+    assert_eq!(
+        db.get("select rolsuper, rolname from pg_roles where rolname = current_user")
+            .await,
+        "f|postgres"
+    );
 }

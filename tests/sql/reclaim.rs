@@ -2,8 +2,10 @@
 
 use supaqueue_tests::Db;
 
-const EXPIRE: &str = "update supaqueue.current_job set lease_until = clock_timestamp() - interval '1 second'";
-const ACKNOWLEDGE: &str = "select public.end_current_job(id, false, false) from supaqueue.current_job";
+const EXPIRE: &str =
+    "update supaqueue.current_job set lease_until = clock_timestamp() - interval '1 second'";
+const ACKNOWLEDGE: &str =
+    "select public.end_current_job(id, false, false) from supaqueue.current_job";
 
 async fn one_started(db: &Db) {
     db.queue("q", 1).await;
@@ -20,9 +22,16 @@ async fn what_is_not_acknowledged_is_sent_again_under_a_new_id_without_an_attemp
         db.get(&format!("select id <> '{first}', dispatches, request_id = 2, lease_until > clock_timestamp() + interval '25 s' from supaqueue.current_job")).await,
         "t|2|t|t"
     );
-    assert_eq!(db.get("select attempts, status from supaqueue.job").await, "1|in_progress", "no attempt is spent");
     assert_eq!(
-        db.get(&format!("select public.end_current_job('{first}', false, false) ->> 'state'")).await,
+        db.get("select attempts, status from supaqueue.job").await,
+        "1|in_progress",
+        "no attempt is spent"
+    );
+    assert_eq!(
+        db.get(&format!(
+            "select public.end_current_job('{first}', false, false) ->> 'state'"
+        ))
+        .await,
         "refused",
         "the late first dispatch runs nothing"
     );
@@ -43,12 +52,19 @@ async fn it_is_sent_a_bounded_number_of_times_then_the_reason_is_recorded() {
             select max(id), 401, '{\"code\":\"signature_refused\"}', false from net.http_request_queue").await;
         db.run(&format!("{EXPIRE}; select supaqueue.tick()")).await;
     }
-    assert_eq!(db.get("select count(*) from net.http_request_queue").await, "5");
+    assert_eq!(
+        db.get("select count(*) from net.http_request_queue").await,
+        "5"
+    );
     assert_eq!(
         db.get("select status, attempts, run_at > clock_timestamp(), errors #>> '{0,message}' from supaqueue.job").await,
         r#"pending|0|t|not acknowledged by the supaqueue function, sent 5 times; it answered 401: {"code":"signature_refused"}"#
     );
-    assert_eq!(db.get("select locked from supaqueue.worker").await, "f", "the worker is free");
+    assert_eq!(
+        db.get("select locked from supaqueue.worker").await,
+        "f",
+        "the worker is free"
+    );
 }
 
 #[tokio::test]
@@ -68,25 +84,36 @@ async fn what_is_not_reported_within_its_lease_is_a_lost_attempt() {
     let db = Db::new().await;
     one_started(&db).await;
     let id = db.get("select id from supaqueue.current_job").await;
-    db.run(&format!("{ACKNOWLEDGE}; {EXPIRE}; select supaqueue.tick()")).await;
+    db.run(&format!("{ACKNOWLEDGE}; {EXPIRE}; select supaqueue.tick()"))
+        .await;
     assert_eq!(
-        db.get("select status, attempts, errors #>> '{0,message}' from supaqueue.job").await,
+        db.get("select status, attempts, errors #>> '{0,message}' from supaqueue.job")
+            .await,
         "pending|1|lost: the call was not reported within its timeout and the grace after it"
     );
     assert_eq!(
-        db.get(&format!("select public.end_current_job('{id}', true, true) ->> 'state'")).await,
+        db.get(&format!(
+            "select public.end_current_job('{id}', true, true) ->> 'state'"
+        ))
+        .await,
         "refused",
         "a report that comes after that changes nothing"
     );
-    assert_eq!(db.get("select status, locked from supaqueue.job, supaqueue.worker").await, "pending|f");
+    assert_eq!(
+        db.get("select status, locked from supaqueue.job, supaqueue.worker")
+            .await,
+        "pending|f"
+    );
 }
 
 #[tokio::test]
 async fn lost_attempts_count_towards_max_attempts() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("select supaqueue.enqueue('q', max_attempts => 1)").await;
-    db.run(&format!("{ACKNOWLEDGE}; {EXPIRE}; select supaqueue.tick()")).await;
+    db.run("select supaqueue.enqueue('q', max_attempts => 1)")
+        .await;
+    db.run(&format!("{ACKNOWLEDGE}; {EXPIRE}; select supaqueue.tick()"))
+        .await;
     assert_eq!(db.get("select status from supaqueue.job").await, "failed");
 }
 
@@ -94,35 +121,47 @@ async fn lost_attempts_count_towards_max_attempts() {
 async fn a_report_within_the_lease_is_not_lost() {
     let db = Db::new().await;
     one_started(&db).await;
-    db.run(&format!("{ACKNOWLEDGE}; select supaqueue.tick()")).await;
-    assert_eq!(db.get("select count(*) from supaqueue.current_job").await, "1");
+    db.run(&format!("{ACKNOWLEDGE}; select supaqueue.tick()"))
+        .await;
+    assert_eq!(
+        db.get("select count(*) from supaqueue.current_job").await,
+        "1"
+    );
 }
 
 #[tokio::test]
 async fn a_queue_recovers_without_the_tick_when_it_is_used() {
     let db = Db::new().await;
     db.queue("q", 2).await;
-    db.run("select supaqueue.enqueue('q'); select supaqueue.enqueue('q')").await;
+    db.run("select supaqueue.enqueue('q'); select supaqueue.enqueue('q')")
+        .await;
     db.run(&format!("{ACKNOWLEDGE}; {EXPIRE}")).await;
     db.run("select supaqueue.enqueue('q', '\"new\"')").await;
     assert_eq!(
-        db.get("select payload, status from supaqueue.job order by payload, status").await,
+        db.get("select payload, status from supaqueue.job order by payload, status")
+            .await,
         "\"new\"|in_progress\n{}|pending\n{}|pending",
         "an insert takes back what was lost and starts"
     );
 
     db.run("update supaqueue.queue set backoff_base_ms = 0, backoff_max_ms = 0; update supaqueue.job set run_at = now() where status = 'pending'").await;
-    db.run(&format!("{ACKNOWLEDGE}")).await;
+    db.run(ACKNOWLEDGE).await;
     db.run("update supaqueue.current_job set lease_until = now() - interval '1 s' where id = (select max(id::text)::uuid from supaqueue.current_job)").await;
     db.run("select public.end_current_job((select min(id::text)::uuid from supaqueue.current_job), true, true)").await;
-    assert_eq!(db.get("select sum(jsonb_array_length(errors)) from supaqueue.job").await, "3", "so does a report");
+    assert_eq!(
+        db.get("select sum(jsonb_array_length(errors)) from supaqueue.job")
+            .await,
+        "3",
+        "so does a report"
+    );
 }
 
 #[tokio::test]
 async fn current_jobs_deleted_by_hand_leave_nothing_stuck() {
     let db = Db::new().await;
     one_started(&db).await;
-    db.run("delete from supaqueue.current_job; select supaqueue.tick()").await;
+    db.run("delete from supaqueue.current_job; select supaqueue.tick()")
+        .await;
     assert_eq!(
         db.get("select status, attempts, errors #>> '{0,message}', locked from supaqueue.job, supaqueue.worker").await,
         "pending|1|lost: the job was in progress without a current job|f"
@@ -136,7 +175,8 @@ async fn a_missing_secret_gives_back_what_was_not_acknowledged() {
     db.run("delete from vault.secrets").await;
     db.run(&format!("{EXPIRE}; select supaqueue.tick()")).await;
     assert_eq!(
-        db.get("select status, attempts, errors #>> '{0,message}' from supaqueue.job").await,
+        db.get("select status, attempts, errors #>> '{0,message}' from supaqueue.job")
+            .await,
         "pending|0|not acknowledged by the supaqueue function, sent 1 times; the Vault has no secret named supaqueue_secret"
     );
 }
@@ -145,12 +185,17 @@ async fn a_missing_secret_gives_back_what_was_not_acknowledged() {
 async fn the_tick_changes_nothing_when_there_is_nothing_to_do() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[3]))").await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[3]))")
+        .await;
     let state = "select string_agg(j::text, '') from supaqueue.job j";
     let before = db.get(state).await;
-    db.run("select supaqueue.tick(); select supaqueue.tick()").await;
+    db.run("select supaqueue.tick(); select supaqueue.tick()")
+        .await;
     assert_eq!(db.get(state).await, before);
-    assert_eq!(db.get("select count(*) from net.http_request_queue").await, "1");
+    assert_eq!(
+        db.get("select count(*) from net.http_request_queue").await,
+        "1"
+    );
 }
 
 #[tokio::test]
@@ -161,5 +206,8 @@ async fn the_tick_is_scheduled_and_its_history_purged() {
     supaqueue_tests::run(&admin, "insert into cron.job_run_details (jobid, status, start_time, end_time)
         select jobid, 'succeeded', now() - age, now() - age from cron.job, (values (interval '2 hours'), ('1 minute')) as t (age)").await;
     db.run("select supaqueue.purge_tick_history()").await;
-    assert_eq!(db.get("select count(*) from cron.job_run_details").await, "1");
+    assert_eq!(
+        db.get("select count(*) from cron.job_run_details").await,
+        "1"
+    );
 }

@@ -6,7 +6,8 @@ const LANE: &str = "11111111-1111-1111-1111-111111111111";
 const OTHER_LANE: &str = "22222222-2222-2222-2222-222222222222";
 
 async fn current_job(db: &Db) -> String {
-    db.get("select id from supaqueue.current_job order by created_at, id limit 1").await
+    db.get("select id from supaqueue.current_job order by created_at, id limit 1")
+        .await
 }
 
 async fn acknowledge(db: &Db, current_job: &str, lane: &str) -> String {
@@ -30,19 +31,33 @@ async fn an_acknowledgement_is_for_one_lane_and_can_be_repeated_by_it() {
     db.run("select supaqueue.enqueue('q')").await;
     let id = current_job(&db).await;
     assert_eq!(acknowledge(&db, &id, LANE).await, "started");
-    assert_eq!(acknowledge(&db, &id, LANE).await, "started", "the same lane may ask again");
+    assert_eq!(
+        acknowledge(&db, &id, LANE).await,
+        "started",
+        "the same lane may ask again"
+    );
     assert_eq!(
         db.get(&format!(r#"select public.end_current_job('{id}', false, false, '{{"lane": "{LANE}"}}') -> 'lease_ms'"#)).await,
         "90000"
     );
-    assert_eq!(acknowledge(&db, &id, OTHER_LANE).await, "refused", "a repeated dispatch runs nothing");
     assert_eq!(
-        db.get(&format!("select public.end_current_job('{id}', false, false) ->> 'state'")).await,
+        acknowledge(&db, &id, OTHER_LANE).await,
+        "refused",
+        "a repeated dispatch runs nothing"
+    );
+    assert_eq!(
+        db.get(&format!(
+            "select public.end_current_job('{id}', false, false) ->> 'state'"
+        ))
+        .await,
         "refused",
         "nor does one without a lane"
     );
     assert_eq!(
-        db.get("select date_trunc('second', lease_until - acknowledged_at) from supaqueue.current_job").await,
+        db.get(
+            "select date_trunc('second', lease_until - acknowledged_at) from supaqueue.current_job"
+        )
+        .await,
         "00:01:30",
         "the lease is the timeout and the grace"
     );
@@ -53,14 +68,23 @@ async fn a_stale_or_unknown_id_is_refused_without_effect() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue('q')").await;
-    let before = db.get("select status, attempts, updated_at from supaqueue.job").await;
+    let before = db
+        .get("select status, attempts, updated_at from supaqueue.job")
+        .await;
     for call in ["false, false", "true, true", "true, false"] {
         assert_eq!(
-            db.get(&format!("select public.end_current_job('{OTHER_LANE}', {call}) -> 'accepted'")).await,
+            db.get(&format!(
+                "select public.end_current_job('{OTHER_LANE}', {call}) -> 'accepted'"
+            ))
+            .await,
             "false"
         );
     }
-    assert_eq!(db.get("select status, attempts, updated_at from supaqueue.job").await, before);
+    assert_eq!(
+        db.get("select status, attempts, updated_at from supaqueue.job")
+            .await,
+        before
+    );
 }
 
 #[tokio::test]
@@ -70,40 +94,67 @@ async fn a_report_of_another_lane_is_refused() {
     db.run("select supaqueue.enqueue('q')").await;
     let id = current_job(&db).await;
     acknowledge(&db, &id, OTHER_LANE).await;
-    assert!(report(&db, &id, "null").await.contains(r#""state": "refused""#));
-    assert_eq!(db.get("select status from supaqueue.job").await, "in_progress");
+    assert!(
+        report(&db, &id, "null")
+            .await
+            .contains(r#""state": "refused""#)
+    );
+    assert_eq!(
+        db.get("select status from supaqueue.job").await,
+        "in_progress"
+    );
 }
 
 #[tokio::test]
 async fn a_report_hands_out_the_workers_next_job_already_acknowledged() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])").await;
+    db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])")
+        .await;
     let first = current_job(&db).await;
     acknowledge(&db, &first, LANE).await;
     let sent = db.get("select count(*) from net.http_request_queue").await;
     let answer = report(&db, &first, "60000").await;
     let next = current_job(&db).await;
-    assert!(answer.contains(&next) && answer.contains(r#""payload": 2"#), "{answer}");
+    assert!(
+        answer.contains(&next) && answer.contains(r#""payload": 2"#),
+        "{answer}"
+    );
     assert_eq!(
-        db.get("select c.previous, c.lane, c.acknowledged_at is not null, j.status, j.attempts
-                from supaqueue.current_job c join supaqueue.job j on j.id = c.job").await,
+        db.get(
+            "select c.previous, c.lane, c.acknowledged_at is not null, j.status, j.attempts
+                from supaqueue.current_job c join supaqueue.job j on j.id = c.job"
+        )
+        .await,
         format!("{first}|{LANE}|t|in_progress|1")
     );
-    assert_eq!(db.get("select count(*) from net.http_request_queue").await, sent, "pg_net is not needed for it");
-    assert_eq!(acknowledge(&db, &next, OTHER_LANE).await, "refused", "it is that lane's own");
+    assert_eq!(
+        db.get("select count(*) from net.http_request_queue").await,
+        sent,
+        "pg_net is not needed for it"
+    );
+    assert_eq!(
+        acknowledge(&db, &next, OTHER_LANE).await,
+        "refused",
+        "it is that lane's own"
+    );
 }
 
 #[tokio::test]
 async fn a_repeated_report_returns_the_same_next_job() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("select supaqueue.enqueue_many('q', array['1', '2', '3']::jsonb[])").await;
+    db.run("select supaqueue.enqueue_many('q', array['1', '2', '3']::jsonb[])")
+        .await;
     let first = current_job(&db).await;
     acknowledge(&db, &first, LANE).await;
     let answer = report(&db, &first, "60000").await;
     assert_eq!(report(&db, &first, "60000").await, answer);
-    assert_eq!(db.get("select count(*) from supaqueue.job where status = 'in_progress'").await, "1");
+    assert_eq!(
+        db.get("select count(*) from supaqueue.job where status = 'in_progress'")
+            .await,
+        "1"
+    );
 }
 
 #[tokio::test]
@@ -113,20 +164,32 @@ async fn a_repeated_last_report_returns_the_same_answer() {
     db.run("select supaqueue.enqueue('q')").await;
     let id = current_job(&db).await;
     let answer = report(&db, &id, "60000").await;
-    assert!(answer.contains(r#""state": "settled""#) && answer.contains(r#""next": null"#), "{answer}");
+    assert!(
+        answer.contains(r#""state": "settled""#) && answer.contains(r#""next": null"#),
+        "{answer}"
+    );
     assert_eq!(report(&db, &id, "60000").await, answer);
-    assert_eq!(db.get("select attempts, status from supaqueue.job").await, "1|successful");
+    assert_eq!(
+        db.get("select attempts, status from supaqueue.job").await,
+        "1|successful"
+    );
 }
 
 #[tokio::test]
 async fn a_next_job_that_would_take_too_long_is_dispatched_instead() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])").await;
+    db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])")
+        .await;
     let first = current_job(&db).await;
-    assert!(report(&db, &first, "59999").await.contains(r#""next": null"#));
+    assert!(
+        report(&db, &first, "59999")
+            .await
+            .contains(r#""next": null"#)
+    );
     assert_eq!(
-        db.get("select acknowledged_at is null, request_id is not null from supaqueue.current_job").await,
+        db.get("select acknowledged_at is null, request_id is not null from supaqueue.current_job")
+            .await,
         "t|t",
         "the database sends it through pg_net"
     );
@@ -136,23 +199,43 @@ async fn a_next_job_that_would_take_too_long_is_dispatched_instead() {
 async fn who_asks_for_no_next_job_leaves_it_to_a_dispatch() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])").await;
+    db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])")
+        .await;
     let first = current_job(&db).await;
-    assert!(report(&db, &first, "null").await.contains(r#""next": null"#));
-    assert_eq!(db.get("select count(*) from net.http_request_queue").await, "2");
+    assert!(
+        report(&db, &first, "null")
+            .await
+            .contains(r#""next": null"#)
+    );
+    assert_eq!(
+        db.get("select count(*) from net.http_request_queue").await,
+        "2"
+    );
 }
 
 #[tokio::test]
 async fn a_paused_queue_hands_out_nothing() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])").await;
+    db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])")
+        .await;
     db.run("update supaqueue.queue set is_paused = true").await;
     let first = current_job(&db).await;
-    assert!(report(&db, &first, "60000").await.contains(r#""next": null"#));
-    assert_eq!(db.get("select count(*) from supaqueue.current_job").await, "0");
+    assert!(
+        report(&db, &first, "60000")
+            .await
+            .contains(r#""next": null"#)
+    );
+    assert_eq!(
+        db.get("select count(*) from supaqueue.current_job").await,
+        "0"
+    );
     db.run("update supaqueue.queue set is_paused = false").await;
-    assert_eq!(db.get("select count(*) from supaqueue.current_job").await, "1", "it goes on when resumed");
+    assert_eq!(
+        db.get("select count(*) from supaqueue.current_job").await,
+        "1",
+        "it goes on when resumed"
+    );
 }
 
 #[tokio::test]
@@ -160,15 +243,25 @@ async fn marking_a_current_job_complete_settles_it() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue('q')").await;
-    db.run("update supaqueue.current_job set is_complete = true, is_successful = true").await;
-    assert_eq!(db.get("select status from supaqueue.job").await, "successful");
-    assert_eq!(db.get("select count(*) from supaqueue.current_job").await, "0");
+    db.run("update supaqueue.current_job set is_complete = true, is_successful = true")
+        .await;
+    assert_eq!(
+        db.get("select status from supaqueue.job").await,
+        "successful"
+    );
+    assert_eq!(
+        db.get("select count(*) from supaqueue.current_job").await,
+        "0"
+    );
 }
 
 #[tokio::test]
 async fn nonsense_in_a_report_does_not_keep_its_job_from_being_settled() {
     for nonsense in [
-        "null", "[]", "3", "\"text\"",
+        "null",
+        "[]",
+        "3",
+        "\"text\"",
         r#"{"lane": 7, "http_status": "x", "duration_ms": -5, "error": 3, "retry_after_ms": "soon", "is_final": "no"}"#,
         r#"{"http_status": 1e999, "duration_ms": 1e300, "error": {"message": {"a": 1}}, "retry_after_ms": -1e99}"#,
         r#"{"error": {"message": null}, "is_attempt": 0, "lane": "not a uuid", "unknown": true}"#,
@@ -184,7 +277,11 @@ async fn nonsense_in_a_report_does_not_keep_its_job_from_being_settled() {
             "settled",
             "{nonsense}"
         );
-        assert_eq!(db.get("select status, attempts from supaqueue.job").await, "pending|1", "{nonsense}");
+        assert_eq!(
+            db.get("select status, attempts from supaqueue.job").await,
+            "pending|1",
+            "{nonsense}"
+        );
     }
 }
 
@@ -192,7 +289,8 @@ async fn nonsense_in_a_report_does_not_keep_its_job_from_being_settled() {
 async fn missing_arguments_are_refused() {
     let db = Db::new().await;
     assert_eq!(
-        db.refusal("select public.end_current_job(null, true, true)").await,
+        db.refusal("select public.end_current_job(null, true, true)")
+            .await,
         "cannot end a current job: cur_job_id, _is_complete and _is_successful must not be null"
     );
 }
@@ -202,11 +300,22 @@ async fn it_works_as_the_api_calls_it() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     let api = db.database().connect_as("service_role").await.unwrap();
-    supaqueue_tests::run(&api, "select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])").await;
+    supaqueue_tests::run(
+        &api,
+        "select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])",
+    )
+    .await;
     let id = current_job(&db).await;
-    for (arguments, want) in [("false, false", "started"), ("true, true, '{}', 60000", "settled")] {
+    for (arguments, want) in [
+        ("false, false", "started"),
+        ("true, true, '{}', 60000", "settled"),
+    ] {
         assert_eq!(
-            supaqueue_tests::get(&api, &format!("select public.end_current_job('{id}', {arguments}) ->> 'state'")).await,
+            supaqueue_tests::get(
+                &api,
+                &format!("select public.end_current_job('{id}', {arguments}) ->> 'state'")
+            )
+            .await,
             want
         );
     }
@@ -216,9 +325,12 @@ async fn it_works_as_the_api_calls_it() {
 async fn every_update_and_delete_has_a_where_clause() {
     // safeupdate, which API sessions load, refuses others also inside functions.
     let db = Db::new().await;
-    let functions = db.get(
-        "select replace(p.prosrc, chr(10), ' ') from pg_proc p
-         where p.pronamespace = 'supaqueue'::regnamespace or p.proname = 'end_current_job'").await;
+    let functions = db
+        .get(
+            "select replace(p.prosrc, chr(10), ' ') from pg_proc p
+         where p.pronamespace = 'supaqueue'::regnamespace or p.proname = 'end_current_job'",
+        )
+        .await;
     let mut statements = 0;
     for statement in functions.to_lowercase().split(';') {
         for (verb, words) in [("update supaqueue.", 2), ("delete from ", 2)] {
@@ -228,5 +340,8 @@ async fn every_update_and_delete_has_a_where_clause() {
             }
         }
     }
-    assert!(statements > 15, "the test has seen the functions: {statements}");
+    assert!(
+        statements > 15,
+        "the test has seen the functions: {statements}"
+    );
 }

@@ -28,9 +28,14 @@ async fn finished_jobs_are_kept_as_long_as_the_queue_says() {
 async fn a_tick_deletes_one_batch_the_oldest_first() {
     let db = Db::new().await;
     db.queue("q", 0).await;
-    db.run("update supaqueue.setting set retention_batch = 2").await;
+    db.run("update supaqueue.setting set retention_batch = 2")
+        .await;
     db.run("insert into supaqueue.job (queue, status, finished_at, payload)
             select q.id, 'successful', now() - i * interval '10 days', to_jsonb(i) from supaqueue.queue q, generate_series(1, 5) i").await;
     db.run("select supaqueue.tick()").await;
-    assert_eq!(db.get("select string_agg(payload::text, ' ' order by payload) from supaqueue.job").await, "1 2 3");
+    assert_eq!(
+        db.get("select string_agg(payload::text, ' ' order by payload) from supaqueue.job")
+            .await,
+        "1 2 3"
+    );
 }

@@ -4,13 +4,28 @@ use supaqueue_tests::Db;
 
 /// What `queue_status` says and what a full count says.
 async fn counts(db: &Db) -> (String, String) {
-    let statuses = ["pending", "waiting", "in_progress", "successful", "failed", "cancelled"];
+    let statuses = [
+        "pending",
+        "waiting",
+        "in_progress",
+        "successful",
+        "failed",
+        "cancelled",
+    ];
     let counted: Vec<_> = statuses
         .map(|status| format!("(select count(*) from supaqueue.job j where j.queue = q.id and j.status = '{status}')"))
         .into();
     (
-        db.get(&format!("select name, {} from supaqueue.queue_status order by name", statuses.join(", "))).await,
-        db.get(&format!("select name, {} from supaqueue.queue q order by name", counted.join(", "))).await,
+        db.get(&format!(
+            "select name, {} from supaqueue.queue_status order by name",
+            statuses.join(", ")
+        ))
+        .await,
+        db.get(&format!(
+            "select name, {} from supaqueue.queue q order by name",
+            counted.join(", ")
+        ))
+        .await,
     )
 }
 
@@ -39,13 +54,19 @@ async fn counts_equal_a_full_count_after_every_kind_of_change() {
         let (status, counted) = counts(&db).await;
         assert_eq!(status, counted, "after {change}");
     }
-    assert_eq!(db.get("select count(*) < 8 from supaqueue.job_count").await, "t", "the tick sums the differences up");
+    assert_eq!(
+        db.get("select count(*) < 8 from supaqueue.job_count").await,
+        "t",
+        "the tick sums the differences up"
+    );
 }
 
 #[tokio::test]
 async fn it_does_not_read_the_job_table() {
     let db = Db::new().await;
-    let plan = db.get("explain (verbose) select * from supaqueue.queue_status").await;
+    let plan = db
+        .get("explain (verbose) select * from supaqueue.queue_status")
+        .await;
     assert!(plan.contains("supaqueue.job_count"), "{plan}");
     assert!(!plan.contains("supaqueue.job "), "{plan}");
 }
@@ -55,5 +76,9 @@ async fn it_tells_workers_and_the_busy_ones() {
     let db = Db::new().await;
     db.queue("q", 3).await;
     db.run("select supaqueue.enqueue('q')").await;
-    assert_eq!(db.get("select workers, busy_workers from supaqueue.queue_status").await, "3|1");
+    assert_eq!(
+        db.get("select workers, busy_workers from supaqueue.queue_status")
+            .await,
+        "3|1"
+    );
 }

@@ -21,9 +21,14 @@ async fn no_more_jobs_run_than_there_are_workers() {
 async fn a_new_worker_starts_at_once() {
     let db = Db::new().await;
     db.queue("q", 0).await;
-    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))").await;
-    assert_eq!(db.get("select problem from supaqueue.problem").await, "the queue has no workers");
-    db.run("insert into supaqueue.worker (queue) select id from supaqueue.queue").await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))")
+        .await;
+    assert_eq!(
+        db.get("select problem from supaqueue.problem").await,
+        "the queue has no workers"
+    );
+    db.run("insert into supaqueue.worker (queue) select id from supaqueue.queue")
+        .await;
     assert_eq!(in_flight(&db).await, "1");
     db.run("select supaqueue.set_workers('q', 4)").await;
     assert_eq!(in_flight(&db).await, "4");
@@ -34,7 +39,8 @@ async fn unpausing_starts_what_is_pending() {
     let db = Db::new().await;
     db.queue("q", 2).await;
     db.run("update supaqueue.queue set is_paused = true").await;
-    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))").await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))")
+        .await;
     db.run("select supaqueue.tick()").await;
     assert_eq!(in_flight(&db).await, "0");
     db.run("update supaqueue.queue set is_paused = false").await;
@@ -45,24 +51,38 @@ async fn unpausing_starts_what_is_pending() {
 async fn a_call_whose_worker_is_deleted_ends_normally_and_nothing_follows_it() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[2]))").await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[2]))")
+        .await;
     db.run("delete from supaqueue.worker").await;
     assert_eq!(in_flight(&db).await, "1", "the call goes on");
     assert_eq!(
         db.get("select a ->> 'state', a -> 'next' from public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) a").await,
         "settled|null"
     );
-    assert_eq!(db.get("select status from supaqueue.job order by status").await, "pending\nsuccessful");
+    assert_eq!(
+        db.get("select status from supaqueue.job order by status")
+            .await,
+        "pending\nsuccessful"
+    );
 }
 
 #[tokio::test]
 async fn deleting_and_adding_workers_never_adds_calls() {
     let db = Db::new().await;
     db.queue("q", 3).await;
-    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[9]))").await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[9]))")
+        .await;
     db.run("select supaqueue.set_workers('q', 1); select supaqueue.set_workers('q', 3); delete from supaqueue.worker; select supaqueue.set_workers('q', 2)").await;
-    assert_eq!(in_flight(&db).await, "3", "new workers take over the calls first");
-    assert_eq!(db.get("select count(*) filter (where locked), count(*) from supaqueue.worker").await, "2|2");
+    assert_eq!(
+        in_flight(&db).await,
+        "3",
+        "new workers take over the calls first"
+    );
+    assert_eq!(
+        db.get("select count(*) filter (where locked), count(*) from supaqueue.worker")
+            .await,
+        "2|2"
+    );
     for _ in 0..3 {
         db.run("select public.end_current_job((select id from supaqueue.current_job order by id limit 1), true, true, '{}', 60000)").await;
     }
@@ -83,10 +103,17 @@ async fn set_workers_deletes_free_workers_first() {
 async fn a_job_deleted_under_its_call_keeps_the_worker_until_the_call_ends() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])").await;
-    db.run("select public.end_current_job((select id from supaqueue.current_job), false, false)").await;
-    db.run("delete from supaqueue.job where payload = '1'").await;
-    assert_eq!(db.get("select status from supaqueue.job").await, "pending", "the call still counts");
+    db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])")
+        .await;
+    db.run("select public.end_current_job((select id from supaqueue.current_job), false, false)")
+        .await;
+    db.run("delete from supaqueue.job where payload = '1'")
+        .await;
+    assert_eq!(
+        db.get("select status from supaqueue.job").await,
+        "pending",
+        "the call still counts"
+    );
     assert_eq!(
         db.get("select public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) #>> '{next,job,payload}'").await,
         "2"
@@ -98,9 +125,14 @@ async fn a_worker_moved_under_its_call_works_for_its_new_queue_only() {
     let db = Db::new().await;
     db.queue("a", 1).await;
     db.queue("b", 0).await;
-    db.run("select supaqueue.enqueue_many('a', array['1', '2']::jsonb[])").await;
+    db.run("select supaqueue.enqueue_many('a', array['1', '2']::jsonb[])")
+        .await;
     db.run("update supaqueue.worker set queue = (select id from supaqueue.queue where name = 'b'); select supaqueue.tick()").await;
-    assert_eq!(db.get("select locked from supaqueue.worker").await, "f", "it is free in its new queue");
+    assert_eq!(
+        db.get("select locked from supaqueue.worker").await,
+        "f",
+        "it is free in its new queue"
+    );
     assert_eq!(
         db.get("select public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) -> 'next'").await,
         "null",
@@ -114,18 +146,40 @@ async fn a_worker_moved_under_its_call_works_for_its_new_queue_only() {
 async fn a_deleted_queue_takes_everything_along() {
     let db = Db::new().await;
     db.queue("q", 3).await;
-    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))").await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))")
+        .await;
     db.run("delete from supaqueue.queue").await;
-    assert_eq!(db.get("select (select count(*) from supaqueue.worker), (select count(*) from supaqueue.job)").await, "0|0");
+    assert_eq!(
+        db.get(
+            "select (select count(*) from supaqueue.worker), (select count(*) from supaqueue.job)"
+        )
+        .await,
+        "0|0"
+    );
 
     let first = "(select id from supaqueue.current_job order by id limit 1)";
-    assert_eq!(db.get(&format!("select public.end_current_job({first}, false, false) ->> 'state'")).await, "refused", "it starts no call");
+    assert_eq!(
+        db.get(&format!(
+            "select public.end_current_job({first}, false, false) ->> 'state'"
+        ))
+        .await,
+        "refused",
+        "it starts no call"
+    );
     assert_eq!(
         db.get(&format!("select a ->> 'state', a -> 'next' from public.end_current_job({first}, true, true, '{{}}', 60000) a")).await,
         "settled|null",
         "a call under way ends"
     );
     db.run("update supaqueue.current_job set lease_until = now() - interval '1 second'; select supaqueue.tick()").await;
-    assert_eq!(in_flight(&db).await, "0", "and one that is never reported is forgotten after its lease");
-    assert_eq!(db.get("select count(*) from supaqueue.job_count").await, "0", "its counts too");
+    assert_eq!(
+        in_flight(&db).await,
+        "0",
+        "and one that is never reported is forgotten after its lease"
+    );
+    assert_eq!(
+        db.get("select count(*) from supaqueue.job_count").await,
+        "0",
+        "its counts too"
+    );
 }

@@ -13,7 +13,9 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 /// The top folder of the repository.
 #[must_use]
 pub fn repository() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize().unwrap()
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .canonicalize()
+        .unwrap()
 }
 
 /// All migrations, in order, as one text each.
@@ -25,7 +27,10 @@ pub fn migrations() -> Vec<String> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
         .collect();
     files.sort();
-    files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+    files
+        .iter()
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .collect()
 }
 
 /// The Postgres of this test program, started once; it ends with the program.
@@ -56,14 +61,22 @@ impl Db {
     /// A new database that can dispatch.
     pub async fn new() -> Self {
         let db = Self::without_secrets().await;
-        db.run(&format!("select vault.create_secret('{SECRET}', 'supaqueue_secret')")).await;
-        db.run("select vault.create_secret('http://127.0.0.1:9', 'supaqueue_url')").await;
+        db.run(&format!(
+            "select vault.create_secret('{SECRET}', 'supaqueue_secret')"
+        ))
+        .await;
+        db.run("select vault.create_secret('http://127.0.0.1:9', 'supaqueue_url')")
+            .await;
         db
     }
 
     /// A new database with nothing in its Vault.
     pub async fn without_secrets() -> Self {
-        let database = postgres().await.create_database().await.expect("a database is made");
+        let database = postgres()
+            .await
+            .create_database()
+            .await
+            .expect("a database is made");
         let client = database.connect().await.expect("postgres connects");
         Self { database, client }
     }
@@ -115,7 +128,12 @@ impl Db {
 /// [`Db::run`] on any connection.
 pub async fn run(client: &Client, sql: &str) {
     if let Err(error) = client.batch_execute(sql).await {
-        panic!("{sql}\n  failed: {}", error.as_db_error().map_or(error.to_string(), ToString::to_string));
+        panic!(
+            "{sql}\n  failed: {}",
+            error
+                .as_db_error()
+                .map_or(error.to_string(), ToString::to_string)
+        );
     }
 }
 
@@ -124,12 +142,19 @@ pub async fn get(client: &Client, sql: &str) -> String {
     let messages = match client.simple_query(sql).await {
         Ok(messages) => messages,
         Err(error) => {
-            panic!("{sql}\n  failed: {}", error.as_db_error().map_or(error.to_string(), ToString::to_string))
+            panic!(
+                "{sql}\n  failed: {}",
+                error
+                    .as_db_error()
+                    .map_or(error.to_string(), ToString::to_string)
+            )
         }
     };
     let rows = messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => {
-            let columns: Vec<_> = (0..row.len()).map(|column| row.get(column).unwrap_or("null")).collect();
+            let columns: Vec<_> = (0..row.len())
+                .map(|column| row.get(column).unwrap_or("null"))
+                .collect();
             Some(columns.join("|"))
         }
         _ => None,
@@ -142,7 +167,10 @@ pub async fn refusal(client: &Client, sql: &str) -> String {
     let Err(error) = client.simple_query(sql).await else {
         panic!("{sql}\n  did not fail");
     };
-    let error = error.as_db_error().expect("an error of the database").clone();
+    let error = error
+        .as_db_error()
+        .expect("an error of the database")
+        .clone();
     match (error.constraint(), error.hint()) {
         (Some(constraint), _) => constraint.to_owned(),
         (None, Some(hint)) => format!("{}; {hint}", error.message()),
@@ -158,7 +186,10 @@ pub async fn eventually(client: &Client, sql: &str, want: &str) {
         if got == want {
             return;
         }
-        assert!(Instant::now() < deadline, "{sql}\n  gives {got:?}, not {want:?}, after 20 s");
+        assert!(
+            Instant::now() < deadline,
+            "{sql}\n  gives {got:?}, not {want:?}, after 20 s"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -175,5 +206,8 @@ pub async fn eventually_blocked(observer: &Client, process: i32) {
 
 /// The process of a connection, for [`eventually_blocked`].
 pub async fn process(client: &Client) -> i32 {
-    get(client, "select pg_backend_pid()").await.parse().unwrap()
+    get(client, "select pg_backend_pid()")
+        .await
+        .parse()
+        .unwrap()
 }

@@ -30,7 +30,7 @@ create table if not exists supaqueue.job_dependencies (
   constraint on_failure_is_fail_wait_or_continue check (on_failure in ('fail', 'wait', 'continue'))
 );
 
-create index if not exists job_dependencies_source on supaqueue.job_dependencies (source);
+create index if not exists job_dependencies_source on supaqueue.job_dependencies (source, target);
 
 comment on table supaqueue.job_dependencies is 'The target starts when all its sources are successful; until then it is waiting';
 comment on column supaqueue.job_dependencies.source is 'The job that must end first';
@@ -824,9 +824,9 @@ begin
   where c.old_status <> c.new_status
     and (c.old_status in ('pending', 'waiting', 'in_progress'), c.old_status = 'successful')
       <> (c.new_status in ('pending', 'waiting', 'in_progress'), c.new_status = 'successful')
-    -- offset 0: by index, never by reading whole tables.
+    -- By index, never by reading whole tables: that is what "order by" and "offset 0" are for.
     and (
-      exists (select from supaqueue.job_dependencies e where e.source = c.id offset 0)
+      exists (select from supaqueue.job_dependencies e where e.source = c.id order by e.target offset 0)
       or exists (select from supaqueue.dependent_job d where d.id = c.id offset 0)
       or has_changes and exists (
         select from supaqueue.dependency_change d
@@ -911,9 +911,9 @@ begin
     array_agg(case when d.status in ('successful', 'failed') then d.status else 'cancelled' end)
   into jobs, old_statuses, new_statuses
   from deleted d
-  -- offset 0: by index, never by reading whole tables.
-  where exists (select from supaqueue.job_dependencies e where e.source = d.id offset 0)
-    or exists (select from supaqueue.job_dependencies e where e.target = d.id offset 0)
+  -- By index, as in pass_on_updated_jobs_tg_fn.
+  where exists (select from supaqueue.job_dependencies e where e.source = d.id order by e.target offset 0)
+    or exists (select from supaqueue.job_dependencies e where e.target = d.id order by e.source offset 0)
     or exists (select from supaqueue.dependent_job t where t.id = d.id offset 0)
     or has_changes and exists (
       select from supaqueue.dependency_change c

@@ -26,7 +26,7 @@ create table if not exists supaqueue.job_dependencies (
   constraint on_failure_is_fail_wait_or_continue check (on_failure in ('fail', 'wait', 'continue'))
 );
 
-create index if not exists job_dependencies_source on supaqueue.job_dependencies (source);
+create index if not exists job_dependencies_source on supaqueue.job_dependencies (source, target);
 
 comment on table supaqueue.job_dependencies is 'The target starts when all its sources are successful; until then it is waiting';
 comment on column supaqueue.job_dependencies.source is 'The job that must end first';

@@ -30,9 +30,9 @@ begin
   where c.old_status <> c.new_status
     and (c.old_status in ('pending', 'waiting', 'in_progress'), c.old_status = 'successful')
       <> (c.new_status in ('pending', 'waiting', 'in_progress'), c.new_status = 'successful')
-    -- offset 0: by index, never by reading whole tables.
+    -- By index, never by reading whole tables: that is what "order by" and "offset 0" are for.
     and (
-      exists (select from supaqueue.job_dependencies e where e.source = c.id offset 0)
+      exists (select from supaqueue.job_dependencies e where e.source = c.id order by e.target offset 0)
       or exists (select from supaqueue.dependent_job d where d.id = c.id offset 0)
       or has_changes and exists (
         select from supaqueue.dependency_change d

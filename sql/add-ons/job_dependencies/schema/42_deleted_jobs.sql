@@ -20,9 +20,9 @@ begin
     array_agg(case when d.status in ('successful', 'failed') then d.status else 'cancelled' end)
   into jobs, old_statuses, new_statuses
   from deleted d
-  -- offset 0: by index, never by reading whole tables.
-  where exists (select from supaqueue.job_dependencies e where e.source = d.id offset 0)
-    or exists (select from supaqueue.job_dependencies e where e.target = d.id offset 0)
+  -- By index, as in pass_on_updated_jobs_tg_fn.
+  where exists (select from supaqueue.job_dependencies e where e.source = d.id order by e.target offset 0)
+    or exists (select from supaqueue.job_dependencies e where e.target = d.id order by e.source offset 0)
     or exists (select from supaqueue.dependent_job t where t.id = d.id offset 0)
     or has_changes and exists (
       select from supaqueue.dependency_change c
