@@ -25,12 +25,8 @@ pub(crate) async fn break_function(db: &Db, function: &str, from: &str, to: &str
 
 /// Takes the queues' lock away.
 pub(crate) async fn without_locks(db: &Db) {
-    for lock in ["lock_queue_shared", "lock_queue_exclusive"] {
-        db.run(&format!(
-            "create or replace function supaqueue.{lock}(_queue uuid) returns void
-             language sql security definer set search_path = '' as 'select'"
-        ))
-        .await;
+    for lock in ["pg_advisory_xact_lock(key)", "pg_advisory_xact_lock_shared(key)"] {
+        break_function(db, "lock_queues", &format!("perform {lock}"), "perform 1").await;
     }
 }
 

@@ -20,7 +20,10 @@ impl Session {
     pub(crate) async fn new(db: &Db) -> Self {
         let client = db.connect().await;
         let process = process(&client).await;
-        Self { client: Arc::new(client), process }
+        Self {
+            client: Arc::new(client),
+            process,
+        }
     }
 
     /// Runs statements that cannot fail.
@@ -70,7 +73,9 @@ impl Started {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(DEADLINE, waits).await.expect("the statement ends or waits")
+        tokio::time::timeout(DEADLINE, waits)
+            .await
+            .expect("the statement ends or waits")
     }
 
     /// Its result; an error where it does not end.
@@ -85,13 +90,23 @@ impl Started {
 
 /// What a query gives, or its SQLSTATE and message.
 pub(crate) async fn ask(client: &Client, sql: &str) -> Result<String, String> {
-    let messages = client.simple_query(sql).await.map_err(|error| match error.as_db_error() {
-        Some(error) => format!("{} {} {}", error.code().code(), error, error.where_().unwrap_or_default()),
-        None => error.to_string(),
-    })?;
+    let messages = client
+        .simple_query(sql)
+        .await
+        .map_err(|error| match error.as_db_error() {
+            Some(error) => format!(
+                "{} {} {}",
+                error.code().code(),
+                error,
+                error.where_().unwrap_or_default()
+            ),
+            None => error.to_string(),
+        })?;
     let rows = messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => {
-            let columns: Vec<_> = (0..row.len()).map(|column| row.get(column).unwrap_or("null")).collect();
+            let columns: Vec<_> = (0..row.len())
+                .map(|column| row.get(column).unwrap_or("null"))
+                .collect();
             Some(columns.join("|"))
         }
         _ => None,

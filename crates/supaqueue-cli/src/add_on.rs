@@ -49,7 +49,14 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         Action::Add(which) => ("add", which),
         Action::Remove(which) => ("remove", which),
     };
-    let mut steps = Steps::new(&STEPS, format!("supaqueue add-on {verb} {}", which.name));
+    let mut steps = Steps::new(
+        &STEPS,
+        format!(
+            "supaqueue add-on {verb} {}{}",
+            which.name,
+            which.target.options()
+        ),
+    );
     command::run_steps("add-on", &mut steps, async |steps: &mut Steps| {
         change(verb, which, steps).await
     })

@@ -12,8 +12,8 @@ mod project;
 mod prompt;
 mod remove;
 mod rotate_secret;
-mod steps;
 mod signal;
+mod steps;
 
 use std::process::ExitCode;
 

@@ -12,7 +12,6 @@ use anyhow::Result;
 use crate::command;
 use crate::problem::Problem;
 use crate::project::database::{Database, literal};
-use crate::project::hosted;
 use crate::project::probe;
 use crate::project::state::{self, State};
 use crate::project::{Place, Project, Target};
@@ -32,9 +31,6 @@ const STEPS: [&str; 7] = [
 /// How long the functions may take to hear of a secret.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Answers in a row that must be right: some instances may hear of a secret later than others.
-const IN_A_ROW: u32 = 3;
-
 /// Replaces the secret of database and function by a new one; no job is lost or held up.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -47,7 +43,10 @@ pub(crate) struct Arguments {
 
 /// Runs the command until it ends or is interrupted.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    let mut steps = Steps::new(&STEPS, "supaqueue rotate-secret");
+    let mut steps = Steps::new(
+        &STEPS,
+        format!("supaqueue rotate-secret{}", arguments.target.options()),
+    );
     command::run_steps("rotate-secret", &mut steps, async |steps: &mut Steps| {
         rotate(&arguments, steps).await
     })
@@ -63,11 +62,11 @@ async fn rotate(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
         arguments.yes,
     )?;
 
-    let is_promoted = steps.step(new_secret(&project.database)).await?;
-    steps.step(accept_both(&project, is_promoted)).await?;
-    let promoted_at = steps.step(promote(&project.database, is_promoted)).await?;
-    steps.step(drain(&project, &promoted_at)).await?;
-    steps.step(accept_new_alone(&project)).await?;
+    let state = steps.step(new_secret(&project.database)).await?;
+    steps.step(accept_both(&project, &state)).await?;
+    let state = steps.step(promote(&project.database, state)).await?;
+    steps.step(drain(&project, &state)).await?;
+    steps.step(accept_new_alone(&project, state)).await?;
     if matches!(project.place, Place::Direct) {
         eprintln!(
             "\nLeft to you: set SUPAQUEUE_SECRET of the functions to what this returns, and restart them:"
@@ -79,8 +78,8 @@ async fn rotate(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     Ok(())
 }
 
-/// Makes the next secret. True where the database signs with it already.
-async fn new_secret(database: &Database) -> Result<(bool, &'static str)> {
+/// Makes the next secret, unless there is a rotation to go on with.
+async fn new_secret(database: &Database) -> Result<(State, &'static str)> {
     let state = State::read(database).await?;
     if state.secret.is_none() || state.version.is_none() {
         return Err(Problem::error(
@@ -88,55 +87,40 @@ async fn new_secret(database: &Database) -> Result<(bool, &'static str)> {
             "Run `supaqueue install` first.",
         ));
     }
-    if state.secret_previous.is_some() {
-        return Ok((true, "going on with a rotation that was not finished"));
+    if state.is_rotating() {
+        return Ok((state, "going on with a rotation that was not finished"));
     }
-    if state.secret_next.is_some() {
-        return Ok((false, "going on with a rotation that was not finished"));
-    }
-    state::make_next_secret(database).await?;
-    Ok((false, "32 random bytes, made in the Vault"))
+    Ok((
+        state::make_next_secret(database).await?,
+        "32 random bytes, made in the Vault",
+    ))
 }
 
-async fn accept_both(project: &Project, is_promoted: bool) -> Result<((), &'static str)> {
-    if is_promoted {
+async fn accept_both(project: &Project, state: &State) -> Result<((), &'static str)> {
+    if state.secret_previous.is_some() {
         return Ok(((), "done before"));
     }
-    let state = State::read(&project.database).await?;
-    give_functions(project, &state).await?;
+    give_functions(project, state).await?;
     let is_old_valid = state.environment().contains(' ');
     wait_until_accepted(project, is_old_valid, true).await?;
-    Ok(((), "both secrets were accepted, three times in a row"))
+    Ok(((), "whatever is signed with either is accepted"))
 }
 
-/// When the database began to sign with the new secret, by its own clock.
-async fn promote(database: &Database, is_promoted: bool) -> Result<(String, &'static str)> {
-    if !is_promoted {
-        database.run(state::PROMOTE_NEXT_SECRET).await?;
+async fn promote(database: &Database, state: State) -> Result<(State, &'static str)> {
+    if state.secret_previous.is_some() {
+        return Ok((state, "done before"));
     }
-    let now = database
-        .query("select to_jsonb(clock_timestamp()) as result")
-        .await?;
-    Ok((
-        now,
-        if is_promoted {
-            "done before"
-        } else {
-            "from now on"
-        },
-    ))
+    Ok((state::promote_next_secret(database).await?, "from now on"))
 }
 
 /// Has the functions sign with the new secret, and waits until what was signed with the old one
 /// has arrived. What has not by then is sent again, signed with the new one, when its lease ends.
-async fn drain(project: &Project, promoted_at: &str) -> Result<((), String)> {
-    if !matches!(project.place, Place::Direct) {
-        give_functions(project, &State::read(&project.database).await?).await?;
-    }
+async fn drain(project: &Project, state: &State) -> Result<((), String)> {
+    give_functions(project, state).await?;
     let sql = format!(
         "select to_jsonb(count(*)) as result from supaqueue.current_job c
          where c.acknowledged_at is null and c.created_at < {}",
-        literal(promoted_at)
+        literal(&state.now)
     );
     let begin = Instant::now();
     loop {
@@ -145,63 +129,54 @@ async fn drain(project: &Project, promoted_at: &str) -> Result<((), String)> {
             return Ok(((), "none is left".into()));
         }
         if begin.elapsed() > PATIENCE / 4 {
-            return Ok((
-                (),
-                format!(
-                    "{left} are not acknowledged yet; they are sent again when their lease ends"
-                ),
-            ));
+            let what = "are not acknowledged yet; they are sent again when their lease ends";
+            return Ok(((), format!("{left} {what}")));
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-async fn accept_new_alone(project: &Project) -> Result<((), &'static str)> {
-    if matches!(project.place, Place::Direct) {
-        state::forget_previous_secret(&project.database).await?;
-        return Ok(((), "left to you, see below"));
+async fn accept_new_alone(project: &Project, state: State) -> Result<((), &'static str)> {
+    if !matches!(project.place, Place::Direct) {
+        give_functions(
+            project,
+            &State {
+                secret_previous: None,
+                ..state
+            },
+        )
+        .await?;
+        wait_until_accepted(project, true, false).await?;
     }
-    let state = State {
-        secret_previous: None,
-        ..State::read(&project.database).await?
-    };
-    give_functions(project, &state).await?;
-    wait_until_accepted(project, true, false).await?;
     // Last: until then the Vault says that there is something to finish.
     state::forget_previous_secret(&project.database).await?;
     Ok((
         (),
-        "the old secret is gone; the new one was accepted, three times in a row",
+        match project.place {
+            Place::Direct => "left to you, see below",
+            Place::Hosted(_) | Place::Local(_) => "the old secret is gone",
+        },
     ))
 }
 
-/// Gives the functions the secrets of a state, if they have others.
+/// Gives the functions the secrets of a state.
 async fn give_functions(project: &Project, state: &State) -> Result<()> {
-    let value = state.environment();
     match &project.place {
-        Place::Hosted(hosted) if hosted.secret_digest().await? != Some(hosted::digest(&value)) => {
-            hosted.set_secret(&value).await
-        }
-        Place::Local(local) => local.set_secret(&value),
-        Place::Hosted(_) | Place::Direct => Ok(()),
+        Place::Hosted(hosted) => hosted.set_secret(&state.environment()).await,
+        Place::Local(local) => local.set_secret(&state.environment()),
+        Place::Direct => Ok(()),
     }
 }
 
 /// Waits until the function accepts what is signed with the current secret, the next one, or both.
 async fn wait_until_accepted(project: &Project, current: bool, next: bool) -> Result<()> {
     let begin = Instant::now();
-    let mut in_a_row = 0;
     loop {
         let probes = probe::probe(&project.database).await?;
         let accepted = |answer: &Option<probe::Answer>| {
-            answer
-                .as_ref()
-                .is_some_and(|answer| answer.status == Some(202))
+            answer.as_ref().is_some_and(probe::Answer::is_accepted)
         };
-        let is_accepted =
-            (!current || accepted(&probes.signed)) && (!next || accepted(&probes.signed_with_next));
-        in_a_row = if is_accepted { in_a_row + 1 } else { 0 };
-        if in_a_row == IN_A_ROW {
+        if (!current || accepted(&probes.signed)) && (!next || accepted(&probes.signed_with_next)) {
             return Ok(());
         }
         let answer = if next {
@@ -217,7 +192,7 @@ async fn wait_until_accepted(project: &Project, current: bool, next: bool) -> Re
                 .to_owned(),
         };
         // Where the functions' environment is left to the user, waiting would be in vain.
-        let is_left_to_user = !is_accepted && !matches!(project.place, Place::Hosted(_));
+        let is_left_to_user = !matches!(project.place, Place::Hosted(_));
         if is_left_to_user || begin.elapsed() > PATIENCE {
             let answer = answer.map_or_else(
                 || "pg_net has no answer of it".to_owned(),

@@ -114,6 +114,49 @@ fn every_section_of_every_file_is_done() {
 }
 
 #[test]
+fn a_pipeline_splits_measures_and_combines() {
+    let place = Place::new();
+    place.file("guide.md", THREE_SECTIONS);
+    place.file("note.txt", "One paragraph only.\n");
+    let output = place
+        .demo(&["pipeline", "--workers", "2", "guide.md", "note.txt"])
+        .output()
+        .unwrap();
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(status(&output), Some(0), "{out}{error}");
+    let lines: Vec<_> = out.lines().collect();
+    for want in [
+        "guide.md: 3 parts, 35 words, 7 sentences, readability (LIX) 22",
+        "note.txt: 1 part, 3 words, 1 sentence, readability (LIX) 36",
+        "flowchart LR",
+    ] {
+        assert!(lines.contains(&want), "{want:?} is not in:\n{out}");
+    }
+    let last = lines
+        .iter()
+        .rfind(|line| line.starts_with("guide.md  "))
+        .unwrap();
+    assert!(
+        last.starts_with("guide.md  split-text: successful → measure-text × 3: 3 successful"),
+        "{last}"
+    );
+    assert!(last.contains(" → combine-measures: successful"), "{last}");
+    assert_eq!(place.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn a_pipeline_needs_files_that_fit_in_a_job() {
+    let place = Place::new();
+    place.file("large.txt", "word ".repeat(500_000));
+    let output = place.demo(&["pipeline", "large.txt"]).output().unwrap();
+    assert_eq!(status(&output), Some(2));
+    assert_eq!(
+        text(&output.stderr),
+        "supaqueue demo pipeline: large.txt: this file has more than 2 MB, too much for one job\n"
+    );
+}
+
+#[test]
 fn what_cannot_be_read_is_refused_before_anything_starts() {
     let place = Place::new();
     place.file("good.md", THREE_SECTIONS);

@@ -1,4 +1,4 @@
-//! Measurements. What is measured, and how, is in `bench/`.
+//! Measurements. What is measured, and how, is in `bench/` and in the crate supaqueue-bench.
 
 use anyhow::Result;
 
@@ -10,4 +10,15 @@ pub(crate) fn function(repository: &Repository) -> Result<()> {
     deno.args(["run", "--no-check", "--allow-all"])
         .arg(repository.path("bench/function/main.ts"));
     succeed(&mut deno)
+}
+
+/// Measures what jobs cost in Postgres.
+pub(crate) fn engine(repository: &Repository, scale: &[&str]) -> Result<()> {
+    let mut cargo = repository.cargo();
+    // Optimized: it shares the processor with the Postgres that it measures.
+    cargo
+        .args(["run", "--locked", "--quiet", "--release"])
+        .args(["--package", "supaqueue-bench", "--"])
+        .args(scale);
+    succeed(&mut cargo)
 }

@@ -25,7 +25,8 @@ usage: cargo xtask <chore>
   function build|check        build supabase/functions/supaqueue/supaqueue.js
   function check --quick      compare only the hash of its sources
   test [STEP…]                every test, or the named steps
-  bench function              compare the function with one in plain TypeScript";
+  bench function              compare the function with one in plain TypeScript
+  bench engine [quick]        what jobs cost in Postgres, with the goals";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -53,6 +54,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         #[cfg(feature = "function")]
         ["function", "check", "--quick"] => function::check_hash(&repository)?,
         ["bench", "function"] => bench::function(&repository)?,
+        ["bench", "engine", scale @ ..] => bench::engine(&repository, scale)?,
         ["test", steps @ ..] => return suite::run(&repository, steps),
         ["help" | "--help" | "-h"] => println!("{USAGE}"),
         [] => bail!("which chore?\n\n{USAGE}"),

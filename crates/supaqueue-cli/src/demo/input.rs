@@ -13,12 +13,23 @@ const DEFAULT: (&str, &str) = ("README.md", include_str!("../../../../README.md"
 /// A text that is larger makes no better demo. In bytes.
 const MOST_BYTES: u64 = 20_000_000;
 
+/// A payload has at most 5 MB, and a text may grow by what JSON escapes. In bytes.
+const MOST_BYTES_OF_A_JOB: usize = 2_000_000;
+
 /// A file and its sections.
 #[derive(Debug)]
 pub(super) struct Document {
     /// As it was given, on one line.
     pub(super) name: String,
     pub(super) sections: Vec<Section>,
+}
+
+/// A file and its text, whole.
+#[derive(Debug)]
+pub(super) struct Text {
+    /// As it was given, on one line.
+    pub(super) name: String,
+    pub(super) text: String,
 }
 
 /// A file that cannot be used, and why.
@@ -49,6 +60,37 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<Document>, Unusable> {
         }]);
     }
     paths.iter().map(|path| document(path)).collect()
+}
+
+/// Reads the files whole; each must fit in the payload of one job.
+pub(super) fn texts(paths: &[PathBuf]) -> Result<Vec<Text>, Unusable> {
+    if paths.is_empty() {
+        let (name, text) = DEFAULT;
+        return Ok(vec![Text {
+            name: name.into(),
+            text: text.into(),
+        }]);
+    }
+    paths
+        .iter()
+        .map(|path| {
+            let unusable = |reason| Unusable {
+                path: path.into(),
+                reason,
+            };
+            let text = text(path).map_err(unusable)?;
+            if text.len() > MOST_BYTES_OF_A_JOB {
+                return Err(unusable(format!(
+                    "this file has more than {} MB, too much for one job",
+                    MOST_BYTES_OF_A_JOB / 1_000_000
+                )));
+            }
+            Ok(Text {
+                name: sections::one_line(&path.to_string_lossy()),
+                text,
+            })
+        })
+        .collect()
 }
 
 fn document(path: &Path) -> Result<Document, Unusable> {

@@ -1,6 +1,7 @@
 //! `supaqueue demo`: the sections of text files, sent through a queue on the local stack.
 
 mod input;
+mod pipeline;
 mod progress;
 mod queue;
 mod sections;
@@ -34,13 +35,22 @@ const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// Sends the sections of text files through a queue, watches them, and counts.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Text or Markdown files; Supaqueue's README where none is given
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The workers of the queue: as many calls run at once, at most
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=100))]
     workers: i32,
+}
+
+/// The other demos.
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    Pipeline(pipeline::Arguments),
 }
 
 /// How the demo ended.
@@ -53,6 +63,9 @@ enum End {
 
 /// Runs the demo to its end, or until Ctrl-C.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
+    if let Some(Other::Pipeline(arguments)) = arguments.other {
+        return pipeline::run(arguments).await;
+    }
     let documents = match input::read(&arguments.files) {
         Ok(documents) => documents,
         Err(unusable) => {
@@ -60,22 +73,34 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::from(BAD_INPUT);
         }
     };
-    match demo(&documents, arguments.workers).await {
+    exit(
+        "demo",
+        on_a_stack(async |stack: &Stack, start: Duration| {
+            session(stack, &documents, arguments.workers, start).await
+        })
+        .await,
+    )
+}
+
+/// Tells how a demo ended, as a shell expects it.
+fn exit(command: &str, end: Result<End>) -> ExitCode {
+    match end {
         Ok(End::Good) => ExitCode::SUCCESS,
         Ok(End::Bad) => ExitCode::FAILURE,
         Ok(End::Interrupted) => {
-            eprintln!("supaqueue demo: stopped");
+            eprintln!("supaqueue {command}: stopped");
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {
-            eprintln!("supaqueue demo: {error:#}");
+            eprintln!("supaqueue {command}: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
 /// Starts the stack, has the work done, and stops the stack, however that went.
-async fn demo(documents: &[Document], workers: i32) -> Result<End> {
+/// The work is told how long the start took.
+async fn on_a_stack(work: impl AsyncFnOnce(&Stack, Duration) -> Result<End>) -> Result<End> {
     let mut stop = std::pin::pin!(stop_requested());
     let target = target::unpack()?;
     let waiting = Waiting::for_("starting Postgres, the gateway and the functions");
@@ -88,7 +113,7 @@ async fn demo(documents: &[Document], workers: i32) -> Result<End> {
     let start = begin.elapsed();
     drop(waiting);
     let end = tokio::select! {
-        end = session(&stack, documents, workers, start) => end,
+        end = work(&stack, start) => end,
         () = &mut stop => Ok(End::Interrupted),
     };
     stack.stop().await;

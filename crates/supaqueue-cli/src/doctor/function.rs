@@ -13,6 +13,10 @@ use crate::project::{Place, Project};
 pub(super) async fn listed(hosted: &Hosted, state: &State, options: &str) -> Result<Vec<Finding>> {
     let install = format!("Run `supaqueue install{options}`.");
     let mut findings = Vec::new();
+    if let Some(url) = state.url.as_ref().filter(|url| hosted.is_of_another(url)) {
+        let what = format!("the Vault has the address of another project: {url}");
+        findings.push(Finding::failed("address", what, install.clone()));
+    }
     findings.push(match hosted.function().await? {
         None => Finding::failed("function", "it is not deployed", install.clone()),
         Some(function) if function.verify_jwt == Some(true) => Finding::failed(
@@ -58,7 +62,7 @@ pub(super) async fn examine(project: &Project, options: &str) -> Result<Vec<Find
     let mut findings = vec![Finding::ok("pg_net", "it sends requests")];
     findings.extend(reached(&health, &install));
     findings.push(accepted(&signed, options));
-    let is_well = signed.status == Some(202);
+    let is_well = signed.is_accepted();
     if is_well {
         let outcome = probe::self_test(&project.database).await?;
         findings.push(match outcome.is_successful() {

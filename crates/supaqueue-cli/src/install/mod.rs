@@ -54,7 +54,10 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     if arguments.write_migration || arguments.write_function {
         return command::run("install", write(&arguments)).await;
     }
-    let mut steps = Steps::new(&plan::STEPS, "supaqueue install");
+    let mut steps = Steps::new(
+        &plan::STEPS,
+        format!("supaqueue install{}", arguments.target.options()),
+    );
     command::run_steps("install", &mut steps, async |steps: &mut Steps| {
         install(&arguments, steps).await
     })

@@ -88,7 +88,7 @@ impl Installation {
     ) -> Result<((), String)> {
         let address = match (&self.project.place, url) {
             (_, Some(url)) => url.to_owned(),
-            (Place::Hosted(hosted), None) => format!("https://{}.supabase.co", hosted.reference),
+            (Place::Hosted(hosted), None) => hosted.address(self.state.url.as_deref()),
             (Place::Local(_), None) => local::ADDRESS.to_owned(),
             (Place::Direct, None) => self.state.url.clone().ok_or_else(|| {
                 Problem::error(

@@ -67,9 +67,7 @@ impl Installation {
 
     async fn answers(&self) -> Result<bool> {
         let probes = probe::probe(&self.project.database).await?;
-        Ok(probes
-            .signed
-            .is_some_and(|answer| answer.status == Some(202)))
+        Ok(probes.signed.is_some_and(|answer| answer.is_accepted()))
     }
 
     /// What the program cannot do here.

@@ -142,13 +142,20 @@ impl SupabaseCli {
         }
     }
 
-    /// How a command is named in a message: its words, without options.
+    /// How a command is named in a message: its words up to the first option, or that option.
     fn name(&self, arguments: &[impl AsRef<OsStr>]) -> String {
-        let words = arguments
+        let words: Vec<_> = arguments
             .iter()
-            .map(|argument| argument.as_ref().to_string_lossy().into_owned());
-        let words: Vec<String> = words.take_while(|word| !word.starts_with('-')).collect();
-        format!("supabase {}", words.join(" "))
+            .map(|word| word.as_ref().to_string_lossy())
+            .collect();
+        let count = words
+            .iter()
+            .position(|word| word.starts_with('-'))
+            .unwrap_or(words.len());
+        format!(
+            "supabase {}",
+            words[..count.max(1).min(words.len())].join(" ")
+        )
     }
 
     async fn run(

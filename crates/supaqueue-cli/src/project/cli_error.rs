@@ -106,6 +106,9 @@ fn remedy(code: &str, message: &str) -> &'static str {
         Some(500..) => {
             "This is a failure at Supabase (https://status.supabase.com): wait a little, then run this again."
         }
+        None if code.ends_with("UnexpectedStatusError") => {
+            "The CLI does not tell which status the platform answered. Check that you are logged in (`supabase login`, or SUPABASE_ACCESS_TOKEN) and may change this project, look at https://status.supabase.com, and wait a minute. Then run this again."
+        }
         _ if has(&["accesstoken", "access token", "unauthorized", "jwt"]) => {
             "Log in: run `supabase login`, or set SUPABASE_ACCESS_TOKEN. Then run this again."
         }
@@ -148,6 +151,27 @@ mod tests {
                 remedy("", message)
             );
         }
+    }
+
+    #[test]
+    fn a_status_that_the_cli_keeps_to_itself_leaves_all_that_it_may_be() {
+        let told = remedy(
+            "SecretsSetUnexpectedStatusError",
+            "Unexpected error setting project secrets: {}",
+        );
+        for possibility in [
+            "logged in",
+            "may change",
+            "status.supabase.com",
+            "wait a minute",
+        ] {
+            assert!(told.contains(possibility), "{told}");
+        }
+        let told = remedy(
+            "SecretsListUnexpectedStatusError",
+            "unexpected list secrets status 409: {}",
+        );
+        assert!(told.contains("Another change"), "{told}");
     }
 
     #[test]

@@ -55,7 +55,23 @@ pub(crate) async fn projects(cli: &SupabaseCli) -> Result<Vec<Listed>> {
     Ok(serde_json::from_value(projects)?)
 }
 
+/// What the platform's own addresses end with.
+const PLATFORM: &str = ".supabase.co";
+
 impl Hosted {
+    /// The project's address: a domain of its own that the Vault has already, else the platform's.
+    pub(crate) fn address(&self, stored: Option<&str>) -> String {
+        match stored {
+            Some(own) if !own.ends_with(PLATFORM) => own.to_owned(),
+            _ => format!("https://{}{PLATFORM}", self.reference),
+        }
+    }
+
+    /// Whether an address is that of another project: a copied database brings it along.
+    pub(crate) fn is_of_another(&self, address: &str) -> bool {
+        address.ends_with(PLATFORM) && address != self.address(None)
+    }
+
     /// Runs a command on this project.
     async fn call(&self, words: &[&str], folder: &TemporaryFolder) -> Result<Value> {
         let words = words.iter().map(|word| (*word).to_owned());

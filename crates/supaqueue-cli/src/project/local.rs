@@ -34,13 +34,6 @@ impl Local {
                     "Start it with `supabase start`, then run this again.",
                 )
             })?;
-        let text = |names: [&str; 2]| {
-            names
-                .iter()
-                .find_map(|name| status.get(name))
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        };
         let missing = || {
             Problem::error(
                 "`supabase status` does not tell the database's address",
@@ -49,9 +42,8 @@ impl Local {
         };
         Ok(Self {
             folder,
-            db_url: text(["DB_URL", "db_url"]).ok_or_else(missing)?,
-            api_url: text(["API_URL", "api_url"])
-                .unwrap_or_else(|| "http://127.0.0.1:54321".into()),
+            db_url: find(&status, "DB_URL").ok_or_else(missing)?,
+            api_url: find(&status, "API_URL").unwrap_or_else(|| "http://127.0.0.1:54321".into()),
         })
     }
 
@@ -85,5 +77,35 @@ impl Local {
                 .map(|()| true)
                 .with_context(|| format!("cannot remove {}", self.secret_file().display())),
         }
+    }
+}
+
+/// The value of a name, in whatever object the status has it: that differs between versions of the CLI.
+fn find(status: &Value, name: &str) -> Option<String> {
+    let object = status.as_object()?;
+    let here = object
+        .iter()
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .and_then(|(_, value)| value.as_str());
+    here.map(str::to_owned)
+        .or_else(|| object.values().find_map(|value| find(value, name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_wherever_the_status_has_it() {
+        for status in [
+            json!({"API_URL": "http://a", "DB_URL": "postgresql://b"}),
+            json!({"message": "", "status": {"api_url": "http://a", "db_url": "postgresql://b"}}),
+        ] {
+            assert_eq!(find(&status, "DB_URL").as_deref(), Some("postgresql://b"));
+            assert_eq!(find(&status, "API_URL").as_deref(), Some("http://a"));
+        }
+        assert_eq!(find(&json!({"linked_project": null}), "DB_URL"), None);
     }
 }

@@ -65,6 +65,17 @@ impl Target {
         Duration::from_secs(self.timeout)
     }
 
+    /// The options with which the project was named.
+    pub(crate) fn options(&self) -> String {
+        match (&self.project_ref, &self.db_url) {
+            (Some(reference), _) => format!(" --project-ref {reference}"),
+            // It may hold a password.
+            (None, Some(_)) => " --db-url …".into(),
+            (None, None) if self.local => " --local".into(),
+            (None, None) => String::new(),
+        }
+    }
+
     /// The user's `supabase` folder, if there is one.
     pub(crate) fn working_folder(&self) -> Option<WorkingFolder> {
         WorkingFolder::find(self.workdir.as_deref())

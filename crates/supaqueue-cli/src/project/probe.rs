@@ -37,6 +37,7 @@ pub(crate) struct Health {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Probes {
     pub(crate) health: Option<Answer>,
+    /// Signed with the secret that is in force.
     pub(crate) signed: Option<Answer>,
     /// Signed with the next secret, where there is one.
     pub(crate) signed_with_next: Option<Answer>,
@@ -60,6 +61,11 @@ impl Answer {
             (None, Some(error)) => format!("it could not be reached: {}", redact(error)),
             (None, None) => "it could not be reached; pg_net gives no reason".into(),
         }
+    }
+
+    /// Whether a dispatch was accepted.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.status == Some(202)
     }
 
     /// The health that it tells of, if it does.
@@ -93,10 +99,17 @@ pub(crate) async fn probe(database: &Database) -> Result<Probes> {
         }
     };
     let answer = |name: &str| answers.get(&requests.get(name)?.to_string()).cloned();
+    // Of three that were signed with a secret the worst counts.
+    let worst = |secret: &str| {
+        let three: Option<Vec<Answer>> = (1..=3)
+            .map(|number| answer(&format!("{secret} {number}")))
+            .collect();
+        three?.into_iter().min_by_key(Answer::is_accepted)
+    };
     Ok(Probes {
         health: answer("health"),
-        signed: answer("secret"),
-        signed_with_next: answer("secret_next"),
+        signed: worst("secret"),
+        signed_with_next: worst("secret_next"),
     })
 }
 

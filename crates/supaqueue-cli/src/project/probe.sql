@@ -1,5 +1,6 @@
 -- Sends to the supaqueue function, through pg_net: a question for its health, and empty dispatches,
--- one signed with each of the Vault's secrets that is in force. Returns the ids of the requests.
+-- three signed with each of the Vault's secrets that is in force: some instances of the function may
+-- hear of a new secret later than others. Returns the ids of the requests.
 create or replace function pg_temp.supaqueue_probe() returns jsonb language plpgsql set search_path = '' as $$
 declare
   address text;
@@ -19,8 +20,11 @@ begin
     headers := jsonb_strip_nulls(jsonb_build_object('apikey', apikey)),
     timeout_milliseconds := 10000));
   for secret in
-    select replace(s.name, 'supaqueue_', '') as name, supaqueue.signing_key(s.decrypted_secret) as key
+    select
+      replace(s.name, 'supaqueue_', '') || ' ' || number as name,
+      supaqueue.signing_key(s.decrypted_secret) as key
     from vault.decrypted_secrets s
+    cross join generate_series(1, 3) as number
     where s.name in ('supaqueue_secret', 'supaqueue_secret_next')
       and supaqueue.signing_key(s.decrypted_secret) is not null
   loop

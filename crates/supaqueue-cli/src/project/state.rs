@@ -12,14 +12,14 @@ use crate::problem::Problem;
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct State {
+    /// The database's clock.
+    pub(crate) now: String,
     pub(crate) postgres: String,
-    pub(crate) database: String,
     pub(crate) extensions: BTreeMap<String, String>,
     pub(crate) has_net: bool,
     pub(crate) has_vault: bool,
     pub(crate) has_cron: bool,
     pub(crate) has_schema: bool,
-    pub(crate) has_end_current_job: bool,
     /// The last migration.
     pub(crate) version: Option<i32>,
     /// The Vault's `supaqueue_secret`: the one that the database signs with.
@@ -128,7 +128,18 @@ pub(crate) async fn make_next_secret(database: &Database) -> Result<State> {
         .await
 }
 
-/// Makes the next secret the one that signs; the one before becomes the previous one.
+/// Makes the next secret the one that signs; the one before becomes the previous one. Returns what
+/// there is then.
+pub(crate) async fn promote_next_secret(database: &Database) -> Result<State> {
+    database
+        .query(&format!(
+            "{PROMOTE_NEXT_SECRET}\n{}",
+            include_str!("state.sql")
+        ))
+        .await
+}
+
+/// The statements of [`promote_next_secret`].
 pub(crate) const PROMOTE_NEXT_SECRET: &str = "
     select vault.update_secret(s.id, new_name => 'supaqueue_secret_previous',
       new_description => 'Supaqueue: the key that signed before')

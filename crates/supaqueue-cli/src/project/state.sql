@@ -2,8 +2,8 @@
 create or replace function pg_temp.supaqueue_state() returns jsonb language plpgsql set search_path = '' as $$
 declare
   state jsonb := jsonb_build_object(
+    'now', clock_timestamp(),
     'postgres', current_setting('server_version'),
-    'database', current_database(),
     'extensions', (
       select coalesce(jsonb_object_agg(e.extname, e.extversion), '{}') from pg_catalog.pg_extension e
       where e.extname in ('pg_net', 'supabase_vault', 'pg_cron', 'pgcrypto')
@@ -11,8 +11,7 @@ declare
     'has_net', to_regproc('net.http_post') is not null,
     'has_vault', to_regclass('vault.decrypted_secrets') is not null,
     'has_cron', to_regclass('cron.job') is not null,
-    'has_schema', to_regnamespace('supaqueue') is not null,
-    'has_end_current_job', to_regproc('public.end_current_job') is not null
+    'has_schema', to_regnamespace('supaqueue') is not null
   );
   part jsonb;
 begin

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 pub(crate) struct TemporaryFolder {
     folder: TempDir,
     #[cfg(unix)]
-    _guard: Option<std::process::Child>,
+    guard: Option<std::process::Child>,
 }
 
 impl TemporaryFolder {
@@ -22,7 +22,7 @@ impl TemporaryFolder {
             .context("cannot make a temporary folder")?;
         Ok(Self {
             #[cfg(unix)]
-            _guard: guard(folder.path()).ok(),
+            guard: guard(folder.path()).ok(),
             folder,
         })
     }
@@ -54,18 +54,22 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
         .with_context(doing)
 }
 
-/// Waits on a pipe that the kernel closes when we are gone, then removes the folder. In a process
+/// Waits on a pipe that the kernel closes when we are gone, then removes the folder: at once, for
+/// what it holds, and again while a CLI that we left behind may still write into it. In a process
 /// group of its own, so that Ctrl-C reaches us alone.
 #[cfg(unix)]
 fn guard(folder: &Path) -> std::io::Result<std::process::Child> {
     use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
+    const SCRIPT: &str = r#"
+        while read -r _; do :; done
+        tries=0
+        while rm -rf "$1"; [ "$tries" -lt 120 ]; do
+          sleep 1 || exit
+          tries=$((tries + 1))
+        done"#;
     Command::new("/bin/sh")
-        .args([
-            "-c",
-            "while read -r _; do :; done; rm -rf \"$1\"",
-            "supaqueue-guard",
-        ])
+        .args(["-c", SCRIPT, "supaqueue-guard"])
         .arg(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -77,9 +81,10 @@ fn guard(folder: &Path) -> std::io::Result<std::process::Child> {
 #[cfg(unix)]
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        if let Some(guard) = &mut self._guard {
-            drop(guard.stdin.take());
-            // It ends by itself now; waiting only keeps it from staying behind as a zombie.
+        // Before the guard goes; what is left to the field is to find nothing.
+        let _ = std::fs::remove_dir_all(self.path());
+        if let Some(guard) = &mut self.guard {
+            let _ = guard.kill();
             let _ = guard.wait();
         }
     }

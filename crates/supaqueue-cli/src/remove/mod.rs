@@ -34,7 +34,10 @@ pub(crate) struct Arguments {
 
 /// Runs the command until it ends or is interrupted.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    let mut steps = Steps::new(&STEPS, "supaqueue remove");
+    let mut steps = Steps::new(
+        &STEPS,
+        format!("supaqueue remove{}", arguments.target.options()),
+    );
     command::run_steps("remove", &mut steps, async |steps: &mut Steps| {
         remove(&arguments, steps).await
     })

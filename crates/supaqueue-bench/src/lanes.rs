@@ -1,0 +1,114 @@
+//! Lanes that report a success and get the next job with the answer, again and again.
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::{Client, Statement};
+
+use crate::Result;
+use crate::project::Stage;
+
+/// As the supaqueue function asks.
+const SETTLE: &str =
+    "select public.end_current_job($1::text::uuid, true, true, $2::text::jsonb, 100000)
+  #>> '{next,current_job,id}'";
+const REPORT: &str = r#"{"http_status": 200, "duration_ms": 100, "result": {"ok": true}}"#;
+
+/// One connection, with the call that it has.
+struct Lane {
+    client: Client,
+    settle: Statement,
+    call: String,
+}
+
+impl Lane {
+    /// Settles until the end, and counts; one count for each second, or less.
+    async fn run(mut self, start: Instant, time: Duration) -> Result<(Self, Vec<u32>)> {
+        let seconds = usize::try_from(time.as_secs())? + 1;
+        let mut counts = vec![0; seconds];
+        while start.elapsed() < time {
+            let row = self
+                .client
+                .query_one(&self.settle, &[&self.call, &REPORT])
+                .await?;
+            self.call = row
+                .get::<_, Option<String>>(0)
+                .ok_or("there are too few jobs to go on for so long")?;
+            let second = usize::try_from(start.elapsed().as_secs())?.min(seconds - 1);
+            counts[second] += 1;
+        }
+        Ok((self, counts))
+    }
+}
+
+/// All lanes of a database: one for each worker that is busy.
+pub(crate) struct Lanes(Vec<Lane>);
+
+impl Lanes {
+    /// Takes every call of the database.
+    pub(crate) async fn of(stage: &Stage) -> Result<Self> {
+        let calls = stage
+            .client()
+            .query(
+                "select id::text from supaqueue.current_job order by id",
+                &[],
+            )
+            .await?;
+        let mut lanes = Vec::new();
+        for call in calls {
+            let client = stage.connect().await?;
+            let settle = client.prepare(SETTLE).await?;
+            let call: String = call.get(0);
+            client
+                .execute(
+                    "select public.end_current_job($1::text::uuid, false, false,
+                       jsonb_build_object('lane', gen_random_uuid()))",
+                    &[&call],
+                )
+                .await?;
+            lanes.push(Lane {
+                client,
+                settle,
+                call,
+            });
+        }
+        Ok(Self(lanes))
+    }
+
+    /// Whether their commits wait for the disk.
+    pub(crate) async fn wait_for_disk(&self, on: bool) -> Result<()> {
+        for lane in &self.0 {
+            let value = if on { "on" } else { "off" };
+            lane.client
+                .batch_execute(&format!("set synchronous_commit = {value}"))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Jobs settled in each second by the first so many lanes, at once.
+    pub(crate) async fn run(&mut self, lanes: usize, time: Duration) -> Result<Vec<u32>> {
+        let start = Instant::now();
+        let idle = self.0.split_off(lanes.min(self.0.len()));
+        let running: Vec<_> = self
+            .0
+            .drain(..)
+            .map(|lane| tokio::spawn(lane.run(start, time)))
+            .collect();
+        let mut total = vec![0; usize::try_from(time.as_secs())? + 1];
+        for lane in running {
+            let (lane, counts) = lane.await??;
+            self.0.push(lane);
+            for (sum, count) in total.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+        self.0.extend(idle);
+        Ok(total)
+    }
+
+    /// Jobs settled per second.
+    pub(crate) async fn rate(&mut self, lanes: usize, time: Duration) -> Result<f64> {
+        let counts = self.run(lanes, time).await?;
+        Ok(f64::from(counts.iter().sum::<u32>()) / time.as_secs_f64())
+    }
+}

@@ -1,0 +1,315 @@
+//! Everything that the doctor knows is broken, one after the other, and named by it.
+
+use crate::management_api::REF;
+use crate::program::{Cli, Run};
+use crate::project::{Project, test};
+
+/// The doctor sees all of a hosted project.
+async fn hosted(project: &Project) -> Run {
+    project
+        .supaqueue(Cli::Three, &["doctor", "--project-ref", REF])
+        .await
+}
+
+/// The doctor sees only what the database sees, and so is quicker.
+async fn direct(project: &Project) -> Run {
+    project
+        .supaqueue(
+            Cli::Missing,
+            &["doctor", "--db-url", project.stack.db_url()],
+        )
+        .await
+}
+
+#[test]
+fn what_is_broken_in_the_database_is_named() {
+    test(async |project| {
+        project.install(Cli::Three).await.assert_ok();
+        direct(project)
+            .await
+            .assert_ok()
+            .assert_says(&["ok", "self-test"]);
+        let vault = |name: &str, value: &str| {
+            format!(
+                "select vault.update_secret((select id from vault.secrets where name = '{name}'), {value})"
+            )
+        };
+        let key = project.get("select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'").await;
+        let other = "'whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='";
+        let url = format!("'{}'", project.stack.gateway_url());
+        let cases = [
+            (vault("supaqueue_secret", other), vault("supaqueue_secret", &format!("'{key}'")), "failed", "SUPAQUEUE_SECRET is not the Vault's"),
+            (vault("supaqueue_secret", "'hello'"), vault("supaqueue_secret", &format!("'{key}'")), "failed", "not a key of the form"),
+            (vault("supaqueue_url", "'http://127.0.0.1:1'"), vault("supaqueue_url", &url), "failed", "does not reach the function"),
+            (vault("supaqueue_url", "'http://127.0.0.1/path'"), vault("supaqueue_url", &url), "failed", "is not an address"),
+            (
+                "update supaqueue.version set number = 0".into(),
+                "update supaqueue.version set number = 1 where number = 0".into(),
+                "failed",
+                "it is at version 0",
+            ),
+            (
+                "insert into supaqueue.version (number) values (1000)".into(),
+                "delete from supaqueue.version where number = 1000".into(),
+                "warning",
+                "it is at version 1000",
+            ),
+            (
+                "grant execute on function public.end_current_job to anon".into(),
+                "revoke execute on function public.end_current_job from anon".into(),
+                "failed",
+                "anon may execute public.end_current_job",
+            ),
+            (
+                "alter table supaqueue.job disable row level security".into(),
+                "alter table supaqueue.job enable row level security".into(),
+                "failed",
+                "row level security is off for supaqueue.job",
+            ),
+            (
+                "select cron.alter_job(jobid, active => false) from cron.job".into(),
+                "select cron.alter_job(jobid, active => true) from cron.job".into(),
+                "failed",
+                "not scheduled",
+            ),
+            (
+                "select cron.alter_job(jobid, command => 'select 1') from cron.job".into(),
+                "select supaqueue.schedule_tick()".into(),
+                "failed",
+                "runs something else: select 1",
+            ),
+            (
+                "insert into supaqueue.queue (edge_function_name) values ('succeed'); select supaqueue.enqueue('succeed')".into(),
+                "delete from supaqueue.queue".into(),
+                "failed",
+                "queue succeed: the queue has no workers",
+            ),
+            (
+                "select vault.create_secret('x', 'supaqueue_secret_previous')".into(),
+                "delete from vault.secrets where name = 'supaqueue_secret_previous'".into(),
+                "warning",
+                "a rotation was begun",
+            ),
+        ];
+        for (breaking, mending, level, words) in &cases {
+            project.run(breaking).await;
+            let run = direct(project).await;
+            run.assert_says(&[level, words]);
+            assert_eq!(run.status, i32::from(*level == "failed"), "{}", run.text);
+            project.run(mending).await;
+        }
+        direct(project).await.assert_ok();
+    });
+}
+
+#[test]
+fn jobs_that_do_not_run_are_named() {
+    test(async |project| {
+        project.install(Cli::Three).await.assert_ok();
+        project.queue("hello", "succeed", 1).await;
+
+        // Dispatches that are refused.
+        project
+            .run("update supaqueue.setting set dispatch_lease_ms = 1000, max_dispatches = 100")
+            .await;
+        let key = project.platform.secret("SUPAQUEUE_SECRET");
+        project.platform.set_secret(
+            "SUPAQUEUE_SECRET",
+            Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+        );
+        project.run("select supaqueue.enqueue('hello')").await;
+        project
+            .eventually(
+                "select count(*) from supaqueue.problem where problem like '%it answered 401%'",
+                "1",
+            )
+            .await;
+        direct(project).await.assert_failed().assert_says(&[
+            "failed",
+            "without being acknowledged",
+            "it answered 401",
+        ]);
+        hosted(project).await.assert_failed().assert_says(&[
+            "warning",
+            "SUPAQUEUE_SECRET is not what this program stored",
+        ]);
+        project
+            .platform
+            .set_secret("SUPAQUEUE_SECRET", key.as_deref());
+        project
+            .eventually("select status from supaqueue.job", "successful")
+            .await;
+
+        // A worker that nobody frees, and a job beside a free one, while nothing sweeps.
+        project.run("select cron.unschedule('supaqueue_tick'); update supaqueue.worker set locked = true").await;
+        direct(project)
+            .await
+            .assert_failed()
+            .assert_says(&["failed", "1 workers are taken without a call"]);
+
+        // A sweep that fails.
+        project.run("alter function supaqueue.tick() rename to old_tick; select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')").await;
+        project
+            .eventually(
+                "select count(*) > 0 from cron.job_run_details where status = 'failed'",
+                "t",
+            )
+            .await;
+        direct(project).await.assert_failed().assert_says(&[
+            "failed",
+            "its last run failed",
+            "supaqueue.tick",
+        ]);
+        project
+            .run("alter function supaqueue.old_tick() rename to tick")
+            .await;
+        project
+            .eventually("select count(*) from supaqueue.worker where locked", "0")
+            .await;
+        direct(project).await.assert_ok();
+
+        // Nobody sends.
+        project.stack.stop_net_worker();
+        direct(project)
+            .await
+            .assert_failed()
+            .assert_says(&["failed", "did not send the doctor's requests"]);
+        project.stack.start_net_worker();
+
+        let admin = project.stack.database().connect_as_admin().await.unwrap();
+        admin
+            .batch_execute("drop schema cron cascade")
+            .await
+            .unwrap();
+        direct(project)
+            .await
+            .assert_says(&["warning", "pg_cron is missing"]);
+        admin
+            .batch_execute("drop schema net cascade")
+            .await
+            .unwrap();
+        direct(project)
+            .await
+            .assert_failed()
+            .assert_says(&["failed", "pg_net is missing"]);
+    });
+}
+
+#[test]
+fn what_is_broken_at_the_platform_is_named_and_mended_by_installing_again() {
+    test(async |project| {
+        hosted(project)
+            .await
+            .assert_failed()
+            .assert_says(&["failed", "Supaqueue is not installed"]);
+        project.install(Cli::Three).await.assert_ok();
+
+        project.platform.set_verify_jwt("supaqueue", true);
+        hosted(project)
+            .await
+            .assert_failed()
+            .assert_says(&["failed", "asks its callers for a JWT"])
+            .assert_says(&["failed", "a gateway before the function"]);
+        project
+            .install(Cli::Three)
+            .await
+            .assert_ok()
+            .assert_says(&["✓ function", "deployed"]);
+
+        project
+            .run("select vault.update_secret((select id from vault.secrets where name = 'supaqueue_url'), 'https://other.supabase.co')")
+            .await;
+        hosted(project)
+            .await
+            .assert_failed()
+            .assert_says(&["failed", "the address of another project"]);
+        project
+            .install(Cli::Three)
+            .await
+            .assert_ok()
+            .assert_says(&["Vault", "in force"]);
+
+        project.platform.set_secret("SUPAQUEUE_SECRET", None);
+        let run = hosted(project).await;
+        run.assert_failed()
+            .assert_says(&["failed", "the functions have no SUPAQUEUE_SECRET"])
+            .assert_says(&["failed", "lacks a setting", "SUPAQUEUE_SECRET is not set"]);
+        project
+            .install(Cli::Three)
+            .await
+            .assert_ok()
+            .assert_says(&["functions' secret", "stored"]);
+
+        let module = project
+            .platform
+            .function_folder("supaqueue")
+            .join("supaqueue.js");
+        let text = std::fs::read_to_string(&module).unwrap();
+        std::fs::write(&module, text.replace("sourceHash = \"", "sourceHash = \"0")).unwrap();
+        project
+            .eventually_answers("another one than in this program")
+            .await;
+        std::fs::write(&module, text).unwrap();
+
+        let mut command = crate::program::command(
+            &project.environment,
+            Cli::Three,
+            &["doctor", "--project-ref", REF],
+        )
+        .await;
+        let output = command
+            .env(
+                "SUPABASE_ACCESS_TOKEN",
+                "sbp_ffffffffffffffffffffffffffffffffffffffff",
+            )
+            .output()
+            .await
+            .unwrap();
+        crate::program::ended(&output)
+            .assert_failed()
+            .assert_says(&["failed", "Unauthorized"])
+            .assert_says(&["→", "supabase login"]);
+        let mut command =
+            crate::program::command(&project.environment, Cli::Three, &["doctor"]).await;
+        let output = command
+            .env_remove("SUPABASE_ACCESS_TOKEN")
+            .output()
+            .await
+            .unwrap();
+        crate::program::ended(&output)
+            .assert_failed()
+            .assert_says(&["failed", "Access token not provided"])
+            .assert_says(&["→", "supabase login"]);
+        project
+            .supaqueue(Cli::Missing, &["doctor"])
+            .await
+            .assert_failed()
+            .assert_says(&["failed", "there is no Supabase CLI"]);
+        project
+            .supaqueue(
+                Cli::Three,
+                &["doctor", "--project-ref", "zzzzzzzzzzzzzzzzzzzz"],
+            )
+            .await
+            .assert_failed()
+            .assert_says(&["failed", "has no project zzzz"]);
+    });
+}
+
+impl Project {
+    /// Runs the doctor until it says so: a changed file is noticed within a second.
+    async fn eventually_answers(&self, words: &str) {
+        let begin = std::time::Instant::now();
+        loop {
+            let run = direct(self).await;
+            if run.text.contains(words) {
+                return;
+            }
+            assert!(
+                begin.elapsed() < std::time::Duration::from_secs(30),
+                "{}",
+                run.text
+            );
+        }
+    }
+}

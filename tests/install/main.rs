@@ -1,0 +1,14 @@
+//! `supaqueue install`, `remove`, `doctor`, `rotate-secret` and `add-on`, with the real Supabase
+//! CLI, against a Management API on loopback that does what the real one does.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
+
+mod add_on;
+mod breaking;
+mod failures;
+mod files;
+mod management_api;
+mod program;
+mod project;
+mod remove;
+mod rotation;
+mod story;

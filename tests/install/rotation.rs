@@ -1,0 +1,136 @@
+//! A new secret while jobs run, and after every interruption.
+
+use std::time::{Duration, Instant};
+
+use supaqueue_tests::{get, run};
+
+use crate::management_api::REF;
+use crate::program::{self, Cli};
+use crate::project::{Project, test};
+
+const ROTATE: [&str; 4] = ["rotate-secret", "--project-ref", REF, "--yes"];
+
+#[test]
+fn no_job_is_lost_while_the_secret_is_rotated() {
+    test(async |project| {
+        project.install(Cli::Three).await.assert_ok();
+        project.queue("load", "succeed", 5).await;
+        // The retry of a dispatch that came too late would hide behind a lease of 15 s.
+        project
+            .run("update supaqueue.setting set dispatch_lease_ms = 2000")
+            .await;
+        let old = secret(project).await;
+
+        let load = project.stack.database().connect().await.unwrap();
+        let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+        let inserter = tokio::spawn(async move {
+            let mut inserted = 0_u64;
+            while stopped.try_recv().is_err() {
+                // Never idle, and never with a backlog that outlasts the test.
+                if get(
+                    &load,
+                    "select count(*) from supaqueue.job where status = 'pending'",
+                )
+                .await
+                .parse::<u32>()
+                .unwrap()
+                    < 50
+                {
+                    run(
+                        &load,
+                        "select supaqueue.enqueue_many('load', array_fill('{}'::jsonb, array[10]))",
+                    )
+                    .await;
+                    inserted += 10;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            inserted
+        });
+        let rotated = project.supaqueue(Cli::Three, &ROTATE).await;
+        stop.send(()).unwrap();
+        let inserted = inserter.await.unwrap();
+
+        rotated.assert_ok();
+        assert!(inserted >= 100, "there was load: {inserted} jobs");
+        project
+            .eventually(
+                "select count(*) from supaqueue.job where status = 'successful'",
+                &inserted.to_string(),
+            )
+            .await;
+        assert_eq!(
+            project.get("select count(*) from supaqueue.job").await,
+            inserted.to_string()
+        );
+        assert_eq!(
+            project.get("select max(attempts) from supaqueue.job").await,
+            "1",
+            "no attempt was lost"
+        );
+        assert_ne!(secret(project).await, old);
+        assert_is_finished(project).await;
+    });
+}
+
+#[test]
+fn a_rotation_killed_at_any_step_is_finished_by_the_next() {
+    test(async |project| {
+        project.install(Cli::Three).await.assert_ok();
+        // After the call of this number: the new secret is made; the functions have both; the
+        // database signs with the new one; the functions have the new one first; the new one alone.
+        for (calls, of) in [
+            (2, "/database/query"),
+            (1, "POST /secrets"),
+            (3, "POST /secrets"),
+            (2, "POST /secrets"),
+        ] {
+            let before = secret(project).await;
+            project.platform.take_calls();
+            let mut running = program::command(&project.environment, Cli::Three, &ROTATE)
+                .await
+                .spawn()
+                .unwrap();
+            let begin = Instant::now();
+            loop {
+                let seen = project
+                    .platform
+                    .calls()
+                    .iter()
+                    .filter(|call| call.contains(of))
+                    .count();
+                if seen >= calls || running.try_wait().unwrap().is_some() {
+                    break;
+                }
+                assert!(
+                    begin.elapsed() < Duration::from_secs(120),
+                    "{:?}",
+                    project.platform.calls()
+                );
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            running.kill().await.unwrap();
+
+            project.supaqueue(Cli::Three, &ROTATE).await.assert_ok();
+            assert_ne!(secret(project).await, before, "after {calls} of {of}");
+            assert_is_finished(project).await;
+            project.eventually_no_temporary_files().await;
+        }
+    });
+}
+
+async fn secret(project: &Project) -> String {
+    project
+        .get("select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'")
+        .await
+}
+
+async fn assert_is_finished(project: &Project) {
+    assert_eq!(
+        project.platform.secret("SUPAQUEUE_SECRET").unwrap(),
+        secret(project).await,
+        "the functions have the new one alone"
+    );
+    let names = "select string_agg(name, ' ' order by name) from vault.secrets";
+    assert_eq!(project.get(names).await, "supaqueue_secret supaqueue_url");
+}
