@@ -232,6 +232,37 @@ async fn a_dependency_between_two_targets_of_a_job_that_ends_is_no_deadlock() {
     }
 }
 
+/// Who waited for a target keeps no lock of it: the report that it waits for next needs it.
+#[tokio::test]
+async fn a_dependency_on_a_target_that_another_makes_wait_is_no_deadlock() {
+    let house = House::new(2).await;
+    house.run("select add_jobs('q', 'a', 'b', 't')").await;
+    let (one, other, holder) = (
+        transaction(&house).await,
+        transaction(&house).await,
+        transaction(&house).await,
+    );
+    one.run("select wait_for('t', 'a')").await;
+    let added = other.start("select wait_for('t', 'b')");
+    assert!(added.waits(&house).await, "the target was pending");
+    one.run("commit").await;
+    added.end().await.unwrap();
+    // Now the report of b is under way, and that of a releases the target.
+    holder
+        .run("select from supaqueue.job where id = id('b') for update")
+        .await;
+    let commit = other.start("commit");
+    assert!(commit.waits(&house).await);
+    assert_eq!(house.succeed("a").await, "t");
+    holder.run("commit").await;
+    let refusal = commit.end().await.unwrap_err();
+    assert!(
+        refusal.contains("has started or ended already (in_progress)"),
+        "{refusal}"
+    );
+    house.counts_are_right().await;
+}
+
 #[tokio::test]
 async fn two_transactions_cannot_close_a_cycle() {
     let house = House::new(1).await;

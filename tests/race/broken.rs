@@ -17,15 +17,23 @@ pub(crate) async fn broken(function: &str, from: &str, to: &str) -> Db {
 /// Changes the text of a function.
 pub(crate) async fn break_function(db: &Db, function: &str, from: &str, to: &str) {
     let sql = db
-        .get(&format!("select pg_get_functiondef('supaqueue.{function}'::regproc)"))
+        .get(&format!(
+            "select pg_get_functiondef('supaqueue.{function}'::regproc)"
+        ))
         .await;
-    assert!(sql.contains(from), "{function} no longer contains {from:?}: break it in another way");
+    assert!(
+        sql.contains(from),
+        "{function} no longer contains {from:?}: break it in another way"
+    );
     db.run(&sql.replace(from, to)).await;
 }
 
 /// Takes the queues' lock away.
 pub(crate) async fn without_locks(db: &Db) {
-    for lock in ["pg_advisory_xact_lock(key)", "pg_advisory_xact_lock_shared(key)"] {
+    for lock in [
+        "pg_advisory_xact_lock(key)",
+        "pg_advisory_xact_lock_shared(key)",
+    ] {
         break_function(db, "lock_queues", &format!("perform {lock}"), "perform 1").await;
     }
 }
@@ -35,7 +43,9 @@ async fn without_the_queues_lock_wake_ups_are_lost_in_both_orders() {
     let db = Db::new().await;
     without_locks(&db).await;
     for worker in &FREE_WORKERS[..2] {
-        let found = no_wake_up_is_lost(&db, &NEW_JOBS[..1], &[*worker]).await.unwrap_err();
+        let found = no_wake_up_is_lost(&db, &NEW_JOBS[..1], &[*worker])
+            .await
+            .unwrap_err();
         assert_eq!(found.lines().count(), 2, "one for each order:\n{found}");
     }
 }
@@ -55,11 +65,15 @@ async fn without_the_check_two_lanes_have_a_call() {
 #[tokio::test]
 async fn without_the_previous_call_a_repeated_report_has_another_answer() {
     let db = broken("repeated_answer", "c.previous = _current_job", "false").await;
-    a_report_repeated_at_once_has_one_answer(&db, 3).await.unwrap_err();
+    a_report_repeated_at_once_has_one_answer(&db, 3)
+        .await
+        .unwrap_err();
 }
 
 #[tokio::test]
 async fn without_adoption_new_workers_start_more_calls_than_there_are_workers() {
     let db = broken("adopt_calls", "and not exists", "and false and not exists").await;
-    calls_stay_below_the_number_of_workers(&db).await.unwrap_err();
+    calls_stay_below_the_number_of_workers(&db)
+        .await
+        .unwrap_err();
 }

@@ -49,7 +49,10 @@ pub(crate) fn one_sent_call(queue: &str) -> String {
 }
 
 fn change_of_only_call(queue: &str, change: &str) -> String {
-    format!("update supaqueue.current_job set {change} where id = {}", only_call(queue))
+    format!(
+        "update supaqueue.current_job set {change} where id = {}",
+        only_call(queue)
+    )
 }
 
 /// What makes a job startable. They are prepared after the queue was made.
@@ -63,13 +66,17 @@ pub(crate) const NEW_JOBS: [Change; 4] = [
         name: "a bulk insert",
         prepare: |_| String::new(),
         act: |queue| {
-            format!("select count(*) from supaqueue.enqueue_many('{queue}', array['1', '2', '3']::jsonb[])")
+            format!(
+                "select count(*) from supaqueue.enqueue_many('{queue}', array['1', '2', '3']::jsonb[])"
+            )
         },
     },
     Change {
         name: "the release of a waiting job",
         prepare: |queue| {
-            format!("insert into supaqueue.job (queue, status) values (supaqueue.queue_id('{queue}'), 'waiting')")
+            format!(
+                "insert into supaqueue.job (queue, status) values (supaqueue.queue_id('{queue}'), 'waiting')"
+            )
         },
         act: |queue| {
             format!(

@@ -30,7 +30,10 @@ pub(crate) async fn nothing_is_lost(client: &Client) -> Claim {
            )",
     )
     .await;
-    claim!(lost.is_empty(), "a job is due beside a free worker in {lost}");
+    claim!(
+        lost.is_empty(),
+        "a job is due beside a free worker in {lost}"
+    );
     Ok(())
 }
 

@@ -57,8 +57,14 @@ pub(crate) struct Call {
 
 impl Answer {
     pub(crate) fn of(text: &str) -> Self {
-        let value: Value = serde_json::from_str(text).unwrap_or_else(|_| panic!("{text:?} is no answer"));
-        let text = |path: &str| value.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        let value: Value =
+            serde_json::from_str(text).unwrap_or_else(|_| panic!("{text:?} is no answer"));
+        let text = |path: &str| {
+            value
+                .pointer(path)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
         Self {
             state: text("/state").expect("an answer has a state"),
             next: text("/next/current_job/id").map(|current_job| Call {

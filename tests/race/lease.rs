@@ -32,7 +32,11 @@ async fn a_report_that_comes_while_its_call_is_taken_back_is_refused() {
     tick.run("commit").await;
     assert_eq!(Answer::of(&report.end().await.unwrap()).state, "refused");
     // Its backoff is 0, so the same tick has started it again.
-    assert_eq!(db.get(JOB).await, "in_progress|2|1", "the attempt is lost, and only it");
+    assert_eq!(
+        db.get(JOB).await,
+        "in_progress|2|1",
+        "the attempt is lost, and only it"
+    );
     assert_eq!(all_is_consistent(db.client()).await, Ok(()));
 }
 
@@ -82,7 +86,10 @@ async fn an_acknowledgement_that_comes_while_its_call_is_sent_again_is_refused()
     assert_eq!(Answer::of(&late.end().await.unwrap()).state, "refused");
 
     let sent_again = "(select id from supaqueue.current_job)";
-    assert_eq!(Answer::of(&db.get(&acknowledge(sent_again, LANE)).await).state, "started");
+    assert_eq!(
+        Answer::of(&db.get(&acknowledge(sent_again, LANE)).await).state,
+        "started"
+    );
     assert_eq!(db.get(JOB).await, "in_progress|1|0", "no attempt was spent");
 }
 
@@ -93,14 +100,18 @@ async fn a_tick_does_not_send_again_what_is_being_acknowledged() {
     let call = expire(&db).await;
     let lane = Session::new(&db).await;
     lane.run("begin").await;
-    assert_eq!(Answer::of(&lane.get(&acknowledge(&call, LANE)).await).state, "started");
+    assert_eq!(
+        Answer::of(&lane.get(&acknowledge(&call, LANE)).await).state,
+        "started"
+    );
     let tick = Session::new(&db).await.start(TICK);
     assert!(!tick.waits(&db).await, "the tick does not wait for lanes");
     tick.end().await.unwrap();
     lane.run("commit").await;
     db.run(TICK).await;
     assert_eq!(
-        db.get("select id, dispatches from supaqueue.current_job").await,
+        db.get("select id, dispatches from supaqueue.current_job")
+            .await,
         format!("{}|1", call.trim_matches('\''))
     );
 }
@@ -112,7 +123,10 @@ async fn a_report_that_takes_a_lost_call_back_and_its_job_next_keeps_its_worker(
     db.run("select supaqueue.set_workers('q', 2)").await;
     db.run("select supaqueue.enqueue('q')").await;
     let of_the_first = "acknowledged_at is not null";
-    db.run(&format!("update supaqueue.current_job set lease_until = '-infinity' where {of_the_first}")).await;
+    db.run(&format!(
+        "update supaqueue.current_job set lease_until = '-infinity' where {of_the_first}"
+    ))
+    .await;
     let call = "(select id from supaqueue.current_job where acknowledged_at is null)";
     let answer = Answer::of(&db.get(&succeed(call, LANE, ANY)).await);
     assert!(answer.next.is_some(), "the lost call's job is due again");
@@ -123,8 +137,10 @@ async fn a_report_that_takes_a_lost_call_back_and_its_job_next_keeps_its_worker(
 async fn two_ticks_at_once_do_the_work_once() {
     let db = Db::new().await;
     db.queue("q", 5).await;
-    db.run("select supaqueue.enqueue('q') from generate_series(1, 5)").await;
-    db.run("update supaqueue.current_job set lease_until = '-infinity'").await;
+    db.run("select supaqueue.enqueue('q') from generate_series(1, 5)")
+        .await;
+    db.run("update supaqueue.current_job set lease_until = '-infinity'")
+        .await;
     let (one, other) = (Session::new(&db).await, Session::new(&db).await);
     one.run("begin").await;
     one.get(TICK).await;
@@ -133,7 +149,8 @@ async fn two_ticks_at_once_do_the_work_once() {
     second.end().await.unwrap();
     one.run("commit").await;
     assert_eq!(
-        db.get("select distinct dispatches from supaqueue.current_job").await,
+        db.get("select distinct dispatches from supaqueue.current_job")
+            .await,
         "2",
         "each call is sent again once"
     );
@@ -155,10 +172,12 @@ async fn ticks_and_reports_all_at_once_settle_every_job_once() {
         ))
         .await;
         let calls = db
-            .get("update supaqueue.current_job
+            .get(
+                "update supaqueue.current_job
                   set acknowledged_at = now(), lane = gen_random_uuid(), lease_until = '-infinity'
                   where queue = (select id from supaqueue.queue)
-                  returning format('%L|%s|%s', id, job, lane)")
+                  returning format('%L|%s|%s', id, job, lane)",
+            )
             .await;
         let (ticks, lanes) = sessions.split_at(3);
         let ticks: Vec<_> = ticks.iter().map(|session| session.start(TICK)).collect();
@@ -167,15 +186,24 @@ async fn ticks_and_reports_all_at_once_settle_every_job_once() {
             .zip(lanes)
             .map(|(call, session)| {
                 let parts: Vec<_> = call.split('|').collect();
-                (parts[1].to_owned(), session.start(&succeed(parts[0], parts[2], ANY)))
+                (
+                    parts[1].to_owned(),
+                    session.start(&succeed(parts[0], parts[2], ANY)),
+                )
             })
             .collect();
         for (job, report) in reports {
             let state = Answer::of(&report.end().await.unwrap()).state;
             let status = db
-                .get(&format!("select status, attempts from supaqueue.job where id = '{job}'"))
+                .get(&format!(
+                    "select status, attempts from supaqueue.job where id = '{job}'"
+                ))
                 .await;
-            let want = if state == "settled" { "successful|1" } else { "failed|1" };
+            let want = if state == "settled" {
+                "successful|1"
+            } else {
+                "failed|1"
+            };
             assert_eq!(status, want, "the report was {state}");
         }
         for tick in ticks {

@@ -3,7 +3,7 @@
 //!
 //! A claim is a function that gives `Err` where the engine breaks it, so that
 //! [`broken`] can show on deliberately broken engines that each of them can fail.
-#![allow(clippy::unwrap_used)] // a test that cannot go on must panic
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
 mod broken;
 mod change;

@@ -38,7 +38,10 @@ async fn inserts_into_many_queues_in_any_order_do_not_deadlock() {
             .map(|(id, lane)| lane.start(&succeed(&format!("'{id}'"), LANE, "null")))
             .collect();
         for statement in inserts.into_iter().chain(reports) {
-            statement.end().await.unwrap_or_else(|error| panic!("in round {round}: {error}"));
+            statement
+                .end()
+                .await
+                .unwrap_or_else(|error| panic!("in round {round}: {error}"));
         }
         assert_eq!(nothing_is_lost(db.client()).await, Ok(()));
         assert_eq!(all_is_consistent(db.client()).await, Ok(()));
@@ -57,13 +60,19 @@ pub(crate) async fn the_front_of_a_queue_is_no_lock(db: &Db, dropper: &str) -> C
 
     // The report has looked once, and waits for the insert that holds its commit.
     let insert = Session::new(db).await;
-    insert.run("begin; select supaqueue.enqueue('q'); set constraints all immediate").await;
+    insert
+        .run("begin; select supaqueue.enqueue('q'); set constraints all immediate")
+        .await;
     let report = Session::new(db).await;
     report.get(&setseed_for_a_new_front(db).await).await;
     let report = report.start(&succeed(&call, LANE, ANY));
     report.waits(db).await;
 
-    let dropper = if dropper == "commit" { old.start("commit") } else { Session::new(db).await.start(dropper) };
+    let dropper = if dropper == "commit" {
+        old.start("commit")
+    } else {
+        Session::new(db).await.start(dropper)
+    };
     dropper.waits(db).await;
     insert.run("commit").await;
     dropper.end().await?;
@@ -86,10 +95,16 @@ async fn setseed_for_a_new_front(db: &Db) -> String {
 
 #[tokio::test]
 async fn a_commit_that_drops_the_front_of_a_queue_does_not_deadlock_with_a_report() {
-    assert_eq!(the_front_of_a_queue_is_no_lock(&Db::new().await, "commit").await, Ok(()));
+    assert_eq!(
+        the_front_of_a_queue_is_no_lock(&Db::new().await, "commit").await,
+        Ok(())
+    );
 }
 
 #[tokio::test]
 async fn a_tick_that_drops_the_front_of_a_queue_does_not_deadlock_with_a_report() {
-    assert_eq!(the_front_of_a_queue_is_no_lock(&Db::new().await, "select supaqueue.tick()").await, Ok(()));
+    assert_eq!(
+        the_front_of_a_queue_is_no_lock(&Db::new().await, "select supaqueue.tick()").await,
+        Ok(())
+    );
 }

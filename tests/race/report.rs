@@ -23,8 +23,16 @@ pub(crate) async fn one_lane_has_the_call(db: &Db) -> Claim {
     second.waits(db).await;
     one.run("commit").await;
     let second = Answer::of(&second.end().await?);
-    claim!(first.state == "started", "the first lane is {}", first.state);
-    claim!(second.state == "refused", "the second lane is {}", second.state);
+    claim!(
+        first.state == "started",
+        "the first lane is {}",
+        first.state
+    );
+    claim!(
+        second.state == "refused",
+        "the second lane is {}",
+        second.state
+    );
     claim!(
         db.get("select lane from supaqueue.current_job").await == LANE,
         "the second lane has taken the call over"
@@ -35,7 +43,10 @@ pub(crate) async fn one_lane_has_the_call(db: &Db) -> Claim {
 /// The same report twice at once has the same answer, and one effect.
 pub(crate) async fn a_report_repeated_at_once_has_one_answer(db: &Db, jobs: u32) -> Claim {
     db.run(&one_busy_worker("q")).await;
-    db.run(&format!("select supaqueue.enqueue('q') from generate_series(1, {jobs})")).await;
+    db.run(&format!(
+        "select supaqueue.enqueue('q') from generate_series(1, {jobs})"
+    ))
+    .await;
     let call = the_call(db).await;
     let (one, other) = (Session::new(db).await, Session::new(db).await);
     one.run("begin").await;
@@ -44,8 +55,14 @@ pub(crate) async fn a_report_repeated_at_once_has_one_answer(db: &Db, jobs: u32)
     second.waits(db).await;
     one.run("commit").await;
     let second = second.end().await?;
-    claim!(Answer::of(&first).next.is_some() == (jobs > 0), "the first answer is {first}");
-    claim!(first == second, "the first answer is {first}, the second {second}");
+    claim!(
+        Answer::of(&first).next.is_some() == (jobs > 0),
+        "the first answer is {first}"
+    );
+    claim!(
+        first == second,
+        "the first answer is {first}, the second {second}"
+    );
     all_is_consistent(db.client()).await?;
     nothing_is_lost(db.client()).await
 }
@@ -53,8 +70,11 @@ pub(crate) async fn a_report_repeated_at_once_has_one_answer(db: &Db, jobs: u32)
 /// Two reports with one job left: one gets it.
 pub(crate) async fn one_report_gets_the_last_job(db: &Db) -> Claim {
     db.queue("q", 2).await;
-    db.run("select supaqueue.enqueue('q') from generate_series(1, 3)").await;
-    let calls = db.get("select id from supaqueue.current_job order by id").await;
+    db.run("select supaqueue.enqueue('q') from generate_series(1, 3)")
+        .await;
+    let calls = db
+        .get("select id from supaqueue.current_job order by id")
+        .await;
     let (one, other) = (Session::new(db).await, Session::new(db).await);
     let calls: Vec<_> = calls.lines().map(|id| format!("'{id}'")).collect();
     one.run("begin").await;
@@ -82,8 +102,11 @@ async fn an_acknowledgement_rolled_back_leaves_the_call_to_the_other_lane() {
     db.run(&one_sent_call("q")).await;
     let call = the_call(&db).await;
     let one = Session::new(&db).await;
-    one.run(&format!("begin; {}", acknowledge(&call, LANE))).await;
-    let other = Session::new(&db).await.start(&acknowledge(&call, OTHER_LANE));
+    one.run(&format!("begin; {}", acknowledge(&call, LANE)))
+        .await;
+    let other = Session::new(&db)
+        .await
+        .start(&acknowledge(&call, OTHER_LANE));
     assert!(other.waits(&db).await);
     one.run("rollback").await;
     assert_eq!(Answer::of(&other.end().await.unwrap()).state, "started");
@@ -95,7 +118,8 @@ async fn a_lane_that_acknowledges_twice_at_once_is_started_twice() {
     db.run(&one_sent_call("q")).await;
     let call = the_call(&db).await;
     let one = Session::new(&db).await;
-    one.run(&format!("begin; {}", acknowledge(&call, LANE))).await;
+    one.run(&format!("begin; {}", acknowledge(&call, LANE)))
+        .await;
     let again = Session::new(&db).await.start(&acknowledge(&call, LANE));
     again.waits(&db).await;
     one.run("commit").await;
@@ -104,12 +128,18 @@ async fn a_lane_that_acknowledges_twice_at_once_is_started_twice() {
 
 #[tokio::test]
 async fn a_report_repeated_at_once_has_the_same_next_job() {
-    assert_eq!(a_report_repeated_at_once_has_one_answer(&Db::new().await, 3).await, Ok(()));
+    assert_eq!(
+        a_report_repeated_at_once_has_one_answer(&Db::new().await, 3).await,
+        Ok(())
+    );
 }
 
 #[tokio::test]
 async fn a_report_repeated_at_once_has_no_next_job_twice() {
-    assert_eq!(a_report_repeated_at_once_has_one_answer(&Db::new().await, 0).await, Ok(()));
+    assert_eq!(
+        a_report_repeated_at_once_has_one_answer(&Db::new().await, 0).await,
+        Ok(())
+    );
 }
 
 #[tokio::test]
@@ -127,7 +157,10 @@ async fn the_last_job_of_many_reports_at_once_is_run_once() {
     for round in 0..15 {
         let queue = format!("round {round}");
         db.queue(&queue, 6).await;
-        db.run(&format!("select supaqueue.enqueue('{queue}') from generate_series(1, 7)")).await;
+        db.run(&format!(
+            "select supaqueue.enqueue('{queue}') from generate_series(1, 7)"
+        ))
+        .await;
         let calls = db
             .get(&format!(
                 "select id from supaqueue.current_job where queue = supaqueue.queue_id('{queue}')"

@@ -20,7 +20,13 @@ use crate::random::Random;
 use ledger::Ledger;
 
 /// The queues, and how many workers each has at most.
-const QUEUES: [(&str, u32); 5] = [("one", 1), ("two", 2), ("three", 3), ("four", 4), ("six", 6)];
+const QUEUES: [(&str, u32); 5] = [
+    ("one", 1),
+    ("two", 2),
+    ("three", 3),
+    ("four", 4),
+    ("six", 6),
+];
 /// Connections of each kind.
 const INSERTERS: u64 = 6;
 const LANES: u64 = 16;
@@ -33,9 +39,11 @@ async fn storm(db: &Db, seed: u64, jobs: u64) -> Claim {
     for (queue, workers) in QUEUES {
         db.queue(queue, workers).await;
     }
-    db.run("update supaqueue.queue set max_attempts = 4, backoff_base_ms = 2, backoff_max_ms = 20").await;
+    db.run("update supaqueue.queue set max_attempts = 4, backoff_base_ms = 2, backoff_max_ms = 20")
+        .await;
     // What is sent is taken from current_job, not from the requests.
-    db.run("update supaqueue.setting set max_dispatches = 3, dispatch_lease_ms = 1000").await;
+    db.run("update supaqueue.setting set max_dispatches = 3, dispatch_lease_ms = 1000")
+        .await;
 
     let random = Random::new(seed);
     let ledger = Arc::new(Ledger::new(QUEUES));
@@ -44,7 +52,12 @@ async fn storm(db: &Db, seed: u64, jobs: u64) -> Claim {
     let mut others = JoinSet::new();
     for number in 0..INSERTERS {
         let (client, ledger) = (db.connect().await, ledger.clone());
-        inserters.spawn(inserter::insert(client, random.part(number), ledger, jobs / INSERTERS));
+        inserters.spawn(inserter::insert(
+            client,
+            random.part(number),
+            ledger,
+            jobs / INSERTERS,
+        ));
     }
     for number in 0..LANES {
         let (client, ledger) = (db.connect().await, ledger.clone());
@@ -52,7 +65,11 @@ async fn storm(db: &Db, seed: u64, jobs: u64) -> Claim {
     }
     for number in 0..USERS {
         let client = db.connect().await;
-        others.spawn(user::interfere(client, random.part(200 + number), ledger.clone()));
+        others.spawn(user::interfere(
+            client,
+            random.part(200 + number),
+            ledger.clone(),
+        ));
         others.spawn(user::tick(db.connect().await, ledger.clone()));
     }
 
@@ -60,7 +77,10 @@ async fn storm(db: &Db, seed: u64, jobs: u64) -> Claim {
         ended.unwrap();
     }
     ledger.no_more_jobs();
-    while db.get("select exists (select from supaqueue.job where status in ('pending', 'in_progress'))").await == "t"
+    while db
+        .get("select exists (select from supaqueue.job where status in ('pending', 'in_progress'))")
+        .await
+        == "t"
         && ledger.wrong().is_empty()
     {
         let left = "select s.name, s.workers, s.busy_workers, s.pending, s.in_progress from supaqueue.queue_status s";
@@ -69,7 +89,10 @@ async fn storm(db: &Db, seed: u64, jobs: u64) -> Claim {
         }
         if Instant::now() > deadline {
             ledger.stop();
-            return Err(format!("jobs are left after {LIMIT:?}:\n{}", db.get(left).await));
+            return Err(format!(
+                "jobs are left after {LIMIT:?}:\n{}",
+                db.get(left).await
+            ));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -94,7 +117,11 @@ async fn storm(db: &Db, seed: u64, jobs: u64) -> Claim {
 fn seed() -> u64 {
     match std::env::var("SUPAQUEUE_RACE_SEED") {
         Ok(seed) => seed.parse().expect("SUPAQUEUE_RACE_SEED is a number"),
-        Err(_) => std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos().into(),
+        Err(_) => std::time::UNIX_EPOCH
+            .elapsed()
+            .unwrap()
+            .subsec_nanos()
+            .into(),
     }
 }
 
@@ -117,17 +144,26 @@ async fn a_storm_finds_calls_of_two_lanes() {
     let found = storm_over_broken("acknowledge", "call.acknowledged_at is not null", "false").await;
     // The second lane's report is refused, where its call did not even overlap the first's.
     let words = ["two lanes at once", "was refused"];
-    assert!(words.iter().any(|words| found.contains(words)), "it found something else: {found}");
+    assert!(
+        words.iter().any(|words| found.contains(words)),
+        "it found something else: {found}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_finds_calls_above_the_number_of_workers() {
     let found = storm_over_broken("start_jobs", "set locked = true", "set locked = w.locked").await;
-    assert!(found.contains("at once, more than"), "it found something else: {found}");
+    assert!(
+        found.contains("at once, more than"),
+        "it found something else: {found}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_finds_a_wrong_count() {
     let found = storm_over_broken("count_inserted_jobs_tg_fn", "count(*)", "1").await;
-    assert!(found.contains("is counted as"), "it found something else: {found}");
+    assert!(
+        found.contains("is counted as"),
+        "it found something else: {found}"
+    );
 }

@@ -66,12 +66,20 @@ async fn lost_in_queue(database: &Database, number: u64, rounds: u64) -> u64 {
 
 #[tokio::test]
 async fn of_hundreds_of_wake_ups_none_is_lost_when_commits_are_stretched() {
-    assert_eq!(lost(&Db::new().await, 50).await, 0, "wake-ups are lost, of 400");
+    assert_eq!(
+        lost(&Db::new().await, 50).await,
+        0,
+        "wake-ups are lost, of 400"
+    );
 }
 
 #[tokio::test]
 async fn stretched_commits_show_that_the_lock_is_needed() {
     let db = Db::new().await;
     without_locks(&db).await;
-    assert_ne!(lost(&db, 10).await, 0, "without the queue's lock some of 80 wake-ups are lost");
+    assert_ne!(
+        lost(&db, 10).await,
+        0,
+        "without the queue's lock some of 80 wake-ups are lost"
+    );
 }

@@ -16,6 +16,7 @@ const REPORT: &str = r#"{"http_status": 200, "duration_ms": 100, "result": {"ok"
 /// One connection, with the call that it has.
 struct Lane {
     client: Client,
+    process: i32,
     settle: Statement,
     call: String,
 }
@@ -65,7 +66,12 @@ impl Lanes {
                     &[&call],
                 )
                 .await?;
+            let process = client
+                .query_one("select pg_backend_pid()", &[])
+                .await?
+                .get(0);
             lanes.push(Lane {
+                process,
                 client,
                 settle,
                 call,
@@ -110,5 +116,15 @@ impl Lanes {
     pub(crate) async fn rate(&mut self, lanes: usize, time: Duration) -> Result<f64> {
         let counts = self.run(lanes, time).await?;
         Ok(f64::from(counts.iter().sum::<u32>()) / time.as_secs_f64())
+    }
+
+    /// Milliseconds of a processor that the first lane's process has had so far (the first number
+    /// of schedstat, see proc(5)): what others do on the machine at the same time is not in it.
+    pub(crate) fn processor_ms(&self) -> Result<f64> {
+        let lane = self.0.first().ok_or("there is no lane")?;
+        let stat = std::fs::read_to_string(format!("/proc/{}/schedstat", lane.process))
+            .map_err(|error| format!("this needs the schedstat of Linux: {error}"))?;
+        let nanoseconds: f64 = stat.split(' ').next().unwrap_or_default().parse()?;
+        Ok(nanoseconds / 1_000_000.0)
     }
 }

@@ -48,28 +48,35 @@ async fn backlog(project: &Project, pending: u32, finished: u32) -> Result<Backl
     Ok(Backlog { stage, lanes, name })
 }
 
-/// What many jobs cost, compared with few, by turns: once with commits that wait for the
-/// disk, once without, where nothing hides what the database does.
+/// What many jobs cost, compared with few, by turns: once in time, at eight connections with
+/// commits that wait for the disk; once in the time that one connection's process computes,
+/// where neither the disk nor whatever else runs on the machine hides what the database does.
 pub(crate) async fn cost(backlogs: &mut [Backlog], scale: Scale, table: &mut Table) -> Result<()> {
     for (connections, waits) in [(CONNECTIONS, true), (1, false)] {
         let mut costs = vec![Vec::new(); backlogs.len()];
         for _ in 0..scale.turns {
             for (backlog, costs) in backlogs.iter_mut().zip(&mut costs) {
                 backlog.lanes.wait_for_disk(waits).await?;
-                let rate = backlog
+                let before_ms = backlog.lanes.processor_ms()?;
+                let counts = backlog
                     .lanes
-                    .rate(usize::try_from(connections)?, scale.turn)
+                    .run(usize::try_from(connections)?, scale.turn)
                     .await?;
-                costs.push(1000.0 / rate);
+                let settled: u32 = counts.iter().sum();
+                let ms = if waits {
+                    scale.turn.as_secs_f64() * 1000.0
+                } else {
+                    backlog.lanes.processor_ms()? - before_ms
+                };
+                costs.push(ms / f64::from(settled));
                 // As many as before, for the next turn.
-                let settled = rate * scale.turn.as_secs_f64();
-                backlog.stage.enqueue(&[QUEUE], settled as u32).await?;
+                backlog.stage.enqueue(&[QUEUE], settled).await?;
             }
         }
         let how = if waits {
-            "8 connections"
+            "8 connections, in time"
         } else {
-            "one connection, not waiting for the disk"
+            "one connection, computing"
         };
         let costs: Vec<Spread> = costs.into_iter().map(Spread::of).collect();
         for (backlog, cost) in backlogs.iter().zip(&costs).skip(1) {

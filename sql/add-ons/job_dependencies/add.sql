@@ -512,6 +512,59 @@ begin
 end
 $$;
 
+-- 24_hold_targets.sql
+
+-- Makes those of the targets wait that are pending and have not started.
+--
+-- A target that somebody else holds (who may be starting it, or making it wait for
+-- another source) is waited for with no lock of ours kept: a report that we wait for
+-- at the end of our transaction may be waiting for it. Where a locking query finds
+-- that a row changed while it waited, it keeps the row's lock; only the end of a
+-- subtransaction gives that back.
+create or replace function supaqueue.hold_targets(_targets uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  pending uuid[];
+  locked uuid[];
+begin
+  loop
+    begin
+      pending := array(
+        select j.id from supaqueue.job j
+        where j.id = any (_targets) and j.status = 'pending' and j.attempts = 0
+      );
+      locked := array(
+        select l.id
+        from (
+          select j.id from supaqueue.job j
+          where j.id = any (pending) and j.status = 'pending' and j.attempts = 0
+          for no key update skip locked
+        ) l
+      );
+      exit when cardinality(locked) = cardinality(pending);
+      raise exception 'give back the locks' using errcode = 'SQ001';
+    exception
+      when sqlstate 'SQ001' then null;
+    end;
+
+    begin
+      perform from supaqueue.job j
+      where j.id = (select m.id from (select unnest(pending) except select unnest(locked)) as m (id) limit 1)
+      for share;
+      raise exception 'give back the lock' using errcode = 'SQ001';
+    exception
+      when sqlstate 'SQ001' then null;
+    end;
+  end loop;
+
+  update supaqueue.job j set status = 'waiting' where j.id = any (locked);
+end
+$$;
+
 -- 30_count_dependencies.sql
 
 -- Counts the changes of dependencies that this transaction made: checks what was
@@ -553,16 +606,20 @@ begin
   order by j.id
   for share;
 
-  insert into supaqueue.dependent_job as d (id, position)
+  -- "do update" would lock those that are there already, before others with lower ids.
+  insert into supaqueue.dependent_job (id, position)
   select j.id, j.position from supaqueue.job j where j.id = any (all_targets) order by j.id
-  on conflict (id) do update
-  set position = excluded.position, unfinished = 0, failed = 0, is_cancelled_for_source = false
-  where d.position <> excluded.position;
+  on conflict (id) do nothing;
   waiting_sources := array(select j.id from supaqueue.job j where j.id = any (all_sources) and j.status = 'waiting');
   if exists (select from supaqueue.job j where j.id = any (all_sources) and j.status in ('failed', 'cancelled')) then
     reached := supaqueue.failure_reaches(all_targets);
   end if;
   perform supaqueue.lock_dependents(all_targets || waiting_sources || reached, '{}', false);
+  -- What a deleted job with the same id left behind.
+  update supaqueue.dependent_job d
+  set position = j.position, unfinished = 0, failed = 0, is_cancelled_for_source = false
+  from supaqueue.job j
+  where d.id = any (all_targets) and j.id = d.id and j.position <> d.position;
   perform from supaqueue.job j
   where j.id = any (all_targets || waiting_sources) and j.xmin <> me::xid
   order by j.id
@@ -692,13 +749,7 @@ begin
   insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
   select a.source, a.target, a.on_failure, true, is_first and row_number() over () = 1 from added a;
 
-  perform from supaqueue.job j
-  where j.id = any (targets) and j.status = 'pending' and j.attempts = 0
-  order by j.id
-  for no key update;
-  update supaqueue.job j
-  set status = 'waiting'
-  where j.id = any (targets) and j.status = 'pending' and j.attempts = 0;
+  perform supaqueue.hold_targets(targets);
   perform supaqueue.refuse_started_targets(targets);
 
   if exists (select unnest(targets) except select j.id from supaqueue.job j where j.id = any (targets)) then
@@ -1407,6 +1458,7 @@ begin
     'supaqueue.pass_on(uuid[],text[],text[],uuid[])',
     'supaqueue.refuse_unknown_jobs()',
     'supaqueue.refuse_started_targets(uuid[])',
+    'supaqueue.hold_targets(uuid[])',
     'supaqueue.count_dependencies(boolean,uuid[],text[])',
     'supaqueue.is_first_dependency_change()',
     'supaqueue.count_dependencies_tg_fn()',

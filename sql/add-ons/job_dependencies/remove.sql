@@ -53,6 +53,7 @@ begin
     supaqueue.count_dependencies_tg_fn(),
     supaqueue.is_first_dependency_change(),
     supaqueue.count_dependencies(boolean, uuid[], text[]),
+    supaqueue.hold_targets(uuid[]),
     supaqueue.refuse_started_targets(uuid[]),
     supaqueue.refuse_unknown_jobs(),
     supaqueue.pass_on(uuid[], text[], text[], uuid[]),

@@ -47,7 +47,16 @@ async fn transaction(client: &Client, random: &mut Random) -> Result<String, Str
             ask(client, "commit").await?;
             Ok(ids)
         }
-        _ => ask(client, &format!("begin isolation level repeatable read; {}; commit", many(queue, 5))).await,
+        _ => {
+            ask(
+                client,
+                &format!(
+                    "begin isolation level repeatable read; {}; commit",
+                    many(queue, 5)
+                ),
+            )
+            .await
+        }
     }
 }
 

@@ -29,14 +29,30 @@ pub(super) async fn run(client: Client, mut random: Random, ledger: Arc<Ledger>)
             tokio::task::yield_now().await;
             continue;
         }
-        if let Err(error) = chain(&client, &mut random, &ledger, Call { current_job, job, queue }).await {
+        if let Err(error) = chain(
+            &client,
+            &mut random,
+            &ledger,
+            Call {
+                current_job,
+                job,
+                queue,
+            },
+        )
+        .await
+        {
             ledger.is_wrong(error);
         }
     }
 }
 
 /// One lane: acknowledges the call, and goes on for as long as it gets a next one.
-async fn chain(client: &Client, random: &mut Random, ledger: &Ledger, call: Call) -> Result<(), String> {
+async fn chain(
+    client: &Client,
+    random: &mut Random,
+    ledger: &Ledger,
+    call: Call,
+) -> Result<(), String> {
     if random.percent(3) {
         // The request never reached the function.
         return expire(client, &call, "acknowledged_at is null").await;
@@ -58,7 +74,11 @@ async fn chain(client: &Client, random: &mut Random, ledger: &Ledger, call: Call
     while let Some(call) = next {
         ledger.starts(&call);
         // The call itself: mostly short, for much to happen, some long, for much to happen meanwhile.
-        let call_ms = if random.percent(80) { 0 } else { random.below(20) };
+        let call_ms = if random.percent(80) {
+            0
+        } else {
+            random.below(20)
+        };
         tokio::time::sleep(Duration::from_millis(call_ms)).await;
         ledger.ends(&call);
         next = end(client, random, ledger, &call, &lane).await?;
@@ -68,7 +88,11 @@ async fn chain(client: &Client, random: &mut Random, ledger: &Ledger, call: Call
 
 /// Reports a call, or dies; gives the next call.
 async fn end(
-    client: &Client, random: &mut Random, ledger: &Ledger, call: &Call, lane: &str,
+    client: &Client,
+    random: &mut Random,
+    ledger: &Ledger,
+    call: &Call,
+    lane: &str,
 ) -> Result<Option<Call>, String> {
     let outcome = match random.below(100) {
         0..70 => Outcome::Successful,
@@ -92,22 +116,32 @@ async fn end(
     }
     // Of what it hands out nobody else can know, so its repetition has the same answer.
     if random.percent(10) && answer.next.is_some() && tell(client, &report).await? != answer {
-        return Err(format!("a report repeated for job {} has another answer", call.job));
+        return Err(format!(
+            "a report repeated for job {} has another answer",
+            call.job
+        ));
     }
     Ok(answer.next)
 }
 
 /// The lane is gone; what it still sends changes nothing once its call was taken back.
 async fn die(
-    client: &Client, random: &mut Random, call: &Call, report: &str,
+    client: &Client,
+    random: &mut Random,
+    call: &Call,
+    report: &str,
 ) -> Result<Option<Call>, String> {
     if random.percent(50) {
         ask(client, "select supaqueue.tick()").await?;
         let is_gone = format!(
-            "select not exists (select from supaqueue.current_job where id = {})", quoted(call)
+            "select not exists (select from supaqueue.current_job where id = {})",
+            quoted(call)
         );
         if get(client, &is_gone).await == "t" && tell(client, report).await?.state != "refused" {
-            return Err(format!("a report of job {} came too late and was settled", call.job));
+            return Err(format!(
+                "a report of job {} came too late and was settled",
+                call.job
+            ));
         }
     }
     Ok(None)

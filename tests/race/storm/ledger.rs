@@ -49,7 +49,10 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn new(queues: impl IntoIterator<Item = (&'static str, u32)>) -> Self {
         Self {
-            workers: queues.into_iter().map(|(name, workers)| (name.to_owned(), workers)).collect(),
+            workers: queues
+                .into_iter()
+                .map(|(name, workers)| (name.to_owned(), workers))
+                .collect(),
             pages: Mutex::default(),
             has_no_more_jobs: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
@@ -86,7 +89,11 @@ impl Ledger {
 
     /// Jobs were committed.
     pub(super) fn inserted(&self, ids: &str) {
-        self.pages.lock().unwrap().inserted.extend(ids.lines().map(str::to_owned));
+        self.pages
+            .lock()
+            .unwrap()
+            .inserted
+            .extend(ids.lines().map(str::to_owned));
     }
 
     pub(super) fn cancelled(&self, ids: &str) {
@@ -126,7 +133,12 @@ impl Ledger {
     /// The database has taken the outcome.
     pub(super) fn settled(&self, call: &Call, outcome: Outcome) {
         let mut pages = self.pages.lock().unwrap();
-        pages.jobs.entry(call.job.clone()).or_default().ended.push(outcome);
+        pages
+            .jobs
+            .entry(call.job.clone())
+            .or_default()
+            .ended
+            .push(outcome);
     }
 
     /// Compares the ledger with every job of the database.
@@ -151,8 +163,11 @@ impl Ledger {
         let mut summary = BTreeMap::<&str, u32>::new();
         for job in jobs.lines() {
             let columns: Vec<_> = job.split('|').collect();
-            let (status, attempts, limit) =
-                (columns[1], columns[2].parse::<usize>().unwrap(), columns[3].parse().unwrap());
+            let (status, attempts, limit) = (
+                columns[1],
+                columns[2].parse::<usize>().unwrap(),
+                columns[3].parse().unwrap(),
+            );
             let runs = pages.jobs.get(columns[0]).unwrap_or(&nothing);
             if let Err(error) = runs.give(status, attempts, limit) {
                 wrong.push(format!("job {} {error}: {runs:?}", columns[0]));
@@ -168,7 +183,11 @@ impl Ledger {
 impl Runs {
     /// Whether these runs give that status after that many attempts.
     fn give(&self, status: &str, attempts: usize, limit: usize) -> Claim {
-        let counted = self.ended.iter().filter(|outcome| **outcome != Outcome::GivenBack).count();
+        let counted = self
+            .ended
+            .iter()
+            .filter(|outcome| **outcome != Outcome::GivenBack)
+            .count();
         let want = match self.ended.last() {
             _ if self.is_cancelled => "cancelled",
             Some(Outcome::Successful) => "successful",
@@ -177,7 +196,11 @@ impl Runs {
             _ => "not yet settled",
         };
         claim!(status == want, "is {status}, not {want}");
-        let successes = self.ended.iter().filter(|outcome| **outcome == Outcome::Successful).count();
+        let successes = self
+            .ended
+            .iter()
+            .filter(|outcome| **outcome == Outcome::Successful)
+            .count();
         claim!(successes <= 1, "succeeded {successes} times");
         // A cancelled job's last attempt may have been counted without having been run.
         claim!(

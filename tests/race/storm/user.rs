@@ -21,8 +21,14 @@ pub(super) async fn interfere(client: Client, mut random: Random, ledger: Arc<Le
         let sql = match random.below(3) {
             _ if is_cancelling => cancel(queue),
             0 => format!("select supaqueue.set_workers('{queue}', {workers})"),
-            1 => format!("select supaqueue.set_workers('{queue}', {})", random.below(u64::from(workers) + 1)),
-            _ => format!("update supaqueue.queue set is_paused = {} where name = '{queue}'", random.percent(30)),
+            1 => format!(
+                "select supaqueue.set_workers('{queue}', {})",
+                random.below(u64::from(workers) + 1)
+            ),
+            _ => format!(
+                "update supaqueue.queue set is_paused = {} where name = '{queue}'",
+                random.percent(30)
+            ),
         };
         match ask(&client, &sql).await {
             Ok(ids) if is_cancelling => ledger.cancelled(&ids),

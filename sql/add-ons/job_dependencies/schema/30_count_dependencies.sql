@@ -37,16 +37,20 @@ begin
   order by j.id
   for share;
 
-  insert into supaqueue.dependent_job as d (id, position)
+  -- "do update" would lock those that are there already, before others with lower ids.
+  insert into supaqueue.dependent_job (id, position)
   select j.id, j.position from supaqueue.job j where j.id = any (all_targets) order by j.id
-  on conflict (id) do update
-  set position = excluded.position, unfinished = 0, failed = 0, is_cancelled_for_source = false
-  where d.position <> excluded.position;
+  on conflict (id) do nothing;
   waiting_sources := array(select j.id from supaqueue.job j where j.id = any (all_sources) and j.status = 'waiting');
   if exists (select from supaqueue.job j where j.id = any (all_sources) and j.status in ('failed', 'cancelled')) then
     reached := supaqueue.failure_reaches(all_targets);
   end if;
   perform supaqueue.lock_dependents(all_targets || waiting_sources || reached, '{}', false);
+  -- What a deleted job with the same id left behind.
+  update supaqueue.dependent_job d
+  set position = j.position, unfinished = 0, failed = 0, is_cancelled_for_source = false
+  from supaqueue.job j
+  where d.id = any (all_targets) and j.id = d.id and j.position <> d.position;
   perform from supaqueue.job j
   where j.id = any (all_targets || waiting_sources) and j.xmin <> me::xid
   order by j.id

@@ -71,13 +71,7 @@ begin
   insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
   select a.source, a.target, a.on_failure, true, is_first and row_number() over () = 1 from added a;
 
-  perform from supaqueue.job j
-  where j.id = any (targets) and j.status = 'pending' and j.attempts = 0
-  order by j.id
-  for no key update;
-  update supaqueue.job j
-  set status = 'waiting'
-  where j.id = any (targets) and j.status = 'pending' and j.attempts = 0;
+  perform supaqueue.hold_targets(targets);
   perform supaqueue.refuse_started_targets(targets);
 
   if exists (select unnest(targets) except select j.id from supaqueue.job j where j.id = any (targets)) then

@@ -33,6 +33,7 @@ begin
     'supaqueue.pass_on(uuid[],text[],text[],uuid[])',
     'supaqueue.refuse_unknown_jobs()',
     'supaqueue.refuse_started_targets(uuid[])',
+    'supaqueue.hold_targets(uuid[])',
     'supaqueue.count_dependencies(boolean,uuid[],text[])',
     'supaqueue.is_first_dependency_change()',
     'supaqueue.count_dependencies_tg_fn()',

@@ -1,0 +1,50 @@
+-- Makes those of the targets wait that are pending and have not started.
+--
+-- A target that somebody else holds (who may be starting it, or making it wait for
+-- another source) is waited for with no lock of ours kept: a report that we wait for
+-- at the end of our transaction may be waiting for it. Where a locking query finds
+-- that a row changed while it waited, it keeps the row's lock; only the end of a
+-- subtransaction gives that back.
+create or replace function supaqueue.hold_targets(_targets uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  pending uuid[];
+  locked uuid[];
+begin
+  loop
+    begin
+      pending := array(
+        select j.id from supaqueue.job j
+        where j.id = any (_targets) and j.status = 'pending' and j.attempts = 0
+      );
+      locked := array(
+        select l.id
+        from (
+          select j.id from supaqueue.job j
+          where j.id = any (pending) and j.status = 'pending' and j.attempts = 0
+          for no key update skip locked
+        ) l
+      );
+      exit when cardinality(locked) = cardinality(pending);
+      raise exception 'give back the locks' using errcode = 'SQ001';
+    exception
+      when sqlstate 'SQ001' then null;
+    end;
+
+    begin
+      perform from supaqueue.job j
+      where j.id = (select m.id from (select unnest(pending) except select unnest(locked)) as m (id) limit 1)
+      for share;
+      raise exception 'give back the lock' using errcode = 'SQ001';
+    exception
+      when sqlstate 'SQ001' then null;
+    end;
+  end loop;
+
+  update supaqueue.job j set status = 'waiting' where j.id = any (locked);
+end
+$$;
