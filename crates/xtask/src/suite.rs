@@ -5,7 +5,7 @@
 mod tally;
 mod typescript;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,16 @@ use crate::{sql, wasm_tests};
 /// The WebAssembly function is built and tested for WebAssembly only.
 const EDGE: &str = "supaqueue-edge";
 
+/// Where Debian puts the Postgres that many projects still have.
+const POSTGRES_15: &str = "/usr/lib/postgresql/15/bin";
+
 struct Step {
     name: &'static str,
     title: &'static str,
     run: fn(&Repository) -> Result<Tally>,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step {
         name: "format",
         title: "Rust is formatted",
@@ -69,6 +72,11 @@ const STEPS: [Step; 10] = [
         name: "native",
         title: "native tests, the SQL and end-to-end tests among them",
         run: native,
+    },
+    Step {
+        name: "postgres15",
+        title: "the SQL and race tests once more on Postgres 15, where it is installed",
+        run: postgres15,
     },
     Step {
         name: "docs",
@@ -202,6 +210,32 @@ fn native(repository: &Repository) -> Result<Tally> {
     let tally = counted(&mut cargo)?;
     ensure!(tally.total() > 0, "no native test ran");
     Ok(tally)
+}
+
+fn postgres15(repository: &Repository) -> Result<Tally> {
+    if !Path::new(POSTGRES_15).join("postgres").exists() {
+        println!("there is no {POSTGRES_15}/postgres: nothing to run");
+        return Ok(Tally::default());
+    }
+    let mut cargo = repository.cargo();
+    cargo
+        .args([
+            "test",
+            "--locked",
+            "--no-fail-fast",
+            "--package",
+            "supaqueue-tests",
+        ])
+        .args([
+            "--test",
+            "sql",
+            "--test",
+            "race",
+            "--test",
+            "job_dependencies",
+        ])
+        .env("SUPAQUEUE_POSTGRES_BIN", POSTGRES_15);
+    counted(&mut cargo)
 }
 
 fn docs(repository: &Repository) -> Result<Tally> {
