@@ -125,7 +125,10 @@ fn print(stack: &Stack) -> std::io::Result<()> {
         };
         row(kind.extension(), &what)?;
     }
-    writeln!(out, "\nFor development and tests only: the gateway serves /rest/v1/rpc/* and /functions/v1/*.")?;
+    writeln!(
+        out,
+        "\nFor development and tests only: the gateway serves /rest/v1/rpc/* and /functions/v1/*."
+    )?;
     if stack.postgres().is_some() {
         writeln!(out, "The database is thrown away at the end.")?;
     }

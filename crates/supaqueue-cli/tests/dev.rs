@@ -23,56 +23,90 @@ impl Dev {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
         std::fs::set_permissions(temporary.path(), open).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_supaqueue"));
-        command.arg("dev").args(arguments).env("TMPDIR", temporary.path());
+        command
+            .arg("dev")
+            .args(arguments)
+            .env("TMPDIR", temporary.path());
         command
     }
 
     /// Starts it and waits until it says that it runs.
     fn start(arguments: &[&str]) -> Self {
         let temporary = tempfile::tempdir().unwrap();
-        let mut child = Self::command(&temporary, arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Self::command(&temporary, arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut start = Vec::new();
-        while !start.last().is_some_and(|line: &String| line.starts_with("Ctrl-C stops it")) {
+        while !start
+            .last()
+            .is_some_and(|line: &String| line.starts_with("Ctrl-C stops it"))
+        {
             let mut line = String::new();
             assert!(out.read_line(&mut line).unwrap() > 0, "it ended: {start:?}");
             start.push(line);
         }
-        Self { child, out, start, temporary }
+        Self {
+            child,
+            out,
+            start,
+            temporary,
+        }
     }
 
     /// What it printed beside `name`.
     fn printed(&self, name: &str) -> &str {
         let line = self.start.iter().find_map(|line| line.strip_prefix(name));
-        line.unwrap_or_else(|| panic!("no {name} in {:?}", self.start)).trim()
+        line.unwrap_or_else(|| panic!("no {name} in {:?}", self.start))
+            .trim()
     }
 
     fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        let status = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status();
         assert!(status.unwrap().success());
     }
 
     fn address(&self) -> String {
-        self.printed("Project address").trim_start_matches("http://").to_owned()
+        self.printed("Project address")
+            .trim_start_matches("http://")
+            .to_owned()
     }
 
     /// Waits for its end, and for all that it started to be gone.
     fn end(mut self) -> (ExitStatus, String) {
-        let database = self.printed("Database").split('@').nth(1).unwrap().replace("/postgres", "");
+        let database = self
+            .printed("Database")
+            .split('@')
+            .nth(1)
+            .unwrap()
+            .replace("/postgres", "");
         let addresses = [self.address(), database];
         let status = self.child.wait().unwrap();
         let mut rest = String::new();
         self.out.read_to_string(&mut rest).unwrap();
         let deadline = Instant::now() + Duration::from_secs(15);
         loop {
-            let files: Vec<PathBuf> =
-                self.temporary.path().read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
-            let open: Vec<&String> =
-                addresses.iter().filter(|address| TcpStream::connect(address.as_str()).is_ok()).collect();
+            let files: Vec<PathBuf> = self
+                .temporary
+                .path()
+                .read_dir()
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect();
+            let open: Vec<&String> = addresses
+                .iter()
+                .filter(|address| TcpStream::connect(address.as_str()).is_ok())
+                .collect();
             if files.is_empty() && open.is_empty() {
                 return (status, rest);
             }
-            assert!(Instant::now() < deadline, "left behind: {files:?}, and open: {open:?}");
+            assert!(
+                Instant::now() < deadline,
+                "left behind: {files:?}, and open: {open:?}"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -114,7 +148,10 @@ fn it_runs_the_users_functions_and_says_what_is_a_stand_in() {
     assert_eq!(dev.printed("Functions"), "hello, supaqueue");
     for extension in ["pg_net", "supabase_vault", "pg_cron"] {
         let what = dev.printed(extension);
-        assert!(what == "stand-in" || what.starts_with("real"), "{extension}: {what}");
+        assert!(
+            what == "stand-in" || what.starts_with("real"),
+            "{extension}: {what}"
+        );
     }
     dev.signal("INT");
     let (status, _) = dev.end();
@@ -159,11 +196,31 @@ fn what_cannot_be_used_is_named_in_one_line_and_nothing_is_left() {
         assert!(said.contains(named), "{arguments:?}: {said}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     };
-    check(&["--functions", "/nowhere/functions"], 2, "/nowhere/functions");
-    check(&["--functions", "/etc/passwd"], 2, "/etc/passwd is not a folder");
-    check(&["--postgres-bin", "/nowhere"], 2, "/nowhere holds no `postgres`");
-    check(&["--db-url", "nonsense"], 2, "not the address of a database");
-    check(&["--db-url", "postgres://127.0.0.1:1/x"], 1, "cannot connect to Postgres at 127.0.0.1:1");
+    check(
+        &["--functions", "/nowhere/functions"],
+        2,
+        "/nowhere/functions",
+    );
+    check(
+        &["--functions", "/etc/passwd"],
+        2,
+        "/etc/passwd is not a folder",
+    );
+    check(
+        &["--postgres-bin", "/nowhere"],
+        2,
+        "/nowhere holds no `postgres`",
+    );
+    check(
+        &["--db-url", "nonsense"],
+        2,
+        "not the address of a database",
+    );
+    check(
+        &["--db-url", "postgres://127.0.0.1:1/x"],
+        1,
+        "cannot connect to Postgres at 127.0.0.1:1",
+    );
     check(&["--port", "0"], 2, "0 is not in 1..=65535");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
