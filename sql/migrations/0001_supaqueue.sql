@@ -1073,8 +1073,7 @@ begin
 
   if workers <> '{}' then
     -- All of the caller's queues, so that it takes no lower one after a higher one.
-    perform supaqueue.lock_queues('{}', coalesce(
-      _queues, array(select w.queue from supaqueue.worker w where w.id = any (workers))));
+    perform supaqueue.lock_queues('{}', coalesce(_queues, array(select q.id from supaqueue.queue q)));
     update supaqueue.worker w
     set locked = false
     from (
@@ -1412,8 +1411,11 @@ declare
   woken record;
   next_record jsonb;
 begin
-  -- Reclaiming first: what it settles may wake more queues.
-  perform supaqueue.try_reclaim(array[call.queue]);
+  -- Reclaiming first: what it settles may wake more queues. Not where others are woken
+  -- already: it locks ours, and theirs may come before it.
+  if coalesce(current_setting('supaqueue.queues_to_dispatch', true), '') = '' then
+    perform supaqueue.try_reclaim(array[call.queue]);
+  end if;
   woken := supaqueue.take_wake_ups();
   perform supaqueue.lock_queues(
     woken.queues, call.queue || case when woken.has_usable_workers then woken.queues else '{}' end);

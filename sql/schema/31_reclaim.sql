@@ -115,8 +115,7 @@ begin
 
   if workers <> '{}' then
     -- All of the caller's queues, so that it takes no lower one after a higher one.
-    perform supaqueue.lock_queues('{}', coalesce(
-      _queues, array(select w.queue from supaqueue.worker w where w.id = any (workers))));
+    perform supaqueue.lock_queues('{}', coalesce(_queues, array(select q.id from supaqueue.queue q)));
     update supaqueue.worker w
     set locked = false
     from (

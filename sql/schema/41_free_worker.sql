@@ -13,8 +13,11 @@ declare
   woken record;
   next_record jsonb;
 begin
-  -- Reclaiming first: what it settles may wake more queues.
-  perform supaqueue.try_reclaim(array[call.queue]);
+  -- Reclaiming first: what it settles may wake more queues. Not where others are woken
+  -- already: it locks ours, and theirs may come before it.
+  if coalesce(current_setting('supaqueue.queues_to_dispatch', true), '') = '' then
+    perform supaqueue.try_reclaim(array[call.queue]);
+  end if;
   woken := supaqueue.take_wake_ups();
   perform supaqueue.lock_queues(
     woken.queues, call.queue || case when woken.has_usable_workers then woken.queues else '{}' end);

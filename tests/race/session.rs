@@ -95,9 +95,9 @@ pub(crate) async fn ask(client: &Client, sql: &str) -> Result<String, String> {
         .await
         .map_err(|error| match error.as_db_error() {
             Some(error) => format!(
-                "{} {} {}",
+                "{} {error} {} {}",
                 error.code().code(),
-                error,
+                error.detail().unwrap_or_default(),
                 error.where_().unwrap_or_default()
             ),
             None => error.to_string(),

@@ -34,8 +34,9 @@ const USERS: u64 = 2;
 /// How long a storm may last.
 const LIMIT: Duration = Duration::from_secs(100);
 
-/// A storm with about that many jobs.
-async fn storm(db: &Db, seed: u64, jobs: u64) -> Claim {
+/// A storm with about that many jobs. Watched, it looks at the database while it goes on, not only
+/// at its end.
+async fn storm(db: &Db, seed: u64, jobs: u64, is_watched: bool) -> Claim {
     for (queue, workers) in QUEUES {
         db.queue(queue, workers).await;
     }
@@ -84,7 +85,7 @@ async fn storm(db: &Db, seed: u64, jobs: u64) -> Claim {
         && ledger.wrong().is_empty()
     {
         let left = "select s.name, s.workers, s.busy_workers, s.pending, s.in_progress from supaqueue.queue_status s";
-        if let Err(wrong) = all_is_consistent(db.client()).await {
+        if is_watched && let Err(wrong) = all_is_consistent(db.client()).await {
             ledger.is_wrong(wrong);
         }
         if Instant::now() > deadline {
@@ -128,15 +129,16 @@ fn seed() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_jobs_end_as_they_should() {
     let seed = seed();
-    let outcome = storm(&Db::new().await, seed, 3000).await;
+    let outcome = storm(&Db::new().await, seed, 3000, true).await;
     assert_eq!(outcome, Ok(()), "with SUPAQUEUE_RACE_SEED={seed}");
 }
 
-/// A storm over an engine whose function was changed finds that out.
+/// A storm over an engine whose function was changed finds that out, here by what its lanes count
+/// and what is left in the end.
 async fn storm_over_broken(function: &str, from: &str, to: &str) -> String {
     let db = Db::new().await;
     break_function(&db, function, from, to).await;
-    storm(&db, seed(), 600).await.unwrap_err()
+    storm(&db, seed(), 600, false).await.unwrap_err()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
