@@ -25,7 +25,7 @@ use steps::Installation;
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
-    /// The project's address for its own database, such as https://queue.example.com; the default is that of the platform
+    /// The project's address for its own database, such as `https://queue.example.com`; the default is that of the platform
     #[arg(long, value_name = "URL")]
     project_url: Option<String>,
     /// For a gateway that asks for an apikey: put one into the Vault, the project's own anon key if none is given here

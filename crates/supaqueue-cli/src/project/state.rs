@@ -65,7 +65,7 @@ impl State {
     }
 }
 
-/// Whether a secret has the form whsec_<base64>. One that has not would stop the function.
+/// Whether a secret has the form `whsec_<base64>`. One that has not would stop the function.
 pub(crate) fn is_key(secret: &str) -> bool {
     let base64 = |text: &str| {
         text.len() >= 32
