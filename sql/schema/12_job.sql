@@ -21,13 +21,7 @@ create table if not exists supaqueue.job (
   constraint status_is_known check (
     status in ('pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled')
   ),
-  constraint payload_is_not_json_null check (payload <> 'null'),
-  constraint payload_is_at_most_5_mb check (octet_length(payload::text) <= 5000000),
   constraint attempts_is_not_negative check (attempts >= 0),
-  constraint max_attempts_is_positive check (max_attempts >= 1),
-  constraint timeout_is_positive check (timeout_ms >= 1),
-  constraint timeout_is_at_most_380_seconds check (timeout_ms <= 380000),
-  constraint headers_are_an_object_of_strings check (headers is null or supaqueue.is_headers(headers)),
   constraint errors_are_a_list check (jsonb_typeof(errors) = 'array')
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 

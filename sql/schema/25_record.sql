@@ -1,6 +1,21 @@
--- A current job with its job and queue, as the supaqueue function gets it; null
--- where one of them is gone. What earlier attempts left on the job stays behind: a
--- call does not need it.
+-- A current job with its job and queue, as the supaqueue function gets them. What
+-- earlier attempts left on the job stays behind: a call does not need it.
+create or replace function supaqueue.record_of(call supaqueue.current_job, job supaqueue.job, queue supaqueue.queue)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'current_job', to_jsonb(call),
+    'job', to_jsonb(job) - array['result', 'errors'],
+    'queue', to_jsonb(queue)
+  );
+end
+$$;
+
+-- The record of a current job; null where its job or its queue is gone.
 --
 -- Three look-ups and no join: a planner that met the tables when they were small
 -- can take a merge join for one, which reads the job table from its start.
@@ -22,10 +37,6 @@ begin
   if job.id is null or queue.id is null then
     return null;
   end if;
-  return jsonb_build_object(
-    'current_job', to_jsonb(call),
-    'job', to_jsonb(job) - array['result', 'errors'],
-    'queue', to_jsonb(queue)
-  );
+  return supaqueue.record_of(call, job, queue);
 end
 $$;

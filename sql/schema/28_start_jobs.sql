@@ -1,10 +1,10 @@
 -- Starts due jobs of queues on their free workers: worker locked, job in
 -- progress with one attempt more, a current job for both. Returns how many.
 --
--- Call it with the queues' locks held, shared or exclusive (lock_queues). It
--- takes jobs first and then no more workers than it has jobs: rows that it
--- locks, and that others therefore skip, are rows that it uses.
-create or replace function supaqueue.start_jobs(_queues uuid[])
+-- Call it with the queues' locks held, shared or, those of _exclusive, exclusively
+-- (lock_queues). It takes jobs first and then no more workers than it has jobs: rows
+-- that it locks, and that others therefore skip, are rows that it uses.
+create or replace function supaqueue.start_jobs(_queues uuid[], _exclusive uuid[])
 returns integer
 language plpgsql
 security definer
@@ -20,8 +20,11 @@ begin
   for _queue in
     select q.id from supaqueue.queue q where q.id = any (_queues) and not q.is_paused order by q.id
   loop
-    continue when not exists (select from supaqueue.worker w where w.queue = _queue and not w.locked);
-    perform supaqueue.adopt_calls(_queue);
+    if _queue = any (_exclusive) then
+      perform supaqueue.adopt_calls(_queue);
+    end if;
+    continue when not exists (select from supaqueue.worker w where w.queue = _queue and not w.locked)
+      or supaqueue.has_calls_to_adopt(_queue);
     due := supaqueue.due_jobs(
       _queue, (select count(*)::integer from supaqueue.worker w where w.queue = _queue and not w.locked));
     free_workers := array(

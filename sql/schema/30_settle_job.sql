@@ -47,9 +47,18 @@ declare
   job record;
   _status text;
   _http_status integer := supaqueue.whole_number(_report -> 'http_status');
-  is_given_back boolean := not _is_successful and coalesce(_report -> 'is_attempt' = 'false', false);
+  is_given_back boolean := coalesce(_report -> 'is_attempt' = 'false', false);
   error jsonb;
 begin
+  if _is_successful then
+    update supaqueue.job j
+    set status = case j.status when 'in_progress' then 'successful' else j.status end,
+      http_status = _http_status, result = _report -> 'result',
+      duration_ms = supaqueue.whole_number(_report -> 'duration_ms')
+    where j.id = _job;
+    return;
+  end if;
+
   select
     j.attempts, coalesce(j.max_attempts, q.max_attempts) as max_attempts,
     q.final_statuses, q.backoff_base_ms, q.backoff_max_ms, s.max_retry_after_ms, s.max_errors
@@ -63,20 +72,11 @@ begin
   end if;
 
   _status := case
-    when _is_successful then 'successful'
     when is_given_back then 'pending'
     when _report -> 'is_final' = 'true' or _http_status = any (job.final_statuses) then 'failed'
     when job.attempts >= job.max_attempts then 'failed'
     else 'pending'
   end;
-
-  if _is_successful then
-    update supaqueue.job j
-    set status = case j.status when 'in_progress' then _status else j.status end, http_status = _http_status, result = _report -> 'result',
-      duration_ms = supaqueue.whole_number(_report -> 'duration_ms')
-    where j.id = _job;
-    return;
-  end if;
 
   error := jsonb_strip_nulls(jsonb_build_object(
     'attempt', job.attempts,

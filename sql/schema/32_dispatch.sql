@@ -1,7 +1,7 @@
--- Starts what can be started in queues whose locks are held. Never fails: what
--- it cannot start stays pending, with a warning, and is started by a later
--- dispatch of the queue or by the tick.
-create or replace function supaqueue.try_start_jobs(_queues uuid[])
+-- Starts what can be started in queues whose locks are held, those of _exclusive
+-- exclusively. Never fails: what it cannot start stays pending, with a warning, and
+-- is started by a later dispatch of the queue or by the tick.
+create or replace function supaqueue.try_start_jobs(_queues uuid[], _exclusive uuid[])
 returns integer
 language plpgsql
 security definer
@@ -24,7 +24,7 @@ begin
       using hint = problem.remedy || ' The jobs stay pending and start by themselves then.';
     return 0;
   end if;
-  return supaqueue.start_jobs(_queues);
+  return supaqueue.start_jobs(_queues, _exclusive);
 exception
   when others then
     raise warning 'supaqueue could not start jobs now: %', sqlerrm
@@ -45,14 +45,20 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  _exclusive uuid[];
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     return 0;
   end if;
   perform supaqueue.try_reclaim(_queues);
-  perform supaqueue.lock_queues(_queues, case when has_usable_workers then _queues else '{}' end);
+  _exclusive := array(
+    select d.queue from unnest(_queues) as d (queue)
+    where has_usable_workers or supaqueue.has_calls_to_adopt(d.queue)
+  );
+  perform supaqueue.lock_queues(_queues, _exclusive);
   -- With the locks held: who waits for this has none that we wait for.
   perform supaqueue.drop_queue_fronts(_queues, least(now(), supaqueue.earliest_run_at()));
-  return supaqueue.try_start_jobs(_queues);
+  return supaqueue.try_start_jobs(_queues, _exclusive);
 end
 $$;

@@ -121,6 +121,21 @@ deferrable initially deferred
 for each row when (new.queue <> old.queue and supaqueue.wake_up(new.queue, has_usable_worker => true))
 execute function supaqueue.dispatch_tg_fn();
 
+-- A free worker takes over the call that a worker leaves behind.
+drop trigger if exists after_delete_worker_tg on supaqueue.worker;
+create constraint trigger after_delete_worker_tg
+after delete on supaqueue.worker
+deferrable initially deferred
+for each row when (old.locked and supaqueue.wake_up(old.queue, has_usable_worker => true))
+execute function supaqueue.dispatch_tg_fn();
+
+drop trigger if exists after_move_worker_tg on supaqueue.worker;
+create constraint trigger after_move_worker_tg
+after update of queue on supaqueue.worker
+deferrable initially deferred
+for each row when (new.queue <> old.queue and old.locked and supaqueue.wake_up(old.queue, has_usable_worker => true))
+execute function supaqueue.dispatch_tg_fn();
+
 drop trigger if exists after_update_queue_tg on supaqueue.queue;
 create constraint trigger after_update_queue_tg
 after update on supaqueue.queue

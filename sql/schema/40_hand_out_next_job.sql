@@ -11,13 +11,13 @@ as $$
 declare
   queue supaqueue.queue;
   next_job uuid;
-  next_timeout_ms integer;
-  next_call uuid := supaqueue.new_id();
+  job supaqueue.job;
+  next_call supaqueue.current_job;
 begin
   if _next_within_ms is null then
     return null;
   end if;
-  perform from supaqueue.worker w where w.id = call.worker and w.queue = call.queue for key share skip locked;
+  perform from supaqueue.worker w where w.id = call.worker and w.queue = call.queue for share skip locked;
   if not found then
     return null;
   end if;
@@ -27,19 +27,20 @@ begin
     return null;
   end if;
   next_job := (supaqueue.due_jobs(queue.id, 1))[1];
-  select coalesce(j.timeout_ms, queue.timeout_ms) into next_timeout_ms from supaqueue.job j where j.id = next_job;
-  if next_job is null or next_timeout_ms > _next_within_ms then
+  update supaqueue.job j
+  set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
+  where j.id = next_job and coalesce(j.timeout_ms, queue.timeout_ms) <= _next_within_ms
+  returning j.* into job;
+  if not found then
     return null;
   end if;
 
-  update supaqueue.job j
-  set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
-  where j.id = next_job;
-  insert into supaqueue.current_job (id, queue, worker, job, acknowledged_at, lane, previous, lease_until)
+  insert into supaqueue.current_job (queue, worker, job, acknowledged_at, lane, previous, lease_until)
   select
-    next_call, call.queue, call.worker, next_job, clock_timestamp(), call.lane, call.id,
-    clock_timestamp() + supaqueue.ms(next_timeout_ms + s.lease_grace_ms)
-  from supaqueue.setting s;
-  return supaqueue.record(next_call);
+    call.queue, call.worker, job.id, clock_timestamp(), call.lane, call.id,
+    clock_timestamp() + supaqueue.ms(coalesce(job.timeout_ms, queue.timeout_ms) + s.lease_grace_ms)
+  from supaqueue.setting s
+  returning * into next_call;
+  return supaqueue.record_of(next_call, job, queue);
 end
 $$;

@@ -11,6 +11,7 @@ set search_path = ''
 as $$
 declare
   woken record;
+  _exclusive uuid[];
   next_record jsonb;
 begin
   -- Reclaiming first: what it settles may wake more queues. Not where others are woken
@@ -19,8 +20,11 @@ begin
     perform supaqueue.try_reclaim(array[call.queue]);
   end if;
   woken := supaqueue.take_wake_ups();
-  perform supaqueue.lock_queues(
-    woken.queues, call.queue || case when woken.has_usable_workers then woken.queues else '{}' end);
+  _exclusive := call.queue || array(
+    select d.queue from unnest(woken.queues) as d (queue)
+    where woken.has_usable_workers or supaqueue.has_calls_to_adopt(d.queue)
+  );
+  perform supaqueue.lock_queues(woken.queues, _exclusive);
 
   next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
   if next_record is null then
@@ -33,7 +37,7 @@ begin
     ) as still_there
     where w.id = still_there.id;
   end if;
-  perform supaqueue.try_start_jobs(call.queue || woken.queues);
+  perform supaqueue.try_start_jobs(call.queue || woken.queues, _exclusive);
   return next_record;
 end
 $$;

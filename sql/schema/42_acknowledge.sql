@@ -47,6 +47,14 @@ begin
   set acknowledged_at = clock_timestamp(), lane = _lane,
     lease_until = clock_timestamp() + supaqueue.ms(_lease_ms)
   where c.id = _current_job;
+
+  -- Its worker is gone, or going: a free one takes the call over. Until it has, nothing
+  -- is started in the queue, and who would have started it had to leave this call alone.
+  perform from supaqueue.worker w where w.id = call.worker and w.queue = call.queue for share skip locked;
+  if not found then
+    perform supaqueue.lock_queues('{}', array[call.queue]);
+    perform supaqueue.try_start_jobs(array[call.queue], array[call.queue]);
+  end if;
   return supaqueue.answer('started', null, null) || jsonb_build_object('lease_ms', _lease_ms);
 end
 $$;

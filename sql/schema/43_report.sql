@@ -34,17 +34,20 @@ security definer
 set search_path = ''
 as $$
 declare
+  _lane uuid := supaqueue.uuid_or_null(_report ->> 'lane');
   call supaqueue.current_job;
   next_record jsonb;
 begin
-  select c.* into call from supaqueue.current_job c where c.id = _current_job for update;
+  delete from supaqueue.current_job c
+  where c.id = _current_job and (c.lane <> _lane) is not true
+  returning c.* into call;
   if not found then
+    if exists (select from supaqueue.current_job c where c.id = _current_job) then
+      return supaqueue.answer('refused', 'another lane has this current job', null);
+    end if;
     return supaqueue.repeated_answer(_current_job);
-  elsif call.lane <> supaqueue.uuid_or_null(_report ->> 'lane') then
-    return supaqueue.answer('refused', 'another lane has this current job', null);
   end if;
 
-  delete from supaqueue.current_job c where c.id = call.id;
   perform supaqueue.settle_job(call.job, _is_successful, _report);
 
   next_record := supaqueue.hand_out_next_job(call, _next_within_ms);

@@ -1,5 +1,5 @@
--- How many jobs a queue has in each status, without counting them: each
--- statement on supaqueue.job adds the differences it makes, the tick sums them up.
+-- How many jobs a queue has in each status, without counting them: each change of
+-- supaqueue.job adds the differences it makes, the tick sums them up.
 -- No row is ever updated by two jobs, so nobody waits for anybody.
 create table if not exists supaqueue.job_count (
   queue uuid not null,
@@ -22,23 +22,22 @@ begin
 end
 $$;
 
-create or replace function supaqueue.count_updated_jobs_tg_fn()
+-- For each row: the engine updates one job at a time, and transition tables cost it
+-- a fifth of all that a report costs.
+create or replace function supaqueue.count_updated_job_tg_fn()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-  insert into supaqueue.job_count (queue, status, difference)
-  select d.queue, d.status, sum(d.difference)
-  from (
-    select n.queue, n.status, 1 as difference from new_jobs n
-    union all
-    select o.queue, o.status, -1 from old_jobs o
-  ) d
-  group by d.queue, d.status
-  having sum(d.difference) <> 0;
-  perform supaqueue.note_run_at((select min(n.run_at) from new_jobs n where n.status = 'pending'));
+  if new.status <> old.status or new.queue <> old.queue then
+    insert into supaqueue.job_count (queue, status, difference)
+    values (old.queue, old.status, -1), (new.queue, new.status, 1);
+  end if;
+  if new.status = 'pending' then
+    perform supaqueue.note_run_at(new.run_at);
+  end if;
   return null;
 end
 $$;
@@ -62,11 +61,10 @@ referencing new table as inserted
 for each statement
 execute function supaqueue.count_inserted_jobs_tg_fn();
 
-create or replace trigger count_updated_jobs_tg
+create or replace trigger count_updated_job_tg
 after update on supaqueue.job
-referencing old table as old_jobs new table as new_jobs
-for each statement
-execute function supaqueue.count_updated_jobs_tg_fn();
+for each row
+execute function supaqueue.count_updated_job_tg_fn();
 
 create or replace trigger count_deleted_jobs_tg
 after delete on supaqueue.job

@@ -2,6 +2,7 @@
 
 use supaqueue_tests::Db;
 
+use crate::adoption::a_worker_is_replaced_during_an_acknowledgement;
 use crate::change::{FREE_WORKERS, NEW_JOBS};
 use crate::deletion::calls_stay_below_the_number_of_workers;
 use crate::report::{a_report_repeated_at_once_has_one_answer, one_lane_has_the_call};
@@ -72,8 +73,21 @@ async fn without_the_previous_call_a_repeated_report_has_another_answer() {
 
 #[tokio::test]
 async fn without_adoption_new_workers_start_more_calls_than_there_are_workers() {
-    let db = broken("adopt_calls", "and not exists", "and false and not exists").await;
+    let db = broken(
+        "has_calls_to_adopt",
+        "and not exists",
+        "and false and not exists",
+    )
+    .await;
     calls_stay_below_the_number_of_workers(&db)
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn without_the_wait_for_adoption_a_new_worker_starts_a_job_beside_the_call() {
+    let db = broken("start_jobs", "or supaqueue.has_calls_to_adopt(_queue)", "").await;
+    a_worker_is_replaced_during_an_acknowledgement(&db)
         .await
         .unwrap_err();
 }

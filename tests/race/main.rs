@@ -5,6 +5,7 @@
 //! [`broken`] can show on deliberately broken engines that each of them can fail.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
+mod adoption;
 mod broken;
 mod change;
 mod claim;

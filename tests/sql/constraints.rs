@@ -135,6 +135,14 @@ async fn jobs_that_make_no_sense_are_refused() {
             want,
             "{column} = {value}"
         );
+        db.run("insert into supaqueue.job (queue) select id from supaqueue.queue")
+            .await;
+        assert_eq!(
+            db.refusal(&format!("update supaqueue.job set {column} = {value}"))
+                .await,
+            want,
+            "update to {column} = {value}"
+        );
     }
     assert_eq!(
         db.refusal("insert into supaqueue.job (queue) values (gen_random_uuid())")

@@ -12,13 +12,13 @@ pub(crate) fn function(repository: &Repository) -> Result<()> {
     succeed(&mut deno)
 }
 
-/// Measures what jobs cost in Postgres.
-pub(crate) fn engine(repository: &Repository, scale: &[&str]) -> Result<()> {
+/// Measures on a local stack: what jobs cost in Postgres, or how fast the whole is.
+pub(crate) fn stack(repository: &Repository, words: &[&str]) -> Result<()> {
     let mut cargo = repository.cargo();
     // Optimized: it shares the processor with the Postgres that it measures.
     cargo
         .args(["run", "--locked", "--quiet", "--release"])
         .args(["--package", "supaqueue-bench", "--"])
-        .args(scale);
+        .args(words);
     succeed(&mut cargo)
 }

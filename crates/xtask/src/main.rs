@@ -26,7 +26,8 @@ usage: cargo xtask <chore>
   function check --quick      compare only the hash of its sources
   test [STEP…]                every test, or the named steps
   bench function              compare the function with one in plain TypeScript
-  bench engine [quick]        what jobs cost in Postgres, with the goals";
+  bench engine [quick]        what jobs cost in Postgres, with the goals
+  bench [quick]               how fast the whole is: efficiency, ceiling, latency";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -54,7 +55,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         #[cfg(feature = "function")]
         ["function", "check", "--quick"] => function::check_hash(&repository)?,
         ["bench", "function"] => bench::function(&repository)?,
-        ["bench", "engine", scale @ ..] => bench::engine(&repository, scale)?,
+        ["bench", words @ ..] => bench::stack(&repository, words)?,
         ["test", steps @ ..] => return suite::run(&repository, steps),
         ["help" | "--help" | "-h"] => println!("{USAGE}"),
         [] => bail!("which chore?\n\n{USAGE}"),

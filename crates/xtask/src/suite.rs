@@ -203,13 +203,18 @@ fn both(repository: &Repository, run: impl Fn(Deno) -> Result<Tally>) -> Result<
 }
 
 fn native(repository: &Repository) -> Result<Tally> {
+    let tally = counted(&mut native_tests(repository))?;
+    ensure!(tally.total() > 0, "no native test ran");
+    Ok(tally)
+}
+
+/// Always of the same packages with the same features, so that nothing is compiled twice.
+fn native_tests(repository: &Repository) -> Command {
     let mut cargo = repository.cargo();
     cargo
         .args(["test", "--locked", "--no-fail-fast", "--workspace"])
         .args(["--exclude", EDGE, "--features", "xtask/function"]);
-    let tally = counted(&mut cargo)?;
-    ensure!(tally.total() > 0, "no native test ran");
-    Ok(tally)
+    cargo
 }
 
 fn postgres15(repository: &Repository) -> Result<Tally> {
@@ -217,24 +222,11 @@ fn postgres15(repository: &Repository) -> Result<Tally> {
         println!("there is no {POSTGRES_15}/postgres: nothing to run");
         return Ok(Tally::default());
     }
-    let mut cargo = repository.cargo();
-    cargo
-        .args([
-            "test",
-            "--locked",
-            "--no-fail-fast",
-            "--package",
-            "supaqueue-tests",
-        ])
-        .args([
-            "--test",
-            "sql",
-            "--test",
-            "race",
-            "--test",
-            "job_dependencies",
-        ])
-        .env("SUPAQUEUE_POSTGRES_BIN", POSTGRES_15);
+    let mut cargo = native_tests(repository);
+    for test in ["sql", "race", "job_dependencies"] {
+        cargo.args(["--test", test]);
+    }
+    cargo.env("SUPAQUEUE_POSTGRES_BIN", POSTGRES_15);
     counted(&mut cargo)
 }
 

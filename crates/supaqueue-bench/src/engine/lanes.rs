@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, Statement};
 
+use super::project::Stage;
 use crate::Result;
-use crate::project::Stage;
 
 /// As the supaqueue function asks.
 const SETTLE: &str =

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use super::project::Project;
+use super::settle::{Backlog, QUEUE};
+use super::tick::median_ms;
 use crate::Result;
-use crate::project::Project;
-use crate::settle::{Backlog, QUEUE};
 use crate::table::{Table, median};
-use crate::tick::median_ms;
 
 /// One job into a queue whose workers are all busy.
 pub(crate) async fn one_into_busy_queue(backlogs: &[Backlog], table: &mut Table) -> Result<()> {

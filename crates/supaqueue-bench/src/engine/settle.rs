@@ -1,9 +1,10 @@
 //! Settle-and-next: the one call that a busy queue consists of.
 
-use crate::lanes::Lanes;
-use crate::project::{Project, Stage};
+use super::Scale;
+use super::lanes::Lanes;
+use super::project::{Project, Stage};
+use crate::Result;
 use crate::table::{Spread, Table, grouped};
-use crate::{Result, Scale};
 
 /// Connections, as many as the goal names.
 const CONNECTIONS: u32 = 8;

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use super::settle::Backlog;
 use crate::Result;
-use crate::settle::Backlog;
 use crate::table::{Table, median};
 
 /// How long the client waits for `sql`, in milliseconds, in the middle of many times.

@@ -1,9 +1,10 @@
 //! A transaction left open beside a busy queue, which keeps vacuum from removing anything.
 
-use crate::lanes::Lanes;
-use crate::project::Project;
+use super::Scale;
+use super::lanes::Lanes;
+use super::project::Project;
+use crate::Result;
 use crate::table::{Table, median};
-use crate::{Result, Scale};
 
 /// Throughput before, while and after a transaction is open.
 pub(crate) async fn beside(project: &Project, scale: Scale, table: &mut Table) -> Result<()> {

@@ -1,0 +1,105 @@
+//! What else the machine did while something was measured.
+
+use std::fmt;
+
+use procfs::{CpuTime, CurrentSI, KernelStats};
+use serde::Serialize;
+
+use super::processes::{ours_ms, ticks_ms};
+use crate::Result;
+
+/// From this share of the processors on, a measurement is taken again.
+const LIMIT: f64 = 0.03;
+/// Attempts in all; the least disturbed one counts.
+const ATTEMPTS: usize = 3;
+
+/// Shares of all processors' time, between 0 and 1.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Disturbance {
+    /// Used by programs that are not part of the measurement.
+    pub(super) others: f64,
+    /// Taken by the host for other machines.
+    pub(super) stolen: f64,
+}
+
+impl Disturbance {
+    fn sum(self) -> f64 {
+        self.others + self.stolen
+    }
+}
+
+impl fmt::Display for Disturbance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "others {:.0} %, stolen {:.0} %",
+            self.others * 100.0,
+            self.stolen * 100.0
+        )
+    }
+}
+
+/// Measures until the machine is left to it, three times at most; returns the least disturbed result.
+pub(super) async fn undisturbed<T>(
+    mut measure: impl AsyncFnMut() -> Result<T>,
+) -> Result<(T, Disturbance)> {
+    let mut best: Option<(T, Disturbance)> = None;
+    for _ in 0..ATTEMPTS {
+        let before = Moment::now()?;
+        let result = measure().await?;
+        let disturbance = Moment::now()?.since(&before);
+        if best
+            .as_ref()
+            .is_none_or(|(_, least)| disturbance.sum() < least.sum())
+        {
+            best = Some((result, disturbance));
+        }
+        if disturbance.sum() <= LIMIT {
+            break;
+        }
+        println!("  disturbed: {disturbance}");
+    }
+    best.ok_or_else(|| "nothing was measured".into())
+}
+
+/// What was used until a moment, in milliseconds.
+struct Moment {
+    total: f64,
+    busy: f64,
+    stolen: f64,
+    ours: f64,
+}
+
+impl Moment {
+    fn now() -> Result<Self> {
+        let CpuTime {
+            user,
+            nice,
+            system,
+            idle,
+            iowait,
+            irq,
+            softirq,
+            steal,
+            ..
+        } = KernelStats::current()?.total;
+        let waits = idle + iowait.unwrap_or(0);
+        let stolen = steal.unwrap_or(0);
+        let busy = user + nice + system + irq.unwrap_or(0) + softirq.unwrap_or(0);
+        Ok(Self {
+            total: ticks_ms(busy + waits + stolen),
+            busy: ticks_ms(busy),
+            stolen: ticks_ms(stolen),
+            ours: ours_ms(),
+        })
+    }
+
+    fn since(&self, before: &Self) -> Disturbance {
+        let total = (self.total - before.total).max(1.0);
+        let others = (self.busy - before.busy) - (self.ours - before.ours);
+        Disturbance {
+            others: others.max(0.0) / total,
+            stolen: (self.stolen - before.stolen) / total,
+        }
+    }
+}
