@@ -1,26 +1,29 @@
 -- The answer to a report whose current job is gone: the one it had before if
 -- this is a repetition, else a refusal without effect.
+--
+-- The next job that it names gets its whole lease again: the lane hears of it only
+-- now, however long ago it was handed out, and calls the target for its whole timeout.
 create or replace function supaqueue.repeated_answer(_current_job uuid)
 returns jsonb
-language sql
-stable
+language plpgsql
 security definer
 set search_path = ''
 as $$
-  select coalesce(
-    (
-      select supaqueue.answer('settled', null, supaqueue.record(c.id))
-      from supaqueue.current_job c
-      where c.previous = _current_job
-    ),
-    (
-      select supaqueue.answer('settled', null, null)
-      from supaqueue.worker w
-      where w.last_report = _current_job
-      limit 1
-    ),
-    supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null)
-  )
+declare
+  at timestamptz := clock_timestamp();
+  next_call uuid;
+begin
+  update supaqueue.current_job c
+  set acknowledged_at = at, lease_until = at + (c.lease_until - c.acknowledged_at)
+  where c.previous = _current_job
+  returning c.id into next_call;
+  if found then
+    return supaqueue.answer('settled', null, supaqueue.record(next_call));
+  elsif exists (select from supaqueue.worker w where w.last_report = _current_job) then
+    return supaqueue.answer('settled', null, null);
+  end if;
+  return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null);
+end
 $$;
 
 -- Settles the job of a current job, and hands its worker's next job to the

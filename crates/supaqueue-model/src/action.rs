@@ -1,0 +1,119 @@
+//! The steps of a world: what each party does by itself, and what may go wrong.
+
+use crate::database::CallId;
+use crate::function::{LaneId, Phase};
+use crate::protocol::Protocol;
+use crate::settle::Outcome;
+use crate::state::State;
+use crate::transaction::Step;
+
+/// A step of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A user inserts a job; the transaction is at its end (`33_wake_up.sql`).
+    Insert(u8),
+    /// The tick begins (`52_tick.sql`).
+    Tick,
+    /// An open transaction gets the queue's lock, and does what it does with it (`20_lock_queues.sql`).
+    TakeLock(usize),
+    /// An open transaction commits.
+    Commit(usize),
+    /// An open transaction is rolled back.
+    RollBack(usize),
+    /// The lease of a current job is over.
+    LeaseEnds(CallId),
+    /// The wait before a retry is over.
+    BecomesDue(u8),
+    /// pg_net delivers a dispatch, for the first time or again: a lane begins.
+    Deliver(CallId),
+    /// pg_net loses a dispatch.
+    Lose(CallId),
+    /// A lane acknowledges its current job and hears the answer (`42_acknowledge.sql`, `Lane::acknowledged`).
+    Acknowledge(LaneId),
+    /// The call of a lane ends (`Lane::called`).
+    EndCall(LaneId, Outcome),
+    /// The report of a lane arrives, and asks for a next job or not (`43_report.sql`).
+    Report(LaneId, bool),
+    /// A lane hears no answer in time and will repeat its request, which is on its way still
+    /// (`Lane::again`).
+    GiveUpWaiting(LaneId, bool),
+    /// A lane dies, with its request on its way.
+    DieTelling(LaneId, bool),
+    /// A lane dies while the target or the database works for it.
+    Die(LaneId),
+    /// A request that nobody waits for arrives.
+    Arrive(usize),
+}
+
+impl Protocol {
+    /// What happens sooner or later, whatever happens meanwhile.
+    pub(crate) fn progress(&self, s: &State, actions: &mut Vec<Action>) {
+        let is_new = |job: &u8| s.db.job(*job).is_none() && !s.db.is_job_held(*job);
+        // A later one is not inserted before an earlier one: they are alike.
+        actions.extend((0..self.size.jobs).find(is_new).map(Action::Insert));
+        let waits = |job: &u8| s.db.job(*job).is_some_and(|row| !row.is_due);
+        actions.extend((0..self.size.jobs).filter(waits).map(Action::BecomesDue));
+        if self.size.has_tick {
+            actions.push(Action::Tick);
+        }
+        for (index, tx) in s.db.open.iter().enumerate() {
+            actions.push(match tx.step {
+                Step::AsksFor(_) => Action::TakeLock(index),
+                Step::Holds(_) => Action::Commit(index),
+            });
+        }
+        let calls = s.db.calls.keys();
+        actions.extend(calls.map(|id| Action::LeaseEnds(*id)));
+        let undelivered = s.net.iter().filter(|(_, sent)| sent.delivered == 0);
+        actions.extend(undelivered.map(|(id, _)| Action::Deliver(*id)));
+        for lane in &s.lanes {
+            match lane.phase {
+                Phase::Acknowledging => actions.push(Action::Acknowledge(lane.id)),
+                Phase::Calling(_) => {
+                    actions.push(Action::EndCall(lane.id, Outcome::Successful));
+                    actions.push(Action::EndCall(lane.id, Outcome::Failed));
+                }
+                Phase::Abandoned(_) => actions.push(Action::EndCall(lane.id, Outcome::Lost)),
+                Phase::Reporting(_) => {
+                    actions.push(Action::Report(lane.id, false));
+                    actions.push(Action::Report(lane.id, true));
+                }
+                Phase::Awaiting(_) => {}
+            }
+        }
+    }
+
+    /// What may happen besides.
+    pub(crate) fn mishaps(&self, s: &State, actions: &mut Vec<Action>) {
+        actions.extend((0..s.late.len()).map(Action::Arrive));
+        if s.aborts_left > 0 {
+            actions.extend((0..s.db.open.len()).map(Action::RollBack));
+        }
+        if s.faults_left == 0 {
+            return;
+        }
+        for (id, sent) in &s.net {
+            actions.push(if sent.delivered == 0 {
+                Action::Lose(*id)
+            } else {
+                Action::Deliver(*id)
+            });
+        }
+        for lane in &s.lanes {
+            match lane.phase {
+                Phase::Acknowledging | Phase::Reporting(_) => {
+                    for wants_next in [false, true] {
+                        actions.push(Action::GiveUpWaiting(lane.id, wants_next));
+                        actions.push(Action::DieTelling(lane.id, wants_next));
+                    }
+                }
+                Phase::Calling(_) => {
+                    actions.push(Action::EndCall(lane.id, Outcome::NotMade));
+                    actions.push(Action::Die(lane.id));
+                }
+                Phase::Awaiting(_) => actions.push(Action::Die(lane.id)),
+                Phase::Abandoned(_) => {}
+            }
+        }
+    }
+}

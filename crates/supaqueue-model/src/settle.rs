@@ -1,0 +1,97 @@
+//! What becomes of a job whose call ended or was lost.
+
+use crate::database::{CallId, Database, Job, Status};
+use crate::size::{Broken, MAX_ATTEMPTS, MAX_DISPATCHES};
+use crate::start::new_id;
+use crate::transaction::Transaction;
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// The target said so.
+    Successful,
+    /// The target said so, or did not answer in time.
+    Failed,
+    /// The runtime let no call through: the attempt is given back.
+    NotMade,
+    /// Nobody reported it.
+    Lost,
+}
+
+/// `supaqueue.settle_job`. A retry waits before it is due.
+pub(crate) fn settle_job(job: &mut Job, outcome: Outcome) {
+    match outcome {
+        Outcome::Successful => {
+            job.status = Status::Successful;
+            return;
+        }
+        Outcome::Failed => job.failed += 1,
+        Outcome::Lost => job.lost += 1,
+        Outcome::NotMade => {
+            job.given_back += 1;
+            job.attempts = job.attempts.saturating_sub(1);
+        }
+    }
+    job.status = if outcome != Outcome::NotMade && job.attempts >= MAX_ATTEMPTS {
+        Status::Failed
+    } else {
+        Status::Pending
+    };
+    job.is_due = false;
+}
+
+/// Whether `supaqueue.reclaim` can take a call back now: its lease is over, and nobody holds its rows.
+pub(crate) fn is_reclaimable(db: &Database, id: CallId) -> bool {
+    let is_over = db.calls.get(&id).is_some_and(|call| call.is_lease_over);
+    is_over && !db.is_call_held(id) && !db.is_job_held(id.job)
+}
+
+/// `supaqueue.reclaim`, up to where it asks for the queue's lock: what was not acknowledged is sent again
+/// under a new id, a bounded number of times; what was acknowledged is a lost attempt.
+///
+/// Its sweeps for jobs in progress and locked workers without a current job are left out: that there are
+/// none is a property.
+pub(crate) fn reclaim(db: &Database, tx: &mut Transaction, broken: Option<Broken>) {
+    for (id, call) in &db.calls {
+        if tx.calls.contains_key(id) || !is_reclaimable(db, *id) {
+            continue;
+        }
+        let Some(mut job) = tx.job(db, id.job) else {
+            continue;
+        };
+        tx.calls.insert(*id, None);
+        let is_acknowledged = call.lane.is_some();
+        if !is_acknowledged && call.dispatches < MAX_DISPATCHES {
+            if broken == Some(Broken::SendingSpendsAttempt) {
+                job.attempts += 1;
+            }
+            tx.jobs.insert(id.job, job);
+            let mut again = *call;
+            again.dispatches += 1;
+            again.is_lease_over = false;
+            let id = new_id(tx, id.job);
+            tx.calls.insert(id, Some(again));
+            tx.sent.push(id);
+            continue;
+        }
+        let outcome = if is_acknowledged {
+            Outcome::Lost
+        } else {
+            Outcome::NotMade
+        };
+        settle_job(&mut job, outcome);
+        tx.jobs.insert(id.job, job);
+        tx.bereft.push(call.worker);
+    }
+}
+
+/// The end of `supaqueue.reclaim`, with the queue's lock: frees the workers whose calls were taken back.
+pub(crate) fn free_bereft_workers(db: &Database, tx: &mut Transaction) {
+    for worker in std::mem::take(&mut tx.bereft) {
+        if !tx.is_busy(db, worker) && !db.is_worker_held(worker) {
+            let mut row = tx.worker(db, worker);
+            row.is_locked = false;
+            tx.workers.insert(worker, row);
+        }
+    }
+}

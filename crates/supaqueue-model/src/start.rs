@@ -1,0 +1,88 @@
+//! Starting jobs: by the database on free workers, and with a report on the
+//! worker that it is about.
+
+use crate::database::{CallId, CurrentJob, Database, Status};
+use crate::transaction::{Cause, Transaction};
+
+/// `supaqueue.due_jobs`: locks the jobs that are next, skipping those that others hold.
+fn due_jobs(db: &Database, tx: &mut Transaction, limit: usize) -> Vec<u8> {
+    let mut due = Vec::new();
+    for job in 0..db.jobs.len() as u8 {
+        let Some(row) = tx.job(db, job) else { continue };
+        if due.len() < limit && row.is_ready() && !db.is_job_held(job) {
+            tx.jobs.insert(job, row);
+            due.push(job);
+        }
+    }
+    due
+}
+
+/// `supaqueue.start_jobs`: first the jobs, as many as there seem to be free workers; then the workers,
+/// skipping those that others hold.
+pub(crate) fn start_jobs(db: &Database, tx: &mut Transaction) {
+    let workers = 0..db.workers.len() as u8;
+    let free: Vec<u8> = workers
+        .filter(|worker| !tx.worker(db, *worker).is_locked)
+        .collect();
+    let due = due_jobs(db, tx, free.len());
+    let usable = free
+        .into_iter()
+        .filter(|worker| !db.is_worker_held(*worker));
+    for (job, worker) in due.into_iter().zip(usable) {
+        let mut row = tx.worker(db, worker);
+        row.is_locked = true;
+        tx.workers.insert(worker, row);
+        let call = CurrentJob {
+            worker,
+            dispatches: 1,
+            lane: None,
+            previous: None,
+            is_lease_over: false,
+        };
+        let id = begin_attempt(tx, job, call);
+        tx.sent.push(id);
+    }
+}
+
+/// `supaqueue.hand_out_next_job`: the next job for the worker of a call that ended, its lane's already.
+pub(crate) fn hand_out_next_job(db: &Database, tx: &mut Transaction) {
+    let Cause::Report {
+        id,
+        call,
+        wants_next: true,
+        ..
+    } = tx.cause
+    else {
+        return;
+    };
+    let Some(job) = due_jobs(db, tx, 1).pop() else {
+        return;
+    };
+    let next = CurrentJob {
+        previous: Some(id),
+        dispatches: 1,
+        is_lease_over: false,
+        ..call
+    };
+    tx.next = Some(begin_attempt(tx, job, next));
+}
+
+fn begin_attempt(tx: &mut Transaction, job: u8, call: CurrentJob) -> CallId {
+    let id = new_id(tx, job);
+    if let Some(row) = tx.jobs.get_mut(&job) {
+        row.status = Status::InProgress;
+        row.attempts += 1;
+    }
+    tx.calls.insert(id, Some(call));
+    id
+}
+
+/// A new id for a current job of a job whose row the transaction holds.
+pub(crate) fn new_id(tx: &mut Transaction, job: u8) -> CallId {
+    let mut number = 0;
+    if let Some(row) = tx.jobs.get_mut(&job) {
+        number = row.calls;
+        row.calls += 1;
+    }
+    CallId { job, number }
+}

@@ -1,0 +1,99 @@
+//! A world at one moment.
+
+use std::collections::BTreeMap;
+
+use crate::database::{CallId, Database, Status};
+use crate::function::{Lane, Late};
+use crate::net::Net;
+use crate::protocol::Protocol;
+use crate::size::{Broken, Size};
+
+/// A world at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    pub(crate) db: Database,
+    pub(crate) net: Net,
+    /// Sorted.
+    pub(crate) lanes: Vec<Lane>,
+    /// Requests on their way that nobody waits for; sorted.
+    pub(crate) late: Vec<Late>,
+    pub(crate) faults_left: u8,
+    pub(crate) aborts_left: u8,
+    pub(crate) witness: Witness,
+}
+
+/// What an onlooker remembers; the protocol does not.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Witness {
+    /// Calls of each job that reached the target.
+    pub(crate) runs: Vec<u8>,
+    /// The status that each job was first settled with.
+    pub(crate) settled: Vec<Option<Status>>,
+    /// What a report was answered first, while its lane may repeat it.
+    pub(crate) answers: BTreeMap<CallId, Option<CallId>>,
+    /// A lane was given another answer than the first one.
+    pub(crate) has_other_answer: bool,
+}
+
+impl State {
+    pub(crate) fn new(size: &Size) -> Self {
+        Self {
+            db: Database::new(size),
+            net: Net::new(),
+            lanes: Vec::new(),
+            late: Vec::new(),
+            faults_left: size.faults,
+            aborts_left: size.aborts,
+            witness: Witness {
+                runs: vec![0; size.jobs.into()],
+                settled: vec![None; size.jobs.into()],
+                answers: BTreeMap::new(),
+                has_other_answer: false,
+            },
+        }
+    }
+
+    pub(crate) fn spend_fault(&mut self) -> Option<()> {
+        self.faults_left = self.faults_left.checked_sub(1)?;
+        Some(())
+    }
+
+    pub(crate) fn note_settled(&mut self) {
+        for (job, first) in self.db.jobs.iter().zip(&mut self.witness.settled) {
+            let status = job.map(|job| job.status);
+            *first = first.or(status.filter(|status| status.is_settled()));
+        }
+    }
+
+    /// Forgets what no step can meet again, and sorts what has no order, so that worlds that differ in
+    /// nothing else are one.
+    pub(crate) fn tidy(&mut self, protocol: &Protocol) {
+        let Self {
+            db,
+            net,
+            lanes,
+            late,
+            witness,
+            ..
+        } = self;
+        lanes.sort_unstable();
+        db.open.sort_unstable();
+        if !protocol.is(Broken::NoFence) {
+            late.retain(|late| db.knows(late.id()));
+        }
+        late.sort_unstable();
+        let is_anywhere =
+            |id| lanes.iter().any(|lane| lane.at == id) || late.iter().any(|late| late.id() == id);
+        witness.answers.retain(|id, _| is_anywhere(*id));
+        for worker in &mut db.workers {
+            worker.last_report = worker.last_report.filter(|id| is_anywhere(*id));
+        }
+        for call in db.calls.values_mut() {
+            call.previous = call.previous.filter(|id| is_anywhere(*id));
+        }
+        if self.faults_left == 0 {
+            let has_lane = |id| lanes.iter().any(|lane| lane.id.dispatch == id);
+            net.retain(|id, dispatch| dispatch.delivered == 0 || has_lane(*id));
+        }
+    }
+}

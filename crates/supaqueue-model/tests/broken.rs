@@ -1,0 +1,86 @@
+//! Tests of the model: with one thing taken out of the protocol, the rule that needs it falls, in a world in
+//! which it holds otherwise (see `whole.rs`).
+
+use stateright::{Checker, HasDiscoveries, Model};
+use supaqueue_model::properties::{
+    ATTEMPTS, CALLS_IN_FLIGHT, COUNTERS, EXPLAINED, NOT_STUCK, ONE_CALL, REPLAY, SAME_ANSWER,
+    SETTLED, WAKE_UP,
+};
+use supaqueue_model::{Broken, Protocol, Size};
+
+fn breaks(broken: Broken, size: Size, rules: &[&'static str]) {
+    let protocol = Protocol {
+        size,
+        broken: Some(broken),
+    };
+    for rule in rules {
+        let only_that = HasDiscoveries::AnyOf([*rule].into());
+        let checker = protocol.checker().finish_when(only_that).spawn_bfs().join();
+        assert!(
+            checker.discovery(rule).is_some(),
+            "{broken:?} goes unnoticed by: {rule}"
+        );
+    }
+}
+
+#[test]
+fn without_the_fence_a_late_report_unsettles_a_job() {
+    breaks(Broken::NoFence, Size::MISHAPS, &[SETTLED, COUNTERS]);
+}
+
+#[test]
+fn without_acknowledgement_a_repeated_dispatch_runs() {
+    let rules = [REPLAY, ONE_CALL, CALLS_IN_FLIGHT, EXPLAINED];
+    breaks(Broken::NoAcknowledgement, Size::MISHAPS, &rules);
+}
+
+#[test]
+fn with_an_acknowledgement_taken_twice_a_repeated_dispatch_runs() {
+    let rules = [REPLAY, ONE_CALL, CALLS_IN_FLIGHT, ATTEMPTS];
+    breaks(Broken::AcknowledgementTakenTwice, Size::MISHAPS, &rules);
+}
+
+#[test]
+fn without_leases_a_job_is_stuck() {
+    breaks(Broken::NoLease, Size::MISHAPS, &[NOT_STUCK]);
+}
+
+#[test]
+fn with_a_lease_shorter_than_the_call_a_job_is_called_twice_at_once() {
+    let rules = [ONE_CALL, CALLS_IN_FLIGHT];
+    breaks(Broken::LeaseShorterThanCall, Size::MISHAPS, &rules);
+}
+
+#[test]
+fn without_the_queues_lock_a_wake_up_is_lost() {
+    breaks(Broken::NoLock, Size::WAKE_UPS, &[WAKE_UP]);
+}
+
+#[test]
+fn a_repeated_report_that_gets_another_job_has_another_answer() {
+    let rules = [SAME_ANSWER, COUNTERS];
+    breaks(Broken::RepetitionGetsAnotherJob, Size::THREE_JOBS, &rules);
+}
+
+#[test]
+fn a_repeated_report_that_is_told_of_no_next_job_has_another_answer() {
+    breaks(Broken::RepetitionForgetsNext, Size::MISHAPS, &[SAME_ANSWER]);
+}
+
+#[test]
+fn a_repeated_report_that_gets_the_rest_of_a_lease_lets_a_job_be_called_twice_at_once() {
+    let rules = [ONE_CALL, CALLS_IN_FLIGHT];
+    breaks(Broken::RepetitionKeepsLease, Size::MISHAPS, &rules);
+}
+
+#[test]
+fn sending_again_that_spends_an_attempt_miscounts() {
+    let rules = [COUNTERS, ATTEMPTS];
+    breaks(Broken::SendingSpendsAttempt, Size::MISHAPS, &rules);
+}
+
+#[test]
+fn a_rolled_back_transaction_leaves_a_wake_up_to_the_tick() {
+    let size = Size::WAKE_UPS_ROLLED_BACK;
+    breaks(Broken::RollbackCounts, size, &[WAKE_UP]);
+}
