@@ -1,0 +1,241 @@
+//! Jobs that keep coming, and what is known of them beside the database.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_postgres::Client;
+
+use crate::random::Random;
+use crate::{Result, Scene};
+
+/// Tasks that insert jobs.
+const INSERTERS: u32 = 2;
+/// Above so many unfinished jobs no more are inserted for a while.
+const BACKLOG: i64 = 60;
+/// An answer of Postgres that takes longer is not waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A job as its inserter knows it.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Which fault was injected when it was inserted, counted from 0.
+    pub fault: usize,
+    /// Whether Postgres said that it is there; else it may be or not.
+    pub is_certain: bool,
+    /// Whether it can only fail.
+    pub is_doomed: bool,
+    /// What it has to wait for.
+    pub sources: Vec<String>,
+}
+
+/// Every job that was inserted, by its id.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    fault: Mutex<usize>,
+    jobs: Mutex<HashMap<String, Known>>,
+}
+
+impl Ledger {
+    /// A copy of it.
+    pub fn jobs(&self) -> HashMap<String, Known> {
+        lock(&self.jobs).clone()
+    }
+
+    /// From now on jobs belong to that fault.
+    pub fn begin_fault(&self, number: usize) {
+        *lock(&self.fault) = number;
+    }
+
+    pub(crate) fn clear(&self) {
+        lock(&self.jobs).clear();
+    }
+
+    /// Inserts jobs in one transaction, and notes them before and after.
+    pub(crate) async fn insert(
+        &self,
+        client: &Client,
+        batch: &Batch,
+    ) -> Result<(), tokio_postgres::Error> {
+        self.note(batch, false);
+        client.batch_execute(&batch.sql()).await?;
+        self.note(batch, true);
+        Ok(())
+    }
+
+    /// Notes jobs, whether or not it is known yet that they are there.
+    pub(crate) fn note(&self, batch: &Batch, is_certain: bool) {
+        let fault = *lock(&self.fault);
+        let mut jobs = lock(&self.jobs);
+        for job in &batch.0 {
+            let known = jobs.entry(job.id.clone()).or_insert_with(|| Known {
+                fault,
+                is_certain,
+                is_doomed: job.is_doomed,
+                sources: job.sources.clone(),
+            });
+            known.is_certain = is_certain;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug)]
+struct NewJob {
+    id: String,
+    queue: &'static str,
+    is_doomed: bool,
+    sources: Vec<String>,
+}
+
+/// Jobs that are inserted in one transaction.
+#[derive(Debug)]
+pub(crate) struct Batch(Vec<NewJob>);
+
+impl Batch {
+    /// One of many kinds.
+    fn some(random: &mut Random) -> Self {
+        if random.percent(12) {
+            return Self::pipeline(random);
+        }
+        let queue = match random.below(10) {
+            0..4 => "quick",
+            4..6 => "slow",
+            6..9 => "failing",
+            _ => "limited",
+        };
+        let number = 1 + random.below(4);
+        Self((0..number).map(|_| NewJob::some(queue, random)).collect())
+    }
+
+    /// One job for each queue.
+    pub(crate) fn of_each_queue(random: &mut Random) -> Self {
+        let queues = crate::QUEUES.iter();
+        Self(
+            queues
+                .map(|(queue, _)| NewJob::some(queue, random))
+                .collect(),
+        )
+    }
+
+    /// One job, three that wait for it, one that waits for those, across queues.
+    fn pipeline(random: &mut Random) -> Self {
+        let mut job = |queue, sources: &[&NewJob]| NewJob {
+            is_doomed: false,
+            sources: sources.iter().map(|source| source.id.clone()).collect(),
+            ..NewJob::some(queue, random)
+        };
+        let first = job("quick", &[]);
+        let parts = [
+            job("step", &[&first]),
+            job("failing", &[&first]),
+            job("step", &[&first]),
+        ];
+        let last = job("step", &[&parts[0], &parts[1], &parts[2]]);
+        Self([first].into_iter().chain(parts).chain([last]).collect())
+    }
+
+    pub(crate) fn sql(&self) -> String {
+        let rows: Vec<_> = self
+            .0
+            .iter()
+            .map(
+                |NewJob {
+                     id,
+                     queue,
+                     is_doomed,
+                     ..
+                 }| {
+                    let (attempts, headers) = match is_doomed {
+                        true => ("2", r#"'{"chaos-is-doomed": "yes"}'"#),
+                        false => ("null", "null"),
+                    };
+                    format!("('{id}'::uuid, '{queue}', {attempts}::integer, {headers}::jsonb)")
+                },
+            )
+            .collect();
+        let mut sql = format!(
+            "insert into supaqueue.job (id, queue, max_attempts, headers)
+             select id, supaqueue.queue_id(queue), attempts, headers
+             from (values {}) as new (id, queue, attempts, headers);",
+            rows.join(", ")
+        );
+        for NewJob { id, sources, .. } in &self.0 {
+            for source in sources {
+                sql += &format!(
+                    "insert into supaqueue.job_dependencies (source, target) values ('{source}', '{id}');"
+                );
+            }
+        }
+        sql
+    }
+}
+
+impl NewJob {
+    fn some(queue: &'static str, random: &mut Random) -> Self {
+        Self {
+            id: random.uuid(),
+            queue,
+            is_doomed: queue == "failing" && random.percent(10),
+            sources: Vec::new(),
+        }
+    }
+}
+
+/// A load that goes on until it is stopped.
+#[derive(Debug)]
+pub(crate) struct Load {
+    is_over: Arc<AtomicBool>,
+    inserters: JoinSet<Result<()>>,
+}
+
+impl Load {
+    pub(crate) fn start(scene: &Arc<Scene>) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let mut inserters = JoinSet::new();
+        for _ in 0..INSERTERS {
+            let random = scene.random("inserter");
+            inserters.spawn(insert(scene.clone(), random, is_over.clone()));
+        }
+        Self { is_over, inserters }
+    }
+
+    /// Waits until no more jobs come.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.is_over.store(true, Ordering::SeqCst);
+        while let Some(ended) = self.inserters.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+}
+
+async fn insert(scene: Arc<Scene>, mut random: Random, is_over: Arc<AtomicBool>) -> Result<()> {
+    let mut client = None;
+    while !is_over.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(40 + random.below(80))).await;
+        let connection = match &client {
+            Some(connection) => connection,
+            None => client.insert(scene.connect().await?),
+        };
+        let batch = Batch::some(&mut random);
+        let done = tokio::time::timeout(PATIENCE, async {
+            let backlog = "select count(*) from supaqueue.job where status in ('pending', 'waiting', 'in_progress')";
+            let backlog: i64 = connection.query_one(backlog, &[]).await?.get(0);
+            match backlog < BACKLOG {
+                true => scene.ledger.insert(connection, &batch).await,
+                false => Ok(()),
+            }
+        });
+        // Whether an insert that failed is there after all, only Postgres knows: another connection.
+        if !matches!(done.await, Ok(Ok(()))) {
+            client = None;
+        }
+    }
+    Ok(())
+}
