@@ -5,6 +5,7 @@ use supaqueue_tests::Db;
 use crate::change::{FREE_WORKERS, NEW_JOBS};
 use crate::deletion::calls_stay_below_the_number_of_workers;
 use crate::report::{a_report_repeated_at_once_has_one_answer, one_lane_has_the_call};
+use crate::upgrade::an_upgrade_lets_transactions_go_on;
 use crate::wake_up::{a_younger_job_is_due, no_wake_up_is_lost};
 
 /// A database whose function has been changed; panics where the text to change is gone.
@@ -76,4 +77,10 @@ async fn without_adoption_new_workers_start_more_calls_than_there_are_workers() 
     calls_stay_below_the_number_of_workers(&db)
         .await
         .unwrap_err();
+}
+
+#[tokio::test]
+async fn an_upgrade_that_waits_for_long_ends_in_a_deadlock() {
+    let db = broken("take_tables", "'200ms'", "'1min'").await;
+    an_upgrade_lets_transactions_go_on(&db).await.unwrap_err();
 }
