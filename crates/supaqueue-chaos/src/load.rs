@@ -13,8 +13,16 @@ use crate::{Result, Scene};
 
 /// Tasks that insert jobs.
 const INSERTERS: u32 = 2;
-/// Above so many unfinished jobs no more are inserted for a while.
-const BACKLOG: i64 = 60;
+/// A queue with so many unfinished jobs gets no more for a while.
+const BACKLOG: i64 = 15;
+const HAS_ROOM: &str = "
+    select bool_and(
+      (
+        select count(*) from supaqueue.job j
+        where j.queue = q.id and j.status in ('pending', 'waiting', 'in_progress')
+      ) < $2)
+    from supaqueue.queue q
+    where q.name = any ($1)";
 /// An answer of Postgres that takes longer is not waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -36,6 +44,7 @@ pub struct Known {
 pub struct Ledger {
     fault: Mutex<usize>,
     jobs: Mutex<HashMap<String, Known>>,
+    refused: Mutex<Vec<String>>,
 }
 
 impl Ledger {
@@ -51,6 +60,23 @@ impl Ledger {
 
     pub(crate) fn clear(&self) {
         lock(&self.jobs).clear();
+        lock(&self.refused).clear();
+    }
+
+    /// Why inserts were refused since this was last asked.
+    pub(crate) fn take_refused(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.refused))
+    }
+
+    /// Notes an error of Postgres, unless it is only that Postgres ends (class 57P) or has no
+    /// room (class 53).
+    fn refuse(&self, error: &tokio_postgres::Error) {
+        if let Some(error) = error.as_db_error() {
+            let code = error.code().code();
+            if !(code.starts_with("57P") || code.starts_with("53")) {
+                lock(&self.refused).push(error.to_string());
+            }
+        }
     }
 
     /// Inserts jobs in one transaction, and notes them before and after.
@@ -140,6 +166,10 @@ impl Batch {
         Self([first].into_iter().chain(parts).chain([last]).collect())
     }
 
+    fn queues(&self) -> Vec<&'static str> {
+        self.0.iter().map(|job| job.queue).collect()
+    }
+
     pub(crate) fn sql(&self) -> String {
         let rows: Vec<_> = self
             .0
@@ -225,15 +255,21 @@ async fn insert(scene: Arc<Scene>, mut random: Random, is_over: Arc<AtomicBool>)
         };
         let batch = Batch::some(&mut random);
         let done = tokio::time::timeout(PATIENCE, async {
-            let backlog = "select count(*) from supaqueue.job where status in ('pending', 'waiting', 'in_progress')";
-            let backlog: i64 = connection.query_one(backlog, &[]).await?.get(0);
-            match backlog < BACKLOG {
+            let has_room: bool = connection
+                .query_one(HAS_ROOM, &[&batch.queues(), &BACKLOG])
+                .await?
+                .get(0);
+            match has_room {
                 true => scene.ledger.insert(connection, &batch).await,
                 false => Ok(()),
             }
         });
+        let done = done.await;
+        if let Ok(Err(error)) = &done {
+            scene.ledger.refuse(error);
+        }
         // Whether an insert that failed is there after all, only Postgres knows: another connection.
-        if !matches!(done.await, Ok(Ok(()))) {
+        if !matches!(done, Ok(Ok(()))) {
             client = None;
         }
     }

@@ -8,6 +8,9 @@ use crate::rule::Facts;
 use crate::table::{Report, Row};
 use crate::{Fault, Pace, Result, Scene, Violation};
 
+/// With less unfinished jobs than this, more are inserted into most queues.
+const FLOWING: i64 = 40;
+
 /// What to do to a scene.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -48,6 +51,7 @@ async fn episode(
     let mut violations = Vec::new();
     for (number, fault) in (first..).zip(faults) {
         scene.ledger.begin_fault(number);
+        flow(scene, plan.patience).await?;
         println!("  {}", fault.name());
         let injected = fault.inject(scene, plan.time).await;
         let found = injected.map_err(|error| format!("{}: {error}", fault.name()))?;
@@ -63,6 +67,22 @@ async fn episode(
         report.add(Row::of(&fault.name(), number, end, &facts));
     }
     report.violations.extend(violations);
+    Ok(())
+}
+
+/// Waits until the load flows again: else a fault would meet nothing but what the last one left.
+async fn flow(scene: &Scene, patience: Duration) -> Result<()> {
+    let deadline = Instant::now() + patience;
+    let client = scene.connect().await?;
+    let unfinished =
+        "select count(*) from supaqueue.job where status in ('pending', 'waiting', 'in_progress')";
+    while Instant::now() < deadline {
+        let unfinished: i64 = client.query_one(unfinished, &[]).await?.get(0);
+        if unfinished < FLOWING {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     Ok(())
 }
 

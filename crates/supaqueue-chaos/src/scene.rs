@@ -121,21 +121,13 @@ impl Scene {
         }
     }
 
-    /// Applies the newest migration and the add-on once more, as an upgrade does. What met the
-    /// load's transactions in a deadlock is applied again, as the installer's user would.
+    /// Applies the newest migration and the add-on once more, as an upgrade does.
     pub async fn upgrade(&self) -> Result<()> {
         let newest = embedded::migrations().pop().map(|(_, sql)| sql);
+        let client = self.connect().await?;
         for sql in newest.into_iter().chain([JOB_DEPENDENCIES]) {
-            let deadline = Instant::now() + Duration::from_secs(60);
-            while let Err(error) = in_one_transaction(&self.connect().await?, sql).await {
-                if Instant::now() > deadline {
-                    return Err(format!("cannot upgrade: {}", describe(&error)).into());
-                }
-                println!(
-                    "  an upgrade was refused, and is tried again: {}",
-                    describe(&error)
-                );
-            }
+            let done = in_one_transaction(&client, sql).await;
+            done.map_err(|error| format!("cannot upgrade: {}", describe(&error)))?;
         }
         Ok(())
     }

@@ -116,20 +116,22 @@ impl Fault {
                     Pace::Quick => time,
                     Pace::Real => Duration::from_secs(30),
                 };
-                scope.set_dispatch(DispatchFault::Delayed(late)).await;
+                return Ok(scope.set_dispatch(DispatchFault::Delayed(late)).await);
             }
-            Self::DispatchRepeated => scope.set_dispatch(DispatchFault::Repeated).await,
-            Self::DispatchReordered => scope.set_dispatch(DispatchFault::Reordered).await,
+            Self::DispatchRepeated => return Ok(scope.set_dispatch(DispatchFault::Repeated).await),
+            Self::DispatchReordered => {
+                return Ok(scope.set_dispatch(DispatchFault::Reordered).await);
+            }
             Self::DispatchReplayed => return scope.replay().await,
             Self::DispatchReplayedLate => return scope.replay_late().await,
-            Self::ReportAnswerLost => scope.set_rpc(RpcFault::AnswerLost).await,
-            Self::Rpc500 => scope.set_rpc(RpcFault::Status(500)).await,
-            Self::Rpc429 => scope.set_rpc(RpcFault::Status(429)).await,
-            Self::RpcHangs => scope.set_rpc(RpcFault::Hangs).await,
-            Self::TargetHangs => scope.set_target(TargetFault::Hangs).await,
-            Self::TargetCuts => scope.set_target(TargetFault::Cuts).await,
-            Self::TargetDrips => scope.set_target(TargetFault::Drips).await,
-            Self::TargetFloods => scope.set_target(TargetFault::Floods).await,
+            Self::ReportAnswerLost => return Ok(scope.set_rpc(RpcFault::AnswerLost).await),
+            Self::Rpc500 => return Ok(scope.set_rpc(RpcFault::Status(500)).await),
+            Self::Rpc429 => return Ok(scope.set_rpc(RpcFault::Status(429)).await),
+            Self::RpcHangs => return Ok(scope.set_rpc(RpcFault::Hangs).await),
+            Self::TargetHangs => return Ok(scope.set_target(TargetFault::Hangs).await),
+            Self::TargetCuts => return Ok(scope.set_target(TargetFault::Cuts).await),
+            Self::TargetDrips => return Ok(scope.set_target(TargetFault::Drips).await),
+            Self::TargetFloods => return Ok(scope.set_target(TargetFault::Floods).await),
             Self::ClockAhead => return scope.set_clock(600_000).await,
             Self::ClockBehind => return scope.set_clock(-600_000).await,
             Self::TransactionOpen => scope.leave_transaction_open().await?,

@@ -6,23 +6,39 @@ use super::Scope;
 use crate::proxy::{DispatchFault, Faults, RpcFault, TargetFault};
 use crate::{Result, Rule, Violation};
 
+/// How long a message that has to come is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 impl Scope<'_> {
-    async fn set(&self, change: impl FnOnce(&mut Faults)) {
-        self.scene.proxy.set(change);
+    /// Sets a fault for so long, and until something has met it.
+    async fn set(&self, change: impl FnOnce(&mut Faults)) -> Vec<Violation> {
+        let proxy = &self.scene.proxy;
+        proxy.take_met();
+        proxy.set(change);
         tokio::time::sleep(self.time).await;
-        self.scene.proxy.set(|faults| *faults = Faults::default());
+        let deadline = Instant::now() + PATIENCE;
+        let mut met = proxy.take_met();
+        while met == 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            met = proxy.take_met();
+        }
+        proxy.set(|faults| *faults = Faults::default());
+        match met {
+            0 => vec![Violation::new(Rule::AsExpected, "nothing met the fault")],
+            _ => Vec::new(),
+        }
     }
 
-    pub(super) async fn set_dispatch(&self, fault: DispatchFault) {
-        self.set(|faults| faults.dispatch = fault).await;
+    pub(super) async fn set_dispatch(&self, fault: DispatchFault) -> Vec<Violation> {
+        self.set(|faults| faults.dispatch = fault).await
     }
 
-    pub(super) async fn set_rpc(&self, fault: RpcFault) {
-        self.set(|faults| faults.rpc = fault).await;
+    pub(super) async fn set_rpc(&self, fault: RpcFault) -> Vec<Violation> {
+        self.set(|faults| faults.rpc = fault).await
     }
 
-    pub(super) async fn set_target(&self, fault: TargetFault) {
-        self.set(|faults| faults.target = fault).await;
+    pub(super) async fn set_target(&self, fault: TargetFault) -> Vec<Violation> {
+        self.set(|faults| faults.target = fault).await
     }
 
     /// Records dispatches, and sends them again while their signatures hold.
@@ -48,7 +64,7 @@ impl Scope<'_> {
 
     /// Sends what was recorded once more. Whether it ran anything, the targets' log will say.
     async fn replayed(&self, when: &str, want: u16) -> Vec<Violation> {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         let mut statuses = self.scene.proxy.replay().await;
         while statuses.is_empty() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -55,7 +55,9 @@ impl Dispatches {
 impl Shared {
     pub(super) async fn dispatch(self: &Arc<Self>, message: Message) -> Result<Answer, Cut> {
         self.dispatches.record(&message);
-        match self.faults().dispatch {
+        let fault = self.faults().dispatch;
+        self.meet(!matches!(fault, DispatchFault::None));
+        match fault {
             DispatchFault::None => self.forward(message).await,
             DispatchFault::Delayed(time) => {
                 let shared = self.clone();

@@ -56,7 +56,7 @@ impl Proxy {
     pub async fn start(seed: u64) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(seed)?);
+        let shared = Arc::new(Shared::new(seed));
         Ok(Self {
             address,
             serving: Mutex::new(Some(tokio::spawn(serve(listener, shared.clone())))),
@@ -82,6 +82,11 @@ impl Proxy {
     /// Changes what goes wrong.
     pub fn set(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.shared.faults_mut());
+    }
+
+    /// How many messages have met a fault since this was last asked.
+    pub fn take_met(&self) -> usize {
+        self.shared.met.swap(0, Ordering::SeqCst)
     }
 
     /// How many messages it holds that it has still to deliver.
@@ -148,11 +153,12 @@ struct Shared {
     dispatches: Dispatches,
     targets: Targets,
     held: AtomicUsize,
+    met: AtomicUsize,
 }
 
 impl Shared {
-    fn new(seed: u64) -> Result<Self> {
-        Ok(Self {
+    fn new(seed: u64) -> Self {
+        Self {
             gateway: OnceLock::new(),
             client: http::client(),
             log: Arc::default(),
@@ -162,7 +168,8 @@ impl Shared {
             dispatches: Dispatches::default(),
             targets: Targets::default(),
             held: AtomicUsize::new(0),
-        })
+            met: AtomicUsize::new(0),
+        }
     }
 
     fn faults(&self) -> Faults {
@@ -171,6 +178,11 @@ impl Shared {
 
     fn faults_mut(&self) -> MutexGuard<'_, Faults> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes whether a message meets a fault.
+    fn meet(&self, is_fault: bool) {
+        self.met.fetch_add(is_fault.into(), Ordering::SeqCst);
     }
 
     /// A generator for one decision.

@@ -32,6 +32,7 @@ impl Shared {
         if !self.dice().percent(PERCENT) {
             return self.forward(message).await;
         }
+        self.meet(!matches!(fault, RpcFault::None));
         match fault {
             RpcFault::None => self.forward(message).await,
             RpcFault::AnswerLost => {

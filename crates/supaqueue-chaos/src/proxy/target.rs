@@ -72,8 +72,11 @@ impl Shared {
         };
         tokio::time::sleep(Duration::from_millis(time)).await;
 
+        // A doomed job says so in its headers, which its queue does not: bodies are not read here.
+        let is_doomed = headers.contains_key("chaos-is-doomed");
         let fault = self.faults().target;
-        if random.percent(PERCENT) {
+        if !is_doomed && random.percent(PERCENT) {
+            self.meet(!matches!(fault, TargetFault::None));
             match fault {
                 TargetFault::None => {}
                 TargetFault::Hangs => tokio::time::sleep(HANGS_FOR).await,
@@ -83,11 +86,7 @@ impl Shared {
                 TargetFault::Floods => return in_parts(call, flooding()),
             }
         }
-        // A doomed job says so in its headers, which its queue does not: bodies are not read here.
-        let fails = match kind {
-            "failing" => headers.contains_key("chaos-is-doomed") || random.percent(25),
-            _ => false,
-        };
+        let fails = is_doomed || kind == "failing" && random.percent(25);
         let status = match kind {
             "limited" if !self.targets.has_room() => 429,
             _ if fails => 500,

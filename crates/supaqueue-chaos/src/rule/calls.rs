@@ -134,20 +134,22 @@ pub(super) fn within_workers(facts: &Facts) -> Vec<Violation> {
     found
 }
 
-/// How many calls were under way at once, at most. One that was cut off may have been over for a
-/// while when the target noticed.
+/// When a call was over at the latest. One that was cut off had been over for a while when the
+/// target noticed.
+fn end(call: &Call) -> Option<Instant> {
+    let end = call.ended?;
+    match call.is_cut {
+        true => Some(end.checked_sub(NOTICED_WITHIN)?.max(call.begun)),
+        false => Some(end),
+    }
+}
+
+/// How many calls were under way at once, at most.
 fn most_at_once(calls: &[&Call]) -> usize {
     let mut changes: Vec<(Instant, isize)> = Vec::new();
     for call in calls {
-        let end = call.ended.map(|end| match call.is_cut {
-            true => end
-                .checked_sub(NOTICED_WITHIN)
-                .unwrap_or(end)
-                .max(call.begun),
-            false => end,
-        });
         changes.push((call.begun, 1));
-        changes.extend(end.map(|end| (end, -1)));
+        changes.extend(end(call).map(|end| (end, -1)));
     }
     // At the same moment, an end comes first.
     changes.sort();
@@ -166,12 +168,10 @@ pub(super) fn in_order(facts: &Facts) -> Vec<Violation> {
             continue;
         };
         for source in &job.sources {
-            let succeeded = facts
-                .calls
-                .get(source)
-                .into_iter()
-                .flatten()
-                .any(|call| call.is_success() && call.begun < first.begun);
+            let succeeded =
+                facts.calls.get(source).into_iter().flatten().any(|call| {
+                    call.is_success() && end(call).is_some_and(|end| end <= first.begun)
+                });
             if !succeeded {
                 let what = format!("job {id} was called before its source {source} succeeded");
                 found.push(Violation::new(Rule::InOrder, what));

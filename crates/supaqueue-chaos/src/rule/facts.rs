@@ -48,6 +48,8 @@ fn is_given_back(entry: &Value) -> bool {
 pub struct Facts {
     /// The jobs that were inserted.
     pub known: HashMap<String, Known>,
+    /// Why inserts were refused.
+    pub refused: Vec<String>,
     /// The jobs that are there.
     pub rows: HashMap<String, JobRow>,
     /// The targets' log, by job, in the order in which calls came.
@@ -102,6 +104,7 @@ impl Facts {
         known.retain(|_, job| job.fault >= from);
         Ok(Self {
             known,
+            refused: scene.ledger.take_refused(),
             rows,
             calls,
             workers: QUEUES

@@ -13,6 +13,8 @@ pub use facts::{Facts, JobRow};
 pub enum Rule {
     /// Every job that was inserted is there, and none that was not.
     NoneLost,
+    /// No insert fails for Supaqueue's sake.
+    NoneRefused,
     /// Every job has ended, and no worker is taken.
     NoneStuck,
     /// A job's status and attempts are what its target answered.
@@ -60,6 +62,7 @@ impl Facts {
     pub fn violations(&self) -> Vec<Violation> {
         [
             tables::none_lost,
+            tables::none_refused,
             tables::none_stuck,
             tables::counts_are_true,
             calls::once_per_attempt,

@@ -18,6 +18,14 @@ pub(super) fn none_lost(facts: &Facts) -> Vec<Violation> {
         .collect()
 }
 
+pub(super) fn none_refused(facts: &Facts) -> Vec<Violation> {
+    facts
+        .refused
+        .iter()
+        .map(|what| Violation::new(Rule::NoneRefused, format!("an insert failed: {what}")))
+        .collect()
+}
+
 pub(super) fn none_stuck(facts: &Facts) -> Vec<Violation> {
     let jobs = facts
         .rows
