@@ -40,6 +40,12 @@ impl TargetLog {
         self.entries().clone()
     }
 
+    /// How many calls are under way.
+    pub fn open(&self) -> usize {
+        let is_open = |call: &&Call| call.ended.is_none();
+        self.entries().iter().filter(is_open).count()
+    }
+
     /// Notes that a call has come.
     pub(crate) fn begin(self: &Arc<Self>, queue: &str, job: &str, attempt: u32) -> OpenCall {
         let mut calls = self.entries();

@@ -137,10 +137,13 @@ impl Scene {
         let client = self.connect().await?;
         client
             .batch_execute(
-                "truncate supaqueue.current_job;
+                "begin;
+                 select supaqueue.take_tables();
+                 truncate supaqueue.current_job;
                  truncate supaqueue.job cascade;
                  truncate supaqueue.job_count;
-                 update supaqueue.worker set locked = false, last_report = null",
+                 update supaqueue.worker set locked = false, last_report = null;
+                 commit",
             )
             .await?;
         self.ledger.clear();

@@ -1,12 +1,12 @@
 //! Processes that are killed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Scope;
-use crate::{Pace, Result};
+use crate::{Pace, Result, Rule, Violation};
 
 impl Scope<'_> {
     /// How often something is killed.
@@ -23,12 +23,32 @@ impl Scope<'_> {
         tokio::time::sleep(self.random.about(part)).await;
     }
 
-    pub(super) async fn kill_function(&mut self) {
+    /// Waits until a call is under way, as long as that may take; whether one is.
+    async fn meets_a_call(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while self.scene.proxy.log().open() == 0 {
+            if Instant::now() > deadline {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        true
+    }
+
+    /// Kills the function in the midst of calls, the first time at least.
+    pub(super) async fn kill_function(&mut self) -> Vec<Violation> {
+        let mut met = false;
         for _ in 0..self.times() {
             self.wait_between(self.times()).await;
+            let patience = if met { 1 } else { 60 };
+            met |= self.meets_a_call(Duration::from_secs(patience)).await;
             self.scene.stack.kill_function("supaqueue").await;
         }
         self.wait_between(self.times()).await;
+        match met {
+            true => Vec::new(),
+            false => vec![Violation::new(Rule::AsExpected, "no call was under way")],
+        }
     }
 
     pub(super) async fn kill_gateway(&mut self) -> Result<()> {

@@ -105,7 +105,7 @@ impl Fault {
         };
         match self {
             Self::None => tokio::time::sleep(time).await,
-            Self::FunctionKilled => scope.kill_function().await,
+            Self::FunctionKilled => return Ok(scope.kill_function().await),
             Self::GatewayKilled => scope.kill_gateway().await?,
             Self::NetWorkerKilled => scope.kill_net_worker().await?,
             Self::BackendKilled => scope.kill_backend().await?,
