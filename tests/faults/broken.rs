@@ -4,21 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use supaqueue_chaos::{Fault, Plan, Rule, Scene, run};
-use supaqueue_tests::get;
 
-use crate::scene::{seed, test};
-
-/// Changes the text of a function, until the next test.
-async fn break_function(scene: &Scene, [function, from, to]: [&str; 3]) {
-    let client = scene.connect().await.unwrap();
-    let definition = format!("select pg_get_functiondef('supaqueue.{function}'::regproc)");
-    let sql = get(&client, &definition).await;
-    assert!(
-        sql.contains(from),
-        "{function} no longer contains {from:?}: break it in another way"
-    );
-    supaqueue_tests::run(&client, &sql.replace(from, to)).await;
-}
+use crate::scene::{break_function, seed, test};
 
 /// The rules that a fault shows to be broken.
 async fn found(scene: &Arc<Scene>, fault: Fault, patience: Duration) -> Vec<Rule> {

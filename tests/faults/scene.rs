@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use supaqueue_chaos::{Pace, Scene};
+use supaqueue_tests::{get, run};
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, OnceCell};
 
@@ -18,10 +19,34 @@ pub(crate) fn test(body: impl AsyncFnOnce(&Arc<Scene>)) {
             Mutex::new(scene.expect("the scene starts"))
         });
         let scene = scene.await.lock().await;
-        scene.upgrade().await.expect("what was broken is mended");
+        mend(&scene).await;
         scene.clear().await.expect("what was left is removed");
         body(&scene).await;
     });
+}
+
+/// What the functions were that a test has broken.
+static WHOLE: Mutex<Vec<String>> = Mutex::const_new(Vec::new());
+
+/// Changes the text of a function, until the next test.
+pub(crate) async fn break_function(scene: &Scene, [function, from, to]: [&str; 3]) {
+    let client = scene.connect().await.unwrap();
+    let definition = format!("select pg_get_functiondef('supaqueue.{function}'::regproc)");
+    let whole = get(&client, &definition).await;
+    assert!(
+        whole.contains(from),
+        "{function} no longer contains {from:?}: break it in another way"
+    );
+    let broken = whole.replace(from, to);
+    WHOLE.lock().await.push(whole);
+    run(&client, &broken).await;
+}
+
+async fn mend(scene: &Scene) {
+    let client = scene.connect().await.unwrap();
+    for whole in WHOLE.lock().await.drain(..) {
+        run(&client, &whole).await;
+    }
 }
 
 /// The seed that the environment names, or one of the clock.

@@ -1,12 +1,10 @@
-//! Jobs that keep coming, and what is known of them beside the database.
+//! Jobs that keep coming.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio_postgres::Client;
 
 use crate::random::Random;
 use crate::{Result, Scene};
@@ -26,102 +24,18 @@ const HAS_ROOM: &str = "
 /// An answer of Postgres that takes longer is not waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A job as its inserter knows it.
-#[derive(Debug, Clone)]
-pub struct Known {
-    /// Which fault was injected when it was inserted, counted from 0.
-    pub fault: usize,
-    /// Whether Postgres said that it is there; else it may be or not.
-    pub is_certain: bool,
-    /// Whether it can only fail.
-    pub is_doomed: bool,
-    /// What it has to wait for.
-    pub sources: Vec<String>,
-}
-
-/// Every job that was inserted, by its id.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    fault: Mutex<usize>,
-    jobs: Mutex<HashMap<String, Known>>,
-    refused: Mutex<Vec<String>>,
-}
-
-impl Ledger {
-    /// A copy of it.
-    pub fn jobs(&self) -> HashMap<String, Known> {
-        lock(&self.jobs).clone()
-    }
-
-    /// From now on jobs belong to that fault.
-    pub fn begin_fault(&self, number: usize) {
-        *lock(&self.fault) = number;
-    }
-
-    pub(crate) fn clear(&self) {
-        lock(&self.jobs).clear();
-        lock(&self.refused).clear();
-    }
-
-    /// Why inserts were refused since this was last asked.
-    pub(crate) fn take_refused(&self) -> Vec<String> {
-        std::mem::take(&mut lock(&self.refused))
-    }
-
-    /// Notes an error of Postgres, unless it is only that Postgres ends (class 57P) or has no
-    /// room (class 53).
-    fn refuse(&self, error: &tokio_postgres::Error) {
-        if let Some(error) = error.as_db_error() {
-            let code = error.code().code();
-            if !(code.starts_with("57P") || code.starts_with("53")) {
-                lock(&self.refused).push(error.to_string());
-            }
-        }
-    }
-
-    /// Inserts jobs in one transaction, and notes them before and after.
-    pub(crate) async fn insert(
-        &self,
-        client: &Client,
-        batch: &Batch,
-    ) -> Result<(), tokio_postgres::Error> {
-        self.note(batch, false);
-        client.batch_execute(&batch.sql()).await?;
-        self.note(batch, true);
-        Ok(())
-    }
-
-    /// Notes jobs, whether or not it is known yet that they are there.
-    pub(crate) fn note(&self, batch: &Batch, is_certain: bool) {
-        let fault = *lock(&self.fault);
-        let mut jobs = lock(&self.jobs);
-        for job in &batch.0 {
-            let known = jobs.entry(job.id.clone()).or_insert_with(|| Known {
-                fault,
-                is_certain,
-                is_doomed: job.is_doomed,
-                sources: job.sources.clone(),
-            });
-            known.is_certain = is_certain;
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
+/// A job to be inserted.
 #[derive(Debug)]
-struct NewJob {
-    id: String,
+pub(crate) struct NewJob {
+    pub(crate) id: String,
     queue: &'static str,
-    is_doomed: bool,
-    sources: Vec<String>,
+    pub(crate) is_doomed: bool,
+    pub(crate) sources: Vec<String>,
 }
 
 /// Jobs that are inserted in one transaction.
 #[derive(Debug)]
-pub(crate) struct Batch(Vec<NewJob>);
+pub(crate) struct Batch(pub(crate) Vec<NewJob>);
 
 impl Batch {
     /// One of many kinds.

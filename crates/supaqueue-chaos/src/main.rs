@@ -1,5 +1,7 @@
 //! `scripts/chaos`: every fault, for as long as it takes.
 
+mod small_disk;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -47,7 +49,7 @@ async fn main() -> ExitCode {
 }
 
 fn list() {
-    for fault in Fault::all() {
+    for fault in Fault::all().into_iter().chain([Fault::DiskFull]) {
         let value = fault.to_possible_value();
         let help = value.as_ref().and_then(|value| value.get_help());
         println!(
@@ -63,38 +65,64 @@ async fn inject(arguments: Arguments) -> Result<ExitCode> {
         Some(seed) => seed,
         None => std::time::UNIX_EPOCH.elapsed()?.subsec_nanos().into(),
     };
-    let plan = Plan {
-        faults: match arguments.faults.is_empty() {
-            true => Fault::all(),
-            false => arguments.faults,
-        },
-        time: Duration::from_secs(arguments.seconds),
-        patience: Duration::from_secs(arguments.patience),
-    };
-    println!("seed {seed}, {} s for each fault", arguments.seconds);
     let pace = match arguments.quick {
         true => Pace::Quick,
         false => Pace::Real,
     };
-    let scene = Scene::start(seed, pace).await?;
-    let report = run(&scene, &plan).await;
-    let again = again(seed, &plan, pace);
-    let report = report.map_err(|error| format!("{error}\n{again}"))?;
-    println!("\n{report}");
-    if report.violations.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+    let mut faults = arguments.faults;
+    if faults.is_empty() {
+        faults = Fault::all();
+        faults.push(Fault::DiskFull);
     }
-    println!("{again}");
-    Ok(ExitCode::FAILURE)
+    // That one has a disk of its own, and so a stack of its own.
+    let fills_disk = !small_disk::is_here() && faults.contains(&Fault::DiskFull);
+    if fills_disk {
+        faults.retain(|fault| *fault != Fault::DiskFull);
+    }
+    let plan = Plan {
+        faults,
+        time: Duration::from_secs(arguments.seconds),
+        patience: Duration::from_secs(arguments.patience),
+    };
+    let mut outcome = ExitCode::SUCCESS;
+    if !plan.faults.is_empty() && !is_good(seed, pace, &plan).await? {
+        outcome = ExitCode::FAILURE;
+    }
+    if fills_disk && !small_disk::is_good(&options(seed, pace, &plan))? {
+        outcome = ExitCode::FAILURE;
+    }
+    Ok(outcome)
 }
 
-/// The command that repeats a run.
-fn again(seed: u64, plan: &Plan, pace: Pace) -> String {
+/// Runs a plan, and shows what came of it.
+async fn is_good(seed: u64, pace: Pace, plan: &Plan) -> Result<bool> {
+    println!("seed {seed}, {} s for each fault", plan.time.as_secs());
     let faults: Vec<_> = plan.faults.iter().map(|fault| fault.name()).collect();
-    format!(
-        "again: ./scripts/chaos --seed {seed}{} --seconds {} --fault {}",
-        if pace == Pace::Quick { " --quick" } else { "" },
-        plan.time.as_secs(),
+    let again = format!(
+        "again: ./scripts/chaos {} --fault {}",
+        options(seed, pace, plan).join(" "),
         faults.join(" ")
-    )
+    );
+    let scene = Scene::start(seed, pace).await?;
+    let report = run(&scene, plan).await;
+    let report = report.map_err(|error| format!("{error}\n{again}"))?;
+    println!("\n{report}");
+    if !report.violations.is_empty() {
+        println!("{again}");
+    }
+    Ok(report.violations.is_empty())
+}
+
+/// The options of a run, but its faults.
+fn options(seed: u64, pace: Pace, plan: &Plan) -> Vec<String> {
+    let (seconds, patience) = (plan.time.as_secs(), plan.patience.as_secs());
+    let mut options = vec![
+        format!("--seed={seed}"),
+        format!("--seconds={seconds}"),
+        format!("--patience={patience}"),
+    ];
+    if pace == Pace::Quick {
+        options.push("--quick".into());
+    }
+    options
 }

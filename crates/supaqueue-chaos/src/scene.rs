@@ -9,7 +9,7 @@ use supaqueue_local::{Stack, embedded};
 use tokio_postgres::Client;
 
 use crate::Result;
-use crate::load::Ledger;
+use crate::ledger::Ledger;
 use crate::proxy::Proxy;
 use crate::random::Random;
 

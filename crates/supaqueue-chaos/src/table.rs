@@ -34,7 +34,8 @@ impl Row {
             .collect();
         let rows = || jobs.iter().map(|(id, job)| (facts.rows.get(*id), *job));
         let finished = rows().filter_map(|(row, _)| row?.finished_at).max();
-        let is_lost = |(row, job): &(Option<&crate::rule::JobRow>, &crate::load::Known)| match row {
+        let is_lost = |(row, job): &(Option<&crate::rule::JobRow>, &crate::ledger::Known)| match row
+        {
             Some(row) => row.finished_at.is_none(),
             None => job.is_certain,
         };

@@ -82,14 +82,25 @@ impl Scope<'_> {
         self.scene.stack.start_net_worker();
     }
 
-    /// Kills a backend that serves the gateway, in the midst of whatever it does.
+    /// Kills a backend in the midst of whatever it does, one that serves the gateway if there is one.
     pub(super) async fn kill_backend(&mut self) -> Result<()> {
         self.wait_between(1).await;
         let client = self.scene.connect().await?;
         let backend = "select pid from pg_stat_activity
-            where application_name = 'postgrest stand-in' order by state = 'active' desc limit 1";
+            where backend_type = 'client backend' and pid <> pg_backend_pid()
+            order by application_name = 'postgrest stand-in' desc, state = 'active' desc
+            limit 1";
         let pid: i32 = client.query_one(backend, &[]).await?.get(0);
         kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+        // Postgres ends all others when it has seen that, and lets nobody in until it has recovered.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !client.is_closed() {
+            if Instant::now() > deadline {
+                return Err("Postgres does not mind that a backend was killed".into());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.scene.connect().await?;
         self.wait_between(1).await;
         Ok(())
     }

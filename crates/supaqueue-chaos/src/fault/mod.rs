@@ -1,6 +1,7 @@
 //! What is made to fail.
 
 mod database;
+mod disk;
 mod kill;
 mod project;
 mod way;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+
+pub use disk::DISK;
 
 use crate::proxy::{DispatchFault, RpcFault, TargetFault};
 use crate::random::Random;
@@ -67,6 +70,8 @@ pub enum Fault {
     SecretRotated,
     /// The newest migration and the add-on are installed again, several times
     Upgraded,
+    /// Postgres' disk is full
+    DiskFull,
 }
 
 /// What a fault is to know.
@@ -86,9 +91,9 @@ impl Fault {
             .unwrap_or_default()
     }
 
-    /// All that there are.
+    /// All that there are, but [`Self::DiskFull`], which needs a scene of its own.
     pub fn all() -> Vec<Self> {
-        let is_fault = |fault: &Self| *fault != Self::None;
+        let is_fault = |fault: &Self| ![Self::None, Self::DiskFull].contains(fault);
         Self::value_variants()
             .iter()
             .copied()
@@ -113,7 +118,8 @@ impl Fault {
             Self::NetDown => scope.stop_net().await,
             Self::DispatchDelayed => {
                 let late = match scene.pace {
-                    Pace::Quick => time,
+                    // Longer than the lease: by then it has been sent again.
+                    Pace::Quick => Duration::from_secs(3),
                     Pace::Real => Duration::from_secs(30),
                 };
                 return Ok(scope.set_dispatch(DispatchFault::Delayed(late)).await);
@@ -137,6 +143,7 @@ impl Fault {
             Self::TransactionOpen => scope.leave_transaction_open().await?,
             Self::SecretRotated => scope.rotate_secret().await?,
             Self::Upgraded => scope.upgrade().await?,
+            Self::DiskFull => return scope.fill_disk().await,
         }
         Ok(Vec::new())
     }

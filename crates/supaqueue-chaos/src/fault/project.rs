@@ -6,7 +6,7 @@ use super::Scope;
 use crate::{Result, Rule, Violation};
 
 /// How long something that has to come is waited for.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 impl Scope<'_> {
     /// Sets the function's clock off by more than the signatures' tolerance, until it has been seen
@@ -58,7 +58,7 @@ impl Scope<'_> {
         let deadline = Instant::now() + PATIENCE;
         while client.query_one(is_under_way, &[&promoted]).await?.get(0) {
             if Instant::now() > deadline {
-                return Err("dispatches with the old secret are left after five minutes".into());
+                return Err("dispatches with the old secret are left after ten minutes".into());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

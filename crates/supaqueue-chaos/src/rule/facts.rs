@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::load::Known;
+use crate::ledger::Known;
 use crate::log::Call;
 use crate::{QUEUES, Result, Scene};
 
