@@ -6,6 +6,7 @@ use crate::adoption::a_worker_is_replaced_during_an_acknowledgement;
 use crate::change::{FREE_WORKERS, NEW_JOBS};
 use crate::deletion::calls_stay_below_the_number_of_workers;
 use crate::report::{a_report_repeated_at_once_has_one_answer, one_lane_has_the_call};
+use crate::upgrade::an_upgrade_lets_transactions_go_on;
 use crate::wake_up::{a_younger_job_is_due, no_wake_up_is_lost};
 
 /// A database whose function has been changed; panics where the text to change is gone.
@@ -90,4 +91,7 @@ async fn without_the_wait_for_adoption_a_new_worker_starts_a_job_beside_the_call
     a_worker_is_replaced_during_an_acknowledgement(&db)
         .await
         .unwrap_err();
+async fn an_upgrade_that_waits_for_long_ends_in_a_deadlock() {
+    let db = broken("take_tables", "'200ms'", "'1min'").await;
+    an_upgrade_lets_transactions_go_on(&db).await.unwrap_err();
 }

@@ -18,4 +18,5 @@ mod report;
 mod session;
 mod storm;
 mod stretched;
+mod upgrade;
 mod wake_up;

@@ -1,5 +1,5 @@
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::broadcast;
 
 use crate::extension::Extensions;
-use crate::functions::{Environment, Functions, find_deno};
+use crate::functions::{Changed, Environment, Functions, find_deno};
 use crate::gateway::{Behind, Gateway, Keys, Port};
 use crate::log::{LogLine, LogSink};
 use crate::postgres::{Database, Postgres};
@@ -36,6 +36,7 @@ pub struct StackBuilder {
     secret: Option<String>,
     env: Vec<(String, String)>,
     port: u16,
+    public_url: Option<String>,
     fsync: bool,
     settings: Vec<(String, String)>,
     connections: usize,
@@ -52,6 +53,7 @@ impl Default for StackBuilder {
             secret: None,
             env: Vec::new(),
             port: 0,
+            public_url: None,
             fsync: false,
             settings: Vec::new(),
             connections: 20,
@@ -92,6 +94,13 @@ impl StackBuilder {
     /// The gateway's port. Otherwise a free one.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// The address that database and functions are told in place of the gateway's: of something
+    /// that stands before it, such as a proxy. It has no slash at its end.
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        self.public_url = Some(url.into());
         self
     }
 
@@ -202,6 +211,7 @@ impl Stack {
         };
 
         let secret = builder.secret.unwrap_or_else(new_secret);
+        let public_url = builder.public_url.unwrap_or_else(|| url.clone());
         let client = database.connect().await?;
         let postgres_version = client
             .query_one("select current_setting('server_version')", &[])
@@ -211,7 +221,7 @@ impl Stack {
         if builder.install {
             install::migrate(&client).await?;
             install::store(&client, "supaqueue_secret", &secret).await?;
-            install::store(&client, "supaqueue_url", &url).await?;
+            install::store(&client, "supaqueue_url", &public_url).await?;
         }
 
         let keys = Keys::generate();
@@ -220,7 +230,7 @@ impl Stack {
             deno,
             wall_clock: builder.wall_clock,
             platform: [
-                ("SUPABASE_URL", url.clone()),
+                ("SUPABASE_URL", public_url),
                 ("SUPABASE_ANON_KEY", keys.anon().into()),
                 ("SUPABASE_SERVICE_ROLE_KEY", keys.service_role().into()),
                 (
@@ -236,6 +246,7 @@ impl Stack {
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
             added: builder.env,
+            changed: Mutex::default(),
         };
         if builder.install {
             environment
@@ -361,6 +372,22 @@ impl Stack {
     /// request starts another, with the code as it is then.
     pub async fn stop_function(&self, name: &str) {
         self.behind.functions.stop(name).await;
+    }
+
+    /// Changes a variable in the environment of every function, one of the platform's own too: for
+    /// processes started from now on, see [`Self::stop_function`].
+    pub fn set_env(&self, name: &str, value: &str) {
+        self.behind.functions.change(|changed| {
+            changed.variables.retain(|(known, _)| known != name);
+            changed.variables.push((name.to_owned(), value.to_owned()));
+        });
+    }
+
+    /// Sets the functions' clock that many milliseconds ahead of ours (behind it, where negative): for
+    /// processes started from now on, see [`Self::stop_function`].
+    pub fn set_clock_offset(&self, milliseconds: i64) {
+        let set = |changed: &mut Changed| changed.clock_offset_ms = milliseconds;
+        self.behind.functions.change(set);
     }
 
     /// The id of the process that takes a function's requests, if it runs.

@@ -140,7 +140,9 @@ impl Function {
                 command.env(key, value);
             }
         }
-        for (key, value) in environment.added.iter().chain(&environment.platform) {
+        let changed = environment.changed();
+        let variables = environment.added.iter().chain(&environment.platform);
+        for (key, value) in variables.chain(&changed.variables) {
             command.env(key, value);
         }
         Ok(())

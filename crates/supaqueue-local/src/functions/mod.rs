@@ -12,7 +12,7 @@ mod stamp;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -40,6 +40,22 @@ pub(crate) struct Environment {
     pub(crate) platform: Vec<(String, String)>,
     /// Added by the builder, for every function.
     pub(crate) added: Vec<(String, String)>,
+    /// Changed while the stack runs.
+    pub(crate) changed: StdMutex<Changed>,
+}
+
+/// What processes get that are started from now on, over what they got before.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    pub(crate) variables: Vec<(String, String)>,
+    /// What their clock is ahead of ours, in milliseconds.
+    pub(crate) clock_offset_ms: i64,
+}
+
+impl Environment {
+    pub(crate) fn changed(&self) -> MutexGuard<'_, Changed> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The functions below some folders.
@@ -150,12 +166,18 @@ impl Functions {
             retired.push((function.name.clone(), old));
         }
         let Environment { wall_clock, .. } = self.environment;
-        let running = Running::start(function, wall_clock, &self.logs, |arguments| {
+        let offset = self.environment.changed().clock_offset_ms;
+        let running = Running::start(function, wall_clock, offset, &self.logs, |arguments| {
             function.command(&self.environment, self.folder.path(), arguments)
         })
         .await?;
         *slot = Some(running.clone());
         Ok(running)
+    }
+
+    /// Changes what processes get that are started from now on.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Changed)) {
+        change(&mut self.environment.changed());
     }
 
     /// Kills a function's processes at once. The next request starts another.

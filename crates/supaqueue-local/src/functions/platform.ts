@@ -1,7 +1,7 @@
 // Makes Deno behave as the edge runtime does for one function. Imported before the function.
 
 const started = Deno.args[0];
-const [wallClock, end] = Deno.args.slice(1).map(Number);
+const [wallClock, end, clockOffset] = Deno.args.slice(1).map(Number);
 /** Work in the background, and requests that are not answered to the end. */
 const pending = new Set<Promise<unknown>>();
 
@@ -91,3 +91,20 @@ Deno.unrefTimer(setTimeout(() => {
   }
   unload("wall_clock");
 }, end - wallClock * 0.1 - Date.now()));
+
+// Last: what is above goes by the host's clock.
+if (clockOffset !== 0) {
+  const realNow = Date.now;
+  const now = () => realNow() + clockOffset;
+  globalThis.Date = new Proxy(Date, {
+    construct: (date, args, target) =>
+      Reflect.construct(date, args.length > 0 ? args : [now()], target),
+    apply: (date) => new date(now()).toString(),
+    get: (date, key) => key === "now" ? now : Reflect.get(date, key),
+  });
+  const { timeOrigin } = performance;
+  Object.defineProperty(performance, "timeOrigin", {
+    value: timeOrigin + clockOffset,
+    configurable: true,
+  });
+}

@@ -30,10 +30,11 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts a function and waits until it listens. `command` makes its command, from the
-    /// arguments for `platform.ts`.
+    /// arguments for `platform.ts`. The process' clock is `clock_offset_ms` ahead of ours.
     pub(super) async fn start(
         function: &Function,
         wall_clock: Duration,
+        clock_offset_ms: i64,
         logs: &LogSink,
         command: impl FnOnce(&[String]) -> crate::Result<Command>,
     ) -> Result<Arc<Self>, Failed> {
@@ -45,6 +46,7 @@ impl Running {
             token.clone(),
             wall_clock.as_millis().to_string(),
             end.timestamp_millis().to_string(),
+            clock_offset_ms.to_string(),
         ];
         let command = command(&arguments).map_err(Failed::Host)?;
         let (sender, mut port) = oneshot::channel();

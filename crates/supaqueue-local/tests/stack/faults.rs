@@ -137,3 +137,46 @@ fn a_job_of_cron_that_fails_is_in_the_log() {
         stack.stop().await;
     });
 }
+
+#[test]
+fn a_function_started_again_has_the_clock_and_the_variables_that_were_set() {
+    on_stack(async |_| {
+        let before = "http://127.0.0.1:9";
+        let stack = builder().public_url(before).start().await.unwrap();
+        let seen = async || {
+            stack.stop_function("platform").await;
+            let url = format!("{}/functions/v1/platform", stack.gateway_url());
+            let key = format!("Bearer {}", stack.anon_key());
+            let request = http().get(url).header("authorization", key);
+            let text = request.send().await.unwrap().text().await.unwrap();
+            serde_json::from_str::<serde_json::Value>(&text).unwrap()
+        };
+        let told =
+            "select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_url'";
+        let client = stack.database().connect().await.unwrap();
+        let told: String = client.query_one(told, &[]).await.unwrap().get(0);
+        assert_eq!(
+            told, before,
+            "the database is told the address before the gateway"
+        );
+        assert_eq!(seen().await["env"]["SUPABASE_URL"], before);
+
+        let hour = 3_600_000;
+        for offset in [-hour, hour, 0] {
+            stack.set_clock_offset(offset);
+            stack.set_env("SUPAQUEUE_SECRET", &format!("changed {offset}"));
+            let seen = seen().await;
+            let ours = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+            for clock in seen["clocks"].as_array().unwrap() {
+                let ahead = clock.as_f64().unwrap() - ours as f64;
+                assert!(
+                    (ahead - offset as f64).abs() < 600_000.0,
+                    "{ahead} ms ahead, not {offset}: {seen}"
+                );
+            }
+            assert_eq!(seen["epoch"], "1970-01-01T00:00:00.000Z");
+            assert_eq!(seen["env"]["SUPAQUEUE_SECRET"], format!("changed {offset}"));
+        }
+        stack.stop().await;
+    });
+}

@@ -12,6 +12,9 @@ begin
 end
 $$;
 
+-- Before anything is changed: a busy project uses the tables all the time.
+select supaqueue.take_tables();
+
 -- No foreign keys: a dependency may come before its jobs in a transaction (at the
 -- end of it both must exist), and one whose source is deleted stays with a target
 -- that it holds up, where a person can see it and delete it.

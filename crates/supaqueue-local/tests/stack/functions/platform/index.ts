@@ -20,4 +20,11 @@ Deno.serve({ port: 80 }, async () =>
       Deno.writeTextFile(new URL("new.txt", import.meta.url), "")
     ),
     run: await refusal(() => new Deno.Command("true").output()),
+    clocks: [
+      Date.now(),
+      new Date().getTime(),
+      Date.parse(Date()),
+      performance.timeOrigin + performance.now(),
+    ],
+    epoch: new Date(0).toISOString(),
   }));
