@@ -171,50 +171,6 @@ begin
 end
 $$;
 
--- 09_take_tables.sql
-
--- Locks all tables and views of the schema until the end of the transaction, before
--- an upgrade changes them.
---
--- Taken one after the other as an upgrade reaches them, they end in a deadlock with
--- the transactions of a busy project, or end somebody's insert in one. So it is all
--- of them or none: what does not come soon, long before Postgres looks for a
--- deadlock, is given up with the rest, and tried again after a pause.
-create or replace function supaqueue.take_tables()
-returns void
-language plpgsql
-set search_path = ''
-as $$
-declare
-  tables text := (
-    select string_agg(c.oid::regclass::text, ', ' order by c.relkind, c.oid)
-    from pg_catalog.pg_class c
-    where c.relnamespace = 'supaqueue'::regnamespace and c.relkind in ('r', 'p', 'v')
-  );
-  lock_timeout text := current_setting('lock_timeout');
-  deadline timestamptz := clock_timestamp() + interval '60 seconds';
-begin
-  loop
-    begin
-      perform set_config('lock_timeout', '200ms', true);
-      execute 'lock table ' || tables || ' in access exclusive mode';
-      exit;
-    exception
-      when lock_not_available then
-        if clock_timestamp() > deadline then
-          raise exception 'cannot lock the tables of supaqueue: others have used them for a minute'
-            using errcode = 'lock_not_available',
-              hint = 'Nothing was changed. Try again when no long transaction is open: select * from pg_stat_activity where state like ''idle in transaction%''.';
-        end if;
-    end;
-    perform pg_sleep(random() * 0.2);
-  end loop;
-  perform set_config('lock_timeout', lock_timeout, true);
-end
-$$;
-
-select supaqueue.take_tables();
-
 -- 10_queue.sql
 
 create table if not exists supaqueue.queue (
@@ -337,7 +293,13 @@ create table if not exists supaqueue.job (
   constraint status_is_known check (
     status in ('pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled')
   ),
+  constraint payload_is_not_json_null check (payload <> 'null'),
+  constraint payload_is_at_most_5_mb check (octet_length(payload::text) <= 5000000),
   constraint attempts_is_not_negative check (attempts >= 0),
+  constraint max_attempts_is_positive check (max_attempts >= 1),
+  constraint timeout_is_positive check (timeout_ms >= 1),
+  constraint timeout_is_at_most_380_seconds check (timeout_ms <= 380000),
+  constraint headers_are_an_object_of_strings check (headers is null or supaqueue.is_headers(headers)),
   constraint errors_are_a_list check (jsonb_typeof(errors) = 'array')
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 
@@ -404,55 +366,6 @@ comment on column supaqueue.current_job.acknowledged_at is 'When a lane took it'
 comment on column supaqueue.current_job.lane is 'The lane that took it: it alone may acknowledge it again';
 comment on column supaqueue.current_job.previous is 'The current job whose report handed this one out, so that a repeated report gets the same answer';
 comment on column supaqueue.current_job.lease_until is 'After this it is sent again (not acknowledged) or counts as a lost attempt (acknowledged)';
-
--- 14_check_job.sql
-
--- Refuses what makes no sense of what a user may set, under the name of the rule.
---
--- Not as check constraints: each update of a job evaluates all of those, and the
--- engine updates each job at least twice. They were a tenth of what a report
--- costs, and far more for a large payload, whose text is measured here.
-create or replace function supaqueue.check_job_tg_fn()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-declare
-  rule text;
-  problem text;
-begin
-  if new.payload = 'null' then
-    rule := 'payload_is_not_json_null';
-    problem := 'its payload is JSON null; leave it out, or use {}';
-  elsif octet_length(new.payload::text) > 5000000 then
-    rule := 'payload_is_at_most_5_mb';
-    problem := 'its payload is larger than 5 MB; store it elsewhere, and send where it is';
-  elsif new.max_attempts < 1 then
-    rule := 'max_attempts_is_positive';
-    problem := 'its max_attempts is less than 1';
-  elsif new.timeout_ms < 1 then
-    rule := 'timeout_is_positive';
-    problem := 'its timeout_ms is less than 1';
-  elsif new.timeout_ms > 380000 then
-    rule := 'timeout_is_at_most_380_seconds';
-    problem := 'its timeout_ms is more than 380000, which the platform cannot hold';
-  elsif not supaqueue.is_headers(new.headers) then
-    rule := 'headers_are_an_object_of_strings';
-    problem := 'its headers are not an object of strings with names and values that HTTP allows';
-  end if;
-  if rule is not null then
-    raise exception 'cannot store the job: %', problem
-      using errcode = 'check_violation', constraint = rule, schema = 'supaqueue', table = 'job';
-  end if;
-  return new;
-end
-$$;
-
-create or replace trigger check_job_tg
-before insert or update of payload, max_attempts, timeout_ms, headers on supaqueue.job
-for each row
-execute function supaqueue.check_job_tg_fn();
 
 -- 20_lock_queues.sql
 
@@ -739,24 +652,9 @@ $$;
 
 -- 25_record.sql
 
--- A current job with its job and queue, as the supaqueue function gets them. What
--- earlier attempts left on the job stays behind: a call does not need it.
-create or replace function supaqueue.record_of(call supaqueue.current_job, job supaqueue.job, queue supaqueue.queue)
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  return jsonb_build_object(
-    'current_job', to_jsonb(call),
-    'job', to_jsonb(job) - array['result', 'errors'],
-    'queue', to_jsonb(queue)
-  );
-end
-$$;
-
--- The record of a current job; null where its job or its queue is gone.
+-- A current job with its job and queue, as the supaqueue function gets it; null
+-- where one of them is gone. What earlier attempts left on the job stays behind: a
+-- call does not need it.
 --
 -- Three look-ups and no join: a planner that met the tables when they were small
 -- can take a merge join for one, which reads the job table from its start.
@@ -778,7 +676,11 @@ begin
   if job.id is null or queue.id is null then
     return null;
   end if;
-  return supaqueue.record_of(call, job, queue);
+  return jsonb_build_object(
+    'current_job', to_jsonb(call),
+    'job', to_jsonb(job) - array['result', 'errors'],
+    'queue', to_jsonb(queue)
+  );
 end
 $$;
 
@@ -849,35 +751,12 @@ execute function supaqueue.after_insert_current_job_tg_fn();
 
 -- 27_adopt_calls.sql
 
--- Whether a queue has a call whose worker was deleted, or moved to another queue,
--- under it, beside a free worker.
+-- Lets free workers take over the calls whose workers were deleted, or moved to
+-- another queue, under them.
 --
 -- Such a call ends normally and nothing follows it; but until then it counts,
 -- else deleting and adding workers would let more calls run than there are
--- workers. So a free worker takes it over before any job is started.
-create or replace function supaqueue.has_calls_to_adopt(_queue uuid)
-returns boolean
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
-begin
-  return exists (select from supaqueue.worker w where w.queue = _queue and not w.locked)
-    and exists (
-      select from supaqueue.current_job c
-      where c.queue = _queue
-        and not exists (select from supaqueue.worker w where w.id = c.worker and w.queue = c.queue)
-    );
-end
-$$;
-
--- Lets free workers take over the calls of a queue that have none. Call it with
--- the queue's lock held exclusively: of two at once, each would use a free worker
--- that the other counts on.
---
--- A call that is locked just now stays behind: who acknowledges, reports or
--- reclaims it comes here next.
+-- workers.
 create or replace function supaqueue.adopt_calls(_queue uuid)
 returns void
 language plpgsql
@@ -885,13 +764,7 @@ security definer
 set search_path = ''
 as $$
 declare
-  calls uuid[];
-  workers uuid[];
-begin
-  if not supaqueue.has_calls_to_adopt(_queue) then
-    return;
-  end if;
-  calls := array(
+  calls uuid[] := array(
     select c.id
     from supaqueue.current_job c
     where c.queue = _queue
@@ -899,6 +772,11 @@ begin
     order by c.id
     for no key update skip locked
   );
+  workers uuid[];
+begin
+  if calls = '{}' then
+    return;
+  end if;
   workers := array(
     select w.id
     from supaqueue.worker w
@@ -920,10 +798,10 @@ $$;
 -- Starts due jobs of queues on their free workers: worker locked, job in
 -- progress with one attempt more, a current job for both. Returns how many.
 --
--- Call it with the queues' locks held, shared or, those of _exclusive, exclusively
--- (lock_queues). It takes jobs first and then no more workers than it has jobs: rows
--- that it locks, and that others therefore skip, are rows that it uses.
-create or replace function supaqueue.start_jobs(_queues uuid[], _exclusive uuid[])
+-- Call it with the queues' locks held, shared or exclusive (lock_queues). It
+-- takes jobs first and then no more workers than it has jobs: rows that it
+-- locks, and that others therefore skip, are rows that it uses.
+create or replace function supaqueue.start_jobs(_queues uuid[])
 returns integer
 language plpgsql
 security definer
@@ -939,11 +817,8 @@ begin
   for _queue in
     select q.id from supaqueue.queue q where q.id = any (_queues) and not q.is_paused order by q.id
   loop
-    if _queue = any (_exclusive) then
-      perform supaqueue.adopt_calls(_queue);
-    end if;
-    continue when not exists (select from supaqueue.worker w where w.queue = _queue and not w.locked)
-      or supaqueue.has_calls_to_adopt(_queue);
+    continue when not exists (select from supaqueue.worker w where w.queue = _queue and not w.locked);
+    perform supaqueue.adopt_calls(_queue);
     due := supaqueue.due_jobs(
       _queue, (select count(*)::integer from supaqueue.worker w where w.queue = _queue and not w.locked));
     free_workers := array(
@@ -1025,18 +900,9 @@ declare
   job record;
   _status text;
   _http_status integer := supaqueue.whole_number(_report -> 'http_status');
-  is_given_back boolean := coalesce(_report -> 'is_attempt' = 'false', false);
+  is_given_back boolean := not _is_successful and coalesce(_report -> 'is_attempt' = 'false', false);
   error jsonb;
 begin
-  if _is_successful then
-    update supaqueue.job j
-    set status = case j.status when 'in_progress' then 'successful' else j.status end,
-      http_status = _http_status, result = _report -> 'result',
-      duration_ms = supaqueue.whole_number(_report -> 'duration_ms')
-    where j.id = _job;
-    return;
-  end if;
-
   select
     j.attempts, coalesce(j.max_attempts, q.max_attempts) as max_attempts,
     q.final_statuses, q.backoff_base_ms, q.backoff_max_ms, s.max_retry_after_ms, s.max_errors
@@ -1050,11 +916,20 @@ begin
   end if;
 
   _status := case
+    when _is_successful then 'successful'
     when is_given_back then 'pending'
     when _report -> 'is_final' = 'true' or _http_status = any (job.final_statuses) then 'failed'
     when job.attempts >= job.max_attempts then 'failed'
     else 'pending'
   end;
+
+  if _is_successful then
+    update supaqueue.job j
+    set status = case j.status when 'in_progress' then _status else j.status end, http_status = _http_status, result = _report -> 'result',
+      duration_ms = supaqueue.whole_number(_report -> 'duration_ms')
+    where j.id = _job;
+    return;
+  end if;
 
   error := jsonb_strip_nulls(jsonb_build_object(
     'attempt', job.attempts,
@@ -1238,10 +1113,10 @@ $$;
 
 -- 32_dispatch.sql
 
--- Starts what can be started in queues whose locks are held, those of _exclusive
--- exclusively. Never fails: what it cannot start stays pending, with a warning, and
--- is started by a later dispatch of the queue or by the tick.
-create or replace function supaqueue.try_start_jobs(_queues uuid[], _exclusive uuid[])
+-- Starts what can be started in queues whose locks are held. Never fails: what
+-- it cannot start stays pending, with a warning, and is started by a later
+-- dispatch of the queue or by the tick.
+create or replace function supaqueue.try_start_jobs(_queues uuid[])
 returns integer
 language plpgsql
 security definer
@@ -1264,7 +1139,7 @@ begin
       using hint = problem.remedy || ' The jobs stay pending and start by themselves then.';
     return 0;
   end if;
-  return supaqueue.start_jobs(_queues, _exclusive);
+  return supaqueue.start_jobs(_queues);
 exception
   when others then
     raise warning 'supaqueue could not start jobs now: %', sqlerrm
@@ -1285,21 +1160,15 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
-declare
-  _exclusive uuid[];
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     return 0;
   end if;
   perform supaqueue.try_reclaim(_queues);
-  _exclusive := array(
-    select d.queue from unnest(_queues) as d (queue)
-    where has_usable_workers or supaqueue.has_calls_to_adopt(d.queue)
-  );
-  perform supaqueue.lock_queues(_queues, _exclusive);
+  perform supaqueue.lock_queues(_queues, case when has_usable_workers then _queues else '{}' end);
   -- With the locks held: who waits for this has none that we wait for.
   perform supaqueue.drop_queue_fronts(_queues, least(now(), supaqueue.earliest_run_at()));
-  return supaqueue.try_start_jobs(_queues, _exclusive);
+  return supaqueue.try_start_jobs(_queues);
 end
 $$;
 
@@ -1428,21 +1297,6 @@ deferrable initially deferred
 for each row when (new.queue <> old.queue and supaqueue.wake_up(new.queue, has_usable_worker => true))
 execute function supaqueue.dispatch_tg_fn();
 
--- A free worker takes over the call that a worker leaves behind.
-drop trigger if exists after_delete_worker_tg on supaqueue.worker;
-create constraint trigger after_delete_worker_tg
-after delete on supaqueue.worker
-deferrable initially deferred
-for each row when (old.locked and supaqueue.wake_up(old.queue, has_usable_worker => true))
-execute function supaqueue.dispatch_tg_fn();
-
-drop trigger if exists after_move_worker_tg on supaqueue.worker;
-create constraint trigger after_move_worker_tg
-after update of queue on supaqueue.worker
-deferrable initially deferred
-for each row when (new.queue <> old.queue and old.locked and supaqueue.wake_up(old.queue, has_usable_worker => true))
-execute function supaqueue.dispatch_tg_fn();
-
 drop trigger if exists after_update_queue_tg on supaqueue.queue;
 create constraint trigger after_update_queue_tg
 after update on supaqueue.queue
@@ -1507,13 +1361,13 @@ as $$
 declare
   queue supaqueue.queue;
   next_job uuid;
-  job supaqueue.job;
-  next_call supaqueue.current_job;
+  next_timeout_ms integer;
+  next_call uuid := supaqueue.new_id();
 begin
   if _next_within_ms is null then
     return null;
   end if;
-  perform from supaqueue.worker w where w.id = call.worker and w.queue = call.queue for share skip locked;
+  perform from supaqueue.worker w where w.id = call.worker and w.queue = call.queue for key share skip locked;
   if not found then
     return null;
   end if;
@@ -1523,21 +1377,20 @@ begin
     return null;
   end if;
   next_job := (supaqueue.due_jobs(queue.id, 1))[1];
-  update supaqueue.job j
-  set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
-  where j.id = next_job and coalesce(j.timeout_ms, queue.timeout_ms) <= _next_within_ms
-  returning j.* into job;
-  if not found then
+  select coalesce(j.timeout_ms, queue.timeout_ms) into next_timeout_ms from supaqueue.job j where j.id = next_job;
+  if next_job is null or next_timeout_ms > _next_within_ms then
     return null;
   end if;
 
-  insert into supaqueue.current_job (queue, worker, job, acknowledged_at, lane, previous, lease_until)
+  update supaqueue.job j
+  set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
+  where j.id = next_job;
+  insert into supaqueue.current_job (id, queue, worker, job, acknowledged_at, lane, previous, lease_until)
   select
-    call.queue, call.worker, job.id, clock_timestamp(), call.lane, call.id,
-    clock_timestamp() + supaqueue.ms(coalesce(job.timeout_ms, queue.timeout_ms) + s.lease_grace_ms)
-  from supaqueue.setting s
-  returning * into next_call;
-  return supaqueue.record_of(next_call, job, queue);
+    next_call, call.queue, call.worker, next_job, clock_timestamp(), call.lane, call.id,
+    clock_timestamp() + supaqueue.ms(next_timeout_ms + s.lease_grace_ms)
+  from supaqueue.setting s;
+  return supaqueue.record(next_call);
 end
 $$;
 
@@ -1556,7 +1409,6 @@ set search_path = ''
 as $$
 declare
   woken record;
-  _exclusive uuid[];
   next_record jsonb;
 begin
   -- Reclaiming first: what it settles may wake more queues. Not where others are woken
@@ -1565,11 +1417,8 @@ begin
     perform supaqueue.try_reclaim(array[call.queue]);
   end if;
   woken := supaqueue.take_wake_ups();
-  _exclusive := call.queue || array(
-    select d.queue from unnest(woken.queues) as d (queue)
-    where woken.has_usable_workers or supaqueue.has_calls_to_adopt(d.queue)
-  );
-  perform supaqueue.lock_queues(woken.queues, _exclusive);
+  perform supaqueue.lock_queues(
+    woken.queues, call.queue || case when woken.has_usable_workers then woken.queues else '{}' end);
 
   next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
   if next_record is null then
@@ -1582,7 +1431,7 @@ begin
     ) as still_there
     where w.id = still_there.id;
   end if;
-  perform supaqueue.try_start_jobs(call.queue || woken.queues, _exclusive);
+  perform supaqueue.try_start_jobs(call.queue || woken.queues);
   return next_record;
 end
 $$;
@@ -1638,14 +1487,6 @@ begin
   set acknowledged_at = clock_timestamp(), lane = _lane,
     lease_until = clock_timestamp() + supaqueue.ms(_lease_ms)
   where c.id = _current_job;
-
-  -- Its worker is gone, or going: a free one takes the call over. Until it has, nothing
-  -- is started in the queue, and who would have started it had to leave this call alone.
-  perform from supaqueue.worker w where w.id = call.worker and w.queue = call.queue for share skip locked;
-  if not found then
-    perform supaqueue.lock_queues('{}', array[call.queue]);
-    perform supaqueue.try_start_jobs(array[call.queue], array[call.queue]);
-  end if;
   return supaqueue.answer('started', null, null) || jsonb_build_object('lease_ms', _lease_ms);
 end
 $$;
@@ -1654,30 +1495,27 @@ $$;
 
 -- The answer to a report whose current job is gone: the one it had before if
 -- this is a repetition, else a refusal without effect.
---
--- The next job that it names gets its whole lease again: the lane hears of it only
--- now, however long ago it was handed out, and calls the target for its whole timeout.
 create or replace function supaqueue.repeated_answer(_current_job uuid)
 returns jsonb
-language plpgsql
+language sql
+stable
 security definer
 set search_path = ''
 as $$
-declare
-  at timestamptz := clock_timestamp();
-  next_call uuid;
-begin
-  update supaqueue.current_job c
-  set acknowledged_at = at, lease_until = at + (c.lease_until - c.acknowledged_at)
-  where c.previous = _current_job
-  returning c.id into next_call;
-  if found then
-    return supaqueue.answer('settled', null, supaqueue.record(next_call));
-  elsif exists (select from supaqueue.worker w where w.last_report = _current_job) then
-    return supaqueue.answer('settled', null, null);
-  end if;
-  return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null);
-end
+  select coalesce(
+    (
+      select supaqueue.answer('settled', null, supaqueue.record(c.id))
+      from supaqueue.current_job c
+      where c.previous = _current_job
+    ),
+    (
+      select supaqueue.answer('settled', null, null)
+      from supaqueue.worker w
+      where w.last_report = _current_job
+      limit 1
+    ),
+    supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null)
+  )
 $$;
 
 -- Settles the job of a current job, and hands its worker's next job to the
@@ -1691,20 +1529,17 @@ security definer
 set search_path = ''
 as $$
 declare
-  _lane uuid := supaqueue.uuid_or_null(_report ->> 'lane');
   call supaqueue.current_job;
   next_record jsonb;
 begin
-  delete from supaqueue.current_job c
-  where c.id = _current_job and (c.lane <> _lane) is not true
-  returning c.* into call;
+  select c.* into call from supaqueue.current_job c where c.id = _current_job for update;
   if not found then
-    if exists (select from supaqueue.current_job c where c.id = _current_job) then
-      return supaqueue.answer('refused', 'another lane has this current job', null);
-    end if;
     return supaqueue.repeated_answer(_current_job);
+  elsif call.lane <> supaqueue.uuid_or_null(_report ->> 'lane') then
+    return supaqueue.answer('refused', 'another lane has this current job', null);
   end if;
 
+  delete from supaqueue.current_job c where c.id = call.id;
   perform supaqueue.settle_job(call.job, _is_successful, _report);
 
   next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
@@ -1783,8 +1618,8 @@ execute function supaqueue.after_update_current_job_tg_fn();
 
 -- 50_job_count.sql
 
--- How many jobs a queue has in each status, without counting them: each change of
--- supaqueue.job adds the differences it makes, the tick sums them up.
+-- How many jobs a queue has in each status, without counting them: each
+-- statement on supaqueue.job adds the differences it makes, the tick sums them up.
 -- No row is ever updated by two jobs, so nobody waits for anybody.
 create table if not exists supaqueue.job_count (
   queue uuid not null,
@@ -1807,22 +1642,23 @@ begin
 end
 $$;
 
--- For each row: the engine updates one job at a time, and transition tables cost it
--- a fifth of all that a report costs.
-create or replace function supaqueue.count_updated_job_tg_fn()
+create or replace function supaqueue.count_updated_jobs_tg_fn()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-  if new.status <> old.status or new.queue <> old.queue then
-    insert into supaqueue.job_count (queue, status, difference)
-    values (old.queue, old.status, -1), (new.queue, new.status, 1);
-  end if;
-  if new.status = 'pending' then
-    perform supaqueue.note_run_at(new.run_at);
-  end if;
+  insert into supaqueue.job_count (queue, status, difference)
+  select d.queue, d.status, sum(d.difference)
+  from (
+    select n.queue, n.status, 1 as difference from new_jobs n
+    union all
+    select o.queue, o.status, -1 from old_jobs o
+  ) d
+  group by d.queue, d.status
+  having sum(d.difference) <> 0;
+  perform supaqueue.note_run_at((select min(n.run_at) from new_jobs n where n.status = 'pending'));
   return null;
 end
 $$;
@@ -1846,10 +1682,11 @@ referencing new table as inserted
 for each statement
 execute function supaqueue.count_inserted_jobs_tg_fn();
 
-create or replace trigger count_updated_job_tg
+create or replace trigger count_updated_jobs_tg
 after update on supaqueue.job
-for each row
-execute function supaqueue.count_updated_job_tg_fn();
+referencing old table as old_jobs new table as new_jobs
+for each statement
+execute function supaqueue.count_updated_jobs_tg_fn();
 
 create or replace trigger count_deleted_jobs_tg
 after delete on supaqueue.job

@@ -9,11 +9,11 @@ do $$
 declare
   installed integer := (select max(number) from supaqueue.version);
 begin
-  if installed > 1 then
-    raise exception 'cannot apply migration 1 of supaqueue: this database is at version % already', installed
+  if installed > 2 then
+    raise exception 'cannot apply migration 2 of supaqueue: this database is at version % already', installed
       using hint = 'Nothing was changed. Apply only the migrations after the version that is installed.';
   end if;
 end
 $$;
 
-insert into supaqueue.version (number) values (1) on conflict do nothing;
+insert into supaqueue.version (number) values (2) on conflict do nothing;

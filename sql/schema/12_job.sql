@@ -25,6 +25,15 @@ create table if not exists supaqueue.job (
   constraint errors_are_a_list check (jsonb_typeof(errors) = 'array')
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 
+-- Of version 1; check_job_tg has them now.
+alter table supaqueue.job
+  drop constraint if exists payload_is_not_json_null,
+  drop constraint if exists payload_is_at_most_5_mb,
+  drop constraint if exists max_attempts_is_positive,
+  drop constraint if exists timeout_is_positive,
+  drop constraint if exists timeout_is_at_most_380_seconds,
+  drop constraint if exists headers_are_an_object_of_strings;
+
 -- The order in which pending jobs are taken, and nothing else: finished jobs cost a queue nothing.
 create index if not exists job_pending on supaqueue.job (queue, priority, run_at, position) where status = 'pending';
 create index if not exists job_in_progress on supaqueue.job (queue) where status = 'in_progress';

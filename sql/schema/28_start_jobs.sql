@@ -54,3 +54,6 @@ begin
   return cardinality(jobs);
 end
 $$;
+
+-- Of version 1.
+drop function if exists supaqueue.start_jobs(uuid[]);

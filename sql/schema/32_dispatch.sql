@@ -62,3 +62,6 @@ begin
   return supaqueue.try_start_jobs(_queues, _exclusive);
 end
 $$;
+
+-- Of version 1.
+drop function if exists supaqueue.try_start_jobs(uuid[]);

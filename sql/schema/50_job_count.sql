@@ -66,6 +66,10 @@ after update on supaqueue.job
 for each row
 execute function supaqueue.count_updated_job_tg_fn();
 
+-- Of version 1.
+drop trigger if exists count_updated_jobs_tg on supaqueue.job;
+drop function if exists supaqueue.count_updated_jobs_tg_fn();
+
 create or replace trigger count_deleted_jobs_tg
 after delete on supaqueue.job
 referencing old table as deleted

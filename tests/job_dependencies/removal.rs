@@ -56,13 +56,28 @@ async fn adding_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_cores_migrations_run_again_leave_the_add_on_working() {
+async fn an_upgrade_of_the_core_leaves_the_add_on_and_what_waits_as_they_are() {
     let house = House::new(1).await;
-    let before = house.get(DUMP).await;
-    for migration in migrations() {
+    let new = house.get(DUMP).await;
+    house
+        .run("drop schema supaqueue cascade; drop function public.end_current_job")
+        .await;
+    let migrations = migrations();
+    for text in [&migrations[0], &file("add.sql")] {
+        house.run(&format!("begin; {text}; commit")).await;
+    }
+    house.queue("q", 1).await;
+    house
+        .run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit")
+        .await;
+    let rows = house.get(ROWS).await;
+    for migration in &migrations[1..] {
         house.run(&format!("begin; {migration}; commit")).await;
     }
-    assert_eq!(house.get(DUMP).await, before);
+    assert_eq!(house.get(DUMP).await, new);
+    assert_eq!(house.get(ROWS).await, rows);
+    house.counts_are_right().await;
+    assert_eq!(house.succeed("a").await, "b");
 }
 
 #[tokio::test]

@@ -91,6 +91,9 @@ async fn without_the_wait_for_adoption_a_new_worker_starts_a_job_beside_the_call
     a_worker_is_replaced_during_an_acknowledgement(&db)
         .await
         .unwrap_err();
+}
+
+#[tokio::test]
 async fn an_upgrade_that_waits_for_long_ends_in_a_deadlock() {
     let db = broken("take_tables", "'200ms'", "'1min'").await;
     an_upgrade_lets_transactions_go_on(&db).await.unwrap_err();

@@ -4,6 +4,7 @@
 mod constraints;
 mod dispatch;
 mod enqueue;
+mod explain;
 mod life;
 mod migrations;
 mod order;

@@ -1,6 +1,7 @@
 //! What is released, and how it goes away.
 
-use supaqueue_tests::{Db, migrations, postgres, repository, run};
+use sha2::{Digest, Sha256};
+use supaqueue_tests::{Db, SECRET, migrations, postgres, repository, run};
 
 /// All that a dump would show of the schemas supaqueue and public, as text.
 const DUMP: &str = include_str!("dump.sql");
@@ -29,6 +30,70 @@ async fn the_schema_and_the_migrations_give_the_same_dump() {
     assert_eq!(assembled.get(DUMP).await, dump);
 }
 
+/// As `supaqueue install` applies one.
+fn transaction(migration: &str) -> String {
+    format!("begin; {migration}; commit")
+}
+
+#[test]
+fn released_migrations_are_what_they_were() {
+    let released = include_str!("../../sql/migrations/released.sha256");
+    let migrations = migrations();
+    assert!(released.lines().count() >= 1, "version 1 is released");
+    assert!(
+        migrations.len() - released.lines().count() <= 1,
+        "all but the last are released"
+    );
+    for (line, migration) in released.lines().zip(&migrations) {
+        let digest: String = Sha256::digest(migration.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert!(line.starts_with(&digest), "{line} has changed");
+    }
+}
+
+#[tokio::test]
+async fn each_migration_counts_one_version() {
+    let db = Db::new().await;
+    let migrations = migrations().len();
+    assert_eq!(
+        db.get("select count(*), max(number) from supaqueue.version")
+            .await,
+        format!("{migrations}|{migrations}")
+    );
+}
+
+#[tokio::test]
+async fn an_upgrade_keeps_jobs_settings_and_calls_under_way() {
+    let db = Db::without_secrets().await;
+    db.run("drop schema supaqueue cascade; drop function public.end_current_job")
+        .await;
+    let migrations = migrations();
+    db.run(&transaction(&migrations[0])).await;
+    db.run(&format!(
+        "select vault.create_secret('{SECRET}', 'supaqueue_secret'); select vault.create_secret('http://127.0.0.1:9', 'supaqueue_url')"
+    ))
+    .await;
+    db.queue("q", 2).await;
+    db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5])); update supaqueue.setting set jobs_per_request = 7").await;
+    let rows = "select (select string_agg(j::text, '') from supaqueue.job j), (select string_agg(c::text, '') from supaqueue.current_job c), (select s::text from supaqueue.setting s)";
+    let before = db.get(rows).await;
+    for migration in &migrations[1..] {
+        db.run(&transaction(migration)).await;
+    }
+    assert_eq!(db.get(rows).await, before);
+    // The calls under way are reported to the new version, and the queue goes on to its end.
+    for _ in 0..5 {
+        db.run("select public.end_current_job(c.id, true, true, '{}', 60000) from supaqueue.current_job c limit 1").await;
+    }
+    assert_eq!(
+        db.get("select string_agg(distinct status, ' '), max(attempts) from supaqueue.job")
+            .await,
+        "successful|1"
+    );
+}
+
 #[tokio::test]
 async fn a_migration_run_again_changes_nothing() {
     let db = Db::new().await;
@@ -36,9 +101,8 @@ async fn a_migration_run_again_changes_nothing() {
     db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5])); update supaqueue.setting set jobs_per_request = 7").await;
     let rows = "select (select string_agg(j::text, '') from supaqueue.job j), (select string_agg(c::text, '') from supaqueue.current_job c), (select s::text from supaqueue.setting s)";
     let before = (db.get(DUMP).await, db.get(rows).await);
-    for migration in migrations() {
-        db.run(&format!("begin; {migration}; commit")).await;
-    }
+    let newest = migrations().pop().unwrap();
+    db.run(&transaction(&newest)).await;
     assert_eq!((db.get(DUMP).await, db.get(rows).await), before);
 }
 
@@ -47,15 +111,14 @@ async fn an_old_migration_does_not_replace_a_newer_one() {
     let db = Db::new().await;
     db.run("insert into supaqueue.version (number) values (1000)")
         .await;
-    let refusal = db
-        .refusal(&format!("begin; {}; commit", migrations()[0]))
-        .await;
-    assert!(
-        refusal.starts_with(
-            "cannot apply migration 1 of supaqueue: this database is at version 1000 already"
-        ),
-        "{refusal}"
-    );
+    for (number, migration) in (1..).zip(migrations()) {
+        let refusal = db.refusal(&transaction(&migration)).await;
+        let wanted = format!(
+            "cannot apply migration {number} of supaqueue: this database is at version 1000 already"
+        );
+        assert!(refusal.starts_with(&wanted), "{refusal}");
+        db.run("rollback").await;
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,8 @@ const USAGE: &str = "\
 usage: cargo xtask <chore>
 
   setup [run|test]            install what running or (default) testing needs
-  sql build|check             assemble the migration and the add-ons from their files
+  sql build|check             assemble the newest migration and the add-ons from their files
+  sql release                 record the newest migration as released: it may not change any more
   function build|check        build supabase/functions/supaqueue/supaqueue.js
   function check --quick      compare only the hash of its sources
   test [STEP…]                every test, or the named steps
@@ -48,6 +49,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["setup", "run"] => setup::run(&repository)?,
         ["sql", "build"] => sql::build(&repository)?,
         ["sql", "check"] => sql::check(&repository)?,
+        ["sql", "release"] => sql::release(&repository)?,
         #[cfg(feature = "function")]
         ["function", "build"] => function::build(&repository)?,
         #[cfg(feature = "function")]

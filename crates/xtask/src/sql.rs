@@ -1,4 +1,6 @@
-//! SQL files that are assembled from a schema's files: the first migration, and the add-ons.
+//! SQL files that are assembled from a schema's files: the newest migration, and the add-ons.
+
+mod migrations;
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,25 +15,24 @@ const ADD_ONS: &str = "sql/add-ons";
 struct Assembly {
     file: String,
     folder: String,
-    header: String,
+    text: String,
 }
 
 pub(crate) fn build(repository: &Repository) -> Result<()> {
-    for assembly in assemblies(repository)? {
-        let file = &assembly.file;
-        fs::write(repository.path(file), text(repository, &assembly)?)
-            .with_context(|| format!("cannot write {file}"))?;
+    migrations::check_released(repository)?;
+    for Assembly { file, text, .. } in assemblies(repository)? {
+        fs::write(repository.path(&file), text).with_context(|| format!("cannot write {file}"))?;
         println!("wrote {file}");
     }
     Ok(())
 }
 
 pub(crate) fn check(repository: &Repository) -> Result<()> {
-    for assembly in assemblies(repository)? {
-        let Assembly { file, folder, .. } = &assembly;
-        let committed = fs::read_to_string(repository.path(file))
+    println!("{}", migrations::check_released(repository)?);
+    for Assembly { file, folder, text } in assemblies(repository)? {
+        let committed = fs::read_to_string(repository.path(&file))
             .with_context(|| format!("cannot read {file}"))?;
-        if committed != text(repository, &assembly)? {
+        if committed != text {
             bail!("{file} is not what {folder} says: run `cargo xtask sql build`");
         }
         println!("{file} is what {folder} says");
@@ -39,21 +40,26 @@ pub(crate) fn check(repository: &Repository) -> Result<()> {
     Ok(())
 }
 
+/// Records that a migration is released: from now on it may not change.
+pub(crate) fn release(repository: &Repository) -> Result<()> {
+    check(repository)?;
+    println!("released {}", migrations::release(repository)?);
+    Ok(())
+}
+
 fn assemblies(repository: &Repository) -> Result<Vec<Assembly>> {
-    let mut assemblies = vec![Assembly {
-        file: "sql/migrations/0001_supaqueue.sql".to_owned(),
-        folder: "sql/schema".to_owned(),
-        header: "-- The supaqueue schema, assembled from sql/schema".to_owned(),
-    }];
+    let mut assemblies: Vec<_> = migrations::head(repository)?.into_iter().collect();
     for path in entries(repository, ADD_ONS)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let header = format!(
+            "-- The add-on {}, assembled from schema/",
+            name.replace('_', " ")
+        );
+        let folder = format!("{ADD_ONS}/{name}/schema");
         assemblies.push(Assembly {
             file: format!("{ADD_ONS}/{name}/add.sql"),
-            folder: format!("{ADD_ONS}/{name}/schema"),
-            header: format!(
-                "-- The add-on {}, assembled from schema/",
-                name.replace('_', " ")
-            ),
+            text: assemble(&header, &texts(repository, &folder)?),
+            folder,
         });
     }
     Ok(assemblies)
@@ -70,9 +76,10 @@ fn entries(repository: &Repository, folder: &str) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn text(repository: &Repository, assembly: &Assembly) -> Result<String> {
+/// The SQL files of a folder, in the order of their names: name and text.
+fn texts(repository: &Repository, folder: &str) -> Result<Vec<(String, String)>> {
     let mut files = Vec::new();
-    for path in entries(repository, &assembly.folder)? {
+    for path in entries(repository, folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.ends_with(".sql") {
             let text = fs::read_to_string(&path)
@@ -80,16 +87,21 @@ fn text(repository: &Repository, assembly: &Assembly) -> Result<String> {
             files.push((name.into_owned(), text));
         }
     }
-    ensure!(!files.is_empty(), "{} holds no .sql file", assembly.folder);
-    Ok(assemble(&assembly.header, &files))
+    ensure!(!files.is_empty(), "{folder} holds no .sql file");
+    Ok(files)
 }
 
 fn assemble(header: &str, files: &[(String, String)]) -> String {
     let mut assembled = format!("{header} by `cargo xtask sql build`: edit it there.\n");
     for (name, text) in files {
-        assembled += &format!("\n-- {name}\n\n{}\n", text.trim());
+        assembled += &section(name, text);
     }
     assembled
+}
+
+/// A file as it stands in what is assembled.
+fn section(name: &str, text: &str) -> String {
+    format!("\n-- {name}\n\n{}\n", text.trim())
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ const STEPS: [Step; 11] = [
     },
     Step {
         name: "sql",
-        title: "the migration and the add-ons are what their files say",
+        title: "released migrations are unchanged; the newest and the add-ons are what their files say",
         run: |repository| sql::check(repository).map(|()| Tally::ONE),
     },
     Step {

@@ -1,0 +1,1158 @@
+-- From version 1 to 2: what changed in sql/schema, assembled by `cargo xtask sql build`: edit it there.
+
+-- 02_version.sql
+
+create table if not exists supaqueue.version (
+  number integer primary key,
+  applied_at timestamptz not null default now()
+);
+comment on table supaqueue.version is 'The migrations of Supaqueue that this database has; the highest number is its version';
+
+-- An old migration, run again, must not put its older functions over newer ones.
+do $$
+declare
+  installed integer := (select max(number) from supaqueue.version);
+begin
+  if installed > 2 then
+    raise exception 'cannot apply migration 2 of supaqueue: this database is at version % already', installed
+      using hint = 'Nothing was changed. Apply only the migrations after the version that is installed.';
+  end if;
+end
+$$;
+
+insert into supaqueue.version (number) values (2) on conflict do nothing;
+
+-- 09_take_tables.sql
+
+-- Locks all tables and views of the schema until the end of the transaction, before
+-- an upgrade changes them.
+--
+-- Taken one after the other as an upgrade reaches them, they end in a deadlock with
+-- the transactions of a busy project, or end somebody's insert in one. So it is all
+-- of them or none: what does not come soon, long before Postgres looks for a
+-- deadlock, is given up with the rest, and tried again after a pause.
+create or replace function supaqueue.take_tables()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  tables text := (
+    select string_agg(c.oid::regclass::text, ', ' order by c.relkind, c.oid)
+    from pg_catalog.pg_class c
+    where c.relnamespace = 'supaqueue'::regnamespace and c.relkind in ('r', 'p', 'v')
+  );
+  lock_timeout text := current_setting('lock_timeout');
+  deadline timestamptz := clock_timestamp() + interval '60 seconds';
+begin
+  loop
+    begin
+      perform set_config('lock_timeout', '200ms', true);
+      execute 'lock table ' || tables || ' in access exclusive mode';
+      exit;
+    exception
+      when lock_not_available then
+        if clock_timestamp() > deadline then
+          raise exception 'cannot lock the tables of supaqueue: others have used them for a minute'
+            using errcode = 'lock_not_available',
+              hint = 'Nothing was changed. Try again when no long transaction is open: select * from pg_stat_activity where state like ''idle in transaction%''.';
+        end if;
+    end;
+    perform pg_sleep(random() * 0.2);
+  end loop;
+  perform set_config('lock_timeout', lock_timeout, true);
+end
+$$;
+
+select supaqueue.take_tables();
+
+-- 12_job.sql
+
+create table if not exists supaqueue.job (
+  id uuid primary key default supaqueue.new_id(),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  queue uuid not null references supaqueue.queue on delete cascade,
+  payload jsonb not null default '{}',
+  status text not null default 'pending',
+  attempts integer not null default 0,
+  priority integer not null default 0,
+  run_at timestamptz not null default now(),
+  headers jsonb,
+  max_attempts integer,
+  timeout_ms integer,
+  started_at timestamptz,
+  finished_at timestamptz,
+  duration_ms integer,
+  http_status integer,
+  result jsonb,
+  errors jsonb not null default '[]',
+  position bigint generated always as identity,
+  constraint status_is_known check (
+    status in ('pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled')
+  ),
+  constraint attempts_is_not_negative check (attempts >= 0),
+  constraint errors_are_a_list check (jsonb_typeof(errors) = 'array')
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
+
+-- Of version 1; check_job_tg has them now.
+alter table supaqueue.job
+  drop constraint if exists payload_is_not_json_null,
+  drop constraint if exists payload_is_at_most_5_mb,
+  drop constraint if exists max_attempts_is_positive,
+  drop constraint if exists timeout_is_positive,
+  drop constraint if exists timeout_is_at_most_380_seconds,
+  drop constraint if exists headers_are_an_object_of_strings;
+
+-- The order in which pending jobs are taken, and nothing else: finished jobs cost a queue nothing.
+create index if not exists job_pending on supaqueue.job (queue, priority, run_at, position) where status = 'pending';
+create index if not exists job_in_progress on supaqueue.job (queue) where status = 'in_progress';
+create index if not exists job_finished on supaqueue.job (queue, status, finished_at) where finished_at is not null;
+
+comment on table supaqueue.job is 'A call of a queue''s edge function: inserting one is enough';
+comment on column supaqueue.job.payload is 'The body of the call';
+comment on column supaqueue.job.status is 'pending, waiting (held until somebody sets it to pending), in_progress, successful, failed, or cancelled';
+comment on column supaqueue.job.attempts is 'Calls so far, the one under way included';
+comment on column supaqueue.job.priority is 'Lower goes first';
+comment on column supaqueue.job.run_at is 'Not started before this time';
+comment on column supaqueue.job.headers is 'Headers of this call, over the queue''s: an object of strings';
+comment on column supaqueue.job.max_attempts is 'Null: the queue''s';
+comment on column supaqueue.job.timeout_ms is 'How long the call may take, in milliseconds; null: the queue''s';
+comment on column supaqueue.job.started_at is 'When the last attempt started';
+comment on column supaqueue.job.finished_at is 'When the job became successful, failed or cancelled';
+comment on column supaqueue.job.duration_ms is 'How long the last call took, in milliseconds';
+comment on column supaqueue.job.http_status is 'The HTTP status of the last call';
+comment on column supaqueue.job.result is 'The answer of the successful call: JSON as JSON, text as a JSON string, cut at the size that the function is set to';
+comment on column supaqueue.job.errors is 'One entry per failed attempt: attempt, at, status, message, body; the last ones (setting max_errors)';
+comment on column supaqueue.job.position is 'The order of insertion, the last criterion of the order within a queue';
+
+-- 14_check_job.sql
+
+-- Refuses what makes no sense of what a user may set, under the name of the rule.
+--
+-- Not as check constraints: each update of a job evaluates all of those, and the
+-- engine updates each job at least twice. They were a tenth of what a report
+-- costs, and far more for a large payload, whose text is measured here.
+create or replace function supaqueue.check_job_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  rule text;
+  problem text;
+begin
+  if new.payload = 'null' then
+    rule := 'payload_is_not_json_null';
+    problem := 'its payload is JSON null; leave it out, or use {}';
+  elsif octet_length(new.payload::text) > 5000000 then
+    rule := 'payload_is_at_most_5_mb';
+    problem := 'its payload is larger than 5 MB; store it elsewhere, and send where it is';
+  elsif new.max_attempts < 1 then
+    rule := 'max_attempts_is_positive';
+    problem := 'its max_attempts is less than 1';
+  elsif new.timeout_ms < 1 then
+    rule := 'timeout_is_positive';
+    problem := 'its timeout_ms is less than 1';
+  elsif new.timeout_ms > 380000 then
+    rule := 'timeout_is_at_most_380_seconds';
+    problem := 'its timeout_ms is more than 380000, which the platform cannot hold';
+  elsif not supaqueue.is_headers(new.headers) then
+    rule := 'headers_are_an_object_of_strings';
+    problem := 'its headers are not an object of strings with names and values that HTTP allows';
+  end if;
+  if rule is not null then
+    raise exception 'cannot store the job: %', problem
+      using errcode = 'check_violation', constraint = rule, schema = 'supaqueue', table = 'job';
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger check_job_tg
+before insert or update of payload, max_attempts, timeout_ms, headers on supaqueue.job
+for each row
+execute function supaqueue.check_job_tg_fn();
+
+-- 25_record.sql
+
+-- A current job with its job and queue, as the supaqueue function gets them. What
+-- earlier attempts left on the job stays behind: a call does not need it.
+create or replace function supaqueue.record_of(call supaqueue.current_job, job supaqueue.job, queue supaqueue.queue)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'current_job', to_jsonb(call),
+    'job', to_jsonb(job) - array['result', 'errors'],
+    'queue', to_jsonb(queue)
+  );
+end
+$$;
+
+-- The record of a current job; null where its job or its queue is gone.
+--
+-- Three look-ups and no join: a planner that met the tables when they were small
+-- can take a merge join for one, which reads the job table from its start.
+create or replace function supaqueue.record(_current_job uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  call supaqueue.current_job;
+  job supaqueue.job;
+  queue supaqueue.queue;
+begin
+  select c.* into call from supaqueue.current_job c where c.id = _current_job;
+  select j.* into job from supaqueue.job j where j.id = call.job;
+  select q.* into queue from supaqueue.queue q where q.id = call.queue;
+  if job.id is null or queue.id is null then
+    return null;
+  end if;
+  return supaqueue.record_of(call, job, queue);
+end
+$$;
+
+-- 27_adopt_calls.sql
+
+-- Whether a queue has a call whose worker was deleted, or moved to another queue,
+-- under it, beside a free worker.
+--
+-- Such a call ends normally and nothing follows it; but until then it counts,
+-- else deleting and adding workers would let more calls run than there are
+-- workers. So a free worker takes it over before any job is started.
+create or replace function supaqueue.has_calls_to_adopt(_queue uuid)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return exists (select from supaqueue.worker w where w.queue = _queue and not w.locked)
+    and exists (
+      select from supaqueue.current_job c
+      where c.queue = _queue
+        and not exists (select from supaqueue.worker w where w.id = c.worker and w.queue = c.queue)
+    );
+end
+$$;
+
+-- Lets free workers take over the calls of a queue that have none. Call it with
+-- the queue's lock held exclusively: of two at once, each would use a free worker
+-- that the other counts on.
+--
+-- A call that is locked just now stays behind: who acknowledges, reports or
+-- reclaims it comes here next.
+create or replace function supaqueue.adopt_calls(_queue uuid)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  calls uuid[];
+  workers uuid[];
+begin
+  if not supaqueue.has_calls_to_adopt(_queue) then
+    return;
+  end if;
+  calls := array(
+    select c.id
+    from supaqueue.current_job c
+    where c.queue = _queue
+      and not exists (select from supaqueue.worker w where w.id = c.worker and w.queue = c.queue)
+    order by c.id
+    for no key update skip locked
+  );
+  workers := array(
+    select w.id
+    from supaqueue.worker w
+    where w.queue = _queue and not w.locked
+    order by w.id
+    limit cardinality(calls)
+    for no key update skip locked
+  );
+  update supaqueue.current_job c
+  set worker = adopted.worker
+  from unnest(calls[1:cardinality(workers)], workers) as adopted (call, worker)
+  where c.id = adopted.call;
+  update supaqueue.worker w set locked = true where w.id = any (workers);
+end
+$$;
+
+-- 28_start_jobs.sql
+
+-- Starts due jobs of queues on their free workers: worker locked, job in
+-- progress with one attempt more, a current job for both. Returns how many.
+--
+-- Call it with the queues' locks held, shared or, those of _exclusive, exclusively
+-- (lock_queues). It takes jobs first and then no more workers than it has jobs: rows
+-- that it locks, and that others therefore skip, are rows that it uses.
+create or replace function supaqueue.start_jobs(_queues uuid[], _exclusive uuid[])
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  _queue uuid;
+  free_workers uuid[];
+  due uuid[];
+  workers uuid[] := '{}';
+  jobs uuid[] := '{}';
+begin
+  for _queue in
+    select q.id from supaqueue.queue q where q.id = any (_queues) and not q.is_paused order by q.id
+  loop
+    if _queue = any (_exclusive) then
+      perform supaqueue.adopt_calls(_queue);
+    end if;
+    continue when not exists (select from supaqueue.worker w where w.queue = _queue and not w.locked)
+      or supaqueue.has_calls_to_adopt(_queue);
+    due := supaqueue.due_jobs(
+      _queue, (select count(*)::integer from supaqueue.worker w where w.queue = _queue and not w.locked));
+    free_workers := array(
+      select w.id from supaqueue.worker w
+      where w.queue = _queue and not w.locked
+      order by w.id
+      limit cardinality(due)
+      for no key update skip locked
+    );
+    workers := workers || free_workers;
+    jobs := jobs || due[1:cardinality(free_workers)];
+  end loop;
+  if cardinality(jobs) = 0 then
+    return 0;
+  end if;
+
+  update supaqueue.worker w set locked = true where w.id = any (workers);
+  update supaqueue.job j
+  set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
+  where j.id = any (jobs);
+  insert into supaqueue.current_job (queue, worker, job, lease_until)
+  select j.queue, pair.worker, pair.job, clock_timestamp() + supaqueue.ms(s.dispatch_lease_ms)
+  from unnest(workers, jobs) with ordinality as pair (worker, job, number)
+  join supaqueue.job j on j.id = pair.job
+  cross join supaqueue.setting s
+  order by pair.number;
+  return cardinality(jobs);
+end
+$$;
+
+-- Of version 1.
+drop function if exists supaqueue.start_jobs(uuid[]);
+
+-- 30_settle_job.sql
+
+-- The wait before the next attempt: random between 0 and a bound that starts at
+-- base and doubles with each attempt up to max ("full jitter"). In milliseconds.
+create or replace function supaqueue.backoff_ms(attempts integer, base_ms integer, max_ms integer)
+returns double precision
+language plpgsql
+volatile
+set search_path = ''
+as $$
+begin
+  return random() * least(max_ms, base_ms * power(2, least(greatest(attempts, 1) - 1, 40)));
+end
+$$;
+
+-- The whole number in a value, between 0 and 2^31 - 1, or null: a report comes
+-- from outside, and nothing in it may keep its job from being settled.
+create or replace function supaqueue.whole_number(value jsonb)
+returns integer
+language plpgsql
+immutable
+parallel safe
+set search_path = ''
+as $$
+begin
+  if jsonb_typeof(value) = 'number' then
+    return least(greatest((value #>> '{}')::numeric, 0), 2147483647)::integer;
+  end if;
+  return null;
+end
+$$;
+
+-- Settles the job of a call that ended: successful, pending again for a retry,
+-- or failed. A job that was cancelled meanwhile stays cancelled. Its current job
+-- must be gone by then.
+--
+-- _report: http_status, duration_ms, result, error {message, body},
+-- retry_after_ms, is_final, is_attempt. See public.end_current_job.
+--
+-- Whether the job is still in progress is asked of the row that the update finds:
+-- who cancels it may commit after it was looked at.
+create or replace function supaqueue.settle_job(_job uuid, _is_successful boolean, _report jsonb)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  job record;
+  _status text;
+  _http_status integer := supaqueue.whole_number(_report -> 'http_status');
+  is_given_back boolean := coalesce(_report -> 'is_attempt' = 'false', false);
+  error jsonb;
+begin
+  if _is_successful then
+    update supaqueue.job j
+    set status = case j.status when 'in_progress' then 'successful' else j.status end,
+      http_status = _http_status, result = _report -> 'result',
+      duration_ms = supaqueue.whole_number(_report -> 'duration_ms')
+    where j.id = _job;
+    return;
+  end if;
+
+  select
+    j.attempts, coalesce(j.max_attempts, q.max_attempts) as max_attempts,
+    q.final_statuses, q.backoff_base_ms, q.backoff_max_ms, s.max_retry_after_ms, s.max_errors
+  into job
+  from supaqueue.job j
+  join supaqueue.queue q on q.id = j.queue
+  cross join supaqueue.setting s
+  where j.id = _job;
+  if not found then
+    return;
+  end if;
+
+  _status := case
+    when is_given_back then 'pending'
+    when _report -> 'is_final' = 'true' or _http_status = any (job.final_statuses) then 'failed'
+    when job.attempts >= job.max_attempts then 'failed'
+    else 'pending'
+  end;
+
+  error := jsonb_strip_nulls(jsonb_build_object(
+    'attempt', job.attempts,
+    'at', clock_timestamp(),
+    'status', _http_status,
+    'message', coalesce(_report #>> '{error,message}', 'the call was reported as failed, without a reason'),
+    'body', _report #> '{error,body}'
+  ));
+  update supaqueue.job j
+  set status = case j.status when 'in_progress' then _status else j.status end,
+    attempts = case when is_given_back then greatest(j.attempts - 1, 0) else j.attempts end,
+    run_at = case
+      when j.status = 'in_progress' and _status = 'pending' then clock_timestamp() + supaqueue.ms(greatest(
+        supaqueue.backoff_ms(job.attempts, job.backoff_base_ms, job.backoff_max_ms),
+        least(coalesce(supaqueue.whole_number(_report -> 'retry_after_ms'), 0), job.max_retry_after_ms)))
+      else j.run_at
+    end,
+    http_status = coalesce(_http_status, j.http_status),
+    duration_ms = coalesce(supaqueue.whole_number(_report -> 'duration_ms'), j.duration_ms),
+    errors = supaqueue.last_entries(j.errors || error, job.max_errors)
+  where j.id = _job;
+end
+$$;
+
+-- 32_dispatch.sql
+
+-- Starts what can be started in queues whose locks are held, those of _exclusive
+-- exclusively. Never fails: what it cannot start stays pending, with a warning, and
+-- is started by a later dispatch of the queue or by the tick.
+create or replace function supaqueue.try_start_jobs(_queues uuid[], _exclusive uuid[])
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  problem record;
+begin
+  if not exists (
+    select from supaqueue.worker w
+    join supaqueue.queue q on q.id = w.queue
+    where w.queue = any (_queues) and not w.locked and not q.is_paused
+  ) then
+    return 0;
+  end if;
+
+  problem := supaqueue.dispatch_problem();
+  if problem.problem is not null then
+    raise warning 'supaqueue cannot start jobs: %', problem.problem
+      using hint = problem.remedy || ' The jobs stay pending and start by themselves then.';
+    return 0;
+  end if;
+  return supaqueue.start_jobs(_queues, _exclusive);
+exception
+  when others then
+    raise warning 'supaqueue could not start jobs now: %', sqlerrm
+      using hint = 'They stay pending; the tick tries again.', errcode = sqlstate;
+    return 0;
+end
+$$;
+
+-- Dispatches queues at the end of a transaction that made something startable.
+-- Never fails. Takes back first what the queues lost, so that they recover
+-- without pg_cron, too. has_usable_workers: the transaction also made workers usable.
+--
+-- A transaction of another level than read committed does not see what was
+-- committed after it began, so it leaves its jobs to the tick.
+create or replace function supaqueue.dispatch(_queues uuid[], has_usable_workers boolean default false)
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  _exclusive uuid[];
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return 0;
+  end if;
+  perform supaqueue.try_reclaim(_queues);
+  _exclusive := array(
+    select d.queue from unnest(_queues) as d (queue)
+    where has_usable_workers or supaqueue.has_calls_to_adopt(d.queue)
+  );
+  perform supaqueue.lock_queues(_queues, _exclusive);
+  -- With the locks held: who waits for this has none that we wait for.
+  perform supaqueue.drop_queue_fronts(_queues, least(now(), supaqueue.earliest_run_at()));
+  return supaqueue.try_start_jobs(_queues, _exclusive);
+end
+$$;
+
+-- Of version 1.
+drop function if exists supaqueue.try_start_jobs(uuid[]);
+
+-- 33_wake_up.sql
+
+-- Queues that a transaction made startable are dispatched once, at its end.
+--
+-- A deferred trigger can only be one per row; so the first row of a transaction
+-- queues the event, and the rows after it only add their queue to the list that
+-- the event will find. The list is a setting local to the transaction: a
+-- savepoint rolled back takes list and event along.
+
+-- Adds a queue to the list. True when the transaction has no event yet.
+-- has_usable_worker: not only a job is new, but a worker can be used that could not before.
+create or replace function supaqueue.wake_up(_queue uuid, has_usable_worker boolean default false)
+returns boolean
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  queues text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
+begin
+  if position(_queue::text in queues) = 0 then
+    perform set_config('supaqueue.queues_to_dispatch', queues || _queue || ' ', true);
+  end if;
+  if has_usable_worker then
+    perform set_config('supaqueue.has_usable_workers', 'on', true);
+  end if;
+  return queues = '';
+end
+$$;
+
+-- Notes that the transaction made a job pending that is due since some time
+-- before the transaction: hints past that time are dropped when it ends.
+create or replace function supaqueue.note_run_at(_run_at timestamptz)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if _run_at < coalesce(supaqueue.earliest_run_at(), now()) then
+    perform set_config('supaqueue.earliest_run_at', _run_at::text, true);
+  end if;
+end
+$$;
+
+create or replace function supaqueue.earliest_run_at()
+returns timestamptz
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return nullif(current_setting('supaqueue.earliest_run_at', true), '')::timestamptz;
+end
+$$;
+
+-- Returns the list and empties it.
+create or replace function supaqueue.take_wake_ups(out queues uuid[], out has_usable_workers boolean)
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  list text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
+begin
+  has_usable_workers := coalesce(current_setting('supaqueue.has_usable_workers', true), '') = 'on';
+  if list = '' then
+    queues := '{}';
+    return;
+  end if;
+  perform set_config('supaqueue.queues_to_dispatch', '', true);
+  perform set_config('supaqueue.has_usable_workers', '', true);
+  queues := array(select q.id from supaqueue.queue q where q.id::text = any (string_to_array(list, ' ')));
+end
+$$;
+
+-- Sessions keep their plans: one that met the tables when they held three jobs would
+-- go on reading them whole when they hold a million. So the ways in (this,
+-- end_current_job, tick) plan for indexes whatever the tables look like.
+create or replace function supaqueue.dispatch_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+set enable_seqscan = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+  perform supaqueue.dispatch(w.queues, w.has_usable_workers) from supaqueue.take_wake_ups() w;
+  return null;
+end
+$$;
+
+drop trigger if exists after_insert_job_tg on supaqueue.job;
+create constraint trigger after_insert_job_tg
+after insert on supaqueue.job
+deferrable initially deferred
+for each row when (new.status = 'pending' and supaqueue.wake_up(new.queue))
+execute function supaqueue.dispatch_tg_fn();
+
+-- A job that a person or an add-on made pending or changed while it is. The end of
+-- an attempt (from in_progress) is not among them: whoever ends it looks for the next job.
+drop trigger if exists after_update_job_tg on supaqueue.job;
+create constraint trigger after_update_job_tg
+after update on supaqueue.job
+deferrable initially deferred
+for each row when (new.status = 'pending' and old.status <> 'in_progress' and supaqueue.wake_up(new.queue))
+execute function supaqueue.dispatch_tg_fn();
+
+drop trigger if exists after_insert_worker_tg on supaqueue.worker;
+create constraint trigger after_insert_worker_tg
+after insert on supaqueue.worker
+deferrable initially deferred
+for each row when (supaqueue.wake_up(new.queue, has_usable_worker => true))
+execute function supaqueue.dispatch_tg_fn();
+
+drop trigger if exists after_update_worker_tg on supaqueue.worker;
+create constraint trigger after_update_worker_tg
+after update of queue on supaqueue.worker
+deferrable initially deferred
+for each row when (new.queue <> old.queue and supaqueue.wake_up(new.queue, has_usable_worker => true))
+execute function supaqueue.dispatch_tg_fn();
+
+-- A free worker takes over the call that a worker leaves behind.
+drop trigger if exists after_delete_worker_tg on supaqueue.worker;
+create constraint trigger after_delete_worker_tg
+after delete on supaqueue.worker
+deferrable initially deferred
+for each row when (old.locked and supaqueue.wake_up(old.queue, has_usable_worker => true))
+execute function supaqueue.dispatch_tg_fn();
+
+drop trigger if exists after_move_worker_tg on supaqueue.worker;
+create constraint trigger after_move_worker_tg
+after update of queue on supaqueue.worker
+deferrable initially deferred
+for each row when (new.queue <> old.queue and old.locked and supaqueue.wake_up(old.queue, has_usable_worker => true))
+execute function supaqueue.dispatch_tg_fn();
+
+drop trigger if exists after_update_queue_tg on supaqueue.queue;
+create constraint trigger after_update_queue_tg
+after update on supaqueue.queue
+deferrable initially deferred
+for each row when (old.is_paused and not new.is_paused and supaqueue.wake_up(new.id, has_usable_worker => true))
+execute function supaqueue.dispatch_tg_fn();
+
+-- 40_hand_out_next_job.sql
+
+-- Gives the lane of a call that ended the next job of its worker, as the record
+-- that it needs, already acknowledged. Null when there is none: no job is due,
+-- the queue is paused, the next job would take longer than _next_within_ms, or
+-- the worker is gone (or going: another transaction is deleting it).
+create or replace function supaqueue.hand_out_next_job(call supaqueue.current_job, _next_within_ms integer)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  queue supaqueue.queue;
+  next_job uuid;
+  job supaqueue.job;
+  next_call supaqueue.current_job;
+begin
+  if _next_within_ms is null then
+    return null;
+  end if;
+  perform from supaqueue.worker w where w.id = call.worker and w.queue = call.queue for share skip locked;
+  if not found then
+    return null;
+  end if;
+
+  select q.* into queue from supaqueue.queue q where q.id = call.queue and not q.is_paused;
+  if not found then
+    return null;
+  end if;
+  next_job := (supaqueue.due_jobs(queue.id, 1))[1];
+  update supaqueue.job j
+  set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
+  where j.id = next_job and coalesce(j.timeout_ms, queue.timeout_ms) <= _next_within_ms
+  returning j.* into job;
+  if not found then
+    return null;
+  end if;
+
+  insert into supaqueue.current_job (queue, worker, job, acknowledged_at, lane, previous, lease_until)
+  select
+    call.queue, call.worker, job.id, clock_timestamp(), call.lane, call.id,
+    clock_timestamp() + supaqueue.ms(coalesce(job.timeout_ms, queue.timeout_ms) + s.lease_grace_ms)
+  from supaqueue.setting s
+  returning * into next_call;
+  return supaqueue.record_of(next_call, job, queue);
+end
+$$;
+
+-- 41_free_worker.sql
+
+-- Frees the worker of a call that ended, and starts what can be started then, in
+-- its queue and in those that the transaction woke so far.
+--
+-- Returns the next job instead of freeing the worker where one came up before
+-- the lock was had and _next_within_ms asks for it (null: it does not).
+create or replace function supaqueue.free_worker(call supaqueue.current_job, _next_within_ms integer)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  woken record;
+  _exclusive uuid[];
+  next_record jsonb;
+begin
+  -- Reclaiming first: what it settles may wake more queues. Not where others are woken
+  -- already: it locks ours, and theirs may come before it.
+  if coalesce(current_setting('supaqueue.queues_to_dispatch', true), '') = '' then
+    perform supaqueue.try_reclaim(array[call.queue]);
+  end if;
+  woken := supaqueue.take_wake_ups();
+  _exclusive := call.queue || array(
+    select d.queue from unnest(woken.queues) as d (queue)
+    where woken.has_usable_workers or supaqueue.has_calls_to_adopt(d.queue)
+  );
+  perform supaqueue.lock_queues(woken.queues, _exclusive);
+
+  next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
+  if next_record is null then
+    update supaqueue.worker w
+    set locked = false, last_report = call.id
+    from (
+      select l.id from supaqueue.worker l
+      where l.id = call.worker and l.queue = call.queue
+      for no key update skip locked
+    ) as still_there
+    where w.id = still_there.id;
+  end if;
+  perform supaqueue.try_start_jobs(call.queue || woken.queues, _exclusive);
+  return next_record;
+end
+$$;
+
+-- 42_acknowledge.sql
+
+-- What a caller of end_current_job is told.
+create or replace function supaqueue.answer(state text, reason text, next_record jsonb)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record)
+    || case when reason is null then '{}' else jsonb_build_object('reason', reason) end;
+end
+$$;
+
+-- Acknowledges a current job: a lane is about to call the target function.
+-- Refused when it is gone or another lane has it, so that a dispatch that came
+-- late, twice or again runs nothing.
+create or replace function supaqueue.acknowledge(_current_job uuid, _lane uuid)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  call supaqueue.current_job;
+  _lease_ms bigint;
+begin
+  select c.* into call from supaqueue.current_job c where c.id = _current_job for update;
+  if not found then
+    return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null);
+  elsif call.acknowledged_at is not null and (call.lane = _lane) is not true then
+    return supaqueue.answer('refused', 'this current job was acknowledged already', null);
+  end if;
+
+  select coalesce(j.timeout_ms, q.timeout_ms) + s.lease_grace_ms into _lease_ms
+  from supaqueue.job j
+  join supaqueue.queue q on q.id = j.queue
+  cross join supaqueue.setting s
+  where j.id = call.job and j.status = 'in_progress';
+  if not found then
+    -- Cancelled or deleted before the call began: there is nothing to run.
+    delete from supaqueue.current_job c where c.id = _current_job;
+    perform supaqueue.free_worker(call, null);
+    return supaqueue.answer('refused', 'the job was cancelled or deleted', null);
+  end if;
+
+  update supaqueue.current_job c
+  set acknowledged_at = clock_timestamp(), lane = _lane,
+    lease_until = clock_timestamp() + supaqueue.ms(_lease_ms)
+  where c.id = _current_job;
+
+  -- Its worker is gone, or going: a free one takes the call over. Until it has, nothing
+  -- is started in the queue, and who would have started it had to leave this call alone.
+  perform from supaqueue.worker w where w.id = call.worker and w.queue = call.queue for share skip locked;
+  if not found then
+    perform supaqueue.lock_queues('{}', array[call.queue]);
+    perform supaqueue.try_start_jobs(array[call.queue], array[call.queue]);
+  end if;
+  return supaqueue.answer('started', null, null) || jsonb_build_object('lease_ms', _lease_ms);
+end
+$$;
+
+-- 43_report.sql
+
+-- The answer to a report whose current job is gone: the one it had before if
+-- this is a repetition, else a refusal without effect.
+--
+-- The next job that it names gets its whole lease again: the lane hears of it only
+-- now, however long ago it was handed out, and calls the target for its whole timeout.
+create or replace function supaqueue.repeated_answer(_current_job uuid)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  next_call uuid;
+begin
+  update supaqueue.current_job c
+  set acknowledged_at = at, lease_until = at + (c.lease_until - c.acknowledged_at)
+  where c.previous = _current_job
+  returning c.id into next_call;
+  if found then
+    return supaqueue.answer('settled', null, supaqueue.record(next_call));
+  elsif exists (select from supaqueue.worker w where w.last_report = _current_job) then
+    return supaqueue.answer('settled', null, null);
+  end if;
+  return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null);
+end
+$$;
+
+-- Settles the job of a current job, and hands its worker's next job to the
+-- caller or frees the worker.
+create or replace function supaqueue.report(
+  _current_job uuid, _is_successful boolean, _report jsonb, _next_within_ms integer
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  _lane uuid := supaqueue.uuid_or_null(_report ->> 'lane');
+  call supaqueue.current_job;
+  next_record jsonb;
+begin
+  delete from supaqueue.current_job c
+  where c.id = _current_job and (c.lane <> _lane) is not true
+  returning c.* into call;
+  if not found then
+    if exists (select from supaqueue.current_job c where c.id = _current_job) then
+      return supaqueue.answer('refused', 'another lane has this current job', null);
+    end if;
+    return supaqueue.repeated_answer(_current_job);
+  end if;
+
+  perform supaqueue.settle_job(call.job, _is_successful, _report);
+
+  next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
+  if next_record is null then
+    next_record := supaqueue.free_worker(call, _next_within_ms);
+  end if;
+  return supaqueue.answer('settled', null, next_record);
+end
+$$;
+
+-- 50_job_count.sql
+
+-- How many jobs a queue has in each status, without counting them: each change of
+-- supaqueue.job adds the differences it makes, the tick sums them up.
+-- No row is ever updated by two jobs, so nobody waits for anybody.
+create table if not exists supaqueue.job_count (
+  queue uuid not null,
+  status text not null,
+  difference bigint not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+comment on table supaqueue.job_count is 'Differences in the number of jobs per queue and status; their sum is the number. See supaqueue.queue_status';
+
+create or replace function supaqueue.count_inserted_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into supaqueue.job_count (queue, status, difference)
+  select i.queue, i.status, count(*) from inserted i group by i.queue, i.status;
+  perform supaqueue.note_run_at((select min(i.run_at) from inserted i where i.status = 'pending'));
+  return null;
+end
+$$;
+
+-- For each row: the engine updates one job at a time, and transition tables cost it
+-- a fifth of all that a report costs.
+create or replace function supaqueue.count_updated_job_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if new.status <> old.status or new.queue <> old.queue then
+    insert into supaqueue.job_count (queue, status, difference)
+    values (old.queue, old.status, -1), (new.queue, new.status, 1);
+  end if;
+  if new.status = 'pending' then
+    perform supaqueue.note_run_at(new.run_at);
+  end if;
+  return null;
+end
+$$;
+
+create or replace function supaqueue.count_deleted_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into supaqueue.job_count (queue, status, difference)
+  select d.queue, d.status, -count(*) from deleted d group by d.queue, d.status;
+  return null;
+end
+$$;
+
+create or replace trigger count_inserted_jobs_tg
+after insert on supaqueue.job
+referencing new table as inserted
+for each statement
+execute function supaqueue.count_inserted_jobs_tg_fn();
+
+create or replace trigger count_updated_job_tg
+after update on supaqueue.job
+for each row
+execute function supaqueue.count_updated_job_tg_fn();
+
+-- Of version 1.
+drop trigger if exists count_updated_jobs_tg on supaqueue.job;
+drop function if exists supaqueue.count_updated_jobs_tg_fn();
+
+create or replace trigger count_deleted_jobs_tg
+after delete on supaqueue.job
+referencing old table as deleted
+for each statement
+execute function supaqueue.count_deleted_jobs_tg_fn();
+
+create or replace function supaqueue.count_truncated_jobs_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  truncate supaqueue.job_count;
+  return null;
+end
+$$;
+
+create or replace trigger count_truncated_jobs_tg
+after truncate on supaqueue.job
+for each statement
+execute function supaqueue.count_truncated_jobs_tg_fn();
+
+-- Sums the differences up, and forgets deleted queues.
+create or replace function supaqueue.sum_up_job_count()
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if not exists (
+    select from supaqueue.job_count c
+    group by c.queue, c.status
+    having count(*) > 1 or not exists (select from supaqueue.queue q where q.id = c.queue)
+  ) then
+    return;
+  end if;
+  with taken as (
+    delete from supaqueue.job_count c
+    where c.ctid = any (array(select d.ctid from supaqueue.job_count d for update skip locked))
+    returning c.queue, c.status, c.difference
+  )
+  insert into supaqueue.job_count (queue, status, difference)
+  select taken.queue, taken.status, sum(taken.difference)
+  from taken
+  join supaqueue.queue q on q.id = taken.queue
+  group by taken.queue, taken.status
+  having sum(taken.difference) <> 0;
+end
+$$;
+
+-- 61_explain.sql
+
+-- Why a job is not running, in one plain sentence: the first reason of those that
+-- hold, from the job's own to its queue's to the project's.
+--
+-- No more than ten thousand jobs before it are counted: asking must not cost what
+-- the backlog costs.
+create or replace function supaqueue.explain(job uuid)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  _at timestamptz := clock_timestamp();
+  _job supaqueue.job;
+  _queue supaqueue.queue;
+  _call supaqueue.current_job;
+  attempts text;
+  workers bigint;
+  free_workers bigint;
+  jobs_before bigint;
+  problem text;
+begin
+  select j.* into _job from supaqueue.job j where j.id = explain.job;
+  if not found then
+    return 'There is no such job: it was never committed, or it was deleted, as finished jobs are after a while.';
+  end if;
+  select q.* into _queue from supaqueue.queue q where q.id = _job.queue;
+  select c.* into _call from supaqueue.current_job c where c.job = _job.id;
+  attempts := format('attempt %s of %s', _job.attempts, coalesce(_job.max_attempts, _queue.max_attempts));
+  select format(' %s: %s.', case when p.job is null then 'Nothing can be sent' else 'Its queue has a problem' end, p.problem)
+  into problem
+  from supaqueue.problems() p
+  where (p.queue is null or p.queue = _queue.name) and (p.job is null or p.job = _job.id or _job.status = 'pending')
+  order by p.job = _job.id desc nulls last, p.queue is null desc
+  limit 1;
+
+  case _job.status
+    when 'successful' then
+      return format('It has finished: successful since %s.', date_trunc('second', _job.finished_at));
+    when 'failed' then
+      return format('It has finished: failed since %s, after %s%s.', date_trunc('second', _job.finished_at), attempts,
+        ': ' || (_job.errors -> -1 ->> 'message'));
+    when 'cancelled' then
+      return format('It has finished: cancelled since %s%s.', date_trunc('second', _job.finished_at),
+        case when _call.id is not null then '; the call that is still under way ends by itself' end);
+    when 'in_progress' then
+      return case
+        when _call.id is null then
+          'It is in_progress without a call: the next tick counts that as a lost attempt.'
+        when _call.acknowledged_at is null then
+          format('It was sent to the supaqueue function (%s, since %s, on worker %s) and not acknowledged yet; it is sent again after %s.%s',
+            attempts, date_trunc('second', _job.started_at), _call.worker, date_trunc('second', _call.lease_until), problem)
+        else
+          format('It is running: %s, since %s, on worker %s, with a lease until %s.',
+            attempts, date_trunc('second', _job.started_at), _call.worker, date_trunc('second', _call.lease_until))
+      end;
+    when 'waiting' then
+      return format('It is held until somebody releases it: update supaqueue.job set status = ''pending'' where id = %L;', _job.id);
+    else
+      null;
+  end case;
+
+  if _job.run_at > _at then
+    return format('It is due at %s%s.', date_trunc('second', _job.run_at),
+      case when _job.attempts > 0 then format(', for a retry after %s failed', attempts) end);
+  elsif _queue.is_paused then
+    return format('Its queue is paused: update supaqueue.queue set is_paused = false where name = %L;', _queue.name);
+  end if;
+
+  select count(*), count(*) filter (where not w.locked) into workers, free_workers
+  from supaqueue.worker w
+  where w.queue = _queue.id;
+  if workers = 0 then
+    return format('Its queue has no workers: select supaqueue.set_workers(%L, 1);', _queue.name);
+  elsif free_workers = 0 then
+    jobs_before := (
+      select count(*) from (
+        select from supaqueue.job j
+        where j.queue = _queue.id and j.status = 'pending' and j.run_at <= _at
+          and (j.priority, j.run_at, j.position) < (_job.priority, _job.run_at, _job.position)
+        limit 10001
+      ) due
+    );
+    return format('All workers of its queue are busy (%s of %s), and %s due jobs are before it.%s', workers, workers,
+      case when jobs_before > 10000 then 'more than 10000' else jobs_before::text end, problem);
+  elsif problem is not null then
+    return ltrim(problem);
+  end if;
+  return 'It is due and about to start: at the next tick at the latest.';
+end
+$$;
+comment on function supaqueue.explain is 'Why a job is not running, in one plain sentence';
+
+-- 90_privileges.sql
+
+-- Only postgres and service_role reach any of it. Revoked by name: functions are
+-- executable by PUBLIC when they are made, and the platform's default privileges
+-- add anon and authenticated in the schema public.
+do $$
+declare
+  role text;
+  relation regclass;
+begin
+  for relation in
+    select c.oid from pg_catalog.pg_class c
+    where c.relnamespace = 'supaqueue'::regnamespace and c.relkind in ('r', 'p')
+  loop
+    execute format('alter table %s enable row level security', relation);
+  end loop;
+
+  for role in
+    select 'public'
+    union all
+    select r.rolname from pg_catalog.pg_roles r where r.rolname in ('anon', 'authenticated')
+  loop
+    execute format('revoke all on schema supaqueue from %s', role);
+    execute format('revoke all on all tables in schema supaqueue from %s', role);
+    execute format('revoke all on all sequences in schema supaqueue from %s', role);
+    execute format('revoke all on all functions in schema supaqueue from %s', role);
+    execute format('revoke all on function public.end_current_job from %s', role);
+  end loop;
+
+  if exists (select from pg_catalog.pg_roles r where r.rolname = 'service_role') then
+    grant usage on schema supaqueue to service_role;
+    grant select on all tables in schema supaqueue to service_role;
+    grant insert, update, delete on supaqueue.queue, supaqueue.worker, supaqueue.job to service_role;
+    grant update on supaqueue.setting to service_role;
+    grant usage on all sequences in schema supaqueue to service_role;
+    grant execute on all functions in schema supaqueue to service_role;
+    grant execute on function public.end_current_job to service_role;
+  end if;
+end
+$$;

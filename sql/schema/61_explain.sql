@@ -1,0 +1,92 @@
+-- Why a job is not running, in one plain sentence: the first reason of those that
+-- hold, from the job's own to its queue's to the project's.
+--
+-- No more than ten thousand jobs before it are counted: asking must not cost what
+-- the backlog costs.
+create or replace function supaqueue.explain(job uuid)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  _at timestamptz := clock_timestamp();
+  _job supaqueue.job;
+  _queue supaqueue.queue;
+  _call supaqueue.current_job;
+  attempts text;
+  workers bigint;
+  free_workers bigint;
+  jobs_before bigint;
+  problem text;
+begin
+  select j.* into _job from supaqueue.job j where j.id = explain.job;
+  if not found then
+    return 'There is no such job: it was never committed, or it was deleted, as finished jobs are after a while.';
+  end if;
+  select q.* into _queue from supaqueue.queue q where q.id = _job.queue;
+  select c.* into _call from supaqueue.current_job c where c.job = _job.id;
+  attempts := format('attempt %s of %s', _job.attempts, coalesce(_job.max_attempts, _queue.max_attempts));
+  select format(' %s: %s.', case when p.job is null then 'Nothing can be sent' else 'Its queue has a problem' end, p.problem)
+  into problem
+  from supaqueue.problems() p
+  where (p.queue is null or p.queue = _queue.name) and (p.job is null or p.job = _job.id or _job.status = 'pending')
+  order by p.job = _job.id desc nulls last, p.queue is null desc
+  limit 1;
+
+  case _job.status
+    when 'successful' then
+      return format('It has finished: successful since %s.', date_trunc('second', _job.finished_at));
+    when 'failed' then
+      return format('It has finished: failed since %s, after %s%s.', date_trunc('second', _job.finished_at), attempts,
+        ': ' || (_job.errors -> -1 ->> 'message'));
+    when 'cancelled' then
+      return format('It has finished: cancelled since %s%s.', date_trunc('second', _job.finished_at),
+        case when _call.id is not null then '; the call that is still under way ends by itself' end);
+    when 'in_progress' then
+      return case
+        when _call.id is null then
+          'It is in_progress without a call: the next tick counts that as a lost attempt.'
+        when _call.acknowledged_at is null then
+          format('It was sent to the supaqueue function (%s, since %s, on worker %s) and not acknowledged yet; it is sent again after %s.%s',
+            attempts, date_trunc('second', _job.started_at), _call.worker, date_trunc('second', _call.lease_until), problem)
+        else
+          format('It is running: %s, since %s, on worker %s, with a lease until %s.',
+            attempts, date_trunc('second', _job.started_at), _call.worker, date_trunc('second', _call.lease_until))
+      end;
+    when 'waiting' then
+      return format('It is held until somebody releases it: update supaqueue.job set status = ''pending'' where id = %L;', _job.id);
+    else
+      null;
+  end case;
+
+  if _job.run_at > _at then
+    return format('It is due at %s%s.', date_trunc('second', _job.run_at),
+      case when _job.attempts > 0 then format(', for a retry after %s failed', attempts) end);
+  elsif _queue.is_paused then
+    return format('Its queue is paused: update supaqueue.queue set is_paused = false where name = %L;', _queue.name);
+  end if;
+
+  select count(*), count(*) filter (where not w.locked) into workers, free_workers
+  from supaqueue.worker w
+  where w.queue = _queue.id;
+  if workers = 0 then
+    return format('Its queue has no workers: select supaqueue.set_workers(%L, 1);', _queue.name);
+  elsif free_workers = 0 then
+    jobs_before := (
+      select count(*) from (
+        select from supaqueue.job j
+        where j.queue = _queue.id and j.status = 'pending' and j.run_at <= _at
+          and (j.priority, j.run_at, j.position) < (_job.priority, _job.run_at, _job.position)
+        limit 10001
+      ) due
+    );
+    return format('All workers of its queue are busy (%s of %s), and %s due jobs are before it.%s', workers, workers,
+      case when jobs_before > 10000 then 'more than 10000' else jobs_before::text end, problem);
+  elsif problem is not null then
+    return ltrim(problem);
+  end if;
+  return 'It is due and about to start: at the next tick at the latest.';
+end
+$$;
+comment on function supaqueue.explain is 'Why a job is not running, in one plain sentence';

@@ -1,0 +1,225 @@
+//! `supaqueue.explain`: why a job is not running.
+
+use supaqueue_tests::{Db, eventually};
+
+/// What it says of the job whose payload is `{"name": …}`.
+async fn explain(db: &Db, name: &str) -> String {
+    db.get(&format!(
+        "select supaqueue.explain(id) from supaqueue.job where payload ->> 'name' = '{name}'"
+    ))
+    .await
+}
+
+/// Panics unless the explanation has all of these.
+async fn assert_says(db: &Db, name: &str, words: &[&str]) {
+    let said = explain(db, name).await;
+    for word in words {
+        assert!(said.contains(word), "no {word:?} in: {said}");
+    }
+    assert!(!said.contains('\n'), "one line: {said}");
+}
+
+async fn add(db: &Db, name: &str, more: &str) {
+    db.run(&format!(
+        "select supaqueue.enqueue('q', '{{\"name\": \"{name}\"}}'{more})"
+    ))
+    .await;
+}
+
+fn end(name: &str, is_successful: bool) -> String {
+    format!(
+        "select public.end_current_job(c.id, true, {is_successful}, '{{\"status\": 500, \"error\": {{\"message\": \"it said no\"}}}}')
+         from supaqueue.current_job c join supaqueue.job j on j.id = c.job where j.payload ->> 'name' = '{name}'"
+    )
+}
+
+#[tokio::test]
+async fn a_job_that_is_not_there() {
+    let db = Db::new().await;
+    let said = db.get("select supaqueue.explain(gen_random_uuid())").await;
+    assert!(said.starts_with("There is no such job"), "{said}");
+}
+
+#[tokio::test]
+async fn a_job_that_has_finished() {
+    let db = Db::new().await;
+    db.queue("q", 3).await;
+    add(&db, "good", "").await;
+    add(&db, "bad", ", max_attempts => 1").await;
+    add(&db, "unwanted", "").await;
+    db.run(&end("good", true)).await;
+    db.run(&end("bad", false)).await;
+    let cancel =
+        "update supaqueue.job set status = 'cancelled' where payload ->> 'name' = 'unwanted'";
+    db.run(cancel).await;
+    let finished = |name: &str| {
+        format!(
+            "select date_trunc('second', finished_at)::text from supaqueue.job where payload ->> 'name' = '{name}'"
+        )
+    };
+    let at = db.get(&finished("good")).await;
+    assert_says(&db, "good", &["finished: successful since", &at]).await;
+    let at = db.get(&finished("bad")).await;
+    assert_says(
+        &db,
+        "bad",
+        &["finished: failed since", &at, "attempt 1 of 1: it said no"],
+    )
+    .await;
+    let under_way = ["finished: cancelled since", "still under way"];
+    assert_says(&db, "unwanted", &under_way).await;
+    db.run(&end("unwanted", true)).await;
+    let said = explain(&db, "unwanted").await;
+    assert!(!said.contains("under way"), "{said}");
+}
+
+#[tokio::test]
+async fn a_job_that_is_in_progress() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    add(&db, "a", "").await;
+    let worker = db.get("select id from supaqueue.worker").await;
+    let lease = "select date_trunc('second', lease_until)::text from supaqueue.current_job";
+    let until = db.get(lease).await;
+    assert_says(
+        &db,
+        "a",
+        &[
+            "sent to the supaqueue function",
+            "not acknowledged yet",
+            "attempt 1 of 3",
+            &worker,
+            &until,
+        ],
+    )
+    .await;
+    db.run("select public.end_current_job(id, false, false) from supaqueue.current_job")
+        .await;
+    let until = db.get(lease).await;
+    assert_says(
+        &db,
+        "a",
+        &["It is running: attempt 1 of 3", &worker, &until],
+    )
+    .await;
+    db.run("delete from supaqueue.current_job").await;
+    assert_says(&db, "a", &["in_progress without a call", "lost attempt"]).await;
+    db.run("select supaqueue.tick()").await;
+    assert_says(
+        &db,
+        "a",
+        &["It is due at", "a retry after attempt 1 of 3 failed"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_job_that_is_held_can_be_released_with_what_it_says() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    db.run("insert into supaqueue.job (queue, payload, status) select id, '{\"name\": \"a\"}', 'waiting' from supaqueue.queue").await;
+    let said = explain(&db, "a").await;
+    let (words, remedy) = said.split_once(": ").unwrap();
+    assert_eq!(words, "It is held until somebody releases it");
+    db.run(remedy).await;
+    assert_says(&db, "a", &["sent to the supaqueue function"]).await;
+}
+
+#[tokio::test]
+async fn a_job_that_is_due_later() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    add(&db, "a", ", run_at => '2999-01-02 03:04:05+00'").await;
+    db.run("set timezone = 'UTC'").await;
+    assert_eq!(
+        explain(&db, "a").await,
+        "It is due at 2999-01-02 03:04:05+00."
+    );
+}
+
+#[tokio::test]
+async fn a_job_of_a_paused_queue_and_of_one_without_workers() {
+    let db = Db::new().await;
+    db.queue("q", 0).await;
+    db.run("update supaqueue.queue set is_paused = true").await;
+    add(&db, "a", "").await;
+    let said = explain(&db, "a").await;
+    let (words, remedy) = said.split_once(": ").unwrap();
+    assert_eq!(words, "Its queue is paused");
+    db.run(remedy).await;
+    let said = explain(&db, "a").await;
+    let (words, remedy) = said.split_once(": ").unwrap();
+    assert_eq!(words, "Its queue has no workers");
+    db.run(remedy).await;
+    assert_says(&db, "a", &["sent to the supaqueue function"]).await;
+}
+
+#[tokio::test]
+async fn a_job_behind_others_while_all_workers_are_busy() {
+    let db = Db::new().await;
+    db.queue("q", 2).await;
+    for name in ["running", "running_too", "first", "second"] {
+        add(&db, name, "").await;
+    }
+    add(&db, "later", ", run_at => now() + interval '1 day'").await;
+    add(&db, "urgent", ", priority => -1").await;
+    for (name, before) in [("urgent", 0), ("first", 1), ("second", 2)] {
+        assert_eq!(
+            explain(&db, name).await,
+            format!(
+                "All workers of its queue are busy (2 of 2), and {before} due jobs are before it."
+            )
+        );
+    }
+    db.run("insert into supaqueue.job (queue, priority) select id, -2 from supaqueue.queue, generate_series(1, 10001)").await;
+    assert_says(&db, "second", &["more than 10000 due jobs are before it"]).await;
+    db.run("update supaqueue.current_job set dispatches = 2")
+        .await;
+    assert_says(
+        &db,
+        "second",
+        &[
+            "2 of 2",
+            "Its queue has a problem: sent to the supaqueue function 2 times",
+        ],
+    )
+    .await;
+    assert_says(
+        &db,
+        "running",
+        &["not acknowledged yet", "has a problem", "2 times"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_project_from_which_nothing_can_be_sent() {
+    let db = Db::without_secrets().await;
+    db.queue("q", 1).await;
+    add(&db, "a", "").await;
+    assert_eq!(
+        explain(&db, "a").await,
+        "Nothing can be sent: the Vault has no secret named supaqueue_secret."
+    );
+}
+
+#[tokio::test]
+async fn a_job_that_nothing_keeps() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    // Only the tick looks for what has become due in a queue at rest, and nobody runs it here.
+    add(
+        &db,
+        "a",
+        ", run_at => clock_timestamp() + interval '100 ms'",
+    )
+    .await;
+    eventually(
+        db.client(),
+        "select supaqueue.explain(id) from supaqueue.job",
+        "It is due and about to start: at the next tick at the latest.",
+    )
+    .await;
+    db.run("select supaqueue.tick()").await;
+    assert_says(&db, "a", &["sent to the supaqueue function"]).await;
+}
