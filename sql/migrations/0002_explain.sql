@@ -175,6 +175,146 @@ before insert or update of payload, max_attempts, timeout_ms, headers on supaque
 for each row
 execute function supaqueue.check_job_tg_fn();
 
+-- 21_due_jobs.sql
+
+-- Where the search for a queue's next job begins: at its priority, jobs before
+-- run_at and position were taken already. A hint, and only that.
+--
+-- What was taken stays in the index until vacuum may remove it, and a
+-- transaction left open for minutes forbids that: without the hint, each search
+-- would walk over all that was taken since. A hint too far ahead delays a job, so
+-- it is dropped when something older is committed (see dispatch), by each tick,
+-- and whenever a search that used it finds too little.
+create table if not exists supaqueue.queue_front (
+  queue uuid primary key,
+  priority integer not null,
+  run_at timestamptz not null,
+  position bigint not null
+) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+comment on table supaqueue.queue_front is 'A hint for Supaqueue: where the search for a queue''s next job begins';
+
+-- Locks and returns the jobs of one priority that are next, from a place in
+-- their order on.
+--
+-- "skip locked" can wait all the same: a row whose new version was committed just
+-- now is followed to that version, and whoever has that one locked already is
+-- waited for (heap_lock_updated_tuple in Postgres). That may be a report which waits
+-- for the lock of the queue that our caller holds. So we give up (55P03) long before
+-- Postgres looks for a deadlock: the report then finds the job that we leave.
+create or replace function supaqueue.due_jobs_of_priority(
+  _queue uuid, _priority integer, _from timestamptz, _from_position bigint, at timestamptz, _limit integer
+)
+returns uuid[]
+language plpgsql
+security definer
+set search_path = ''
+set lock_timeout = '100ms'
+as $$
+begin
+  return array(
+    select j.id
+    from supaqueue.job j
+    where j.queue = _queue and j.status = 'pending' and j.priority = _priority
+      and j.run_at <= at and (j.run_at, j.position) >= (_from, _from_position)
+    order by j.run_at, j.position
+    limit _limit
+    for no key update skip locked
+  );
+end
+$$;
+
+-- Locks and returns the jobs of a queue that are next: due, by priority, time
+-- due and insertion order, at most _limit of them.
+--
+-- Goes from priority to priority, so that a million jobs scheduled for
+-- tomorrow at one priority cost the jobs of the next one nothing. "Due" is
+-- compared with the clock: now() is the start of the transaction, and a job
+-- committed by one that began later would not be due yet.
+create or replace function supaqueue.due_jobs(_queue uuid, _limit integer, uses_front boolean default true)
+returns uuid[]
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  front supaqueue.queue_front;
+  _priority bigint := -2147483649;
+  jobs uuid[] := '{}';
+begin
+  if uses_front then
+    select f.* into front from supaqueue.queue_front f where f.queue = _queue;
+  end if;
+  loop
+    if front.priority > _priority and not exists (
+      select from supaqueue.job j
+      where j.queue = _queue and j.status = 'pending' and j.priority > _priority and j.priority < front.priority
+    ) then
+      _priority := front.priority;
+    else
+      select j.priority into _priority
+      from supaqueue.job j
+      where j.queue = _queue and j.status = 'pending' and j.priority > _priority
+      order by j.priority, j.run_at, j.position
+      limit 1;
+      exit when not found;
+    end if;
+
+    jobs := jobs || supaqueue.due_jobs_of_priority(
+      _queue, _priority::integer,
+      case when _priority = front.priority then front.run_at else '-infinity' end,
+      case when _priority = front.priority then front.position else 0 end,
+      at, _limit - cardinality(jobs));
+    exit when cardinality(jobs) >= _limit;
+  end loop;
+
+  if cardinality(jobs) < _limit and front.queue is not null then
+    return supaqueue.due_jobs(_queue, _limit, uses_front => false);
+  elsif jobs <> '{}' and (front.queue is null or random() < 0.01) then
+    perform supaqueue.set_queue_front(jobs[1]);
+  end if;
+  return jobs;
+end
+$$;
+
+-- Moves the front of a queue to a job that was just taken, unless somebody else
+-- is doing so.
+create or replace function supaqueue.set_queue_front(_job uuid)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  job supaqueue.job;
+begin
+  select j.* into job from supaqueue.job j where j.id = _job;
+  if pg_try_advisory_xact_lock(hashtextextended('supaqueue.queue_front:' || job.queue, 0)) then
+    insert into supaqueue.queue_front (queue, priority, run_at, position)
+    values (job.queue, job.priority, job.run_at, job.position)
+    on conflict (queue) do update
+    set priority = excluded.priority, run_at = excluded.run_at, position = excluded.position;
+  end if;
+end
+$$;
+
+-- Drops the hints of queues (null: of all) that are at or past a time.
+create or replace function supaqueue.drop_queue_fronts(_queues uuid[], since timestamptz)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  delete from supaqueue.queue_front f
+  where f.queue = any (array(
+    select g.queue from supaqueue.queue_front g
+    where (_queues is null or g.queue = any (_queues)) and g.run_at >= since
+    for update skip locked
+  ));
+end
+$$;
+
 -- 25_record.sql
 
 -- A current job with its job and queue, as the supaqueue function gets them. What

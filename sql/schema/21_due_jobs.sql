@@ -16,6 +16,12 @@ comment on table supaqueue.queue_front is 'A hint for Supaqueue: where the searc
 
 -- Locks and returns the jobs of one priority that are next, from a place in
 -- their order on.
+--
+-- "skip locked" can wait all the same: a row whose new version was committed just
+-- now is followed to that version, and whoever has that one locked already is
+-- waited for (heap_lock_updated_tuple in Postgres). That may be a report which waits
+-- for the lock of the queue that our caller holds. So we give up (55P03) long before
+-- Postgres looks for a deadlock: the report then finds the job that we leave.
 create or replace function supaqueue.due_jobs_of_priority(
   _queue uuid, _priority integer, _from timestamptz, _from_position bigint, at timestamptz, _limit integer
 )
@@ -23,6 +29,7 @@ returns uuid[]
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '100ms'
 as $$
 begin
   return array(

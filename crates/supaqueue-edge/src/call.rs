@@ -26,7 +26,7 @@ pub(crate) async fn call(
     };
     let headers = response.headers();
     let header = |name| headers.get(name).ok().flatten();
-    let (bytes, body_end) = body::read(response.body(), limit).await;
+    let (bytes, body_end) = body::read_answer(&response, limit).await;
     let body_end = match body_end {
         BodyEnd::Broken(_) if signal.aborted() => {
             BodyEnd::Broken(format!("cut off after {timeout_ms} ms"))

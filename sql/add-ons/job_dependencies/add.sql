@@ -12,6 +12,9 @@ begin
   if to_regclass('supaqueue.job') is null then
     raise exception 'cannot add job dependencies: Supaqueue is not installed in this database'
       using hint = 'Run `supaqueue install` first.';
+  elsif to_regproc('supaqueue.take_tables') is null then
+    raise exception 'cannot add job dependencies: the schema of Supaqueue in this database is older than this add-on'
+      using hint = 'Run `supaqueue install` first: it upgrades the schema.';
   end if;
 end
 $$;
@@ -603,9 +606,10 @@ begin
     return;
   end if;
 
-  -- A job that this transaction wrote is its own already.
+  -- A job that this transaction wrote is its own already. Targets too: one that has
+  -- started is refused below, but its report may be under way.
   perform from supaqueue.job j
-  where j.id = any (all_sources) and j.status <> 'waiting' and j.xmin <> me::xid
+  where j.id = any (all_sources || all_targets) and j.status <> 'waiting' and j.xmin <> me::xid
   order by j.id
   for share;
 

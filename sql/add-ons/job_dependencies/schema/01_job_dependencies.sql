@@ -8,6 +8,9 @@ begin
   if to_regclass('supaqueue.job') is null then
     raise exception 'cannot add job dependencies: Supaqueue is not installed in this database'
       using hint = 'Run `supaqueue install` first.';
+  elsif to_regproc('supaqueue.take_tables') is null then
+    raise exception 'cannot add job dependencies: the schema of Supaqueue in this database is older than this add-on'
+      using hint = 'Run `supaqueue install` first: it upgrades the schema.';
   end if;
 end
 $$;

@@ -31,9 +31,10 @@ begin
     return;
   end if;
 
-  -- A job that this transaction wrote is its own already.
+  -- A job that this transaction wrote is its own already. Targets too: one that has
+  -- started is refused below, but its report may be under way.
   perform from supaqueue.job j
-  where j.id = any (all_sources) and j.status <> 'waiting' and j.xmin <> me::xid
+  where j.id = any (all_sources || all_targets) and j.status <> 'waiting' and j.xmin <> me::xid
   order by j.id
   for share;
 
