@@ -138,7 +138,7 @@ pub fn settings(env: &Env<'_>) -> Result<Settings, ConfigError> {
         service_role,
         anon: ProjectKey::read(env, "SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEYS")?,
         time_budget_ms: number(env, "SUPAQUEUE_TIME_BUDGET_MS", 140_000)?.into(),
-        jobs_per_run: number(env, "SUPAQUEUE_JOBS_PER_RUN", 500)?,
+        jobs_per_run: number(env, "SUPAQUEUE_JOBS_PER_RUN", 2000)?,
         request_limit: number(env, "SUPAQUEUE_REQUEST_LIMIT_BYTES", 6_000_000)? as usize,
         result_limit: number(env, "SUPAQUEUE_RESULT_LIMIT_BYTES", 262_144)? as usize,
         level: level(env)?,

@@ -26,7 +26,7 @@ fn defaults_fit_the_free_plan() {
     assert_eq!(settings.url, "https://ref.supabase.co");
     assert_eq!(
         (settings.time_budget_ms, settings.jobs_per_run),
-        (140_000, 500)
+        (140_000, 2000)
     );
     assert_eq!(
         (settings.request_limit, settings.result_limit),
