@@ -21,6 +21,7 @@ Deno.serve(async (request) => {
   const answer = await post("/functions/v1/wait", payload);
   const result = await answer.json();
   const report = await post("/rest/v1/rpc/report_usual_way", { id, result });
+  if (!report.ok) throw new Error(`Cannot report: ${await report.text()}`);
   await report.body?.cancel();
   return new Response(null, { status: 204 });
 });

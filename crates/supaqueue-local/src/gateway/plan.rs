@@ -58,7 +58,7 @@ pub(super) async fn look_up(
         );
         let call = if argument_names.is_empty() && matches!(types[..], ["json" | "jsonb"]) {
             // One parameter without a name takes the whole body.
-            format!("from {target}(($1::text)::{}) as result", types[0])
+            format!("from {target}(($1::text)::{}) as gateway_answer", types[0])
         } else {
             let required = types.len() - defaults;
             let fits = argument_names.len() == types.len()
@@ -90,13 +90,13 @@ pub(super) async fn look_up(
                 ),
             };
             format!(
-                "from {source}, lateral {target}({}) as result",
+                "from {source}, lateral {target}({}) as gateway_answer",
                 arguments.join(", ")
             )
         };
         let result = match row.get(3) {
-            true => "coalesce(json_agg(result), '[]')::text",
-            false => "to_json(result)::text",
+            true => "coalesce(json_agg(gateway_answer), '[]')::text",
+            false => "to_json(gateway_answer)::text",
         };
         Some(Plan {
             sql: format!("select {result} {call}"),

@@ -19,6 +19,7 @@ async fn prepare(stack: &Stack) {
                     create function public.nothing() returns void language sql as '';
                     create function public.add(a int, b int default 10) returns int language sql as 'select a + b';
                     create function public.word(word text) returns text language sql as 'select word';
+                    create function public.result(result text) returns text language sql as 'select result';
                     create function public.pairs(n int) returns setof public.pair language sql
                       as 'select i, ''w'' || i from generate_series(1, n) i';
                     create function public.pair() returns public.pair language sql as 'select 1, ''one''';
@@ -82,6 +83,7 @@ fn a_result_is_json_of_its_type() {
         check("add", r#"{"a": 1, "b": 2}"#, "3").await;
         check("add", r#"{"a": 1}"#, "11").await;
         check("word", r#"{"word": "a \"b\" é"}"#, r#""a \"b\" é""#).await;
+        check("result", r#"{"result": "a"}"#, r#""a""#).await;
         check("none", "", "null").await;
         check("pair", "{}", r#"{"id":1,"word":"one"}"#).await;
         check(
