@@ -255,8 +255,7 @@ fn what_is_broken_at_the_platform_is_named_and_mended_by_installing_again() {
             &project.environment,
             Cli::Three,
             &["doctor", "--project-ref", REF],
-        )
-        .await;
+        );
         let output = command
             .env(
                 "SUPABASE_ACCESS_TOKEN",
@@ -269,8 +268,7 @@ fn what_is_broken_at_the_platform_is_named_and_mended_by_installing_again() {
             .assert_failed()
             .assert_says(&["failed", "Unauthorized"])
             .assert_says(&["→", "supabase login"]);
-        let mut command =
-            crate::program::command(&project.environment, Cli::Three, &["doctor"]).await;
+        let mut command = crate::program::command(&project.environment, Cli::Three, &["doctor"]);
         let output = command
             .env_remove("SUPABASE_ACCESS_TOKEN")
             .output()

@@ -50,7 +50,6 @@ fn no_secret_is_in_a_statement_or_on_a_command_line() {
             Cli::Three,
             &project.install_arguments(),
         )
-        .await
         .spawn()
         .unwrap();
         let mut command_lines = std::collections::BTreeSet::new();
