@@ -43,10 +43,10 @@ fn what_is_broken_in_the_database_is_named() {
             (vault("supaqueue_url", "'http://127.0.0.1:1'"), vault("supaqueue_url", &url), "failed", "does not reach the function"),
             (vault("supaqueue_url", "'http://127.0.0.1/path'"), vault("supaqueue_url", &url), "failed", "is not an address"),
             (
-                "update supaqueue.version set number = 0".into(),
-                "update supaqueue.version set number = 1 where number = 0".into(),
+                "update supaqueue.version set number = -number".into(),
+                "update supaqueue.version set number = -number".into(),
                 "failed",
-                "it is at version 0",
+                "it is at version -1",
             ),
             (
                 "insert into supaqueue.version (number) values (1000)".into(),
