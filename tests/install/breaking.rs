@@ -43,10 +43,10 @@ fn what_is_broken_in_the_database_is_named() {
             (vault("supaqueue_url", "'http://127.0.0.1:1'"), vault("supaqueue_url", &url), "failed", "does not reach the function"),
             (vault("supaqueue_url", "'http://127.0.0.1/path'"), vault("supaqueue_url", &url), "failed", "is not an address"),
             (
-                "update supaqueue.version set number = 0".into(),
-                "update supaqueue.version set number = 1 where number = 0".into(),
+                "update supaqueue.version set number = -number".into(),
+                "update supaqueue.version set number = -number".into(),
                 "failed",
-                "it is at version 0",
+                "it is at version -1",
             ),
             (
                 "insert into supaqueue.version (number) values (1000)".into(),
@@ -255,8 +255,7 @@ fn what_is_broken_at_the_platform_is_named_and_mended_by_installing_again() {
             &project.environment,
             Cli::Three,
             &["doctor", "--project-ref", REF],
-        )
-        .await;
+        );
         let output = command
             .env(
                 "SUPABASE_ACCESS_TOKEN",
@@ -269,8 +268,7 @@ fn what_is_broken_at_the_platform_is_named_and_mended_by_installing_again() {
             .assert_failed()
             .assert_says(&["failed", "Unauthorized"])
             .assert_says(&["→", "supabase login"]);
-        let mut command =
-            crate::program::command(&project.environment, Cli::Three, &["doctor"]).await;
+        let mut command = crate::program::command(&project.environment, Cli::Three, &["doctor"]);
         let output = command
             .env_remove("SUPABASE_ACCESS_TOKEN")
             .output()

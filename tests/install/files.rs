@@ -1,6 +1,6 @@
 //! What is written, what is sent, and what is not.
 
-use supaqueue_local::embedded;
+use supaqueue_files::{function_files, migrations};
 
 use crate::program::{self, Cli};
 use crate::project::test;
@@ -50,7 +50,6 @@ fn no_secret_is_in_a_statement_or_on_a_command_line() {
             Cli::Three,
             &project.install_arguments(),
         )
-        .await
         .spawn()
         .unwrap();
         let mut command_lines = std::collections::BTreeSet::new();
@@ -103,17 +102,17 @@ fn migration_and_function_are_written_into_the_users_folder() {
             std::fs::read_to_string(folder.join("supabase/config.toml")).unwrap(),
             format!("{config}\n[functions.supaqueue]\nverify_jwt = false\n")
         );
-        for (name, bytes) in embedded::function_files() {
+        for (name, bytes) in function_files() {
             assert_eq!(
                 std::fs::read(folder.join("supabase/functions/supaqueue").join(name)).unwrap(),
                 bytes
             );
         }
-        let migrations: Vec<_> = std::fs::read_dir(folder.join("supabase/migrations"))
+        let mut written: Vec<_> = std::fs::read_dir(folder.join("supabase/migrations"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
-        assert_eq!(migrations.len(), embedded::migrations().len());
+        assert_eq!(written.len(), migrations().len());
         project
             .supaqueue(Cli::Missing, &both)
             .await
@@ -121,12 +120,11 @@ fn migration_and_function_are_written_into_the_users_folder() {
             .assert_says(&["Everything is there already"]);
 
         // As `supabase db push` does: then the rest of the installation finds the schema in place.
-        project
-            .run(&format!(
-                "begin; {}; commit",
-                std::fs::read_to_string(&migrations[0]).unwrap()
-            ))
-            .await;
+        written.sort();
+        for path in written {
+            let sql = std::fs::read_to_string(path).unwrap();
+            project.run(&format!("begin; {sql}; commit")).await;
+        }
         project
             .install(Cli::Three)
             .await
@@ -163,7 +161,7 @@ fn a_self_hosted_project_is_installed_through_its_database() {
             "select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'";
         run.assert_says(&[secret]);
         let secret = project.get(secret).await;
-        for (name, bytes) in embedded::function_files() {
+        for (name, bytes) in function_files() {
             let folder = project.platform.function_folder("supaqueue");
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(folder.join(name), bytes).unwrap();

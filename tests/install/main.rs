@@ -12,3 +12,4 @@ mod project;
 mod remove;
 mod rotation;
 mod story;
+mod upgrade;

@@ -5,7 +5,6 @@ use std::process::{Output, Stdio};
 
 use supaqueue_tests::repository;
 use tokio::process::Command;
-use tokio::sync::OnceCell;
 
 /// Which Supabase CLI is on PATH.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +60,8 @@ pub(crate) struct Environment {
 pub(crate) const TOKEN: &str = "sbp_00112233445566778899aabbccddeeff00112233";
 
 /// The program with its arguments, in its environment.
-pub(crate) async fn command(environment: &Environment, cli: Cli, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program().await);
+pub(crate) fn command(environment: &Environment, cli: Cli, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_supaqueue"));
     command.args(arguments).current_dir(&environment.folder);
     command
         .env_clear()
@@ -83,7 +82,6 @@ pub(crate) async fn command(environment: &Environment, cli: Cli, arguments: &[&s
 /// Runs the program to its end.
 pub(crate) async fn run(environment: &Environment, cli: Cli, arguments: &[&str]) -> Run {
     let output = command(environment, cli, arguments)
-        .await
         .output()
         .await
         .expect("the program starts");
@@ -148,36 +146,4 @@ fn on_path(name: &str) -> PathBuf {
         .map(|folder| folder.join(name))
         .find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{name} is not on PATH"))
-}
-
-/// The program, built from the sources as they are.
-async fn program() -> &'static Path {
-    static PROGRAM: OnceCell<PathBuf> = OnceCell::const_new();
-    PROGRAM
-        .get_or_init(|| async {
-            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            // This test lies in <target>/debug/deps.
-            let debug = std::env::current_exe()
-                .unwrap()
-                .ancestors()
-                .nth(2)
-                .unwrap()
-                .to_owned();
-            let status = Command::new(cargo)
-                .args([
-                    "build",
-                    "--quiet",
-                    "--package",
-                    "supaqueue-cli",
-                    "--target-dir",
-                ])
-                .arg(debug.parent().unwrap())
-                .current_dir(repository())
-                .status()
-                .await
-                .unwrap();
-            assert!(status.success(), "the program supaqueue does not build");
-            debug.join("supaqueue")
-        })
-        .await
 }

@@ -88,7 +88,6 @@ fn a_rotation_killed_at_any_step_is_finished_by_the_next() {
             let before = secret(project).await;
             project.platform.take_calls();
             let mut running = program::command(&project.environment, Cli::Three, &ROTATE)
-                .await
                 .spawn()
                 .unwrap();
             let begin = Instant::now();

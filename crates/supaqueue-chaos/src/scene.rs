@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use supaqueue_local::{Stack, embedded};
+use supaqueue_files::migrations;
+use supaqueue_local::Stack;
 use tokio_postgres::Client;
 
 use crate::Result;
@@ -123,7 +124,7 @@ impl Scene {
 
     /// Applies the newest migration and the add-on once more, as an upgrade does.
     pub async fn upgrade(&self) -> Result<()> {
-        let newest = embedded::migrations().pop().map(|(_, sql)| sql);
+        let newest = migrations().pop().map(|migration| migration.sql);
         let client = self.connect().await?;
         for sql in newest.into_iter().chain([JOB_DEPENDENCIES]) {
             let done = in_one_transaction(&client, sql).await;

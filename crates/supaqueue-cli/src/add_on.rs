@@ -4,16 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use include_dir::{Dir, include_dir};
+use supaqueue_files::AddOn;
 
 use crate::command;
 use crate::problem::Problem;
-use crate::project::Target;
 use crate::project::state::State;
+use crate::project::{Target, add_ons};
 use crate::prompt;
 use crate::steps::Steps;
-
-static ADD_ONS: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../sql/add-ons");
 
 const STEPS: [&str; 4] = ["tools and login", "project", "schema", "add-on"];
 
@@ -64,7 +62,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn change(verb: &str, which: &Which, steps: &mut Steps) -> Result<()> {
-    let sql = sql(&which.name, verb)?;
+    let add_on = find(&which.name)?;
     let checked = steps.step(which.target.check()).await?;
     let project = steps.show(which.target.choose(checked))?;
     steps.go_on_with(format!(
@@ -95,7 +93,10 @@ async fn change(verb: &str, which: &Which, steps: &mut Steps) -> Result<()> {
     prompt::confirm(&question, which.yes)?;
     steps
         .step(async {
-            project.database.run(sql).await?;
+            match verb {
+                "add" => project.database.run(&add_ons::statements(&add_on)).await?,
+                _ => project.database.run(add_on.remove).await?,
+            }
             Ok((
                 (),
                 match verb {
@@ -107,21 +108,16 @@ async fn change(verb: &str, which: &Which, steps: &mut Steps) -> Result<()> {
         .await
 }
 
-/// The statements that add or remove an add-on.
-fn sql(name: &str, verb: &str) -> Result<&'static str> {
-    ADD_ONS
-        .get_file(format!("{name}/{verb}.sql"))
-        .and_then(|file| file.contents_utf8())
-        .ok_or_else(|| {
-            let names: Vec<_> = ADD_ONS
-                .dirs()
-                .filter_map(|folder| folder.path().to_str())
-                .collect();
-            Problem::error(
-                format!("there is no add-on {name}"),
-                format!("Those there are: {}.", names.join(", ")),
-            )
-        })
+fn find(name: &str) -> Result<AddOn> {
+    let add_ons = supaqueue_files::add_ons();
+    let names: Vec<&str> = add_ons.iter().map(|add_on| add_on.name).collect();
+    let found = add_ons.iter().find(|add_on| add_on.name == name);
+    found.copied().ok_or_else(|| {
+        Problem::error(
+            format!("there is no add-on {name}"),
+            format!("Those there are: {}.", names.join(", ")),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -129,22 +125,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn job_dependencies_can_be_added_and_removed() {
-        assert!(
-            sql("job_dependencies", "add")
-                .unwrap()
-                .contains("job_dependencies")
-        );
-        assert!(
-            sql("job_dependencies", "remove")
-                .unwrap()
-                .contains("job_dependencies")
-        );
-    }
-
-    #[test]
     fn an_unknown_add_on_is_refused_with_the_names_of_those_there_are() {
-        let error = sql("no_such", "add").unwrap_err();
+        let error = find("no_such").unwrap_err();
         assert!(
             Problem::remedy(&error)
                 .unwrap()

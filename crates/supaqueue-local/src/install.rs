@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use crate::{Error, Result, embedded};
+use crate::{Error, Result};
 
 /// Applies one migration in one transaction, as the platform's tools do.
 pub(crate) async fn apply(client: &Client, sql: &str, name: &str) -> Result<()> {
@@ -35,7 +35,7 @@ pub(crate) async fn migrate(client: &Client) -> Result<()> {
         .await
         .map_err(Error::database(reading))?
         .get(0);
-    let installed = if is_there {
+    let installed: i32 = if is_there {
         client
             .query_one(
                 "select coalesce(max(number), 0)::int from supaqueue.version",
@@ -47,13 +47,9 @@ pub(crate) async fn migrate(client: &Client) -> Result<()> {
     } else {
         0
     };
-    for (name, sql) in embedded::migrations() {
-        let number = name
-            .split(|c: char| !c.is_ascii_digit())
-            .next()
-            .and_then(|number| number.parse().ok());
-        if number.is_some_and(|number: i32| number > installed) {
-            apply(client, sql, name).await?;
+    for migration in supaqueue_files::migrations() {
+        if migration.number > installed {
+            apply(client, migration.sql, migration.name).await?;
         }
     }
     Ok(())

@@ -22,7 +22,6 @@
 //! It needs a Unix: a shell holds each process.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-pub mod embedded;
 mod error;
 mod extension;
 mod foreign;
@@ -30,6 +29,7 @@ mod functions;
 mod gateway;
 mod install;
 mod log;
+mod own_function;
 mod postgres;
 mod process;
 mod stack;

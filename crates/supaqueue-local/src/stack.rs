@@ -14,7 +14,7 @@ use crate::log::{LogLine, LogSink};
 use crate::postgres::{Database, Postgres};
 use crate::process::Folder;
 use crate::stand_in::StandIns;
-use crate::{Error, Result, embedded, foreign, install};
+use crate::{Error, Result, foreign, install, own_function};
 
 /// Which Postgres a stack uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -188,7 +188,7 @@ impl Stack {
         }
         let folder = Folder::create(None)?;
         if builder.install {
-            embedded::write_function(folder.path())?;
+            own_function::write(folder.path())?;
             roots.push(folder.path().join("functions"));
         }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use supaqueue_local::{Database, Postgres, embedded};
+use supaqueue_local::{Database, Postgres};
 use tokio_postgres::Client;
 
 use crate::Result;
@@ -19,8 +19,8 @@ impl Project {
             .setting("shared_buffers", "512MB")
             .setting("max_wal_size", "4GB")
             .setting("synchronous_commit", "on");
-        for (_, migration) in embedded::migrations() {
-            builder = builder.migration(migration);
+        for migration in supaqueue_files::migrations() {
+            builder = builder.migration(migration.sql);
         }
         Ok(Self {
             postgres: builder.start().await?,

@@ -1,7 +1,8 @@
 //! What can be missing in the database.
 
 use super::finding::Finding;
-use crate::install::numbered_migrations;
+use crate::install::newest_version;
+use crate::project::add_ons::{self, Standing};
 use crate::project::state::{State, check_address, is_key};
 
 /// What is installed, from what was read already.
@@ -31,6 +32,18 @@ pub(super) fn installed(state: &State, options: &str) -> Vec<Finding> {
         });
     }
     findings.push(schema(state, &install));
+    findings.extend(supaqueue_files::add_ons().iter().filter_map(|add_on| {
+        let name = add_on.name;
+        match add_ons::standing(add_on, state) {
+            Standing::Absent => None,
+            Standing::Same => Some(Finding::ok("add-on", format!("{name}, as this program's"))),
+            Standing::Other => Some(Finding::warning(
+                "add-on",
+                format!("{name} is not known to be this program's"),
+                install.clone(),
+            )),
+        }
+    }));
     if !state.has_vault {
         return findings;
     }
@@ -69,9 +82,7 @@ pub(super) fn installed(state: &State, options: &str) -> Vec<Finding> {
 }
 
 fn schema(state: &State, install: &str) -> Finding {
-    let newest = numbered_migrations()
-        .last()
-        .map_or(0, |(number, ..)| *number);
+    let newest = newest_version();
     match state.version {
         None => Finding::failed(
             "schema",

@@ -14,7 +14,7 @@ use crate::project::working_folder;
 use crate::project::{Project, Target};
 use crate::prompt;
 use crate::steps::Steps;
-pub(crate) use embedded::{embedded_function, numbered_migrations};
+pub(crate) use embedded::{embedded_function, newest_version};
 use steps::Installation;
 
 /// Installs Supaqueue in a project, or upgrades it: only what differs is done.

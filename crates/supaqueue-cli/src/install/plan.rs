@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use supaqueue_local::embedded;
+use supaqueue_files::{function_files, migrations};
 
 use super::Arguments;
 
@@ -25,9 +25,9 @@ pub(super) fn print(arguments: &Arguments) {
     let target = &arguments.target;
     if arguments.write_migration || arguments.write_function {
         if arguments.write_migration {
-            let names: Vec<_> = embedded::migrations()
-                .into_iter()
-                .map(|(name, _)| name)
+            let names: Vec<_> = migrations()
+                .iter()
+                .map(|migration| migration.name)
                 .collect();
             println!(
                 "write into supabase/migrations, where missing: {}",
@@ -37,7 +37,7 @@ pub(super) fn print(arguments: &Arguments) {
         if arguments.write_function {
             println!(
                 "write into supabase/functions/supaqueue: {}",
-                function_files()
+                function_names()
             );
             println!(
                 "write into supabase/config.toml, where missing: [functions.supaqueue] verify_jwt = false"
@@ -60,9 +60,9 @@ pub(super) fn print(arguments: &Arguments) {
         (None, false) if target.local => crate::project::local::ADDRESS.to_owned(),
         (None, false) => "the one in the Vault, or else --project-url".to_owned(),
     };
-    let migrations: Vec<_> = embedded::migrations()
-        .into_iter()
-        .map(|(name, _)| name)
+    let migrations: Vec<_> = migrations()
+        .iter()
+        .map(|migration| migration.name)
         .collect();
     let functions_secret = match (hosted, target.local) {
         (true, _) => {
@@ -74,11 +74,11 @@ pub(super) fn print(arguments: &Arguments) {
     let function = match (hosted, target.local) {
         (true, _) => format!(
             "`supabase functions deploy supaqueue`, unless it is the same: {}",
-            function_files()
+            function_names()
         ),
         (_, true) => format!(
             "write into supabase/functions/supaqueue: {}",
-            function_files()
+            function_names()
         ),
         _ => "left to you; --write-function writes its files".to_owned(),
     };
@@ -93,7 +93,7 @@ pub(super) fn print(arguments: &Arguments) {
         "create the extensions supabase_vault, pg_net and pg_cron where missing; make a secret in the Vault, or keep the one that is there".to_owned(),
         functions_secret.to_owned(),
         address,
-        format!("apply those that the database lacks of: {}", migrations.join(", ")),
+        format!("apply those that the database lacks of: {}; bring the add-ons that it has up to date", migrations.join(", ")),
         "put secret and address in force: supaqueue_secret, supaqueue_url".to_owned(),
         function,
         "select supaqueue.schedule_tick()".to_owned(),
@@ -105,8 +105,8 @@ pub(super) fn print(arguments: &Arguments) {
     println!("\nThis was a dry run: nothing was sent.");
 }
 
-fn function_files() -> String {
-    embedded::function_files()
+fn function_names() -> String {
+    function_files()
         .map(|(name, _)| name)
         .collect::<Vec<_>>()
         .join(", ")

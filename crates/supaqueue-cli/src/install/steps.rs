@@ -1,7 +1,8 @@
 //! What each step of an installation does.
 
-use super::embedded::{embedded_function, numbered_migrations};
+use super::embedded::{embedded_function, newest_version};
 use crate::problem::Problem;
+use crate::project::add_ons::{self, Standing};
 use crate::project::hosted::{self, ListedFunction};
 use crate::project::local;
 use crate::project::probe;
@@ -117,10 +118,10 @@ impl Installation {
         Ok(((), format!("{}, {key}", self.address)))
     }
 
-    /// Applies the migrations that the database lacks, each in one transaction.
+    /// Applies the migrations that the database lacks, each in one transaction, and brings the
+    /// add-ons that it has up to date.
     pub(super) async fn migrations(&mut self) -> Result<((), String)> {
-        let migrations = numbered_migrations();
-        let newest = migrations.last().map_or(0, |(number, ..)| *number);
+        let newest = newest_version();
         let installed = self.state.version.unwrap_or(0);
         if installed > newest {
             return Err(Problem::error(
@@ -130,14 +131,10 @@ impl Installation {
                 "Update the program supaqueue, then run this again. Nothing was changed in the schema.",
             ));
         }
-        let mut applied = 0;
-        for (_, name, sql) in migrations.iter().filter(|(number, ..)| *number > installed) {
-            self.project
-                .database
-                .run(sql)
-                .await
-                .map_err(|error| error.context(format!("cannot apply {name}")))?;
-            applied += 1;
+        for migration in supaqueue_files::migrations() {
+            if migration.number > installed {
+                self.apply(migration.name, migration.sql).await?;
+            }
         }
         if installed == 0 && self.state.has_schema {
             // Tables that `remove --keep-data` left: nothing counted their jobs meanwhile.
@@ -146,14 +143,24 @@ impl Installation {
                 .run(include_str!("recount.sql"))
                 .await?;
         }
-        match applied {
-            0 => Ok(((), format!("the schema is at version {installed} already"))),
-            _ if installed == 0 => Ok(((), format!("the schema is at version {newest}"))),
-            _ => Ok((
-                (),
-                format!("the schema went from version {installed} to {newest}"),
-            )),
+        let mut detail = match installed {
+            0 => format!("the schema is at version {newest}"),
+            _ if installed == newest => format!("the schema is at version {installed} already"),
+            _ => format!("the schema went from version {installed} to {newest}"),
+        };
+        for add_on in supaqueue_files::add_ons() {
+            if add_ons::standing(&add_on, &self.state) == Standing::Other {
+                let sql = add_ons::statements(&add_on);
+                self.apply(add_on.name, &sql).await?;
+                detail += &format!("; the add-on {} is brought up to date", add_on.name);
+            }
         }
+        Ok(((), detail))
+    }
+
+    async fn apply(&self, name: &str, sql: &str) -> Result<()> {
+        let applied = self.project.database.run(sql).await;
+        applied.map_err(|error| error.context(format!("cannot apply {name}")))
     }
 
     /// Puts secret and address in force.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::embedded::{embedded_function, numbered_migrations};
+use super::embedded::{embedded_function, newest_version};
 use super::steps::Installation;
 use crate::problem::Problem;
 use crate::project::Place;
@@ -13,8 +13,7 @@ impl Installation {
     /// Reads back what was done, and makes one signed round trip.
     pub(super) async fn verify(&mut self) -> Result<((), String)> {
         let state = State::read(&self.project.database).await?;
-        let newest = numbered_migrations().last().map(|(number, ..)| *number);
-        if state.version != newest
+        if state.version != Some(newest_version())
             || state.secret.is_none()
             || state.url.as_ref() != Some(&self.address)
         {

@@ -158,7 +158,7 @@ impl Hosted {
     /// where it found no files. `before` is the one that was there.
     pub(crate) async fn deploy(&self, before: Option<ListedFunction>) -> Result<()> {
         let folder = TemporaryFolder::create()?;
-        for (name, bytes) in supaqueue_local::embedded::function_files() {
+        for (name, bytes) in supaqueue_files::function_files() {
             super::temporary::write_private(
                 &folder
                     .path()

@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub(crate) has_vault: bool,
     pub(crate) has_cron: bool,
     pub(crate) has_schema: bool,
+    /// The tables of the schema, with their comments.
+    pub(crate) tables: BTreeMap<String, Option<String>>,
     /// The last migration.
     pub(crate) version: Option<i32>,
     /// The Vault's `supaqueue_secret`: the one that the database signs with.

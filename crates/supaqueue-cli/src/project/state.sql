@@ -11,7 +11,11 @@ declare
     'has_net', to_regproc('net.http_post') is not null,
     'has_vault', to_regclass('vault.decrypted_secrets') is not null,
     'has_cron', to_regclass('cron.job') is not null,
-    'has_schema', to_regnamespace('supaqueue') is not null
+    'has_schema', to_regnamespace('supaqueue') is not null,
+    'tables', (
+      select coalesce(jsonb_object_agg(c.relname, obj_description(c.oid, 'pg_class')), '{}') from pg_catalog.pg_class c
+      where c.relnamespace = to_regnamespace('supaqueue') and c.relkind in ('r', 'p')
+    )
   );
   part jsonb;
 begin

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use supaqueue_local::embedded;
+use supaqueue_files::{function_files, migrations};
 use toml_edit::{DocumentMut, Item, Value};
 
 use super::hosted::FUNCTION;
@@ -71,13 +71,13 @@ impl WorkingFolder {
             .unwrap_or(0);
         let mut stamp = stamp.max(newest + 1);
         let mut written = Vec::new();
-        for (name, sql) in embedded::migrations() {
-            let ending = format!("_supaqueue_{}.sql", name.split('_').next().unwrap_or(name));
+        for migration in migrations() {
+            let ending = format!("_supaqueue_{:04}.sql", migration.number);
             if there.iter().any(|name| name.ends_with(&ending)) {
                 continue;
             }
             let path = folder.join(format!("{stamp}{ending}"));
-            std::fs::write(&path, sql)
+            std::fs::write(&path, migration.sql)
                 .with_context(|| format!("cannot write {}", path.display()))?;
             written.push(path.display().to_string());
             stamp += 1;
@@ -90,7 +90,7 @@ impl WorkingFolder {
         let folder = self.0.join("functions").join(FUNCTION);
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
-        let mut files: Vec<(PathBuf, Vec<u8>)> = embedded::function_files()
+        let mut files: Vec<(PathBuf, Vec<u8>)> = function_files()
             .map(|(name, bytes)| (folder.join(name), bytes.to_vec()))
             .collect();
         let path = self.0.join("config.toml");
@@ -222,7 +222,7 @@ mod tests {
         std::fs::write(supabase.join("migrations/20990101000000_mine.sql"), "").unwrap();
         let working = WorkingFolder::find(Some(folder.path())).unwrap();
         let written = working.write_migrations(20261123080000).unwrap();
-        assert_eq!(written.len(), embedded::migrations().len());
+        assert_eq!(written.len(), migrations().len());
         assert!(
             written[0].ends_with("20990101000001_supaqueue_0001.sql"),
             "{}",
@@ -230,7 +230,7 @@ mod tests {
         );
         assert_eq!(
             std::fs::read_to_string(&written[0]).unwrap(),
-            embedded::migrations()[0].1
+            migrations()[0].sql
         );
         assert_eq!(
             working.write_migrations(20261124080000).unwrap(),
@@ -246,7 +246,7 @@ mod tests {
         let working = WorkingFolder::find(Some(folder.path())).unwrap();
         assert_eq!(
             working.write_function().unwrap().len(),
-            embedded::function_files().count() + 1
+            function_files().count() + 1
         );
         assert_eq!(working.write_function().unwrap(), Vec::<String>::new());
         assert!(WorkingFolder::find(Some(&folder.path().join("supabase"))).is_none());
