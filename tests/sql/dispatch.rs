@@ -1,7 +1,10 @@
 //! What is sent to the supaqueue function, and when.
 
+use std::future::poll_fn;
+
 use supaqueue_core::signature::{Keys, SignedHeaders, verify};
 use supaqueue_tests::{Db, SECRET, run};
+use tokio_postgres::{AsyncMessage, NoTls};
 
 /// The number of current jobs in each request, in order of sending.
 async fn requests(db: &Db) -> String {
@@ -163,6 +166,44 @@ async fn the_payload_is_sent_as_jsonb_stores_it() {
                   and position((select payload::text from supaqueue.job) in convert_from(body, 'UTF8')) > 0
                 from net.http_request_queue").await,
         "t"
+    );
+}
+
+/// What the database warns of during a statement, with the remedy.
+async fn warnings(db: &Db, sql: &str) -> Vec<String> {
+    let url = db.database().url();
+    let (client, mut connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    let served = tokio::spawn(async move {
+        let mut warnings = Vec::new();
+        while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            if let AsyncMessage::Notice(notice) = message.unwrap() {
+                let hint = notice.hint().unwrap_or("no hint");
+                warnings.push(format!("{}; {hint}", notice.message()));
+            }
+        }
+        warnings
+    });
+    client.batch_execute(sql).await.unwrap();
+    drop(client);
+    served.await.unwrap()
+}
+
+#[tokio::test]
+async fn an_insert_that_cannot_start_its_job_warns_of_the_reason_with_the_remedy() {
+    let db = Db::without_secrets().await;
+    db.queue("q", 1).await;
+    let warnings = warnings(
+        &db,
+        "insert into supaqueue.job (queue) values (supaqueue.queue_id('q'))",
+    )
+    .await;
+    assert_eq!(
+        warnings,
+        [
+            "supaqueue cannot start jobs: the Vault has no secret named supaqueue_secret; \
+             Run `supaqueue install` again: it stores one in the Vault and in the function's environment. \
+             The jobs stay pending and start by themselves then."
+        ]
     );
 }
 
