@@ -61,6 +61,48 @@ fn every_failure_of_an_installation_is_told_and_running_again_goes_on() {
     });
 }
 
+/// The statements of an installation after the first, by words of theirs, and the step of each.
+const STATEMENTS: [(&str, &str); 5] = [
+    ("cannot apply migration 1 of", "migrations"),
+    ("cannot apply migration 2 of", "migrations"),
+    ("new_name => 'supaqueue_secret_previous'", "Vault"),
+    ("supaqueue.schedule_tick()) as result", "tick"),
+    ("delete from supaqueue.queue where name", "verification"),
+];
+
+#[test]
+fn a_change_whose_answer_was_lost_is_found_in_place_by_the_next_run() {
+    test(async |project| {
+        let every = std::env::var_os("SUPAQUEUE_EVERY_FAULT").is_some();
+        for (words, step) in STATEMENTS {
+            let kinds: &[Fault] = if every { &KINDS } else { &[] };
+            for fault in kinds.iter().copied().chain([Fault::Lost]) {
+                let (method, path) = (Method::POST, "/database/query");
+                let trap = Trap {
+                    method,
+                    path,
+                    words,
+                    fault,
+                };
+                assert_is_clear(&install_trapped(project, trap).await, step, fault);
+            }
+        }
+        project.platform.set_trap(None);
+        project.install(Cli::Three).await.assert_ok();
+        for (path, step) in [
+            ("/secrets", "functions' secret"),
+            ("/functions/deploy", "function"),
+        ] {
+            project.platform.set_secret("SUPAQUEUE_SECRET", None);
+            project.platform.set_verify_jwt("supaqueue", true);
+            let run = install_with(project, Method::POST, path, Fault::Lost).await;
+            assert_is_clear(&run, step, Fault::Lost);
+            project.platform.set_trap(None);
+            project.install(Cli::Three).await.assert_ok();
+        }
+    });
+}
+
 #[test]
 fn a_cli_that_says_all_is_well_and_did_nothing_is_found_out() {
     test(async |project| {
@@ -102,6 +144,7 @@ fn failures_with_version_2_of_the_cli_are_told_as_well() {
             project.platform.set_trap(Some(Trap {
                 method,
                 path,
+                words: "",
                 fault,
             }));
             let run = project.install(Cli::Two).await;
@@ -148,6 +191,7 @@ fn failures_of_a_removal_are_told_and_running_again_goes_on() {
             project.platform.set_trap(Some(Trap {
                 method,
                 path,
+                words: "",
                 fault,
             }));
             let run = project.supaqueue(Cli::Three, &remove).await;
@@ -173,11 +217,21 @@ fn without_a_cli_nothing_is_done_and_the_remedy_is_named() {
 }
 
 async fn install_with(project: &Project, method: Method, path: &'static str, fault: Fault) -> Run {
-    project.platform.set_trap(Some(Trap {
-        method,
-        path,
-        fault,
-    }));
+    install_trapped(
+        project,
+        Trap {
+            method,
+            path,
+            words: "",
+            fault,
+        },
+    )
+    .await
+}
+
+async fn install_trapped(project: &Project, trap: Trap) -> Run {
+    let fault = trap.fault;
+    project.platform.set_trap(Some(trap));
     let mut arguments = project.install_arguments().to_vec();
     if fault == Fault::Hang {
         // Long enough for the calls before it on a busy machine.
@@ -204,7 +258,7 @@ fn assert_is_clear(run: &Run, step: &str, fault: Fault) {
         Fault::Status(429) => "wait a minute",
         Fault::Hang => "did not end within 20 s",
         Fault::Status(_) => "status.supabase.com",
-        Fault::Cut => "network",
+        Fault::Cut | Fault::Lost => "network",
         Fault::Lie => "Run this again",
     };
     assert!(

@@ -4,12 +4,15 @@
 
 mod add_on;
 mod breaking;
+mod cli;
 mod failures;
 mod files;
+mod local;
 mod management_api;
 mod program;
 mod project;
 mod remove;
 mod rotation;
 mod story;
+mod terminal;
 mod upgrade;

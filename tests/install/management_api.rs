@@ -33,15 +33,18 @@ pub(crate) enum Fault {
     Hang,
     /// Cuts the connection.
     Cut,
+    /// Does what it is asked, and cuts the connection in place of the answer.
+    Lost,
     /// Answers that all is well, and does nothing.
     Lie,
 }
 
-/// A call that is to go wrong, by its method and the end of its path.
+/// A call that is to go wrong, by its method, the end of its path, and words of its body.
 #[derive(Debug, Clone)]
 pub(crate) struct Trap {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
+    pub(crate) words: &'static str,
     pub(crate) fault: Fault,
 }
 
@@ -228,15 +231,23 @@ async fn guard(State(platform): State<Arc<Platform>>, request: Request, next: Ne
         return refusal(401, "Unauthorized");
     }
     let trap = platform.trap.lock().unwrap().clone();
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let fault = trap
-        .filter(|trap| request.method() == trap.method && path.ends_with(trap.path))
+        .filter(|trap| parts.method == trap.method && path.ends_with(trap.path))
+        .filter(|trap| String::from_utf8_lossy(&body).contains(trap.words))
         .map(|trap| trap.fault);
+    let request = Request::from_parts(parts, body.into());
     match fault {
         None => next.run(request).await,
         Some(Fault::Status(status)) => refusal(status, "a fault of the test"),
         Some(Fault::Hang) => std::future::pending().await,
         // The server cuts a connection whose handler unwinds.
         Some(Fault::Cut) => std::panic::resume_unwind(Box::new("a cut connection")),
+        Some(Fault::Lost) => {
+            next.run(request).await;
+            std::panic::resume_unwind(Box::new("a lost answer"))
+        }
         Some(Fault::Lie) => match path.ends_with("/deploy") {
             true => (
                 StatusCode::CREATED,

@@ -13,6 +13,10 @@ pub(crate) enum Cli {
     Two,
     /// Version 3.
     Three,
+    /// Version 3, on PATH only as npm's `npx`.
+    Npx,
+    /// A stand-in, whose `status` tells of a local stack: the real one needs Docker.
+    StandIn,
     /// None, nor `npx`.
     Missing,
 }
@@ -111,7 +115,7 @@ pub(crate) fn ended(output: &Output) -> Run {
 }
 
 /// A folder for PATH with the CLI, and what its script needs. Nothing else of this machine is on it.
-fn path(home: &Path, cli: Cli) -> PathBuf {
+pub(crate) fn path(home: &Path, cli: Cli) -> PathBuf {
     let folder = home.join(format!("bin-{cli:?}"));
     if folder.is_dir() {
         return folder;
@@ -129,16 +133,30 @@ fn path(home: &Path, cli: Cli) -> PathBuf {
     match cli {
         Cli::Two => link(&modules.join("supabase-2/dist/supabase.js"), "supabase"),
         Cli::Three => link(&modules.join("supabase/dist/supabase.js"), "supabase"),
+        Cli::Npx => link(&on_path("npx"), "npx"),
+        Cli::StandIn => {
+            let script = folder.join("supabase");
+            std::fs::write(&script, STAND_IN).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(&script, mode).unwrap();
+        }
         Cli::Missing => {}
     }
     for name in ["env", "sh", "rm", "sleep"] {
         link(&on_path(name), name);
     }
-    if cli != Cli::Missing {
-        link(&on_path("node"), "node");
-    }
+    link(&on_path("node"), "node");
     folder
 }
+
+/// Answers as version 3.1.0 would with a local stack: what `status` says is kept in a file beside it.
+const STAND_IN: &str = r#"#!/bin/sh
+case "$1" in
+  --version) echo 3.1.0 ;;
+  status) while read -r line; do echo "$line"; done < "$HOME/status.json" ;;
+  *) echo "unexpected: $*" >&2; exit 1 ;;
+esac
+"#;
 
 fn on_path(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();

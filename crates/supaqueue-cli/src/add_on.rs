@@ -64,7 +64,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 async fn change(verb: &str, which: &Which, steps: &mut Steps) -> Result<()> {
     let add_on = find(&which.name)?;
     let checked = steps.step(which.target.check()).await?;
-    let project = steps.show(which.target.choose(checked))?;
+    let project = steps.show(which.target.choose(checked).await)?;
     steps.go_on_with(format!(
         "supaqueue add-on {verb} {}{}",
         which.name,
@@ -90,7 +90,7 @@ async fn change(verb: &str, which: &Which, steps: &mut Steps) -> Result<()> {
             project.name()
         ),
     };
-    prompt::confirm(&question, which.yes)?;
+    prompt::confirm(&question, which.yes).await?;
     steps
         .step(async {
             match verb {

@@ -12,7 +12,7 @@ pub(crate) fn is_terminal() -> bool {
 }
 
 /// Asks before something is changed. `yes` answers for the person.
-pub(crate) fn confirm(question: &str, yes: bool) -> Result<()> {
+pub(crate) async fn confirm(question: &str, yes: bool) -> Result<()> {
     if yes {
         return Ok(());
     }
@@ -22,19 +22,20 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Result<()> {
             "Look at what --dry-run prints, then run this again with --yes.",
         ));
     }
-    match ask(&format!("{question} [y/N] "))?.to_lowercase().as_str() {
+    let answer = ask(&format!("{question} [y/N] ")).await?;
+    match answer.to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => bail!("nothing was changed"),
     }
 }
 
 /// Has the person pick one; its index.
-pub(crate) fn pick(question: &str, names: &[String]) -> Result<usize> {
+pub(crate) async fn pick(question: &str, names: &[String]) -> Result<usize> {
     for (number, name) in (1..).zip(names) {
         eprintln!("  {number}. {name}");
     }
     loop {
-        let answer = ask(&format!("{question} [1-{}] ", names.len()))?;
+        let answer = ask(&format!("{question} [1-{}] ", names.len())).await?;
         match answer.parse::<usize>() {
             Ok(number) if (1..=names.len()).contains(&number) => return Ok(number - 1),
             _ => eprintln!("Type a number from 1 to {}.", names.len()),
@@ -42,18 +43,24 @@ pub(crate) fn pick(question: &str, names: &[String]) -> Result<usize> {
     }
 }
 
-fn ask(question: &str) -> Result<String> {
+/// Waits for a line on a thread that nobody waits for: Ctrl-C ends the program at a question, too,
+/// which it could not while this or the runtime's end waited for the terminal.
+async fn ask(question: &str) -> Result<String> {
     eprint!("{question}");
     std::io::stderr()
         .flush()
         .context("cannot write to the terminal")?;
-    let mut answer = String::new();
-    if std::io::stdin()
-        .read_line(&mut answer)
-        .context("cannot read from the terminal")?
-        == 0
-    {
-        bail!("nothing was changed");
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        // Where nobody listens any more, the program is about to end.
+        let _ = tell.send(read.map(|length| (length, answer)));
+    });
+    match told.await.context("nobody reads the terminal")? {
+        // The end of the input.
+        Ok((0, _)) => bail!("nothing was changed"),
+        Ok((_, answer)) => Ok(answer.trim().to_owned()),
+        Err(error) => Err(error).context("cannot read from the terminal"),
     }
-    Ok(answer.trim().to_owned())
 }

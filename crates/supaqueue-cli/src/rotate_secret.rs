@@ -55,12 +55,13 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 
 async fn rotate(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     let checked = steps.step(arguments.target.check()).await?;
-    let project = steps.show(arguments.target.choose(checked))?;
+    let project = steps.show(arguments.target.choose(checked).await)?;
     steps.go_on_with(format!("supaqueue rotate-secret{}", project.options()));
     prompt::confirm(
         &format!("Give {} a new secret?", project.name()),
         arguments.yes,
-    )?;
+    )
+    .await?;
 
     let state = steps.step(new_secret(&project.database)).await?;
     steps.step(accept_both(&project, &state)).await?;

@@ -3,11 +3,18 @@
 
 async function rpc(name: string, body: unknown) {
   const key = Deno.env.get("SUPABASE_SERVICE_ROLE_KEY");
-  const answer = await fetch(`${Deno.env.get("SUPABASE_URL")}/rest/v1/rpc/${name}`, {
-    method: "POST",
-    headers: { "content-type": "application/json", authorization: `Bearer ${key}`, apikey: key! },
-    body: JSON.stringify(body),
-  });
+  const answer = await fetch(
+    `${Deno.env.get("SUPABASE_URL")}/rest/v1/rpc/${name}`,
+    {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        authorization: `Bearer ${key}`,
+        apikey: key!,
+      },
+      body: JSON.stringify(body),
+    },
+  );
   const text = await answer.text();
   if (!answer.ok) throw new Error(text);
   return text;

@@ -68,7 +68,7 @@ async fn examine(target: &Target, report: &mut Report) {
         }
         Err(error) => return report.add_error("tools and login", &error),
     };
-    let project: Project = match target.choose(checked) {
+    let project: Project = match target.choose(checked).await {
         Ok((project, detail)) => {
             report.add([Finding::ok("project", detail)]);
             project

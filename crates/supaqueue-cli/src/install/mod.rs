@@ -67,7 +67,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 async fn install(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     let target = &arguments.target;
     let checked = steps.step(target.check()).await?;
-    let project: Project = steps.show(target.choose(checked))?;
+    let project: Project = steps.show(target.choose(checked).await)?;
     let yes = if arguments.yes { " --yes" } else { "" };
     let url = arguments
         .project_url
@@ -78,7 +78,8 @@ async fn install(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     prompt::confirm(
         &format!("Install Supaqueue in {}?", project.name()),
         arguments.yes,
-    )?;
+    )
+    .await?;
 
     let mut installation = Installation::new(project);
     steps.step(installation.secret()).await?;

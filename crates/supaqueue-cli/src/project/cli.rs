@@ -1,4 +1,5 @@
-//! Runs the Supabase CLI: the one on PATH, else the one that `npx` brings. Majors 2 and 3.
+//! Runs the Supabase CLI: the one on PATH, else the one that npm installed in the user's project,
+//! else the one that `npx` brings. Majors 2 and 3. On Windows, PATHEXT has it found as `.exe` or `.cmd`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
 use super::cli_error;
+use super::temporary::TemporaryFolder;
 use crate::problem::Problem;
 
 /// A version of the CLI.
@@ -55,9 +57,11 @@ pub(crate) struct SupabaseCli {
 }
 
 impl SupabaseCli {
-    /// Finds it and asks for its version. No call of it may take longer than `limit`.
-    pub(crate) async fn find(limit: Duration) -> Result<Self> {
-        let (program, first) = match (which::which("supabase"), which::which("npx")) {
+    /// Finds it and asks for its version. No call of it may take longer than `limit`. `workdir` is
+    /// the user's folder, if it is not this one.
+    pub(crate) async fn find(limit: Duration, workdir: Option<&Path>) -> Result<Self> {
+        let found = which::which("supabase").or_else(|_| installed_by_npm(workdir));
+        let (program, first) = match (found, which::which("npx")) {
             (Ok(program), _) => (program, Vec::new()),
             (_, Ok(npx)) => (npx, vec!["--yes".into(), "supabase".into()]),
             _ => {
@@ -78,7 +82,9 @@ impl SupabaseCli {
             version: unknown,
             limit,
         };
-        let output = cli.run(&["--version"], None, None).await?;
+        // In an empty folder like all that follows: `npx` looks around for what it runs.
+        let folder = TemporaryFolder::create()?;
+        let output = cli.run(&["--version"], folder.path(), None).await?;
         let text = String::from_utf8_lossy(&output.stdout);
         cli.version = Version::parse(&text).ok_or_else(|| {
             Problem::error(
@@ -133,7 +139,7 @@ impl SupabaseCli {
             .map(OsString::from),
         );
         all.push(folder.into());
-        let output = self.run(&all, Some(folder), input).await?;
+        let output = self.run(&all, folder, input).await?;
         let answer = cli_error::json(&output.stdout);
         let error = answer.as_ref().and_then(|answer| answer.get("error"));
         match answer.as_ref() {
@@ -161,7 +167,7 @@ impl SupabaseCli {
     async fn run(
         &self,
         arguments: &[impl AsRef<OsStr>],
-        folder: Option<&Path>,
+        folder: &Path,
         input: Option<&str>,
     ) -> Result<Output> {
         let mut command = tokio::process::Command::new(&self.program);
@@ -172,9 +178,7 @@ impl SupabaseCli {
             // query goes through the Management API. Any password keeps it from that.
             command.env("SUPABASE_DB_PASSWORD", "not-used");
         }
-        if let Some(folder) = folder {
-            command.current_dir(folder);
-        }
+        command.current_dir(folder);
         command.stdin(if input.is_some() {
             Stdio::piped()
         } else {
@@ -211,6 +215,19 @@ impl SupabaseCli {
             )),
         }
     }
+}
+
+/// The CLI as a dependency of the user's project: npm's way to have it, as the CLI refuses to be
+/// installed globally. `npx`, run elsewhere, would not find it.
+fn installed_by_npm(workdir: Option<&Path>) -> which::Result<PathBuf> {
+    let here =
+        std::env::current_dir().map_err(|_| which::Error::CannotGetCurrentDirAndPathListEmpty)?;
+    let start = workdir.map_or_else(|| here.clone(), |folder| here.join(folder));
+    let folders = start
+        .ancestors()
+        .map(|folder| folder.join("node_modules/.bin"));
+    let folders = std::env::join_paths(folders).map_err(|_| which::Error::CannotFindBinaryPath)?;
+    which::which_in("supabase", Some(folders), here)
 }
 
 /// The processes of one call; killed when dropped.

@@ -91,7 +91,7 @@ impl Target {
                 "connected to the database".into(),
             ));
         }
-        let cli = SupabaseCli::find(self.limit()).await?;
+        let cli = SupabaseCli::find(self.limit(), self.workdir.as_deref()).await?;
         if self.local {
             let folder = self.working_folder().ok_or_else(working_folder::missing)?;
             let local = Local::read(&cli, folder).await?;
@@ -107,7 +107,7 @@ impl Target {
     }
 
     /// Chooses the project and verifies that it is there and up.
-    pub(crate) fn choose(&self, checked: Checked) -> Result<(Project, String)> {
+    pub(crate) async fn choose(&self, checked: Checked) -> Result<(Project, String)> {
         let (cli, projects) = match checked {
             Checked::Direct(database) => {
                 return Ok((
@@ -130,7 +130,7 @@ impl Target {
             }
             Checked::Hosted(cli, projects) => (cli, projects),
         };
-        let listed = self.pick(&projects)?;
+        let listed = self.pick(&projects).await?;
         if !matches!(
             listed.status.as_str(),
             "" | "ACTIVE_HEALTHY" | "ACTIVE_UNHEALTHY"
@@ -162,7 +162,7 @@ impl Target {
         ))
     }
 
-    fn pick<'a>(&self, projects: &'a [Listed]) -> Result<&'a Listed> {
+    async fn pick<'a>(&self, projects: &'a [Listed]) -> Result<&'a Listed> {
         let linked = || {
             std::env::var("SUPABASE_PROJECT_ID")
                 .ok()
@@ -192,7 +192,7 @@ impl Target {
             .iter()
             .map(|p| format!("{}  {}  {}", p.id, p.name, p.region))
             .collect();
-        Ok(&projects[prompt::pick("Which project?", &names)?])
+        Ok(&projects[prompt::pick("Which project?", &names).await?])
     }
 }
 

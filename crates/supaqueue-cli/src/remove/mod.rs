@@ -46,7 +46,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 
 async fn remove(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     let checked = steps.step(arguments.target.check()).await?;
-    let project = steps.show(arguments.target.choose(checked))?;
+    let project = steps.show(arguments.target.choose(checked).await)?;
     let keep_data = if arguments.keep_data {
         " --keep-data"
     } else {
@@ -67,7 +67,8 @@ async fn remove(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     prompt::confirm(
         &format!("Remove Supaqueue from {}: {what}?", project.name()),
         arguments.yes,
-    )?;
+    )
+    .await?;
 
     steps
         .step(database(&project, found.has_schema, arguments.keep_data))
