@@ -59,18 +59,21 @@ set search_path = ''
 as $$
 declare
   at timestamptz := clock_timestamp();
-  front supaqueue.queue_front;
+  front record;
   _priority bigint := -2147483649;
   jobs uuid[] := '{}';
 begin
-  if uses_front then
-    select f.* into front from supaqueue.queue_front f where f.queue = _queue;
-  end if;
-  loop
-    if front.priority > _priority and not exists (
+  select
+    f.queue, f.priority, f.run_at, f.position,
+    not exists (
       select from supaqueue.job j
-      where j.queue = _queue and j.status = 'pending' and j.priority > _priority and j.priority < front.priority
-    ) then
+      where j.queue = _queue and j.status = 'pending' and j.priority < f.priority
+    ) as is_first
+  into front
+  from supaqueue.queue_front f
+  where f.queue = _queue and uses_front;
+  loop
+    if front.is_first and front.priority > _priority then
       _priority := front.priority;
     else
       select j.priority into _priority

@@ -42,14 +42,12 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
-declare
-  -- What was handed out with a report has its lane already.
-  to_send uuid[] := (
-    select array_agg(c.id order by c.created_at, c.id) from inserted c where c.acknowledged_at is null
-  );
 begin
-  if to_send is not null then
-    perform supaqueue.send_current_jobs(to_send);
+  -- What was handed out with a report has its lane already.
+  if exists (select from inserted c where c.acknowledged_at is null) then
+    perform supaqueue.send_current_jobs(array(
+      select c.id from inserted c where c.acknowledged_at is null order by c.created_at, c.id
+    ));
   end if;
   return null;
 end

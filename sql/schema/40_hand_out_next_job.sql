@@ -17,12 +17,11 @@ begin
   if _next_within_ms is null then
     return null;
   end if;
-  perform from supaqueue.worker w where w.id = call.worker and w.queue = call.queue for share skip locked;
-  if not found then
-    return null;
-  end if;
-
-  select q.* into queue from supaqueue.queue q where q.id = call.queue and not q.is_paused;
+  select q.* into queue
+  from supaqueue.worker w
+  join supaqueue.queue q on q.id = w.queue
+  where w.id = call.worker and w.queue = call.queue and not q.is_paused
+  for share of w skip locked;
   if not found then
     return null;
   end if;

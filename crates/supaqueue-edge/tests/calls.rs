@@ -140,6 +140,41 @@ async fn an_answer_is_read_up_to_its_limit_and_no_further() {
 }
 
 #[wasm_bindgen_test]
+async fn an_answer_of_any_declared_length_is_read_up_to_its_limit() {
+    let gzip = Some("gzip");
+    for (declared, encoding, length) in [
+        ("2500", None, 2500),
+        ("100", None, 4000),
+        ("4000", None, 4000),
+        ("40", gzip, 4000),
+        ("-1", None, 300),
+        ("many", None, 300),
+    ] {
+        let world = World::new(move |_| {
+            let mut headers = vec![
+                ("content-type", "text/plain".to_owned()),
+                ("content-length", declared.to_owned()),
+            ];
+            headers.extend(encoding.map(|name| ("content-encoding", name.to_owned())));
+            Reply::Answer {
+                status: 200,
+                headers,
+                body: "x".repeat(length),
+            }
+        });
+        world.set_env("SUPAQUEUE_RESULT_LIMIT_BYTES", "2500");
+        world.dispatch(&[assignment(1, "{}")]).await;
+        world.settle().await;
+        let reports = world.reports();
+        assert_eq!(
+            reports[0].text("_report.result"),
+            "x".repeat(length.min(2500)),
+            "{length} bytes that say to be {declared}"
+        );
+    }
+}
+
+#[wasm_bindgen_test]
 async fn a_success_whose_body_breaks_off_is_a_success_and_says_so() {
     let broken = |_: &support::Sent| {
         let (body, _) = support::stream::body(3, 1, |controller| {
