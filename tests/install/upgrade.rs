@@ -1,7 +1,7 @@
 //! A project at version 1 of the schema, with jobs in flight, is brought to that of the program.
 
 use supaqueue_files::{function_files, migrations};
-use supaqueue_tests::repository;
+use supaqueue_tests::job_dependencies_of_version_1;
 
 use crate::management_api::REF;
 use crate::program::Cli;
@@ -11,8 +11,7 @@ use crate::project::{Project, test};
 fn jobs_in_flight_survive_an_upgrade_from_version_1_and_none_runs_twice() {
     test(async |project| {
         install_version_1(project).await;
-        let add = repository().join("sql/add-ons/job_dependencies/add.sql");
-        let add = std::fs::read_to_string(add).unwrap();
+        let add = job_dependencies_of_version_1();
         // An older version of the add-on, which lacks a function of today's.
         project
             .run(&format!(

@@ -1,6 +1,6 @@
 //! Installing and removing, and who may use it.
 
-use supaqueue_tests::{Db, get, migrations, refusal};
+use supaqueue_tests::{Db, get, job_dependencies_of_version_1, migrations, refusal};
 
 use crate::house::{House, file};
 
@@ -63,11 +63,7 @@ async fn an_upgrade_of_the_core_leaves_the_add_on_and_what_waits_as_they_are() {
         .run("drop schema supaqueue cascade; drop function public.end_current_job")
         .await;
     let migrations = migrations();
-    // The add-on as version 1 had it, but for what it takes from version 2.
-    let add_on = file("add.sql")
-        .replace("to_regproc('supaqueue.take_tables') is null", "false")
-        .replace("select supaqueue.take_tables();", "");
-    for text in [&migrations[0], &add_on] {
+    for text in [&migrations[0], &job_dependencies_of_version_1()] {
         house.run(&format!("begin; {text}; commit")).await;
     }
     house.queue("q", 1).await;

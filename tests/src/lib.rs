@@ -33,6 +33,21 @@ pub fn migrations() -> Vec<String> {
         .collect()
 }
 
+/// The add-on job dependencies for version 1 of the schema: today's, but for what it takes from version 2.
+#[must_use]
+pub fn job_dependencies_of_version_1() -> String {
+    let file = repository().join("sql/add-ons/job_dependencies/add.sql");
+    let mut text = std::fs::read_to_string(file).unwrap();
+    for (of_version_2, of_version_1) in [
+        ("to_regproc('supaqueue.take_tables') is null", "false"),
+        ("select supaqueue.take_tables();", ""),
+    ] {
+        assert!(text.contains(of_version_2), "it has no {of_version_2}");
+        text = text.replace(of_version_2, of_version_1);
+    }
+    text
+}
+
 /// The Postgres of this test program, started once; it ends with the program.
 pub async fn postgres() -> &'static Postgres {
     static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
