@@ -87,16 +87,14 @@ create table if not exists supaqueue.job (
   http_status integer,
   result jsonb,
   errors jsonb not null default '[]',
-  position bigint generated always as identity,
-  constraint status_is_known check (
-    status in ('pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled')
-  ),
-  constraint attempts_is_not_negative check (attempts >= 0),
-  constraint errors_are_a_list check (jsonb_typeof(errors) = 'array')
+  position bigint generated always as identity
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 
--- Of version 1; check_job_tg has them now.
+-- Of version 1; check_job_tg and before_update_job_tg have them now.
 alter table supaqueue.job
+  drop constraint if exists status_is_known,
+  drop constraint if exists attempts_is_not_negative,
+  drop constraint if exists errors_are_a_list,
   drop constraint if exists payload_is_not_json_null,
   drop constraint if exists payload_is_at_most_5_mb,
   drop constraint if exists max_attempts_is_positive,
@@ -128,11 +126,24 @@ comment on column supaqueue.job.position is 'The order of insertion, the last cr
 
 -- 14_check_job.sql
 
--- Refuses what makes no sense of what a user may set, under the name of the rule.
+-- Refuses to store a job, under the name of the rule that it breaks.
 --
--- Not as check constraints: each update of a job evaluates all of those, and the
--- engine updates each job at least twice. They were a tenth of what a report
--- costs, and far more for a large payload, whose text is measured here.
+-- Rules are not check constraints: each update of a job reads the text of all of
+-- those and evaluates them, and the engine updates each job at least twice. They
+-- were a sixth of what a report costs, and far more for a large payload.
+create or replace function supaqueue.refuse_job(rule text, problem text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise exception 'cannot store the job: %', problem
+    using errcode = 'check_violation', constraint = rule, schema = 'supaqueue', table = 'job';
+end
+$$;
+
+-- Refuses what makes no sense of what only a user sets. See before_update_job_tg for
+-- what the engine sets, too.
 create or replace function supaqueue.check_job_tg_fn()
 returns trigger
 language plpgsql
@@ -163,8 +174,7 @@ begin
     problem := 'its headers are not an object of strings with names and values that HTTP allows';
   end if;
   if rule is not null then
-    raise exception 'cannot store the job: %', problem
-      using errcode = 'check_violation', constraint = rule, schema = 'supaqueue', table = 'job';
+    perform supaqueue.refuse_job(rule, problem);
   end if;
   return new;
 end
@@ -810,7 +820,9 @@ $$;
 
 -- Sessions keep their plans: one that met the tables when they held three jobs would
 -- go on reading them whole when they hold a million. So the ways in (this,
--- end_current_job, tick) plan for indexes whatever the tables look like.
+-- end_current_job, tick) plan for indexes whatever the tables look like, and once:
+-- Postgres would plan the search for the next job anew each time, an eighth of what a
+-- report costs.
 create or replace function supaqueue.dispatch_tg_fn()
 returns trigger
 language plpgsql
@@ -819,6 +831,7 @@ set search_path = ''
 set enable_seqscan = off
 set enable_mergejoin = off
 set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform supaqueue.dispatch(w.queues, w.has_usable_workers) from supaqueue.take_wake_ups() w;
@@ -877,6 +890,67 @@ after update on supaqueue.queue
 deferrable initially deferred
 for each row when (old.is_paused and not new.is_paused and supaqueue.wake_up(new.id, has_usable_worker => true))
 execute function supaqueue.dispatch_tg_fn();
+
+-- 34_before_update_job.sql
+
+-- Keeps a job whole, when it is inserted and when its status changes. While its call is under way it can
+-- be cancelled (the report then leaves it so) but not started again. One that had
+-- finished and goes back to pending or waiting has all its attempts again, and one
+-- that becomes pending is due from then on, behind those that were so before.
+create or replace function supaqueue.before_write_job_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if new.status not in ('pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled') then
+    perform supaqueue.refuse_job('status_is_known', format(
+      'its status is %s, not pending, waiting, in_progress, successful, failed or cancelled', new.status));
+  elsif new.attempts < 0 then
+    perform supaqueue.refuse_job('attempts_is_not_negative', 'its attempts are less than 0');
+  elsif jsonb_typeof(new.errors) <> 'array' then
+    perform supaqueue.refuse_job('errors_are_a_list', 'its errors are not a list');
+  end if;
+  if tg_op = 'INSERT' then
+    return new;
+  end if;
+  new.updated_at := clock_timestamp();
+  if new.status = old.status then
+    return new;
+  end if;
+  if new.status in ('pending', 'waiting') then
+    if exists (select from supaqueue.current_job c where c.job = new.id) then
+      raise exception 'cannot set job % to %: its call has not ended yet', new.id, new.status
+        using errcode = 'object_in_use',
+          hint = 'Set it to cancelled, or try again when supaqueue.current_job has no row for it.';
+    end if;
+    if old.status in ('successful', 'failed', 'cancelled') then
+      new.attempts := 0;
+      new.finished_at := null;
+    end if;
+    if old.status <> 'in_progress' and new.status = 'pending' then
+      new.run_at := greatest(new.run_at, clock_timestamp());
+    end if;
+  elsif new.status <> 'in_progress' then
+    new.finished_at := coalesce(new.finished_at, clock_timestamp());
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger before_insert_job_tg
+before insert on supaqueue.job
+for each row
+execute function supaqueue.before_write_job_tg_fn();
+
+create or replace trigger before_update_job_tg
+before update on supaqueue.job
+for each row
+execute function supaqueue.before_write_job_tg_fn();
+
+-- Of version 1.
+drop function if exists supaqueue.before_update_job_tg_fn();
 
 -- 40_hand_out_next_job.sql
 
@@ -982,8 +1056,10 @@ immutable
 set search_path = ''
 as $$
 begin
-  return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record)
-    || case when reason is null then '{}' else jsonb_build_object('reason', reason) end;
+  if reason is null then
+    return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record);
+  end if;
+  return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record, 'reason', reason);
 end
 $$;
 
@@ -1099,6 +1175,73 @@ begin
   return supaqueue.answer('settled', null, next_record);
 end
 $$;
+
+-- 44_end_current_job.sql
+
+-- The one function that the supaqueue function calls. It lives in public
+-- because PostgREST exposes that schema; only service_role may call it.
+--
+-- _is_complete false acknowledges ("started"), true reports. The first three
+-- arguments are enough to settle a job. _report may hold:
+--   lane            uuid of the caller's lane, so that an acknowledgement can be repeated
+--   http_status     of the target function's answer
+--   duration_ms     of the call
+--   result          of a success, any JSON
+--   error           of a failure: {"message": text, "body": text}
+--   retry_after_ms  not to be retried earlier
+--   is_final        true: failed at once
+--   is_attempt      false: the target was never reached; the attempt is given back
+-- _next_within_ms asks for the worker's next job, if its timeout is at most that.
+--
+-- Returns {"accepted", "state": "started" | "settled" | "refused", "reason", "next"}.
+-- "started" comes with lease_ms: within that the call has to be reported.
+-- A report can be repeated: it gets the same answer, the same next job included.
+create or replace function public.end_current_job(
+  cur_job_id uuid,
+  _is_complete boolean,
+  _is_successful boolean,
+  _report jsonb default '{}',
+  _next_within_ms integer default null
+)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+set enable_seqscan = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if cur_job_id is null or _is_complete is null or (_is_complete and _is_successful is null) then
+    raise exception 'cannot end a current job: cur_job_id, _is_complete and _is_successful must not be null'
+      using errcode = 'null_value_not_allowed';
+  end if;
+  if not _is_complete then
+    return supaqueue.acknowledge(cur_job_id, supaqueue.uuid_or_null(_report ->> 'lane'));
+  end if;
+  return supaqueue.report(cur_job_id, _is_successful, coalesce(_report, '{}'), _next_within_ms);
+end
+$$;
+comment on function public.end_current_job is 'Supaqueue: acknowledges or reports a call; used by the supaqueue function, with the service role key';
+
+-- As in the original, marking a current job complete by hand settles it too.
+create or replace function supaqueue.after_update_current_job_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform supaqueue.report(new.id, coalesce(new.is_successful, false), '{}', null);
+  return null;
+end
+$$;
+
+create or replace trigger after_update_current_job_tg
+after update on supaqueue.current_job
+for each row when (new.is_complete and not old.is_complete)
+execute function supaqueue.after_update_current_job_tg_fn();
 
 -- 50_job_count.sql
 
@@ -1225,6 +1368,104 @@ begin
   having sum(taken.difference) <> 0;
 end
 $$;
+
+-- 52_tick.sql
+
+-- Deletes what pg_cron keeps of each run of the tick, for ever otherwise, after an hour.
+create or replace function supaqueue.purge_tick_history()
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if to_regclass('cron.job_run_details') is not null then
+    delete from cron.job_run_details d
+    using cron.job j
+    where j.jobid = d.jobid and j.jobname = 'supaqueue_tick' and d.end_time < now() - interval '1 hour';
+  end if;
+end
+$$;
+
+-- All periodic work: takes back lost calls, starts what is due, sums up the
+-- counts, deletes what is no longer kept. Safe to run at any time, also twice at
+-- once; cheap when there is nothing to do.
+create or replace function supaqueue.tick()
+returns void
+language plpgsql
+security definer
+set search_path = ''
+set enable_seqscan = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  queues uuid[];
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('supaqueue.tick', 0)) then
+    return;
+  end if;
+  perform supaqueue.delete_finished_jobs();
+  perform supaqueue.sum_up_job_count();
+
+  begin
+    perform supaqueue.reclaim(null);
+  exception
+    when others then
+      raise warning 'supaqueue could not take back lost calls now: %', sqlerrm
+        using hint = 'The next tick tries again.', errcode = sqlstate;
+  end;
+
+  queues := array(
+    select q.id
+    from supaqueue.queue q
+    where not q.is_paused
+      and exists (select from supaqueue.worker w where w.queue = q.id and not w.locked)
+      and exists (select from supaqueue.job j where j.queue = q.id and j.status = 'pending')
+  );
+  if queues <> '{}' then
+    perform supaqueue.dispatch(queues);
+  end if;
+
+  perform supaqueue.drop_queue_fronts(null, '-infinity');
+  if random() < 0.01 then
+    perform supaqueue.purge_tick_history();
+  end if;
+end
+$$;
+comment on function supaqueue.tick is 'All periodic work of Supaqueue; pg_cron runs it (see supaqueue.schedule_tick)';
+
+-- Schedules the tick with pg_cron: every 5 seconds where its version can, else
+-- every minute. Returns the schedule, or null where there is no pg_cron.
+create or replace function supaqueue.schedule_tick()
+returns text
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  schedule text := (
+    select case
+      when string_to_array(substring(e.extversion from '^\d+\.\d+'), '.')::integer[] >= array[1, 5] then '5 seconds'
+      else '* * * * *'
+    end
+    from pg_catalog.pg_extension e
+    where e.extname = 'pg_cron'
+  );
+begin
+  if schedule is null and exists (
+    select from pg_catalog.pg_proc p where p.proname = 'schedule' and p.pronamespace = to_regnamespace('cron')
+  ) then
+    schedule := '5 seconds';
+  end if;
+  if schedule is not null then
+    perform cron.schedule('supaqueue_tick', schedule, 'select supaqueue.tick()');
+  end if;
+  return schedule;
+end
+$$;
+comment on function supaqueue.schedule_tick is 'Has pg_cron run supaqueue.tick(); without pg_cron jobs that wait (retries, run_at, lost calls) go on only when the queue is next used';
 
 -- 61_explain.sql
 

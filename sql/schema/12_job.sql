@@ -17,16 +17,14 @@ create table if not exists supaqueue.job (
   http_status integer,
   result jsonb,
   errors jsonb not null default '[]',
-  position bigint generated always as identity,
-  constraint status_is_known check (
-    status in ('pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled')
-  ),
-  constraint attempts_is_not_negative check (attempts >= 0),
-  constraint errors_are_a_list check (jsonb_typeof(errors) = 'array')
+  position bigint generated always as identity
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 
--- Of version 1; check_job_tg has them now.
+-- Of version 1; check_job_tg and before_update_job_tg have them now.
 alter table supaqueue.job
+  drop constraint if exists status_is_known,
+  drop constraint if exists attempts_is_not_negative,
+  drop constraint if exists errors_are_a_list,
   drop constraint if exists payload_is_not_json_null,
   drop constraint if exists payload_is_at_most_5_mb,
   drop constraint if exists max_attempts_is_positive,

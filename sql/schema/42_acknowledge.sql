@@ -6,8 +6,10 @@ immutable
 set search_path = ''
 as $$
 begin
-  return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record)
-    || case when reason is null then '{}' else jsonb_build_object('reason', reason) end;
+  if reason is null then
+    return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record);
+  end if;
+  return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record, 'reason', reason);
 end
 $$;
 

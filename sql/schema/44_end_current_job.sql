@@ -30,6 +30,7 @@ set search_path = ''
 set enable_seqscan = off
 set enable_mergejoin = off
 set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   if cur_job_id is null or _is_complete is null or (_is_complete and _is_successful is null) then

@@ -25,6 +25,7 @@ set search_path = ''
 set enable_seqscan = off
 set enable_mergejoin = off
 set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   queues uuid[];
