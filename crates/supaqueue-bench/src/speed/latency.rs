@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rand::RngExt;
 
 use super::Scale;
-use super::disturbance::undisturbed;
-use super::project::Project;
 use super::result::Latency;
+use super::undisturbed::undisturbed;
 use crate::Result;
+use crate::machine::Disturbance;
+use crate::project::Project;
 
 /// At rest, and beside a queue that has no free worker.
 pub(super) async fn all(project: &Project, scale: Scale) -> Result<Vec<Latency>> {
@@ -76,10 +77,7 @@ async fn probe(project: &Project) -> Result<f64> {
     Err("a job did not reach its target in a minute".into())
 }
 
-fn summary(
-    when: &'static str,
-    (times, disturbance): (Vec<f64>, super::disturbance::Disturbance),
-) -> Latency {
+fn summary(when: &'static str, (times, disturbance): (Vec<f64>, Disturbance)) -> Latency {
     let percentile = |percent: usize| {
         // The smallest number that so many percent are not above ("nearest rank").
         let rank = (times.len() * percent).div_ceil(100).max(1);

@@ -4,21 +4,21 @@
 //! Each number is taken again while something else used the machine; how much that was is printed.
 
 mod ceiling;
-mod disturbance;
 mod efficiency;
 mod latency;
+mod other_jobs;
 mod page;
 mod plot;
-mod processes;
-mod project;
 mod result;
+mod share;
+mod undisturbed;
 
 use std::time::Duration;
 
 use crate::Result;
-use crate::machine;
+use crate::project::Project;
 use crate::table::grouped;
-use project::Project;
+use crate::{machine, results};
 use result::{Run, Size};
 
 /// How much is measured.
@@ -54,38 +54,28 @@ pub(crate) const QUICK: Scale = Scale {
 
 /// Measures it all, prints it, and keeps it in `bench/results` (not when quick).
 pub(crate) async fn measure(scale: Scale) -> Result<()> {
-    let mut run: Option<Run> = None;
+    let mut run = Run {
+        date: machine::today(),
+        machine: machine::description()?,
+        versions: Vec::new(),
+        sizes: Vec::new(),
+    };
     for &other_jobs in scale.sizes {
         println!("\nwith {} other jobs in the table:", grouped(other_jobs));
-        let project = Project::start(other_jobs).await?;
-        let size = Size {
+        let project = Project::start().await?;
+        other_jobs::prepare(&project, other_jobs).await?;
+        run.sizes.push(Size {
             other_jobs,
             efficiency: efficiency::all(&project, scale).await?,
             ceiling: ceiling::all(&project, scale).await?,
             latency: latency::all(&project, scale).await?,
-        };
-        let versions = project.versions().await?;
-        run.get_or_insert_with(|| Run {
-            machine: machine::description(),
-            versions,
-            sizes: Vec::new(),
-        })
-        .sizes
-        .push(size);
+        });
+        run.versions = project.versions().await?;
         project.stop().await;
     }
-    let Some(run) = run else { return Ok(()) };
     let page = page::markdown(&run);
     println!("\n{page}");
-    if scale.is_kept {
-        let folder = result::folder()?;
-        std::fs::write(
-            folder.join("speed.json"),
-            serde_json::to_string_pretty(&run)? + "\n",
-        )?;
-        std::fs::write(folder.join("speed.md"), &page)?;
-        plot::write(&run, &folder.join("speed.svg"))?;
-        println!("kept in {}", folder.display());
-    }
-    Ok(())
+    results::keep("speed", scale.is_kept, &run, &page, |path| {
+        plot::write(&run, path)
+    })
 }

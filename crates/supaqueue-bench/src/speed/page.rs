@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::disturbance::Disturbance;
 use super::result::{Efficiency, Run, Size};
+use crate::machine::Disturbance;
 use crate::table::grouped;
 
 /// What `bench/results/speed.md` holds.
@@ -17,7 +17,12 @@ pub(super) fn markdown(run: &Run) -> String {
             }
         }
     }
-    let mut page = format!("{}; {}\n\n", run.machine, run.versions.join(", "));
+    let mut page = format!(
+        "{}: {}; {}.\n\n",
+        run.date,
+        run.machine,
+        run.versions.join(", ")
+    );
     let sizes = run
         .sizes
         .iter()
