@@ -45,11 +45,19 @@ pub(crate) struct Curve<'a> {
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// A diagram of what happened over some minutes, from 0 up.
+/// The time that a diagram shows, in minutes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Minutes {
+    pub(crate) all: f64,
+    /// Of that the part at the beginning that is drawn on grey.
+    pub(crate) grey: f64,
+}
+
+/// A diagram of what happened over some time, from 0 up.
 pub(crate) fn curves(
     area: &Area<'_>,
     title: &str,
-    minutes: f64,
+    minutes: Minutes,
     curves: &[Curve<'_>],
 ) -> Result<()> {
     let legend: Vec<_> = curves.iter().map(|one| (one.name, one.colour)).collect();
@@ -58,13 +66,19 @@ pub(crate) fn curves(
     let top = all.map(|point| point.1).fold(0.0, f64::max);
     // A diagram needs some height, also of nothing.
     let top = if top > 0.0 { top * 1.08 } else { 1.0 };
-    let digits = if top < 5.0 { 1 } else { 0 };
+    let digits = usize::from(top < 5.0);
+    let minute_digits = usize::from(minutes.all < 7.0);
     let mut chart = ChartBuilder::on(&area)
         .margin(MARGIN)
         .margin_top(0)
         .x_label_area_size(36)
         .y_label_area_size(48)
-        .build_cartesian_2d(0.0..minutes, 0.0..top)?;
+        .build_cartesian_2d(0.0..minutes.all, 0.0..top)?;
+    let grey = Rectangle::new(
+        [(0.0, 0.0), (minutes.grey, top)],
+        RGBColor(240, 240, 240).filled(),
+    );
+    chart.draw_series([grey])?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -72,7 +86,7 @@ pub(crate) fn curves(
         .x_desc("minutes")
         .x_labels(7)
         .y_labels(6)
-        .x_label_formatter(&|minute| format!("{minute:.0}"))
+        .x_label_formatter(&|minute| format!("{minute:.minute_digits$}"))
         .y_label_formatter(&|value| format!("{value:.digits$}"))
         .label_style((FONT, SMALL))
         .draw()?;
@@ -97,7 +111,7 @@ pub(crate) fn bars(
         .collect();
     let area = heading(area, title, &legend)?;
     let groups = f64::from(u32::try_from(names.len())?);
-    let digits = if top < 5.0 { 1 } else { 0 };
+    let digits = usize::from(top < 5.0);
     let mut chart = ChartBuilder::on(&area)
         .margin(MARGIN)
         .margin_top(0)

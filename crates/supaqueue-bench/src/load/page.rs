@@ -13,7 +13,7 @@ pub(super) fn markdown(run: &Run, verdict: &Verdict) -> String {
         "{}: {}; {}.\n\n\
          {} jobs in {:.0} minutes: {:.0} arrived per second, in {} queues of {WORKERS} workers, for calls of \
          {CALL_MS} ms. That is {:.0} % of the {:.0} per second that the machine held before. Finished jobs were kept \
-         for {:.1} minutes. After a warm-up of {:.1} minutes, the first third of the time beside the last:\n\n{}",
+         for {:.1} minutes. After a warm-up of {:.1} minutes (grey in the picture), the first third of the time beside the last:\n\n{}",
         run.date,
         run.machine,
         run.versions.join(", "),

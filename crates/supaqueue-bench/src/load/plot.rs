@@ -8,9 +8,9 @@ use super::memory::Generation;
 use super::result::{Run, Sample, Window};
 use super::size::Size;
 use crate::Result;
-use crate::chart::{Curve, curves};
+use crate::chart::{Curve, Minutes, curves};
 
-const SIZE: (u32, u32) = (1080, 960);
+const SIZE: (u32, u32) = (1080, 1200);
 const GREEN: RGBColor = RGBColor(30, 150, 100);
 const BLUE: RGBColor = RGBColor(45, 100, 200);
 const ORANGE: RGBColor = RGBColor(225, 120, 20);
@@ -20,82 +20,91 @@ const GREY: RGBColor = RGBColor(130, 130, 130);
 pub(super) fn write(run: &Run, path: &Path) -> Result<()> {
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    let parts = area.split_evenly((3, 2));
-    let diagrams: [(&str, Vec<Curve<'_>>); 6] = [
+    let parts = area.split_evenly((4, 2));
+    let (windows, samples) = (&run.windows, &run.samples);
+    let others = |one: &Window| one.disturbance.others * 100.0;
+    let stolen = |one: &Window| one.disturbance.stolen * 100.0;
+    let diagrams: [(&str, Vec<Curve<'_>>); 8] = [
         (
             "jobs per second",
             vec![
-                over(&run.windows, "arrived", GREY, |one| one.arrived_per_second),
-                over(&run.windows, "successful", GREEN, |one| {
+                over(windows, "arrived", GREY, |one| one.arrived_per_second),
+                over(windows, "successful", GREEN, |one| {
                     one.successful_per_second
                 }),
             ],
         ),
         (
-            "from insert to target, ms",
+            "latency: from insert to target, ms",
             vec![
-                over(&run.windows, "p50", GREEN, |one| ms(one.finished.p50_ms)),
-                over(&run.windows, "p95", BLUE, |one| ms(one.finished.p95_ms)),
-                over(&run.windows, "p99", ORANGE, |one| ms(one.finished.p99_ms)),
+                over(windows, "p50", GREEN, |one| ms(one.finished.p50_ms)),
+                over(windows, "p95", BLUE, |one| ms(one.finished.p95_ms)),
+                over(windows, "p99", ORANGE, |one| ms(one.finished.p99_ms)),
             ],
         ),
         (
-            "memory, MB (of a function: its largest process)",
+            "memory of the functions: their largest process, MB",
             vec![
-                at(&run.samples, "supaqueue function", GREEN, |one| {
+                at(samples, "supaqueue function", GREEN, |one| {
                     largest(&one.memory.function)
                 }),
-                at(&run.samples, "target", BLUE, |one| {
-                    largest(&one.memory.target)
-                }),
-                at(&run.samples, "Postgres", ORANGE, |one| {
+                at(samples, "target", BLUE, |one| largest(&one.memory.target)),
+            ],
+        ),
+        (
+            "memory of the rest, MB",
+            vec![
+                at(samples, "Postgres without shared buffers", ORANGE, |one| {
                     one.memory.postgres_own_mb
                 }),
-                at(&run.samples, "gateway", GREY, |one| one.memory.gateway_mb),
+                at(samples, "gateway", GREY, |one| one.memory.gateway_mb),
             ],
         ),
         (
             "size, MB",
             vec![
-                at(&run.samples, "table of jobs", GREEN, |one| {
+                at(samples, "table of jobs", GREEN, |one| {
                     sum(one, true, |size| size.table_mb)
                 }),
-                at(&run.samples, "its indexes", BLUE, |one| {
+                at(samples, "its indexes", BLUE, |one| {
                     sum(one, true, |size| size.indexes_mb)
                 }),
-                at(&run.samples, "other tables, with indexes", ORANGE, |one| {
+                at(samples, "other tables, with indexes", ORANGE, |one| {
                     sum(one, false, |size| size.table_mb + size.indexes_mb)
                 }),
             ],
         ),
         (
-            "rows",
+            "dead rows",
             vec![
-                at(&run.samples, "jobs not finished", GREEN, |one| {
-                    number(one.backlog)
-                }),
-                at(&run.samples, "dead, of jobs", BLUE, |one| {
+                at(samples, "of jobs", GREEN, |one| {
                     sum(one, true, |size| number(size.dead_rows))
                 }),
-                at(&run.samples, "dead, of other tables", ORANGE, |one| {
+                at(samples, "of other tables", ORANGE, |one| {
                     sum(one, false, |size| number(size.dead_rows))
                 }),
             ],
         ),
         (
+            "jobs that are not finished",
+            vec![at(samples, "pending and in progress", GREEN, |one| {
+                number(one.backlog)
+            })],
+        ),
+        (
             "what others had of the machine, %",
             vec![
-                over(&run.windows, "other programs", GREY, |one| {
-                    one.disturbance.others * 100.0
-                }),
-                over(&run.windows, "other machines of the host", ORANGE, |one| {
-                    one.disturbance.stolen * 100.0
-                }),
+                over(windows, "other programs", GREY, others),
+                over(windows, "other machines of the host", ORANGE, stolen),
             ],
         ),
     ];
+    let minutes = Minutes {
+        all: run.minutes,
+        grey: run.warm_up_minutes,
+    };
     for (part, (title, lines)) in parts.iter().zip(&diagrams) {
-        curves(part, title, run.minutes, lines)?;
+        curves(part, title, minutes, lines)?;
     }
     area.present()?;
     Ok(())
