@@ -15,6 +15,12 @@ const DRIFT: f64 = 1.2;
 /// From this share of the machine on, a minute is others', not ours.
 const DISTURBED: f64 = 0.05;
 
+/// What is compared.
+type OfWindow = fn(&Window) -> Option<f64>;
+type OfMemory = fn(&Memory) -> &[Generation];
+type OfSample = fn(&Sample) -> f64;
+type OfSizes = fn(&[Size]) -> f64;
+
 /// A row for each claim, and what could not be judged.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
@@ -84,7 +90,7 @@ impl Verdict {
             ));
             [first, last]
         };
-        let percentiles: [(&str, fn(&Window) -> Option<f64>); 3] = [
+        let percentiles: [(&str, OfWindow); 3] = [
             ("p50", |window| window.finished.p50_ms),
             ("p95", |window| window.finished.p95_ms),
             ("p99", |window| window.finished.p99_ms),
@@ -103,7 +109,7 @@ impl Verdict {
     }
 
     fn memory(&mut self, run: &Run) {
-        let functions: [(&str, fn(&Memory) -> &[Generation]); 2] = [
+        let functions: [(&str, OfMemory); 2] = [
             ("the supaqueue function", |memory| &memory.function),
             ("the target", |memory| &memory.target),
         ];
@@ -119,7 +125,7 @@ impl Verdict {
                 GROWTH,
             );
         }
-        let others: [(&str, fn(&Sample) -> f64); 2] = [
+        let others: [(&str, OfSample); 2] = [
             ("Postgres' processes, without shared buffers", |sample| {
                 sample.memory.postgres_own_mb
             }),
@@ -183,7 +189,6 @@ impl Verdict {
 }
 
 /// What is compared of the tables.
-type OfSizes = fn(&[Size]) -> f64;
 const SIZES: [(&str, OfSizes); 3] = [
     ("the table of jobs", |sizes| {
         sum(sizes, |size| size.table == "job", |size| size.table_mb)

@@ -30,7 +30,7 @@ pub(crate) struct Scale {
     warm_up: Duration,
     /// How long they are counted.
     window: Duration,
-    /// Jobs whose latency is measured.
+    /// Jobs whose latency is measured at rest; beside load it is twice as many.
     probes: usize,
     /// Whether the results are kept.
     is_kept: bool,
@@ -40,7 +40,7 @@ pub(crate) const FULL: Scale = Scale {
     sizes: &[0, 10_000, 1_000_000],
     warm_up: Duration::from_secs(3),
     window: Duration::from_secs(20),
-    probes: 50,
+    probes: 100,
     is_kept: true,
 };
 
@@ -48,7 +48,7 @@ pub(crate) const QUICK: Scale = Scale {
     sizes: &[0],
     warm_up: Duration::from_secs(2),
     window: Duration::from_secs(6),
-    probes: 8,
+    probes: 10,
     is_kept: false,
 };
 

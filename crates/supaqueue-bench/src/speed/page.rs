@@ -90,7 +90,12 @@ fn cells(size: &Size) -> Vec<(String, String)> {
     }
     for one in &size.latency {
         cells.push((
-            format!("latency {}, p50 / p95 / p99", one.when),
+            format!(
+                "latency {}, p50 / p95 / {} of {} jobs",
+                one.when,
+                one.last(),
+                one.probes
+            ),
             format!(
                 "{:.0} / {:.0} / {:.0} ms",
                 one.p50_ms, one.p95_ms, one.p99_ms

@@ -59,7 +59,7 @@ fn latency(run: &Run, area: &Area<'_>) -> Result<()> {
     let names: Vec<Vec<String>> = first
         .latency
         .iter()
-        .flat_map(|one| ["p50", "p95", "p99"].map(|p| vec![p.to_owned(), one.when.to_owned()]))
+        .flat_map(|one| ["p50", "p95", one.last()].map(|p| vec![p.to_owned(), one.when.to_owned()]))
         .collect();
     let values = series(run, |size| {
         let all = size.latency.iter();

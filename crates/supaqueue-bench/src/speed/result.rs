@@ -57,3 +57,10 @@ pub(super) struct Latency {
     pub(super) p99_ms: f64,
     pub(super) disturbance: Disturbance,
 }
+
+impl Latency {
+    /// What the last number is: of fewer than a hundred probes it is the largest of all.
+    pub(super) fn last(&self) -> &'static str {
+        if self.probes < 100 { "most" } else { "p99" }
+    }
+}
