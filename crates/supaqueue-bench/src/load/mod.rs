@@ -118,6 +118,8 @@ async fn run(project: &Project, scale: Scale) -> Result<Run> {
     }
     let held = calibration::held(project, scale.calibration).await?;
     let rate = calibration::rate(held)?;
+    // Now, so that nothing can fail once there are results.
+    let (machine, versions) = (machine::description()?, project.versions().await?);
     let retention = scale.retention().as_secs_f64();
     project
         .client
@@ -150,11 +152,10 @@ async fn run(project: &Project, scale: Scale) -> Result<Run> {
         grouped(totals.successful)
     );
     watch.vacuum().await;
-    let versions = project.versions().await?;
     let (samples, windows, vacuumed) = watch.seen();
     Ok(Run {
         date: machine::today(),
-        machine: machine::description()?,
+        machine,
         versions,
         minutes: scale.time.as_secs_f64() / 60.0,
         warm_up_minutes: scale.warm_up().as_secs_f64() / 60.0,

@@ -20,6 +20,9 @@ use crate::Result;
 use crate::machine::{Disturbance, Moment};
 use crate::project::Project;
 
+/// How long a look may take before it is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What was seen so far.
 pub(super) struct Watch<'a> {
     stack: &'a Stack,
@@ -95,7 +98,7 @@ impl<'a> Watch<'a> {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.start.elapsed() + pause <= self.scale.time {
             looks.tick().await;
-            match self.look().await {
+            match patiently(self.look()).await {
                 Ok(sample) => self.samples.push(sample),
                 Err(error) => self.errors.add("a look failed", error),
             }
@@ -114,7 +117,7 @@ impl<'a> Watch<'a> {
         let deadline = Instant::now() + limit;
         let mut left = None;
         while Instant::now() < deadline {
-            match self.backlog().await {
+            match patiently(self.backlog()).await {
                 Ok(0) => {
                     left = Some(0);
                     break;
@@ -150,7 +153,7 @@ impl<'a> Watch<'a> {
                 sizes: sizes(&admin).await?,
             })
         };
-        match vacuum().await {
+        match patiently(vacuum()).await {
             Ok(vacuumed) => self.vacuumed.push(vacuumed),
             Err(error) => self.errors.add("the tables were not vacuumed", error),
         }
@@ -168,7 +171,7 @@ impl<'a> Watch<'a> {
 
     /// Jobs that ended without success; these are kept.
     pub(super) async fn failed(&mut self) -> Option<i64> {
-        match self.count_failed().await {
+        match patiently(self.count_failed()).await {
             Ok(failed) => Some(failed),
             Err(error) => {
                 self.errors.add("the failed jobs were not counted", error);
@@ -228,7 +231,7 @@ impl<'a> Watch<'a> {
 
     async fn read_windows(&mut self) {
         while let Some(ended) = self.ended.first().copied() {
-            match self.read(ended).await {
+            match patiently(self.read(ended)).await {
                 Ok(window) => {
                     show(&window, self.samples.last());
                     self.windows.push(window);
@@ -267,6 +270,12 @@ impl<'a> Watch<'a> {
     fn minute(&self) -> f64 {
         self.start.elapsed().as_secs_f64() / 60.0
     }
+}
+
+/// Waits for a result, but not for ever.
+async fn patiently<T>(result: impl Future<Output = Result<T>>) -> Result<T> {
+    let in_time = tokio::time::timeout(PATIENCE, result).await;
+    in_time.map_err(|_| format!("it took more than {} s", PATIENCE.as_secs()))?
 }
 
 async fn edge(arrivals: &Arrivals) -> Result<Edge> {
