@@ -70,6 +70,11 @@ impl Scale {
         self.retention() * 2
     }
 
+    /// The end of the first third of the time that is judged.
+    fn first_third(self) -> Duration {
+        self.warm_up() + (self.time.saturating_sub(self.warm_up())) / 3
+    }
+
     /// The time of which percentiles are taken.
     fn window(self) -> Duration {
         (self.time / 10).min(Duration::from_secs(60))

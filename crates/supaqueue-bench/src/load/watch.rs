@@ -106,7 +106,7 @@ impl<'a> Watch<'a> {
             if self.open.at.elapsed() >= window {
                 self.end_window().await;
             }
-            if self.vacuumed.is_empty() && self.start.elapsed() >= self.scale.warm_up() {
+            if self.vacuumed.is_empty() && self.start.elapsed() >= self.scale.first_third() {
                 self.vacuum().await;
             }
         }
@@ -115,6 +115,11 @@ impl<'a> Watch<'a> {
     /// Waits until no job is left, and reads what is not read yet; how many are left all the same.
     pub(super) async fn drained(&mut self, limit: Duration) -> Option<i64> {
         let deadline = Instant::now() + limit;
+        // The last one has no end: nothing follows it.
+        self.end_window().await;
+        if let Some(last) = self.ended.last_mut() {
+            last.to = f64::INFINITY;
+        }
         let mut left = None;
         while Instant::now() < deadline {
             match patiently(self.backlog()).await {
@@ -126,11 +131,6 @@ impl<'a> Watch<'a> {
                 Err(error) => self.errors.add("the jobs left were not counted", error),
             }
             sleep(Duration::from_millis(200)).await;
-        }
-        // The last one has no end: nothing follows it.
-        self.end_window().await;
-        if let Some(last) = self.ended.last_mut() {
-            last.to = f64::INFINITY;
         }
         while !self.ended.is_empty() && Instant::now() < deadline {
             self.read_windows().await;
