@@ -81,3 +81,30 @@ fn its_links_lead_to_files_and_its_tests_are_there() {
         "the guarantees name their tests, {tests} of them"
     );
 }
+
+#[test]
+fn it_shows_the_results_that_are_kept() {
+    let readme = readme();
+    let results = repository().join("bench/results");
+    for name in ["speed", "load"] {
+        let shown = readme
+            .split_once(&format!("<!-- {name} -->\n"))
+            .and_then(|(_, rest)| rest.split_once(&format!("<!-- /{name} -->\n")))
+            .map(|(block, _)| block);
+        // Before the first run that is kept there is nothing to show.
+        let kept = std::fs::read_to_string(results.join(format!("{name}.md"))).ok();
+        let want = kept.map(|page| format!("![{name}](bench/results/{name}.svg)\n\n{page}"));
+        assert_eq!(
+            shown.unwrap_or_default(),
+            want.as_deref().unwrap_or_default(),
+            "the README's block {name} is bench/results/{name}.md; `./scripts/bench` writes both"
+        );
+        for kind in ["json", "svg"] {
+            assert_eq!(
+                results.join(format!("{name}.{kind}")).exists(),
+                want.is_some(),
+                "bench/results has {name}.{kind} beside {name}.md"
+            );
+        }
+    }
+}

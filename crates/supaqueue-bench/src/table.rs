@@ -36,6 +36,11 @@ impl Table {
         println!("{row}");
         self.0.push(row);
     }
+
+    /// How many goals are not met.
+    pub(crate) fn unmet(&self) -> usize {
+        self.0.iter().filter(|row| !row.is_met).count()
+    }
 }
 
 impl fmt::Display for Row {

@@ -395,6 +395,12 @@ impl Stack {
         self.behind.functions.pid(name).await
     }
 
+    /// The ids of all processes of a function that run: beside the one that takes its requests there
+    /// may be some that only end what they have begun.
+    pub async fn function_pids(&self, name: &str) -> Vec<i32> {
+        self.behind.functions.pids(name).await
+    }
+
     /// Kills the worker of `net`, real or not, as a crash does: its tables are emptied.
     pub async fn kill_net_worker(&self) -> Result<()> {
         self.stand_ins.kill_net().await

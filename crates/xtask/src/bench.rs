@@ -12,7 +12,8 @@ pub(crate) fn function(repository: &Repository) -> Result<()> {
     succeed(&mut deno)
 }
 
-/// Measures on a local stack: what jobs cost in Postgres, or how fast the whole is.
+/// Measures on a local stack: what jobs cost in Postgres, how fast the whole is, or what grows under a
+/// load that lasts.
 pub(crate) fn stack(repository: &Repository, words: &[&str]) -> Result<()> {
     let mut cargo = repository.cargo();
     // Optimized: it shares the processor with the Postgres that it measures.

@@ -28,6 +28,7 @@ usage: cargo xtask <chore>
   test [STEP…]                every test, or the named steps
   bench function              compare the function with one in plain TypeScript
   bench engine [quick]        what jobs cost in Postgres, with the goals
+  bench load [MINUTES|quick]  whether anything grows under a steady load: an hour, or so many minutes
   bench [quick]               how fast the whole is: efficiency, ceiling, latency";
 
 fn main() -> ExitCode {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use procfs::process::Process;
 use tokio_postgres::{Client, Statement};
 
 use super::project::Stage;
@@ -118,13 +119,11 @@ impl Lanes {
         Ok(f64::from(counts.iter().sum::<u32>()) / time.as_secs_f64())
     }
 
-    /// Milliseconds of a processor that the first lane's process has had so far (the first number
-    /// of schedstat, see proc(5)): what others do on the machine at the same time is not in it.
+    /// Milliseconds of a processor that the first lane's process has had so far, to the nanosecond
+    /// (schedstat): what others do on the machine at the same time is not in it.
     pub(crate) fn processor_ms(&self) -> Result<f64> {
         let lane = self.0.first().ok_or("there is no lane")?;
-        let stat = std::fs::read_to_string(format!("/proc/{}/schedstat", lane.process))
-            .map_err(|error| format!("this needs the schedstat of Linux: {error}"))?;
-        let nanoseconds: f64 = stat.split(' ').next().unwrap_or_default().parse()?;
-        Ok(nanoseconds / 1_000_000.0)
+        let time = Process::new(lane.process)?.schedstat()?.sum_exec_runtime;
+        Ok(Duration::from_nanos(time).as_secs_f64() * 1000.0)
     }
 }

@@ -13,7 +13,7 @@ mod tick;
 use std::time::Duration;
 
 use crate::Result;
-use crate::machine::{self, Moment, Noise};
+use crate::machine::{self, Moment, fsync_ms};
 use crate::table::Table;
 use project::Project;
 
@@ -55,7 +55,7 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
     println!(
         "Postgres {}, fsync on, {}\n",
         project.version(),
-        machine::description()
+        machine::description()?
     );
 
     let mut backlogs = settle::backlogs(&project, scale).await?;
@@ -76,11 +76,9 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
 
 /// Shows after a measurement how quiet the machine was.
 async fn quietly(project: &Project, measurement: impl Future<Output = Result<()>>) -> Result<()> {
-    let before = Moment::now(project.folder())?;
+    let (fsync_before, before) = (fsync_ms(project.folder())?, Moment::now()?);
     measurement.await?;
-    println!(
-        "  the machine: {}\n",
-        Noise(&before, &Moment::now(project.folder())?)
-    );
+    let (disturbance, fsync_after) = (Moment::now()?.since(&before), fsync_ms(project.folder())?);
+    println!("  the machine: fsync {fsync_before:.2} → {fsync_after:.2} ms, {disturbance}\n");
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! What is possible when the target takes no time, and who uses the processors then.
 
+use std::time::Duration;
+
 use super::Scale;
-use super::disturbance::undisturbed;
-use super::efficiency::rate;
-use super::processes::Share;
-use super::project::Project;
 use super::result::Ceiling;
+use super::share::Share;
+use super::undisturbed::undisturbed;
 use crate::Result;
+use crate::project::Project;
 
 /// Jobs per second that this is sure to stay below.
 const BOUND: u32 = 2000;
@@ -39,17 +40,14 @@ async fn one(project: &Project, scale: Scale, workers: u32) -> Result<(f64, Shar
     project.enqueue("ceiling", BOUND * seconds, 0).await?;
     tokio::time::sleep(scale.warm_up).await;
     let before = Share::now(&project.stack).await?;
-    let still_warm = Scale {
-        warm_up: std::time::Duration::ZERO,
-        ..scale
-    };
-    let jobs_per_second = rate(
-        project,
-        still_warm,
-        "select count(*) from supaqueue.job j
-         where j.queue = supaqueue.queue_id('ceiling') and j.status = 'successful'",
-    )
-    .await?;
+    let jobs_per_second = project
+        .rate(
+            "select count(*) from supaqueue.job j
+             where j.queue = supaqueue.queue_id('ceiling') and j.status = 'successful'",
+            Duration::ZERO,
+            scale.window,
+        )
+        .await?;
     let jobs = jobs_per_second * scale.window.as_secs_f64();
     let share = Share::now(&project.stack).await?.since(before, jobs);
     project.drop_queue("ceiling").await?;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Scale;
-use super::disturbance::undisturbed;
-use super::project::Project;
 use super::result::Efficiency;
+use super::undisturbed::undisturbed;
 use crate::Result;
+use crate::project::Project;
 
 /// Workers, the time of a call in milliseconds, and the efficiency that is wanted.
 const LOADS: [(u32, u32, Option<f64>); 4] = [
@@ -59,13 +59,14 @@ async fn supaqueue_way(project: &Project, scale: Scale, workers: u32, call_ms: u
     project
         .enqueue("efficiency", enough(scale, workers, call_ms), call_ms)
         .await?;
-    let rate = rate(
-        project,
-        scale,
-        "select count(*) from supaqueue.job j
+    let rate = project
+        .rate(
+            "select count(*) from supaqueue.job j
          where j.queue = supaqueue.queue_id('efficiency') and j.status = 'successful'",
-    )
-    .await?;
+            scale.warm_up,
+            scale.window,
+        )
+        .await?;
     project.drop_queue("efficiency").await?;
     Ok(rate)
 }
@@ -88,12 +89,13 @@ async fn usual_way(project: &Project, scale: Scale, workers: u32, call_ms: u32) 
         .client
         .execute(&format!("select usual_way.start({workers})"), &[])
         .await?;
-    let rate = rate(
-        project,
-        scale,
-        "select count(*) from usual_way.job j where j.status = 'successful'",
-    )
-    .await?;
+    let rate = project
+        .rate(
+            "select count(*) from usual_way.job j where j.status = 'successful'",
+            scale.warm_up,
+            scale.window,
+        )
+        .await?;
     project
         .client
         .execute(
@@ -118,23 +120,4 @@ async fn usual_way(project: &Project, scale: Scale, workers: u32, call_ms: u32) 
 fn enough(scale: Scale, workers: u32, call_ms: u32) -> u32 {
     let ms = (scale.warm_up + scale.window + Duration::from_secs(2)).as_millis();
     workers * u32::try_from(ms).unwrap_or(u32::MAX) / call_ms
-}
-
-/// How much a count grows in a second.
-pub(super) async fn rate(project: &Project, scale: Scale, count: &str) -> Result<f64> {
-    tokio::time::sleep(scale.warm_up).await;
-    let read = async || -> Result<(f64, f64)> {
-        let row = project
-            .client
-            .query_one(
-                &format!("select ({count})::float8, extract(epoch from clock_timestamp())::float8"),
-                &[],
-            )
-            .await?;
-        Ok((row.get(0), row.get(1)))
-    };
-    let (jobs_before, before) = read().await?;
-    tokio::time::sleep(scale.window).await;
-    let (jobs_after, after) = read().await?;
-    Ok((jobs_after - jobs_before) / (after - before))
 }

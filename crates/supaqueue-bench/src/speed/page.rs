@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::disturbance::Disturbance;
 use super::result::{Efficiency, Run, Size};
+use crate::machine::Disturbance;
 use crate::table::grouped;
 
 /// What `bench/results/speed.md` holds.
@@ -17,7 +17,12 @@ pub(super) fn markdown(run: &Run) -> String {
             }
         }
     }
-    let mut page = format!("{}; {}\n\n", run.machine, run.versions.join(", "));
+    let mut page = format!(
+        "{}: {}; {}.\n\n",
+        run.date,
+        run.machine,
+        run.versions.join(", ")
+    );
     let sizes = run
         .sizes
         .iter()
@@ -85,7 +90,12 @@ fn cells(size: &Size) -> Vec<(String, String)> {
     }
     for one in &size.latency {
         cells.push((
-            format!("latency {}, p50 / p95 / p99", one.when),
+            format!(
+                "latency {}, p50 / p95 / {} of {} jobs",
+                one.when,
+                one.last(),
+                one.probes
+            ),
             format!(
                 "{:.0} / {:.0} / {:.0} ms",
                 one.p50_ms, one.p95_ms, one.p99_ms

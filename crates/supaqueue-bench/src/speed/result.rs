@@ -1,16 +1,14 @@
 //! What is kept of a run, as it is in the JSON file.
 
-use std::path::{Path, PathBuf};
-
 use serde::Serialize;
 
-use super::disturbance::Disturbance;
-use super::processes::Share;
-use crate::Result;
+use super::share::Share;
+use crate::machine::Disturbance;
 
 /// All of a run.
 #[derive(Debug, Serialize)]
 pub(super) struct Run {
+    pub(super) date: String,
     pub(super) machine: String,
     pub(super) versions: Vec<String>,
     pub(super) sizes: Vec<Size>,
@@ -60,9 +58,9 @@ pub(super) struct Latency {
     pub(super) disturbance: Disturbance,
 }
 
-/// Where results are kept: `bench/results` of the repository.
-pub(super) fn folder() -> Result<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/results");
-    std::fs::create_dir_all(&folder)?;
-    Ok(folder.canonicalize()?)
+impl Latency {
+    /// What the last number is: of fewer than a hundred probes it is the largest of all.
+    pub(super) fn last(&self) -> &'static str {
+        if self.probes < 100 { "most" } else { "p99" }
+    }
 }

@@ -206,6 +206,18 @@ impl Functions {
             .map(|running| running.pid())
     }
 
+    /// The ids of a function's processes: of the one that takes its requests, and of those that only
+    /// end what they have begun.
+    pub(crate) async fn pids(&self, name: &str) -> Vec<i32> {
+        let current = self.pid(name).await;
+        let retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let retired = retired
+            .iter()
+            .filter(|(retired, running)| retired == name && running.is_alive())
+            .map(|(_, running)| running.pid());
+        current.into_iter().chain(retired).collect()
+    }
+
     fn slot(&self, name: &str) -> Option<Slot> {
         self.running
             .lock()

@@ -10,15 +10,15 @@ use tokio_postgres::Client;
 
 use crate::Result;
 
-/// A project with the target functions, and other jobs in the table.
-pub(super) struct Project {
-    pub(super) stack: Stack,
-    pub(super) client: Client,
+/// A project with the target functions.
+pub(crate) struct Project {
+    pub(crate) stack: Stack,
+    pub(crate) client: Client,
 }
 
 impl Project {
-    /// Half of the other jobs are finished, half are pending in a queue that is paused.
-    pub(super) async fn start(other_jobs: u32) -> Result<Self> {
+    /// A Postgres as a small hosted project has it, whose commits wait for the disk.
+    pub(crate) async fn start() -> Result<Self> {
         let functions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/functions");
         let stack = Stack::builder()
             .functions(functions)
@@ -33,29 +33,19 @@ impl Project {
             .start()
             .await?;
         let client = stack.database().connect().await?;
-        client.batch_execute(include_str!("usual_way.sql")).await?;
-        let half = other_jobs / 2;
-        client
-            .batch_execute(&format!(
-                "insert into supaqueue.queue (name, edge_function_name, is_paused) values ('others', 'wait', true);
-                 insert into supaqueue.job (queue, payload)
-                 select supaqueue.queue_id('others'), jsonb_build_object('number', number)
-                 from generate_series(1, {half}) as number;
-                 insert into supaqueue.job
-                   (queue, payload, status, attempts, started_at, finished_at, http_status, result)
-                 select supaqueue.queue_id('others'), jsonb_build_object('number', number), 'successful', 1,
-                   now(), now(), 200, '{{\"ok\": true}}'
-                 from generate_series(1, {half}) as number"
-            ))
-            .await?;
-        let admin = stack.database().connect_as_admin().await?;
-        admin.batch_execute("vacuum analyze").await?;
-        admin.batch_execute("checkpoint").await?;
         Ok(Self { stack, client })
     }
 
+    /// As autovacuum would have left it some time ago.
+    pub(crate) async fn settle_down(&self) -> Result<()> {
+        let admin = self.stack.database().connect_as_admin().await?;
+        admin.batch_execute("vacuum analyze").await?;
+        admin.batch_execute("checkpoint").await?;
+        Ok(())
+    }
+
     /// The programs that were measured. The functions must have run.
-    pub(super) async fn versions(&self) -> Result<Vec<String>> {
+    pub(crate) async fn versions(&self) -> Result<Vec<String>> {
         let net = match self.stack.extensions().real(Kind::Net) {
             Some(version) => format!("pg_net {version}"),
             None => "the stand-in of pg_net".into(),
@@ -74,7 +64,7 @@ impl Project {
     }
 
     /// A new queue that calls `wait`, with so many workers.
-    pub(super) async fn queue(&self, name: &str, workers: u32) -> Result<()> {
+    pub(crate) async fn queue(&self, name: &str, workers: u32) -> Result<()> {
         self.client
             .batch_execute(&format!(
                 "insert into supaqueue.queue (name, edge_function_name) values ('{name}', 'wait');
@@ -85,7 +75,7 @@ impl Project {
     }
 
     /// Gives a queue so many jobs whose calls take so long.
-    pub(super) async fn enqueue(&self, queue: &str, jobs: u32, call_ms: u32) -> Result<()> {
+    pub(crate) async fn enqueue(&self, queue: &str, jobs: u32, call_ms: u32) -> Result<()> {
         self.client
             .batch_execute(&format!(
                 "insert into supaqueue.job (queue, payload)
@@ -96,8 +86,8 @@ impl Project {
         Ok(())
     }
 
-    /// Removes a queue once its calls have ended; its jobs that have not begun are dropped.
-    pub(super) async fn drop_queue(&self, queue: &str) -> Result<()> {
+    /// Drops the jobs of a queue that have not begun, and waits for the calls that have.
+    pub(crate) async fn drain(&self, queue: &str) -> Result<()> {
         self.client
             .execute(
                 "delete from supaqueue.job j
@@ -109,15 +99,40 @@ impl Project {
             "select count(*) from supaqueue.current_job c where c.queue = supaqueue.queue_id($1)",
             queue,
         )
-        .await?;
+        .await
+    }
+
+    /// Removes a queue once its calls have ended.
+    pub(crate) async fn drop_queue(&self, queue: &str) -> Result<()> {
+        self.drain(queue).await?;
         self.client
             .execute("delete from supaqueue.queue q where q.name = $1", &[&queue])
             .await?;
         Ok(())
     }
 
+    /// How much a count grows in a second, from some time on.
+    pub(crate) async fn rate(
+        &self,
+        count: &str,
+        warm_up: Duration,
+        window: Duration,
+    ) -> Result<f64> {
+        tokio::time::sleep(warm_up).await;
+        let read = async || -> Result<(f64, f64)> {
+            let sql =
+                format!("select ({count})::float8, extract(epoch from clock_timestamp())::float8");
+            let row = self.client.query_one(&sql, &[]).await?;
+            Ok((row.get(0), row.get(1)))
+        };
+        let (jobs_before, before) = read().await?;
+        tokio::time::sleep(window).await;
+        let (jobs_after, after) = read().await?;
+        Ok((jobs_after - jobs_before) / (after - before))
+    }
+
     /// Waits until a count is 0.
-    pub(super) async fn settle(&self, count: &str, of: &str) -> Result<()> {
+    pub(crate) async fn settle(&self, count: &str, of: &str) -> Result<()> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         loop {
             let left: i64 = self.client.query_one(count, &[&of]).await?.get(0);
@@ -132,13 +147,13 @@ impl Project {
     }
 
     /// New processes for the functions, so that none comes to its end while it is measured.
-    pub(super) async fn renew_functions(&self) {
+    pub(crate) async fn renew_functions(&self) {
         for name in ["supaqueue", "wait", "usual-way"] {
             self.stack.stop_function(name).await;
         }
     }
 
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         drop(self.client);
         self.stack.stop().await;
     }

@@ -8,22 +8,17 @@ use serde::Serialize;
 use super::processes::{ours_ms, ticks_ms};
 use crate::Result;
 
-/// From this share of the processors on, a measurement is taken again.
-const LIMIT: f64 = 0.03;
-/// Attempts in all; the least disturbed one counts.
-const ATTEMPTS: usize = 3;
-
 /// Shares of all processors' time, between 0 and 1.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Disturbance {
+pub(crate) struct Disturbance {
     /// Used by programs that are not part of the measurement.
-    pub(super) others: f64,
+    pub(crate) others: f64,
     /// Taken by the host for other machines.
-    pub(super) stolen: f64,
+    pub(crate) stolen: f64,
 }
 
 impl Disturbance {
-    fn sum(self) -> f64 {
+    pub(crate) fn sum(self) -> f64 {
         self.others + self.stolen
     }
 }
@@ -39,31 +34,9 @@ impl fmt::Display for Disturbance {
     }
 }
 
-/// Measures until the machine is left to it, three times at most; returns the least disturbed result.
-pub(super) async fn undisturbed<T>(
-    mut measure: impl AsyncFnMut() -> Result<T>,
-) -> Result<(T, Disturbance)> {
-    let mut best: Option<(T, Disturbance)> = None;
-    for _ in 0..ATTEMPTS {
-        let before = Moment::now()?;
-        let result = measure().await?;
-        let disturbance = Moment::now()?.since(&before);
-        if best
-            .as_ref()
-            .is_none_or(|(_, least)| disturbance.sum() < least.sum())
-        {
-            best = Some((result, disturbance));
-        }
-        if disturbance.sum() <= LIMIT {
-            break;
-        }
-        println!("  disturbed: {disturbance}");
-    }
-    best.ok_or_else(|| "nothing was measured".into())
-}
-
 /// What was used until a moment, in milliseconds.
-struct Moment {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
     total: f64,
     busy: f64,
     stolen: f64,
@@ -71,7 +44,7 @@ struct Moment {
 }
 
 impl Moment {
-    fn now() -> Result<Self> {
+    pub(crate) fn now() -> Result<Self> {
         let CpuTime {
             user,
             nice,
@@ -94,7 +67,8 @@ impl Moment {
         })
     }
 
-    fn since(&self, before: &Self) -> Disturbance {
+    /// What the machine did since.
+    pub(crate) fn since(&self, before: &Self) -> Disturbance {
         let total = (self.total - before.total).max(1.0);
         let others = (self.busy - before.busy) - (self.ours - before.ours);
         Disturbance {
