@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::keys::Keys;
 use crate::functions::{Failed, Functions};
@@ -31,7 +31,10 @@ pub(crate) type Http = Client<HttpConnector, Body>;
 pub(crate) fn http() -> Http {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    Client::builder(TokioExecutor::new()).build(connector)
+    Client::builder(TokioExecutor::new())
+        // Without a clock it keeps the idle connections to processes that ended long ago.
+        .pool_timer(TokioTimer::new())
+        .build(connector)
 }
 
 /// Answers a request for `name`; `rest` is what follows the name in the path.
