@@ -1,18 +1,20 @@
-//! Everything that the doctor knows is broken, one after the other, and named by it.
+//! Everything that the doctor knows is broken, one after the other, and named by it: parts of the
+//! whole story, and tests of what no project comes back from, or does not come to.
 
 use crate::management_api::REF;
 use crate::program::{Cli, Run};
 use crate::project::{Project, test};
+use crate::states::State;
 
 /// The doctor sees all of a hosted project.
-async fn hosted(project: &Project) -> Run {
+async fn hosted(project: &Project, cli: Cli) -> Run {
     project
-        .supaqueue(Cli::Three, &["doctor", "--project-ref", REF])
+        .supaqueue(cli, &["doctor", "--project-ref", REF])
         .await
 }
 
 /// The doctor sees only what the database sees, and so is quicker.
-async fn direct(project: &Project) -> Run {
+pub(crate) async fn direct(project: &Project) -> Run {
     project
         .supaqueue(
             Cli::Missing,
@@ -21,23 +23,19 @@ async fn direct(project: &Project) -> Run {
         .await
 }
 
-#[test]
-fn what_is_broken_in_the_database_is_named() {
-    test(async |project| {
-        project.install(Cli::Three).await.assert_ok();
-        direct(project)
-            .await
-            .assert_ok()
-            .assert_says(&["ok", "self-test"]);
-        let vault = |name: &str, value: &str| {
-            format!(
-                "select vault.update_secret((select id from vault.secrets where name = '{name}'), {value})"
-            )
-        };
-        let key = project.get("select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'").await;
-        let other = "'whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='";
-        let url = format!("'{}'", project.stack.gateway_url());
-        let cases = [
+/// What is broken in the database is named.
+pub(crate) async fn in_the_database(project: &Project) {
+    let vault = |name: &str, value: &str| {
+        format!(
+            "select vault.update_secret((select id from vault.secrets where name = '{name}'), {value})"
+        )
+    };
+    let key = project
+        .get("select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'")
+        .await;
+    let other = "'whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='";
+    let url = format!("'{}'", project.stack.gateway_url());
+    let cases = [
             (vault("supaqueue_secret", other), vault("supaqueue_secret", &format!("'{key}'")), "failed", "SUPAQUEUE_SECRET is not the Vault's"),
             (vault("supaqueue_secret", "'hello'"), vault("supaqueue_secret", &format!("'{key}'")), "failed", "not a key of the form"),
             (vault("supaqueue_url", "'http://127.0.0.1:1'"), vault("supaqueue_url", &url), "failed", "does not reach the function"),
@@ -80,7 +78,7 @@ fn what_is_broken_in_the_database_is_named() {
             ),
             (
                 "insert into supaqueue.queue (edge_function_name) values ('succeed'); select supaqueue.enqueue('succeed')".into(),
-                "delete from supaqueue.queue".into(),
+                "delete from supaqueue.queue where name = 'succeed'".into(),
                 "failed",
                 "queue succeed: the queue has no workers",
             ),
@@ -91,91 +89,149 @@ fn what_is_broken_in_the_database_is_named() {
                 "a rotation was begun",
             ),
         ];
-        for (breaking, mending, level, words) in &cases {
-            project.run(breaking).await;
-            let run = direct(project).await;
-            run.assert_says(&[level, words]);
-            assert_eq!(run.status, i32::from(*level == "failed"), "{}", run.text);
-            project.run(mending).await;
-        }
-        direct(project).await.assert_ok();
-    });
+    for (breaking, mending, level, words) in &cases {
+        project.run(breaking).await;
+        let run = direct(project).await;
+        run.assert_says(&[level, words]);
+        assert_eq!(run.status, i32::from(*level == "failed"), "{}", run.text);
+        project.run(mending).await;
+    }
+    direct(project).await.assert_ok();
+}
+
+/// Jobs that do not run are named, and the reason.
+pub(crate) async fn while_it_runs(project: &Project) {
+    project.queue("hello", "succeed", 1).await;
+
+    // Dispatches that are refused.
+    project
+        .run("update supaqueue.setting set dispatch_lease_ms = 1000, max_dispatches = 100")
+        .await;
+    let key = project.platform.secret("SUPAQUEUE_SECRET");
+    project.platform.set_secret(
+        "SUPAQUEUE_SECRET",
+        Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+    );
+    project.run("select supaqueue.enqueue('hello')").await;
+    project
+        .eventually(
+            "select count(*) from supaqueue.problem where problem like '%it answered 401%'",
+            "1",
+        )
+        .await;
+    direct(project).await.assert_failed().assert_says(&[
+        "failed",
+        "without being acknowledged",
+        "it answered 401",
+    ]);
+    project
+        .platform
+        .set_secret("SUPAQUEUE_SECRET", key.as_deref());
+    project
+        .eventually(
+            "select status from supaqueue.job where queue = supaqueue.queue_id('hello')",
+            "successful",
+        )
+        .await;
+
+    // A worker that nobody frees, and a job beside a free one, while nothing sweeps.
+    project.run("select cron.unschedule('supaqueue_tick'); update supaqueue.worker set locked = true where queue = supaqueue.queue_id('hello')").await;
+    direct(project)
+        .await
+        .assert_failed()
+        .assert_says(&["failed", "1 workers are taken without a call"]);
+
+    // A sweep that fails.
+    project.run("alter function supaqueue.tick() rename to old_tick; select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')").await;
+    project
+        .eventually(
+            "select count(*) > 0 from cron.job_run_details d join cron.job j using (jobid) where d.status = 'failed'",
+            "t",
+        )
+        .await;
+    direct(project).await.assert_failed().assert_says(&[
+        "failed",
+        "its last run failed",
+        "supaqueue.tick",
+    ]);
+    project
+        .run("alter function supaqueue.old_tick() rename to tick")
+        .await;
+    project
+        .eventually("select count(*) from supaqueue.worker where locked", "0")
+        .await;
+    direct(project).await.assert_ok();
+
+    // Nobody sends.
+    project.stack.stop_net_worker();
+    direct(project)
+        .await
+        .assert_failed()
+        .assert_says(&["failed", "did not send the doctor's requests"]);
+    project.stack.start_net_worker();
+
+    project
+        .run("update supaqueue.setting set dispatch_lease_ms = default, max_dispatches = default")
+        .await;
+}
+
+/// What is broken at the platform is named, and mended by installing again.
+pub(crate) async fn at_the_platform(project: &Project, cli: Cli) {
+    // Seen by the database alone, one after the other: each hides the next.
+    let secret = project.platform.secret("SUPAQUEUE_SECRET");
+    project.platform.set_secret("SUPAQUEUE_SECRET", None);
+    project
+        .eventually_answers("SUPAQUEUE_SECRET is not set")
+        .await
+        .assert_says(&["failed", "lacks a setting"]);
+    project.platform.set_verify_jwt("supaqueue", true);
+    project
+        .eventually_answers("a gateway before the function")
+        .await;
+    let address = |url: &str| {
+        format!(
+            "select vault.update_secret((select id from vault.secrets where name = 'supaqueue_url'), '{url}')"
+        )
+    };
+    project.run(&address("https://other.supabase.co")).await;
+    hosted(project, cli)
+        .await
+        .assert_failed()
+        .assert_says(&["failed", "asks its callers for a JWT"])
+        .assert_says(&["failed", "the functions have no SUPAQUEUE_SECRET"])
+        .assert_says(&["failed", "the address of another project"])
+        .assert_says(&["failed", "does not reach the function"]);
+    let mended = project.install(cli).await;
+    mended
+        .assert_ok()
+        .assert_says(&["migrations", "already"])
+        .assert_says(&["functions' secret", "stored"])
+        .assert_says(&["Vault", "in force"])
+        .assert_says(&["✓ function", "deployed"]);
+    assert!(
+        !mended.text.contains("brought up to date"),
+        "{}",
+        mended.text
+    );
+    assert_eq!(project.platform.secret("SUPAQUEUE_SECRET"), secret);
 }
 
 #[test]
-fn jobs_that_do_not_run_are_named() {
+fn a_project_without_supaqueue_or_its_extensions_is_named() {
     test(async |project| {
-        project.install(Cli::Three).await.assert_ok();
-        project.queue("hello", "succeed", 1).await;
-
-        // Dispatches that are refused.
-        project
-            .run("update supaqueue.setting set dispatch_lease_ms = 1000, max_dispatches = 100")
-            .await;
-        let key = project.platform.secret("SUPAQUEUE_SECRET");
+        hosted(project, Cli::Three)
+            .await
+            .assert_failed()
+            .assert_says(&["failed", "Supaqueue is not installed"]);
+        project.bring_to(State::Installed).await;
         project.platform.set_secret(
             "SUPAQUEUE_SECRET",
-            Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+            Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHhg="),
         );
-        project.run("select supaqueue.enqueue('hello')").await;
-        project
-            .eventually(
-                "select count(*) from supaqueue.problem where problem like '%it answered 401%'",
-                "1",
-            )
-            .await;
-        direct(project).await.assert_failed().assert_says(&[
-            "failed",
-            "without being acknowledged",
-            "it answered 401",
-        ]);
-        hosted(project).await.assert_failed().assert_says(&[
+        hosted(project, Cli::Three).await.assert_says(&[
             "warning",
             "SUPAQUEUE_SECRET is not what this program stored",
         ]);
-        project
-            .platform
-            .set_secret("SUPAQUEUE_SECRET", key.as_deref());
-        project
-            .eventually("select status from supaqueue.job", "successful")
-            .await;
-
-        // A worker that nobody frees, and a job beside a free one, while nothing sweeps.
-        project.run("select cron.unschedule('supaqueue_tick'); update supaqueue.worker set locked = true").await;
-        direct(project)
-            .await
-            .assert_failed()
-            .assert_says(&["failed", "1 workers are taken without a call"]);
-
-        // A sweep that fails.
-        project.run("alter function supaqueue.tick() rename to old_tick; select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')").await;
-        project
-            .eventually(
-                "select count(*) > 0 from cron.job_run_details where status = 'failed'",
-                "t",
-            )
-            .await;
-        direct(project).await.assert_failed().assert_says(&[
-            "failed",
-            "its last run failed",
-            "supaqueue.tick",
-        ]);
-        project
-            .run("alter function supaqueue.old_tick() rename to tick")
-            .await;
-        project
-            .eventually("select count(*) from supaqueue.worker where locked", "0")
-            .await;
-        direct(project).await.assert_ok();
-
-        // Nobody sends.
-        project.stack.stop_net_worker();
-        direct(project)
-            .await
-            .assert_failed()
-            .assert_says(&["failed", "did not send the doctor's requests"]);
-        project.stack.start_net_worker();
-
         let admin = project.stack.database().connect_as_admin().await.unwrap();
         admin
             .batch_execute("drop schema cron cascade")
@@ -196,61 +252,8 @@ fn jobs_that_do_not_run_are_named() {
 }
 
 #[test]
-fn what_is_broken_at_the_platform_is_named_and_mended_by_installing_again() {
+fn who_is_not_logged_in_or_has_no_such_project_is_told() {
     test(async |project| {
-        hosted(project)
-            .await
-            .assert_failed()
-            .assert_says(&["failed", "Supaqueue is not installed"]);
-        project.install(Cli::Three).await.assert_ok();
-
-        project.platform.set_verify_jwt("supaqueue", true);
-        hosted(project)
-            .await
-            .assert_failed()
-            .assert_says(&["failed", "asks its callers for a JWT"])
-            .assert_says(&["failed", "a gateway before the function"]);
-        project
-            .install(Cli::Three)
-            .await
-            .assert_ok()
-            .assert_says(&["✓ function", "deployed"]);
-
-        project
-            .run("select vault.update_secret((select id from vault.secrets where name = 'supaqueue_url'), 'https://other.supabase.co')")
-            .await;
-        hosted(project)
-            .await
-            .assert_failed()
-            .assert_says(&["failed", "the address of another project"]);
-        project
-            .install(Cli::Three)
-            .await
-            .assert_ok()
-            .assert_says(&["Vault", "in force"]);
-
-        project.platform.set_secret("SUPAQUEUE_SECRET", None);
-        let run = hosted(project).await;
-        run.assert_failed()
-            .assert_says(&["failed", "the functions have no SUPAQUEUE_SECRET"])
-            .assert_says(&["failed", "lacks a setting", "SUPAQUEUE_SECRET is not set"]);
-        project
-            .install(Cli::Three)
-            .await
-            .assert_ok()
-            .assert_says(&["functions' secret", "stored"]);
-
-        let module = project
-            .platform
-            .function_folder("supaqueue")
-            .join("supaqueue.js");
-        let text = std::fs::read_to_string(&module).unwrap();
-        std::fs::write(&module, text.replace("sourceHash = \"", "sourceHash = \"0")).unwrap();
-        project
-            .eventually_answers("another one than in this program")
-            .await;
-        std::fs::write(&module, text).unwrap();
-
         let mut command = crate::program::command(
             &project.environment,
             Cli::Three,
@@ -296,12 +299,12 @@ fn what_is_broken_at_the_platform_is_named_and_mended_by_installing_again() {
 
 impl Project {
     /// Runs the doctor until it says so: a changed file is noticed within a second.
-    async fn eventually_answers(&self, words: &str) {
+    async fn eventually_answers(&self, words: &str) -> Run {
         let begin = std::time::Instant::now();
         loop {
             let run = direct(self).await;
             if run.text.contains(words) {
-                return;
+                return run;
             }
             assert!(
                 begin.elapsed() < std::time::Duration::from_secs(30),

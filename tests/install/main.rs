@@ -13,6 +13,7 @@ mod program;
 mod project;
 mod remove;
 mod rotation;
+mod states;
 mod story;
 mod terminal;
 mod upgrade;

@@ -39,13 +39,17 @@ pub(crate) enum Fault {
     Lie,
 }
 
-/// A call that is to go wrong, by its method, the end of its path, and words of its body.
+/// The calls that are to go wrong, by their method, the end of their path, and words of their body.
 #[derive(Debug, Clone)]
 pub(crate) struct Trap {
-    pub(crate) method: Method,
+    pub(crate) method: &'static str,
     pub(crate) path: &'static str,
     pub(crate) words: &'static str,
+    /// So many like it go well before.
+    pub(crate) skip: usize,
     pub(crate) fault: Fault,
+    /// Whether a call has gone wrong.
+    pub(crate) is_sprung: bool,
 }
 
 /// A deployed function.
@@ -114,6 +118,39 @@ impl Platform {
     /// Sets a trap, or takes it away.
     pub(crate) fn set_trap(&self, trap: Option<Trap>) {
         *self.trap.lock().unwrap() = trap;
+    }
+
+    /// What goes wrong with a call.
+    fn spring(&self, method: &Method, path: &str, body: &str) -> Option<Fault> {
+        let mut trap = self.trap.lock().unwrap();
+        let trap = trap.as_mut().filter(|trap| {
+            method == trap.method && path.ends_with(trap.path) && body.contains(trap.words)
+        })?;
+        match trap.skip.checked_sub(1) {
+            Some(left) => {
+                trap.skip = left;
+                None
+            }
+            None => {
+                trap.is_sprung = true;
+                Some(trap.fault)
+            }
+        }
+    }
+
+    /// Whether a call has gone wrong since the trap was set.
+    pub(crate) fn is_sprung(&self) -> bool {
+        let trap = self.trap.lock().unwrap();
+        trap.as_ref().is_some_and(|trap| trap.is_sprung)
+    }
+
+    /// Has the platform hold nothing.
+    pub(crate) fn clear(&self) {
+        for slug in std::mem::take(&mut *self.functions.lock().unwrap()).keys() {
+            let _ = std::fs::remove_dir_all(self.function_folder(slug));
+        }
+        self.secrets.lock().unwrap().clear();
+        self.write_settings();
     }
 
     /// The calls since the last time, as method and path below the project.
@@ -230,13 +267,10 @@ async fn guard(State(platform): State<Arc<Platform>>, request: Request, next: Ne
     if authorization != Some(&format!("Bearer {TOKEN}")) {
         return refusal(401, "Unauthorized");
     }
-    let trap = platform.trap.lock().unwrap().clone();
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    let fault = trap
-        .filter(|trap| parts.method == trap.method && path.ends_with(trap.path))
-        .filter(|trap| String::from_utf8_lossy(&body).contains(trap.words))
-        .map(|trap| trap.fault);
+    let fault = platform.spring(&parts.method, &path, &String::from_utf8_lossy(&body));
+    let method = parts.method.clone();
     let request = Request::from_parts(parts, body.into());
     match fault {
         None => next.run(request).await,
@@ -260,6 +294,7 @@ async fn guard(State(platform): State<Arc<Platform>>, request: Request, next: Ne
                 )),
             )
                 .into_response(),
+            false if method == Method::DELETE => Json(json!({})).into_response(),
             false => (StatusCode::CREATED, Json(json!({}))).into_response(),
         },
     }

@@ -101,6 +101,14 @@ impl Project {
         get(&self.client, sql).await
     }
 
+    /// The secret that the database signs with.
+    pub(crate) async fn secret(&self) -> String {
+        self.get(
+            "select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'",
+        )
+        .await
+    }
+
     /// Makes a queue for a function, with that many workers.
     pub(crate) async fn queue(&self, name: &str, function: &str, workers: u32) {
         self.run(&format!(

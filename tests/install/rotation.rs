@@ -10,67 +10,65 @@ use crate::project::{Project, test};
 
 const ROTATE: [&str; 4] = ["rotate-secret", "--project-ref", REF, "--yes"];
 
-#[test]
-fn no_job_is_lost_while_the_secret_is_rotated() {
-    test(async |project| {
-        project.install(Cli::Three).await.assert_ok();
-        project.queue("load", "succeed", 5).await;
-        // The retry of a dispatch that came too late would hide behind a lease of 15 s.
-        project
-            .run("update supaqueue.setting set dispatch_lease_ms = 2000")
-            .await;
-        let old = secret(project).await;
+/// No job is lost while the secret is rotated.
+pub(crate) async fn under_load(project: &Project, cli: Cli) {
+    project.queue("load", "succeed", 5).await;
+    // The retry of a dispatch that came too late would hide behind a lease of 15 s.
+    project
+        .run("update supaqueue.setting set dispatch_lease_ms = 2000")
+        .await;
+    let old = project.secret().await;
 
-        let load = project.stack.database().connect().await.unwrap();
-        let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
-        let inserter = tokio::spawn(async move {
-            let mut inserted = 0_u64;
-            while stopped.try_recv().is_err() {
-                // Never idle, and never with a backlog that outlasts the test.
-                if get(
+    let load = project.stack.database().connect().await.unwrap();
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let inserter = tokio::spawn(async move {
+        let mut inserted = 0_u64;
+        while stopped.try_recv().is_err() {
+            // Never idle, and never with a backlog that outlasts the test.
+            if get(
+                &load,
+                "select count(*) from supaqueue.job where status = 'pending'",
+            )
+            .await
+            .parse::<u32>()
+            .unwrap()
+                < 50
+            {
+                run(
                     &load,
-                    "select count(*) from supaqueue.job where status = 'pending'",
+                    "select supaqueue.enqueue_many('load', array_fill('{}'::jsonb, array[10]))",
                 )
-                .await
-                .parse::<u32>()
-                .unwrap()
-                    < 50
-                {
-                    run(
-                        &load,
-                        "select supaqueue.enqueue_many('load', array_fill('{}'::jsonb, array[10]))",
-                    )
-                    .await;
-                    inserted += 10;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                .await;
+                inserted += 10;
             }
-            inserted
-        });
-        let rotated = project.supaqueue(Cli::Three, &ROTATE).await;
-        stop.send(()).unwrap();
-        let inserted = inserter.await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        inserted
+    });
+    let rotated = project.supaqueue(cli, &ROTATE).await;
+    stop.send(()).unwrap();
+    let inserted = inserter.await.unwrap();
 
-        rotated.assert_ok();
-        assert!(inserted >= 100, "there was load: {inserted} jobs");
-        project
+    rotated.assert_ok();
+    assert!(inserted >= 100, "there was load: {inserted} jobs");
+    project
             .eventually(
-                "select count(*) from supaqueue.job where status = 'successful'",
+                "select count(*) from supaqueue.job where status = 'successful' and queue = supaqueue.queue_id('load')",
                 &inserted.to_string(),
             )
             .await;
-        assert_eq!(
-            project.get("select count(*) from supaqueue.job").await,
-            inserted.to_string()
-        );
-        assert_eq!(
-            project.get("select max(attempts) from supaqueue.job").await,
-            "1",
+    assert_eq!(
+            project
+                .get("select count(*), max(attempts) from supaqueue.job where queue = supaqueue.queue_id('load')")
+                .await,
+            format!("{inserted}|1"),
             "no attempt was lost"
         );
-        assert_ne!(secret(project).await, old);
-        assert_is_finished(project).await;
-    });
+    assert_ne!(project.secret().await, old);
+    assert_is_finished(project).await;
+    project
+        .run("update supaqueue.setting set dispatch_lease_ms = default")
+        .await;
 }
 
 #[test]
@@ -85,7 +83,7 @@ fn a_rotation_killed_at_any_step_is_finished_by_the_next() {
             (3, "POST /secrets"),
             (2, "POST /secrets"),
         ] {
-            let before = secret(project).await;
+            let before = project.secret().await;
             project.platform.take_calls();
             let mut running = program::command(&project.environment, Cli::Three, &ROTATE)
                 .spawn()
@@ -111,23 +109,17 @@ fn a_rotation_killed_at_any_step_is_finished_by_the_next() {
             running.kill().await.unwrap();
 
             project.supaqueue(Cli::Three, &ROTATE).await.assert_ok();
-            assert_ne!(secret(project).await, before, "after {calls} of {of}");
+            assert_ne!(project.secret().await, before, "after {calls} of {of}");
             assert_is_finished(project).await;
             project.eventually_no_temporary_files().await;
         }
     });
 }
 
-async fn secret(project: &Project) -> String {
-    project
-        .get("select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'")
-        .await
-}
-
 async fn assert_is_finished(project: &Project) {
     assert_eq!(
         project.platform.secret("SUPAQUEUE_SECRET").unwrap(),
-        secret(project).await,
+        project.secret().await,
         "the functions have the new one alone"
     );
     let names = "select string_agg(name, ' ' order by name) from vault.secrets";

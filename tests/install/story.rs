@@ -1,29 +1,58 @@
-//! The whole story, once with each major version of the CLI.
+//! The whole story of one project, once with each major version of the CLI.
+//!
+//! An older schema is not where it begins, as no program of today installs one: Supaqueue is
+//! installed, used and removed, and then the project is one that version 1 was installed in. From
+//! there on its jobs, its secret and what breaks are all in the same schema, until that is removed.
+//! So it is removed twice, and nothing may be left either time. What breaks in the database the
+//! doctor sees without the CLI: it is broken once.
 
 use crate::management_api::REF;
 use crate::program::Cli;
 use crate::project::{Project, test};
+use crate::{breaking, rotation, upgrade};
 
 #[test]
-fn install_run_upgrade_and_remove_with_version_3() {
+fn the_whole_story_with_version_3() {
     test(async |project| story(project, Cli::Three).await);
 }
 
 #[test]
-fn install_run_upgrade_and_remove_with_version_2() {
+fn the_whole_story_with_version_2() {
     test(async |project| story(project, Cli::Two).await);
 }
 
 async fn story(project: &Project, cli: Cli) {
     let before = project.contents().await;
+    install(project, cli).await;
+    install_again(project, cli).await;
+    replace_the_function(project, cli).await;
+    remove(project, cli, &before).await;
 
+    upgrade::from_version_1(project, cli).await;
+    rotation::under_load(project, cli).await;
+    assert_healthy(project, cli).await;
+    if cli == Cli::Three {
+        breaking::in_the_database(project).await;
+        breaking::while_it_runs(project).await;
+    }
+    breaking::at_the_platform(project, cli).await;
+    remove(project, cli, &before).await;
+    project
+        .supaqueue(cli, &["remove", "--project-ref", REF, "--yes"])
+        .await
+        .assert_ok()
+        .assert_says(&["there was none"]);
+}
+
+/// From nothing; then a job runs.
+async fn install(project: &Project, cli: Cli) {
     let first = project.install(cli).await;
     first
         .assert_ok()
         .assert_says(&["✓ verification", "round trip"]);
     assert_eq!(
         project.platform.secret("SUPAQUEUE_SECRET").unwrap(),
-        secret(project).await,
+        project.secret().await,
         "function and database share a secret"
     );
     assert_eq!(
@@ -42,9 +71,11 @@ async fn story(project: &Project, cli: Cli) {
             "successful",
         )
         .await;
+}
 
-    // Again, with jobs in flight: nothing is done twice, and no job notices.
-    let (had, calls) = (secret(project).await, changes(project));
+/// With jobs in flight: nothing is done twice, and no job notices.
+async fn install_again(project: &Project, cli: Cli) {
+    let (had, calls) = (project.secret().await, changes(project));
     assert!(
         calls.contains(&"POST /functions/deploy".to_owned()),
         "{calls:?}"
@@ -62,7 +93,7 @@ async fn story(project: &Project, cli: Cli) {
         Vec::<String>::new(),
         "nothing was changed outside the database"
     );
-    assert_eq!(secret(project).await, had);
+    assert_eq!(project.secret().await, had);
     project
         .eventually(
             "select count(*) from supaqueue.job where status = 'successful'",
@@ -74,8 +105,10 @@ async fn story(project: &Project, cli: Cli) {
         "1",
         "no job was run twice"
     );
+}
 
-    // The function of an older version: it is replaced, and a job in the meantime waits for it.
+/// The function of an older version is replaced, and a job in the meantime waits for it.
+async fn replace_the_function(project: &Project, cli: Cli) {
     let module = project
         .platform
         .function_folder("supaqueue")
@@ -84,6 +117,9 @@ async fn story(project: &Project, cli: Cli) {
     let (head, tail) = text.split_once("sourceHash = \"").unwrap();
     std::fs::write(&module, format!("{head}sourceHash = \"old{}", &tail[3..])).unwrap();
     project.eventually_health(&["old"]).await;
+    breaking::direct(project)
+        .await
+        .assert_says(&["warning", "another one than in this program"]);
     project
         .run("select supaqueue.enqueue_many('hello', array_fill('{}'::jsonb, array[200]))")
         .await;
@@ -100,11 +136,17 @@ async fn story(project: &Project, cli: Cli) {
             "401",
         )
         .await;
+}
 
+/// The doctor finds nothing, and knows the add-on.
+async fn assert_healthy(project: &Project, cli: Cli) {
     let healthy = project
         .supaqueue(cli, &["doctor", "--project-ref", REF])
         .await;
-    healthy.assert_ok().assert_says(&["ok", "self-test"]);
+    healthy
+        .assert_ok()
+        .assert_says(&["ok", "self-test"])
+        .assert_says(&["ok", "job_dependencies, as this program's"]);
     for line in healthy.text.lines() {
         assert!(
             line.starts_with("ok"),
@@ -112,24 +154,14 @@ async fn story(project: &Project, cli: Cli) {
             healthy.text
         );
     }
-
-    let removed = project
-        .supaqueue(cli, &["remove", "--project-ref", REF, "--yes"])
-        .await;
-    removed.assert_ok();
-    assert_eq!(project.contents().await, before, "nothing is left");
-    project
-        .supaqueue(cli, &["remove", "--project-ref", REF, "--yes"])
-        .await
-        .assert_ok()
-        .assert_says(&["there was none"]);
 }
 
-/// The secret that the database signs with.
-async fn secret(project: &Project) -> String {
+async fn remove(project: &Project, cli: Cli, before: &str) {
     project
-        .get("select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'")
+        .supaqueue(cli, &["remove", "--project-ref", REF, "--yes"])
         .await
+        .assert_ok();
+    assert_eq!(project.contents().await, before, "nothing is left");
 }
 
 /// The calls that changed something outside the database, since the last time.

@@ -1,24 +1,25 @@
-//! A project at version 1 of the schema, with jobs in flight, is brought to that of the program.
+//! A project at version 1 of the schema, with jobs in flight, is brought to that of the program:
+//! a part of the whole story.
 
-use supaqueue_files::{function_files, migrations};
+use supaqueue_files::migrations;
 use supaqueue_tests::job_dependencies_of_version_1;
 
-use crate::management_api::REF;
+use crate::breaking::direct;
 use crate::program::Cli;
-use crate::project::{Project, test};
+use crate::project::Project;
+use crate::states::State;
 
-#[test]
-fn jobs_in_flight_survive_an_upgrade_from_version_1_and_none_runs_twice() {
-    test(async |project| {
-        install_version_1(project).await;
-        let add = job_dependencies_of_version_1();
-        // An older version of the add-on, which lacks a function of today's.
-        project
-            .run(&format!(
-                "begin; {add}; drop function supaqueue.pipeline_mermaid(uuid, integer); commit"
-            ))
-            .await;
-        project
+/// Version 1 as its own program left it; jobs in flight survive, and none runs twice.
+pub(crate) async fn from_version_1(project: &Project, cli: Cli) {
+    project.bring_to(State::Version(1)).await;
+    let add = job_dependencies_of_version_1();
+    // An older version of the add-on, which lacks a function of today's.
+    project
+        .run(&format!(
+            "begin; {add}; drop function supaqueue.pipeline_mermaid(uuid, integer); commit"
+        ))
+        .await;
+    project
             .run(
                 "create table public.call (job uuid);
                  create table public.answer (may boolean);
@@ -27,8 +28,12 @@ fn jobs_in_flight_survive_an_upgrade_from_version_1_and_none_runs_twice() {
                  grant all on public.call, public.answer to service_role",
             )
             .await;
-        project.queue("slow", "answer-when-told", 3).await;
-        project
+    project.queue("slow", "answer-when-told", 3).await;
+    // Nor does a call end before it is told to, however long the upgrade takes.
+    project
+        .run("update supaqueue.queue set timeout_ms = 120000 where name = 'slow'")
+        .await;
+    project
             .run(
                 "select supaqueue.enqueue_many('slow', array_fill('{}'::jsonb, array[20]));
                  begin;
@@ -38,103 +43,70 @@ fn jobs_in_flight_survive_an_upgrade_from_version_1_and_none_runs_twice() {
                  commit",
             )
             .await;
-        // Three calls are running, and have been acknowledged; the others wait.
-        project
-            .eventually("select count(*) from public.call", "3")
-            .await;
-        let dependencies = project.get(DEPENDENCIES).await;
-        project
-            .supaqueue(Cli::Three, &["doctor", "--project-ref", REF])
-            .await
-            .assert_failed()
-            .assert_says(&["failed", "it is at version 1, this program is for"])
-            .assert_says(&[
-                "warning",
-                "job_dependencies is not known to be this program's",
-            ]);
+    // Three calls are running, and have been acknowledged; the others wait.
+    project
+        .eventually("select count(*) from public.call", "3")
+        .await;
+    let dependencies = project.get(DEPENDENCIES).await;
+    direct(project)
+        .await
+        .assert_failed()
+        .assert_says(&["failed", "it is at version 1, this program is for"])
+        .assert_says(&[
+            "warning",
+            "job_dependencies is not known to be this program's",
+        ]);
 
-        let newest = migrations().len();
-        let run = project.install(Cli::Three).await;
-        run.assert_ok()
-            .assert_says(&[&format!("the schema went from version 1 to {newest}")])
-            .assert_says(&["the add-on job_dependencies is brought up to date"])
-            .assert_says(&["kept the one in the Vault"])
-            .assert_says(&["function", "the same is deployed already"]);
-        assert_eq!(
+    let newest = migrations().len();
+    let run = project.install(cli).await;
+    run.assert_ok()
+        .assert_says(&[&format!("the schema went from version 1 to {newest}")])
+        .assert_says(&["the add-on job_dependencies is brought up to date"])
+        .assert_says(&["kept the one in the Vault"])
+        .assert_says(&["function", "the same is deployed already"]);
+    assert_eq!(
             project
                 .get("select (select max(number) from supaqueue.version), to_regprocedure('supaqueue.pipeline_mermaid(uuid, integer)') is not null")
                 .await,
             format!("{newest}|t")
         );
-        assert_eq!(project.get(DEPENDENCIES).await, dependencies);
-        assert_eq!(
+    assert_eq!(project.get(DEPENDENCIES).await, dependencies);
+    assert_eq!(
             project
                 .get("select status, supaqueue.explain(id) like 'It is held%' from supaqueue.job where payload <> '{}'")
                 .await,
             "waiting|t"
         );
-        assert_eq!(
-            project
-                .get("select count(*), count(distinct job) from public.call")
-                .await,
-            "3|3",
-            "the calls under way are still under way"
-        );
-
-        project.run("insert into public.answer values (true)").await;
+    assert_eq!(
         project
-            .eventually(
-                "select count(*) from supaqueue.job where status = 'successful'",
-                "21",
-            )
-            .await;
-        assert_eq!(
+            .get("select count(*), count(distinct job) from public.call")
+            .await,
+        "3|3",
+        "the calls under way are still under way"
+    );
+
+    project.run("insert into public.answer values (true)").await;
+    project
+        .eventually(
+            "select count(*) from supaqueue.job where status = 'successful'",
+            "21",
+        )
+        .await;
+    assert_eq!(
             project
                 .get("select (select max(attempts) from supaqueue.job), count(*), count(distinct job) from public.call")
                 .await,
             "1|21|21",
             "no job ran twice"
         );
-        let again = project.install(Cli::Three).await;
-        again
-            .assert_ok()
-            .assert_says(&["migrations", &format!("at version {newest} already")]);
-        assert!(!again.text.contains("brought up to date"), "{}", again.text);
-
-        let healthy = project
-            .supaqueue(Cli::Three, &["doctor", "--project-ref", REF])
-            .await;
-        healthy
-            .assert_ok()
-            .assert_says(&["ok", "job_dependencies, as this program's"]);
-    });
+    project
+        .run(
+            "drop function public.note_call, public.may_answer;
+                 drop table public.call, public.answer",
+        )
+        .await;
 }
 
 const DEPENDENCIES: &str = "select
   (select string_agg(d::text, ' ' order by source) from supaqueue.job_dependencies d),
   (select d::text from supaqueue.dependent_job d)";
-
-/// Version 1 as its own program left it: migration, secret, address, function, tick.
-async fn install_version_1(project: &Project) {
-    project
-        .run(&format!("begin; {}; commit", migrations()[0].sql))
-        .await;
-    let secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    project
-        .run(&format!(
-            "select vault.create_secret('{secret}', 'supaqueue_secret');
-             select vault.create_secret('{}', 'supaqueue_url');
-             select supaqueue.schedule_tick()",
-            project.stack.gateway_url()
-        ))
-        .await;
-    let folder = project.platform.function_folder("supaqueue");
-    std::fs::create_dir_all(&folder).unwrap();
-    for (name, bytes) in function_files() {
-        std::fs::write(folder.join(name), bytes).unwrap();
-    }
-    project.platform.serve_without_jwt("supaqueue");
-    project
-        .platform
-        .set_secret("SUPAQUEUE_SECRET", Some(secret));
-}

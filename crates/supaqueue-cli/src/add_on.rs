@@ -65,8 +65,9 @@ async fn change(verb: &str, which: &Which, steps: &mut Steps) -> Result<()> {
     let add_on = find(&which.name)?;
     let checked = steps.step(which.target.check()).await?;
     let project = steps.show(which.target.choose(checked).await)?;
+    let yes = prompt::option(which.yes);
     steps.go_on_with(format!(
-        "supaqueue add-on {verb} {}{}",
+        "supaqueue add-on {verb} {}{}{yes}",
         which.name,
         project.options()
     ));

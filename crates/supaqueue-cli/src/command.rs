@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::output::tell;
 use crate::problem::{Problem, redact};
 use crate::signal::stop_requested;
 use crate::steps::Steps;
@@ -50,13 +51,13 @@ pub(crate) async fn run_steps(
 
 /// Prints an error and its remedy.
 pub(crate) fn print(name: &str, error: &anyhow::Error) {
-    eprintln!("supaqueue {name}: {}", redact(&format!("{error:#}")));
+    tell!("supaqueue {name}: {}", redact(&format!("{error:#}")));
     if let Some(remedy) = Problem::remedy(error) {
-        eprintln!("  {remedy}");
+        tell!("  {remedy}");
     }
 }
 
 fn interrupted_exit(name: &str) -> ExitCode {
-    eprintln!("supaqueue {name}: interrupted; running it again goes on where it stopped");
+    tell!("supaqueue {name}: interrupted; running it again goes on where it stopped");
     ExitCode::from(INTERRUPTED)
 }

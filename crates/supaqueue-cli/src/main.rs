@@ -10,6 +10,7 @@ mod demo;
 mod dev;
 mod doctor;
 mod install;
+mod output;
 mod problem;
 mod project;
 mod prompt;

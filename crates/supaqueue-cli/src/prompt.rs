@@ -4,11 +4,17 @@ use std::io::{IsTerminal, Write};
 
 use anyhow::{Context, Result, bail};
 
+use crate::output::tell;
 use crate::problem::Problem;
 
 /// Whether there is a person to ask.
 pub(crate) fn is_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// The option that answers for the person, if it was given.
+pub(crate) fn option(yes: bool) -> &'static str {
+    if yes { " --yes" } else { "" }
 }
 
 /// Asks before something is changed. `yes` answers for the person.
@@ -19,7 +25,7 @@ pub(crate) async fn confirm(question: &str, yes: bool) -> Result<()> {
     if !is_terminal() {
         return Err(Problem::error(
             "nobody can be asked: this is not a terminal",
-            "Look at what --dry-run prints, then run this again with --yes.",
+            "Run this again with --yes. (What an installation would do, `supaqueue install --dry-run` prints.)",
         ));
     }
     let answer = ask(&format!("{question} [y/N] ")).await?;
@@ -32,13 +38,13 @@ pub(crate) async fn confirm(question: &str, yes: bool) -> Result<()> {
 /// Has the person pick one; its index.
 pub(crate) async fn pick(question: &str, names: &[String]) -> Result<usize> {
     for (number, name) in (1..).zip(names) {
-        eprintln!("  {number}. {name}");
+        tell!("  {number}. {name}");
     }
     loop {
         let answer = ask(&format!("{question} [1-{}] ", names.len())).await?;
         match answer.parse::<usize>() {
             Ok(number) if (1..=names.len()).contains(&number) => return Ok(number - 1),
-            _ => eprintln!("Type a number from 1 to {}.", names.len()),
+            _ => tell!("Type a number from 1 to {}.", names.len()),
         }
     }
 }

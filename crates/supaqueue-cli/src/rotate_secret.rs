@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::command;
+use crate::output::tell;
 use crate::problem::Problem;
 use crate::project::database::{Database, literal};
 use crate::project::probe;
@@ -56,7 +57,8 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 async fn rotate(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     let checked = steps.step(arguments.target.check()).await?;
     let project = steps.show(arguments.target.choose(checked).await)?;
-    steps.go_on_with(format!("supaqueue rotate-secret{}", project.options()));
+    let yes = prompt::option(arguments.yes);
+    steps.go_on_with(format!("supaqueue rotate-secret{}{yes}", project.options()));
     prompt::confirm(
         &format!("Give {} a new secret?", project.name()),
         arguments.yes,
@@ -69,10 +71,10 @@ async fn rotate(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     steps.step(drain(&project, &state)).await?;
     steps.step(accept_new_alone(&project, state)).await?;
     if matches!(project.place, Place::Direct) {
-        eprintln!(
+        tell!(
             "\nLeft to you: set SUPAQUEUE_SECRET of the functions to what this returns, and restart them:"
         );
-        eprintln!(
+        tell!(
             "  select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'"
         );
     }

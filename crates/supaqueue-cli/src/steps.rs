@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::output::tell;
 use crate::problem::{Problem, redact};
 
 /// The steps of a command, in order.
@@ -49,7 +50,7 @@ impl Steps {
 
     fn tick<T, D: Into<String>>(&mut self, outcome: Result<(T, D)>) -> Result<T> {
         let (value, detail) = outcome?;
-        eprintln!("✓ {}: {}", self.name(), redact(&detail.into()));
+        tell!("✓ {}: {}", self.name(), redact(&detail.into()));
         self.next += 1;
         Ok(value)
     }
@@ -60,17 +61,17 @@ impl Steps {
 
     /// Says at which step the command stopped.
     pub(crate) fn report(&self, error: &anyhow::Error) {
-        eprintln!("✗ {}: {}", self.name(), redact(&format!("{error:#}")));
+        tell!("✗ {}: {}", self.name(), redact(&format!("{error:#}")));
         if let Some(remedy) = Problem::remedy(error) {
-            eprintln!("  {remedy}");
+            tell!("  {remedy}");
         }
         let list = |names: &[&str]| match names {
             [] => "nothing".to_owned(),
             names => names.join(", "),
         };
-        eprintln!("\nDone: {}.", list(&self.names[..self.next]));
-        eprintln!("Not done: {}.", list(&self.names[self.next..]));
-        eprintln!("Go on with: {}", self.again);
+        tell!("\nDone: {}.", list(&self.names[..self.next]));
+        tell!("Not done: {}.", list(&self.names[self.next..]));
+        tell!("Go on with: {}", self.again);
     }
 }
 

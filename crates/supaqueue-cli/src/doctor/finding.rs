@@ -1,6 +1,7 @@
 //! One line of the doctor's report.
 
-use crate::problem::redact;
+use crate::output::say;
+use crate::problem::{Problem, redact};
 
 /// How it stands with one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +59,14 @@ impl Finding {
         }
     }
 
+    /// A check that could not be made.
+    pub(super) fn error(subject: &'static str, error: &anyhow::Error) -> Self {
+        let remedy = Problem::remedy(error).unwrap_or(
+            "Run this again; if it stays so, see that the programs supaqueue and supabase are up to date.",
+        );
+        Self::failed(subject, format!("{error:#}"), remedy)
+    }
+
     /// Prints it.
     pub(super) fn print(&self) {
         let level = match self.level {
@@ -65,9 +74,9 @@ impl Finding {
             Level::Warning => "warning",
             Level::Failed => "failed ",
         };
-        println!("{level}  {}: {}", self.subject, redact(&self.what));
+        say!("{level}  {}: {}", self.subject, redact(&self.what));
         if !self.remedy.is_empty() {
-            println!("         → {}", redact(&self.remedy));
+            say!("         → {}", redact(&self.remedy));
         }
     }
 }

@@ -1,7 +1,5 @@
 //! What can be wrong with the function, and on the way to it.
 
-use anyhow::Result;
-
 use super::finding::Finding;
 use crate::install::embedded_function;
 use crate::project::hosted::{self, Hosted};
@@ -10,71 +8,81 @@ use crate::project::state::State;
 use crate::project::{Place, Project};
 
 /// What the platform lists.
-pub(super) async fn listed(hosted: &Hosted, state: &State, options: &str) -> Result<Vec<Finding>> {
+pub(super) async fn listed(hosted: &Hosted, state: &State, options: &str) -> Vec<Finding> {
     let install = format!("Run `supaqueue install{options}`.");
     let mut findings = Vec::new();
     if let Some(url) = state.url.as_ref().filter(|url| hosted.is_of_another(url)) {
         let what = format!("the Vault has the address of another project: {url}");
         findings.push(Finding::failed("address", what, install.clone()));
     }
-    findings.push(match hosted.function().await? {
-        None => Finding::failed("function", "it is not deployed", install.clone()),
-        Some(function) if function.verify_jwt == Some(true) => Finding::failed(
+    findings.push(match hosted.function().await {
+        Err(error) => Finding::error("function", &error),
+        Ok(None) => Finding::failed("function", "it is not deployed", install.clone()),
+        Ok(Some(function)) if function.verify_jwt == Some(true) => Finding::failed(
             "function",
             "the platform asks its callers for a JWT (verify_jwt), which the database does not send",
             install.clone(),
         ),
-        Some(function) => Finding::ok("function", format!("version {} is deployed, callable without a JWT", function.version)),
+        Ok(Some(function)) => Finding::ok("function", format!("version {} is deployed, callable without a JWT", function.version)),
     });
-    findings.push(match hosted.secret_digest().await? {
-        None => Finding::failed(
+    findings.push(match hosted.secret_digest().await {
+        Err(error) => Finding::error("functions' secret", &error),
+        Ok(None) => Finding::failed(
             "functions' secret",
             "the functions have no SUPAQUEUE_SECRET",
             install,
         ),
-        Some(digest) if digest == hosted::digest(&state.environment()) => {
+        Ok(Some(digest)) if digest == hosted::digest(&state.environment()) => {
             Finding::ok("functions' secret", "SUPAQUEUE_SECRET is the Vault's")
         }
         // The platform's digest says only whether it is the same; whether it is good, the signed probe says.
-        Some(_) => Finding::warning(
+        Ok(Some(_)) => Finding::warning(
             "functions' secret",
             "SUPAQUEUE_SECRET is not what this program stored",
             install,
         ),
     });
-    Ok(findings)
+    findings
 }
 
-/// What the database sees of the function.
-pub(super) async fn examine(project: &Project, options: &str) -> Result<Vec<Finding>> {
+/// What the database sees of the function; whether it accepts what the database signs.
+pub(super) async fn seen(project: &Project, options: &str) -> (Vec<Finding>, bool) {
     let install = match project.place {
         Place::Hosted(_) | Place::Local(_) => format!("Run `supaqueue install{options}`."),
         Place::Direct => "Deploy the files of `supaqueue install --write-function`.".to_owned(),
     };
-    let probes = probe::probe(&project.database).await?;
+    let probes = match probe::probe(&project.database).await {
+        Ok(probes) => probes,
+        Err(error) => return (vec![Finding::error("pg_net", &error)], false),
+    };
     let (Some(health), Some(signed)) = (probes.health, probes.signed) else {
-        return Ok(vec![Finding::failed(
+        let stuck = Finding::failed(
             "pg_net",
             "it did not send the doctor's requests within 30 s: its worker is down, or stuck behind slow requests",
             "Run: select net.worker_restart(); and look at net.http_request_queue. If it stays so, restart the database.",
-        )]);
+        );
+        return (vec![stuck], false);
     };
     let mut findings = vec![Finding::ok("pg_net", "it sends requests")];
     findings.extend(reached(&health, &install));
     findings.push(accepted(&signed, options));
-    let is_well = signed.is_accepted();
-    if is_well {
-        let outcome = probe::self_test(&project.database).await?;
-        findings.push(match outcome.is_successful() {
-            true => Finding::ok("self-test", "a job went through all of it and came back"),
-            false => Finding::failed(
-                "self-test",
-                outcome.reason(),
-                "See the logs of the function supaqueue for the reason.",
-            ),
-        });
+    (findings, signed.is_accepted())
+}
+
+/// Whether a job makes the round trip.
+pub(super) async fn self_test(project: &Project) -> Finding {
+    let subject = "self-test";
+    match probe::self_test(&project.database).await {
+        Err(error) => Finding::error(subject, &error),
+        Ok(outcome) if outcome.is_successful() => {
+            Finding::ok(subject, "a job went through all of it and came back")
+        }
+        Ok(outcome) => Finding::failed(
+            subject,
+            outcome.reason(),
+            "See the logs of the function supaqueue for the reason.",
+        ),
     }
-    Ok(findings)
 }
 
 /// Whether the address leads to our function, and to which version of it.

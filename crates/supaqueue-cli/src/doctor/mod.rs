@@ -8,7 +8,6 @@ mod running;
 use std::process::ExitCode;
 
 use crate::command;
-use crate::problem::Problem;
 use crate::project::cli::Version;
 use crate::project::state::State;
 use crate::project::{Checked, Place, Project, Target};
@@ -49,12 +48,6 @@ impl Report {
             self.worst = self.worst.max(finding.level);
         }
     }
-
-    /// A check that could not be made at all.
-    fn add_error(&mut self, subject: &'static str, error: &anyhow::Error) {
-        let remedy = Problem::remedy(error).unwrap_or_default();
-        self.add([Finding::failed(subject, format!("{error:#}"), remedy)]);
-    }
 }
 
 async fn examine(target: &Target, report: &mut Report) {
@@ -66,26 +59,23 @@ async fn examine(target: &Target, report: &mut Report) {
             report.add([Finding::ok("tools and login", detail)]);
             checked
         }
-        Err(error) => return report.add_error("tools and login", &error),
+        Err(error) => return report.add([Finding::error("tools and login", &error)]),
     };
     let project: Project = match target.choose(checked).await {
         Ok((project, detail)) => {
             report.add([Finding::ok("project", detail)]);
             project
         }
-        Err(error) => return report.add_error("project", &error),
+        Err(error) => return report.add([Finding::error("project", &error)]),
     };
     let state = match State::read(&project.database).await {
         Ok(state) => state,
-        Err(error) => return report.add_error("database", &error),
+        Err(error) => return report.add([Finding::error("database", &error)]),
     };
     let options = project.options();
     report.add(database::installed(&state, &options));
     if let Place::Hosted(hosted) = &project.place {
-        match function::listed(hosted, &state, &options).await {
-            Ok(findings) => report.add(findings),
-            Err(error) => report.add_error("function", &error),
-        }
+        report.add(function::listed(hosted, &state, &options).await);
     }
     if !state.has_net || !state.has_vault || state.version.is_none() || state.url.is_none() {
         // Each of these was named above, and nothing below can be asked without them.
@@ -93,11 +83,12 @@ async fn examine(target: &Target, report: &mut Report) {
     }
     match running::examine(&project.database, &state).await {
         Ok(findings) => report.add(findings),
-        Err(error) => report.add_error("database", &error),
+        Err(error) => report.add([Finding::error("database", &error)]),
     }
-    match function::examine(&project, &options).await {
-        Ok(findings) => report.add(findings),
-        Err(error) => report.add_error("function", &error),
+    let (findings, is_accepted) = function::seen(&project, &options).await;
+    report.add(findings);
+    if is_accepted {
+        report.add([function::self_test(&project).await]);
     }
 }
 

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::command;
+use crate::output::tell;
 use crate::project::working_folder;
 use crate::project::{Project, Target};
 use crate::prompt;
@@ -45,6 +46,20 @@ pub(crate) struct Arguments {
     yes: bool,
 }
 
+impl Arguments {
+    /// The options about the project's address, as they were given.
+    fn address_options(&self) -> String {
+        let url = self.project_url.as_ref();
+        let url = url.map_or_else(String::new, |url| format!(" --project-url {url}"));
+        let key = match self.anon_key.as_deref() {
+            None => "",
+            Some("") => " --anon-key",
+            Some(_) => " --anon-key …",
+        };
+        url + key
+    }
+}
+
 /// Runs the command until it ends or is interrupted.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     if arguments.dry_run {
@@ -68,13 +83,12 @@ async fn install(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     let target = &arguments.target;
     let checked = steps.step(target.check()).await?;
     let project: Project = steps.show(target.choose(checked).await)?;
-    let yes = if arguments.yes { " --yes" } else { "" };
-    let url = arguments
-        .project_url
-        .as_ref()
-        .map(|url| format!(" --project-url {url}"))
-        .unwrap_or_default();
-    steps.go_on_with(format!("supaqueue install{}{url}{yes}", project.options()));
+    steps.go_on_with(format!(
+        "supaqueue install{}{}{}",
+        project.options(),
+        arguments.address_options(),
+        prompt::option(arguments.yes)
+    ));
     prompt::confirm(
         &format!("Install Supaqueue in {}?", project.name()),
         arguments.yes,
@@ -95,13 +109,13 @@ async fn install(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     steps.step(installation.function()).await?;
     steps.step(installation.tick()).await?;
     steps.step(installation.verify()).await?;
-    eprintln!(
+    tell!(
         "\nSupaqueue {} is installed in {}.",
         env!("CARGO_PKG_VERSION"),
         installation.project.name()
     );
     for left in installation.left_to_do() {
-        eprintln!("Left to you: {left}");
+        tell!("Left to you: {left}");
     }
     Ok(())
 }
@@ -119,10 +133,10 @@ async fn write(arguments: &Arguments) -> Result<()> {
         written.extend(folder.write_function()?);
     }
     for path in &written {
-        eprintln!("✓ {path}");
+        tell!("✓ {path}");
     }
     if written.is_empty() {
-        eprintln!("Everything is there already.");
+        tell!("Everything is there already.");
     }
     let mut next = Vec::new();
     if arguments.write_migration {
@@ -134,7 +148,7 @@ async fn write(arguments: &Arguments) -> Result<()> {
     if next.is_empty() {
         bail!("there is nothing to write");
     }
-    eprintln!(
+    tell!(
         "Next: {}, then `supaqueue install` for the secret, the address and the tick.",
         next.join(" and ")
     );

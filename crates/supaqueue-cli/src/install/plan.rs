@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use supaqueue_files::{function_files, migrations};
 
 use super::Arguments;
+use crate::output::say;
 
 /// The names of the steps, in order.
 pub(super) const STEPS: [&str; 10] = [
@@ -29,20 +30,21 @@ pub(super) fn print(arguments: &Arguments) {
                 .iter()
                 .map(|migration| migration.name)
                 .collect();
-            println!(
+            say!(
                 "write into supabase/migrations, where missing: {}",
                 names.join(", ")
             );
         }
         if arguments.write_function {
-            println!(
+            say!(
                 "write into supabase/functions/supaqueue: {}",
                 function_names()
             );
-            println!(
+            say!(
                 "write into supabase/config.toml, where missing: [functions.supaqueue] verify_jwt = false"
             );
         }
+        say!("\nThis was a dry run: nothing was written.");
         return;
     }
     let hosted = target.db_url.is_none() && !target.local;
@@ -60,6 +62,12 @@ pub(super) fn print(arguments: &Arguments) {
         (None, false) if target.local => crate::project::local::ADDRESS.to_owned(),
         (None, false) => "the one in the Vault, or else --project-url".to_owned(),
     };
+    let anon_key = match &arguments.anon_key {
+        Some(key) if !key.is_empty() => "; the anon key that was given",
+        Some(_) => "; read the project's anon key",
+        None => "",
+    };
+    let address = address + anon_key;
     let migrations: Vec<_> = migrations()
         .iter()
         .map(|migration| migration.name)
@@ -94,15 +102,19 @@ pub(super) fn print(arguments: &Arguments) {
         functions_secret.to_owned(),
         address,
         format!("apply those that the database lacks of: {}; bring the add-ons that it has up to date", migrations.join(", ")),
-        "put secret and address in force: supaqueue_secret, supaqueue_url".to_owned(),
+        match arguments.anon_key {
+            Some(_) => "put secret, address and anon key in force: supaqueue_secret, supaqueue_url, supaqueue_anon_key",
+            None => "put secret and address in force: supaqueue_secret, supaqueue_url",
+        }
+        .to_owned(),
         function,
         "select supaqueue.schedule_tick()".to_owned(),
         "read back version, secret and function; run a job through all of it".to_owned(),
     ];
     for (name, work) in STEPS.iter().zip(works) {
-        println!("{name}: {work}");
+        say!("{name}: {work}");
     }
-    println!("\nThis was a dry run: nothing was sent.");
+    say!("\nThis was a dry run: nothing was sent.");
 }
 
 fn function_names() -> String {

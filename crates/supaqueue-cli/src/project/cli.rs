@@ -225,7 +225,7 @@ fn installed_by_npm(workdir: Option<&Path>) -> which::Result<PathBuf> {
     let start = workdir.map_or_else(|| here.clone(), |folder| here.join(folder));
     let folders = start
         .ancestors()
-        .map(|folder| folder.join("node_modules/.bin"));
+        .map(|folder| folder.join("node_modules").join(".bin"));
     let folders = std::env::join_paths(folders).map_err(|_| which::Error::CannotFindBinaryPath)?;
     which::which_in("supabase", Some(folders), here)
 }

@@ -18,19 +18,20 @@ pub(crate) fn json(written: &[u8]) -> Option<Value> {
     })
 }
 
-/// The last line that a program wrote, to stderr or else to stdout.
+/// The line in which a program that failed says why, in what it wrote to stderr or else to stdout:
+/// the one that names an error, or else the last with a word in it.
 pub(crate) fn last_words(output: &Output) -> String {
     [&output.stderr, &output.stdout]
         .into_iter()
-        .find_map(|written| {
-            String::from_utf8_lossy(written)
-                .lines()
-                .rev()
-                .map(str::trim)
-                .find(|line| !line.is_empty())
-                .map(redact)
-        })
+        .find_map(|written| telling_line(&String::from_utf8_lossy(written)))
         .unwrap_or_else(|| format!("it wrote nothing ({})", output.status))
+}
+
+fn telling_line(text: &str) -> Option<String> {
+    let mut lines = text.lines().map(str::trim);
+    let error = lines.clone().rfind(|line| line.contains("Error: "));
+    let line = error.or_else(|| lines.rfind(|line| line.contains(char::is_alphanumeric)));
+    line.map(redact)
 }
 
 /// The error of a call that failed.
@@ -182,6 +183,22 @@ mod tests {
             Some(("P0001: cannot apply".into(), "Nothing was changed.".into()))
         );
         assert_eq!(sql_error("unexpected status 400: no"), None);
+    }
+
+    #[test]
+    fn the_line_that_says_why_is_told() {
+        for (text, want) in [
+            ("a\nwhat failed\n\n", Some("what failed")),
+            (
+                "at x\nError: open EBADF\n  at y {\n}\n\nNode.js v20.20.2\n",
+                Some("Error: open EBADF"),
+            ),
+            ("is wrong:\n]\n", Some("is wrong:")),
+            ("sbp_0123", Some("sbp_…")),
+            (" \n", None),
+        ] {
+            assert_eq!(telling_line(text).as_deref(), want, "{text}");
+        }
     }
 
     #[test]

@@ -111,13 +111,21 @@ impl Hosted {
         self.call(&["secrets", "set", "--env-file", "supaqueue.env"], &folder)
             .await?;
         drop(folder);
+        let remedy =
+            "Run this again; if it stays so, look at the project's Edge Functions → Secrets.";
         match self.secret_digest().await? {
+            Some(shown) if is_digest(&shown) && shown != digest(value) => Err(Problem::error(
+                format!(
+                    "the Supabase CLI said that it set {SECRET}, but the project still has another"
+                ),
+                remedy,
+            )),
             Some(_) => Ok(()),
             None => Err(Problem::error(
                 format!(
                     "the Supabase CLI said that it set {SECRET}, but the project does not list it"
                 ),
-                "Run this again; if it stays so, look at the project's Edge Functions → Secrets.",
+                remedy,
             )),
         }
     }
@@ -252,4 +260,9 @@ pub(crate) fn digest(value: &str) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// Whether what the platform shows of a secret is such a digest, and not something else of it.
+fn is_digest(shown: &str) -> bool {
+    shown.len() == 64 && shown.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

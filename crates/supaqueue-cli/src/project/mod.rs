@@ -220,7 +220,7 @@ impl Project {
     pub(crate) fn options(&self) -> String {
         match &self.place {
             Place::Hosted(hosted) => format!(" --project-ref {}", hosted.reference),
-            Place::Local(_) => " --local".into(),
+            Place::Local(local) => format!(" --local{}", local.folder.option()),
             Place::Direct => " --db-url …".into(),
         }
     }

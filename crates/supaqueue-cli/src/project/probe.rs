@@ -158,22 +158,25 @@ impl SelfTest {
 /// Makes one signed round trip: a job, its dispatch through pg_net, the acknowledgement, the call
 /// of a function, the report. Leaves nothing behind.
 pub(crate) async fn self_test(database: &Database) -> Result<SelfTest> {
-    database.run(include_str!("self_test.sql")).await?;
-    let begin = Instant::now();
-    let outcome = loop {
-        let outcome: Result<SelfTest> = database.query(include_str!("self_test_outcome.sql")).await;
-        match outcome {
-            Ok(outcome) if outcome.status == "pending" || outcome.status == "in_progress" => {
-                if begin.elapsed() > PATIENCE {
-                    break Ok(outcome);
-                }
-            }
-            ended => break ended,
-        }
-    };
+    let outcome = round_trip(database).await;
+    // Also where the start failed: its answer alone may have been lost.
     let cleaned = database
         .run("delete from supaqueue.queue where name = 'supaqueue_self_test'")
         .await;
     let outcome = outcome?;
     cleaned.map(|()| outcome)
+}
+
+async fn round_trip(database: &Database) -> Result<SelfTest> {
+    database.run(include_str!("self_test.sql")).await?;
+    let begin = Instant::now();
+    loop {
+        let outcome: SelfTest = database
+            .query(include_str!("self_test_outcome.sql"))
+            .await?;
+        let is_under_way = matches!(outcome.status.as_str(), "pending" | "in_progress");
+        if !is_under_way || begin.elapsed() > PATIENCE {
+            return Ok(outcome);
+        }
+    }
 }

@@ -46,6 +46,14 @@ impl WorkingFolder {
         self.0.parent().unwrap_or(&self.0)
     }
 
+    /// The option that names it, where it is not found without.
+    pub(crate) fn option(&self) -> String {
+        match Self::find(None) {
+            Some(found) if found.0 == self.0 => String::new(),
+            _ => format!(" --workdir {}", self.parent().display()),
+        }
+    }
+
     /// The project that `supabase link` linked.
     pub(crate) fn linked_project(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.0.join(".temp/project-ref")).ok()?;

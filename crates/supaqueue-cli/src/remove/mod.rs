@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Deserialize;
 
 use crate::command;
+use crate::output::tell;
 use crate::project::{Place, Project, Target};
 use crate::prompt;
 use crate::steps::Steps;
@@ -52,12 +53,16 @@ async fn remove(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     } else {
         ""
     };
-    steps.go_on_with(format!("supaqueue remove{}{keep_data}", project.options()));
+    let yes = prompt::option(arguments.yes);
+    steps.go_on_with(format!(
+        "supaqueue remove{}{keep_data}{yes}",
+        project.options()
+    ));
 
     let found = steps.step(look(&project, arguments.keep_data)).await?;
     if !arguments.keep_data {
         for dependent in &found.dependents {
-            eprintln!("  also dropped: {dependent}");
+            tell!("  also dropped: {dependent}");
         }
     }
     let what = match arguments.keep_data {
@@ -75,14 +80,14 @@ async fn remove(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
         .await?;
     steps.step(function(&project)).await?;
     steps.step(functions_secret(&project)).await?;
-    eprintln!("\nSupaqueue is removed from {}.", project.name());
+    tell!("\nSupaqueue is removed from {}.", project.name());
     match &project.place {
         Place::Hosted(_) => {}
-        Place::Local(local) => eprintln!(
+        Place::Local(local) => tell!(
             "Left to you: delete {} and its entry in config.toml.",
             local.folder.path().join("functions/supaqueue").display()
         ),
-        Place::Direct => eprintln!(
+        Place::Direct => tell!(
             "Left to you: delete the function supaqueue, and take SUPAQUEUE_SECRET from the functions' environment."
         ),
     }

@@ -1,0 +1,62 @@
+//! What a clear message is.
+
+use crate::management_api::Fault;
+use crate::program::Run;
+
+/// All ways in which a call fails without being carried out.
+pub(super) const KINDS: [Fault; 8] = [
+    Fault::Status(401),
+    Fault::Status(403),
+    Fault::Status(404),
+    Fault::Status(409),
+    Fault::Status(429),
+    Fault::Status(500),
+    Fault::Hang,
+    Fault::Cut,
+];
+
+/// A run in steps says where it failed, why, what to do, what was not done and how to go on.
+pub(super) fn in_a_step(run: &Run, command: &str, step: &str, fault: Fault) -> String {
+    run.assert_failed()
+        .assert_says(&["Go on with: supaqueue", command])
+        .assert_says(&["Not done: ", step]);
+    clearly(run, &format!("✗ {step}: "), fault)
+}
+
+/// The doctor says in the line of what it could not see why, and in the next what to do.
+pub(super) fn in_a_line(run: &Run, subject: &str, fault: Fault) -> String {
+    run.assert_failed();
+    clearly(run, &format!("failed   {subject}: "), fault)
+}
+
+/// Returns the line that begins so, and its remedy.
+fn clearly(run: &Run, begin: &str, fault: Fault) -> String {
+    let mut lines = run.text.lines();
+    let what = lines.find(|line| line.starts_with(begin));
+    let (Some(what), Some(remedy)) = (what, lines.next()) else {
+        panic!("no line begins with {begin:?}:\n{}", run.text);
+    };
+    let (in_what, in_remedy) = match fault {
+        // Some commands of the CLI keep the status to themselves.
+        Fault::Status(_) if what.contains("Unexpected error") => {
+            ("failed", "not tell which status")
+        }
+        Fault::Status(401) => ("401", "Log in"),
+        Fault::Status(403) => ("403", "may not do this"),
+        Fault::Status(404) => ("404", "Check the project's reference"),
+        Fault::Status(409) => ("409", "Another change"),
+        // The CLI repeats a deployment for longer than we wait for it.
+        Fault::Status(429) if what.contains("did not end") => ("within", "--timeout allows more"),
+        Fault::Status(429) => ("429", "wait a minute"),
+        Fault::Status(_) => ("500", "status.supabase.com"),
+        Fault::Hang => ("did not end within", "--timeout allows more"),
+        Fault::Cut | Fault::Lost => ("failed", "network"),
+        Fault::Lie => ("the Supabase CLI said", "Run this again"),
+    };
+    assert!(
+        what.contains(in_what) && remedy.starts_with("  ") && remedy.contains(in_remedy),
+        "{fault:?} is not told as {in_what:?} and {in_remedy:?}:\n{}",
+        run.text
+    );
+    format!("{what}{remedy}")
+}
