@@ -194,7 +194,7 @@ execute function supaqueue.check_job_tg_fn();
 -- transaction left open for minutes forbids that: without the hint, each search
 -- would walk over all that was taken since. A hint too far ahead delays a job, so
 -- it is dropped when something older is committed (see dispatch), by each tick,
--- and whenever a search that used it finds too little.
+-- and left aside whenever a search that uses it finds too little.
 create table if not exists supaqueue.queue_front (
   queue uuid primary key,
   priority integer not null,
@@ -203,87 +203,80 @@ create table if not exists supaqueue.queue_front (
 ) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 comment on table supaqueue.queue_front is 'A hint for Supaqueue: where the search for a queue''s next job begins';
 
--- Locks and returns the jobs of one priority that are next, from a place in
--- their order on.
+-- Of version 1.
+drop function if exists supaqueue.due_jobs(uuid, integer, boolean);
+drop function if exists supaqueue.due_jobs_of_priority(uuid, integer, timestamptz, bigint, timestamptz, integer);
+
+-- Locks and returns the jobs of a queue that are next: due, by priority, time
+-- due and insertion order, at most _limit of them.
+--
+-- "Due" is compared with the clock: now() is the start of the transaction, and a
+-- job committed by one that began later would not be due yet.
 --
 -- "skip locked" can wait all the same: a row whose new version was committed just
 -- now is followed to that version, and whoever has that one locked already is
 -- waited for (heap_lock_updated_tuple in Postgres). That may be a report which waits
 -- for the lock of the queue that our caller holds. So we give up (55P03) long before
 -- Postgres looks for a deadlock: the report then finds the job that we leave.
-create or replace function supaqueue.due_jobs_of_priority(
-  _queue uuid, _priority integer, _from timestamptz, _from_position bigint, at timestamptz, _limit integer
-)
+create or replace function supaqueue.due_jobs(_queue uuid, _limit integer)
 returns uuid[]
 language plpgsql
 security definer
 set search_path = ''
 set lock_timeout = '100ms'
 as $$
-begin
-  return array(
-    select j.id
-    from supaqueue.job j
-    where j.queue = _queue and j.status = 'pending' and j.priority = _priority
-      and j.run_at <= at and (j.run_at, j.position) >= (_from, _from_position)
-    order by j.run_at, j.position
-    limit _limit
-    for no key update skip locked
-  );
-end
-$$;
-
--- Locks and returns the jobs of a queue that are next: due, by priority, time
--- due and insertion order, at most _limit of them.
---
--- Goes from priority to priority, so that a million jobs scheduled for
--- tomorrow at one priority cost the jobs of the next one nothing. "Due" is
--- compared with the clock: now() is the start of the transaction, and a job
--- committed by one that began later would not be due yet.
-create or replace function supaqueue.due_jobs(_queue uuid, _limit integer, uses_front boolean default true)
-returns uuid[]
-language plpgsql
-security definer
-set search_path = ''
-as $$
 declare
   at timestamptz := clock_timestamp();
-  front record;
   _priority bigint := -2147483649;
-  jobs uuid[] := '{}';
+  jobs uuid[] := array(
+    -- From the front on, unless there is a job of a lower priority now.
+    select j.id
+    from supaqueue.queue_front f
+    cross join lateral (
+      select n.id
+      from supaqueue.job n
+      where n.queue = _queue and n.status = 'pending' and n.priority = f.priority
+        and n.run_at <= at and (n.run_at, n.position) >= (f.run_at, f.position)
+      order by n.run_at, n.position
+      limit _limit
+      for no key update skip locked
+    ) j
+    where f.queue = _queue and (
+      select b.id from supaqueue.job b
+      where b.queue = _queue and b.status = 'pending' and b.priority < f.priority
+      limit 1
+    ) is null
+  );
 begin
-  select
-    f.queue, f.priority, f.run_at, f.position,
-    not exists (
-      select from supaqueue.job j
-      where j.queue = _queue and j.status = 'pending' and j.priority < f.priority
-    ) as is_first
-  into front
-  from supaqueue.queue_front f
-  where f.queue = _queue and uses_front;
-  loop
-    if front.is_first and front.priority > _priority then
-      _priority := front.priority;
-    else
-      select j.priority into _priority
-      from supaqueue.job j
-      where j.queue = _queue and j.status = 'pending' and j.priority > _priority
-      order by j.priority, j.run_at, j.position
-      limit 1;
-      exit when not found;
+  if cardinality(jobs) >= _limit then
+    if random() < 0.01 then
+      perform supaqueue.set_queue_front(jobs[1]);
     end if;
+    return jobs;
+  end if;
 
-    jobs := jobs || supaqueue.due_jobs_of_priority(
-      _queue, _priority::integer,
-      case when _priority = front.priority then front.run_at else '-infinity' end,
-      case when _priority = front.priority then front.position else 0 end,
-      at, _limit - cardinality(jobs));
+  -- From priority to priority, so that a million jobs scheduled for tomorrow at one
+  -- of them cost the jobs of the next one nothing.
+  jobs := '{}';
+  loop
+    select j.priority into _priority
+    from supaqueue.job j
+    where j.queue = _queue and j.status = 'pending' and j.priority > _priority
+    order by j.priority, j.run_at, j.position
+    limit 1;
+    exit when not found;
+
+    jobs := jobs || array(
+      select j.id
+      from supaqueue.job j
+      where j.queue = _queue and j.status = 'pending' and j.priority = _priority and j.run_at <= at
+      order by j.run_at, j.position
+      limit _limit - cardinality(jobs)
+      for no key update skip locked
+    );
     exit when cardinality(jobs) >= _limit;
   end loop;
-
-  if cardinality(jobs) < _limit and front.queue is not null then
-    return supaqueue.due_jobs(_queue, _limit, uses_front => false);
-  elsif jobs <> '{}' and (front.queue is null or random() < 0.01) then
+  if jobs <> '{}' then
     perform supaqueue.set_queue_front(jobs[1]);
   end if;
   return jobs;
@@ -893,10 +886,11 @@ execute function supaqueue.dispatch_tg_fn();
 
 -- 34_before_update_job.sql
 
--- Keeps a job whole, when it is inserted and when its status changes. While its call is under way it can
--- be cancelled (the report then leaves it so) but not started again. One that had
--- finished and goes back to pending or waiting has all its attempts again, and one
--- that becomes pending is due from then on, behind those that were so before.
+-- Keeps a job whole, when it is inserted and when its status changes. While its call
+-- is under way it can be cancelled (the report then leaves it so) but not started
+-- again. One that had finished and goes back to pending or waiting has all its
+-- attempts again, and one that becomes pending is due from then on, behind those that
+-- were so before.
 create or replace function supaqueue.before_write_job_tg_fn()
 returns trigger
 language plpgsql

@@ -1,7 +1,8 @@
--- Keeps a job whole, when it is inserted and when its status changes. While its call is under way it can
--- be cancelled (the report then leaves it so) but not started again. One that had
--- finished and goes back to pending or waiting has all its attempts again, and one
--- that becomes pending is due from then on, behind those that were so before.
+-- Keeps a job whole, when it is inserted and when its status changes. While its call
+-- is under way it can be cancelled (the report then leaves it so) but not started
+-- again. One that had finished and goes back to pending or waiting has all its
+-- attempts again, and one that becomes pending is due from then on, behind those that
+-- were so before.
 create or replace function supaqueue.before_write_job_tg_fn()
 returns trigger
 language plpgsql
