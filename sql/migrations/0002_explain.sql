@@ -1247,6 +1247,8 @@ create table if not exists supaqueue.job_count (
   status text not null,
   difference bigint not null
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+-- Room for the sums beside the differences.
+alter table supaqueue.job_count set (fillfactor = 80);
 comment on table supaqueue.job_count is 'Differences in the number of jobs per queue and status; their sum is the number. See supaqueue.queue_status';
 
 create or replace function supaqueue.count_inserted_jobs_tg_fn()
@@ -1335,6 +1337,9 @@ for each statement
 execute function supaqueue.count_truncated_jobs_tg_fn();
 
 -- Sums the differences up, and forgets deleted queues.
+--
+-- A sum is kept in the first of its rows, which lies at the begin of the table: so
+-- vacuum can cut off the end that a busy minute leaves, and the next look is short.
 create or replace function supaqueue.sum_up_job_count()
 returns void
 language plpgsql
@@ -1349,17 +1354,28 @@ begin
   ) then
     return;
   end if;
-  with taken as (
+  with taken as materialized (
+    select c.ctid, c.queue, c.status, c.difference from supaqueue.job_count c for update skip locked
+  ),
+  total as materialized (
+    select min(d.ctid) as first, array_agg(d.ctid) as rows, sum(d.difference) as difference, q.id as queue
+    from taken d
+    left join supaqueue.queue q on q.id = d.queue
+    group by d.queue, d.status, q.id
+  ),
+  deleted as (
     delete from supaqueue.job_count c
-    where c.ctid = any (array(select d.ctid from supaqueue.job_count d for update skip locked))
-    returning c.queue, c.status, c.difference
+    where c.ctid = any (array(
+      select r.row
+      from total t
+      cross join lateral unnest(t.rows) as r (row)
+      where r.row <> t.first or t.difference = 0 or t.queue is null
+    ))
   )
-  insert into supaqueue.job_count (queue, status, difference)
-  select taken.queue, taken.status, sum(taken.difference)
-  from taken
-  join supaqueue.queue q on q.id = taken.queue
-  group by taken.queue, taken.status
-  having sum(taken.difference) <> 0;
+  update supaqueue.job_count c
+  set difference = t.difference
+  from total t
+  where c.ctid = t.first and t.difference <> 0 and t.queue is not null and cardinality(t.rows) > 1;
 end
 $$;
 

@@ -23,6 +23,8 @@ pub(crate) enum State {
     Installed,
     /// That and the add-on.
     WithAddOn,
+    /// That (without the add-on) and the key that a gateway may ask for.
+    WithAnonKey,
     /// That but the schema and what the Vault has beside the secret.
     WithoutSchema,
     /// That but the function.
@@ -77,6 +79,10 @@ impl Project {
                 self.stack.gateway_url()
             ))
             .await;
+        }
+        if state == State::WithAnonKey {
+            self.run("select vault.create_secret('sb_publishable_test', 'supaqueue_anon_key')")
+                .await;
         }
         if state == State::WithAddOn {
             let add = supaqueue_files::add_ons()[0].add;

@@ -62,6 +62,25 @@ async fn counts_equal_a_full_count_after_every_kind_of_change() {
 }
 
 #[tokio::test]
+async fn the_counts_of_a_busy_minute_leave_no_empty_pages_behind() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    db.run("insert into supaqueue.job (queue, status) select q.id, 'waiting' from supaqueue.queue q, generate_series(1, 1000)").await;
+    for _ in 0..3 {
+        // Two differences for each job.
+        db.run("update supaqueue.job set status = 'cancelled'; update supaqueue.job set status = 'waiting'").await;
+        db.run("select supaqueue.tick()").await;
+    }
+    let size = "select pg_relation_size('supaqueue.job_count')";
+    let before: u32 = db.get(size).await.parse().unwrap();
+    db.run("vacuum supaqueue.job_count").await;
+    let after: u32 = db.get(size).await.parse().unwrap();
+    assert!(before > 20 * after, "{before} → {after} bytes");
+    let (status, counted) = counts(&db).await;
+    assert_eq!(status, counted);
+}
+
+#[tokio::test]
 async fn it_does_not_read_the_job_table() {
     let db = Db::new().await;
     let plan = db

@@ -92,9 +92,11 @@ const SET_SECRETS: Like = ("POST", "/secrets", 0);
 const SET_SECRETS_AGAIN: Like = ("POST", "/secrets", 1);
 const UNSET_SECRETS: Like = ("DELETE", "/secrets", 0);
 const DEPLOY: Like = ("POST", "/functions/deploy", 0);
+const API_KEYS: Like = ("GET", "/api-keys", 0);
 const DELETE: Like = ("DELETE", "/functions/supaqueue", 0);
 
 const STATE: (&str, usize) = ("supaqueue_state", 0);
+const STATE_AGAIN: (&str, usize) = ("supaqueue_state", 1);
 const PROBE: (&str, usize) = ("supaqueue_probe", 0);
 const ANSWERS: (&str, usize) = ("supaqueue_answers", 0);
 const MAKE_SECRET: (&str, usize) = ("the key that will sign", 0);
@@ -160,15 +162,39 @@ pub(super) const INSTALL: Command = Command {
             &[Lie, Lost, Status(500), Hang],
         ),
         call(FUNCTIONS_AGAIN, State::WithoutFunction, "function", &[Cut]),
+        query(PROBE, State::Installed, "function", &[Status(429)]),
+        query(ANSWERS, State::Installed, "function", &[Status(401)]),
         query(
             ("supaqueue.schedule_tick()) as result", 0),
             State::Installed,
             "tick",
             &[Lost],
         ),
+        query(
+            STATE_AGAIN,
+            State::Installed,
+            "verification",
+            &[Status(500)],
+        ),
+        call(SECRETS_AGAIN, State::Installed, "verification", &[Cut]),
+        call(
+            FUNCTIONS_AGAIN,
+            State::Installed,
+            "verification",
+            &[Status(403)],
+        ),
         query(SELF_TEST, State::Installed, "verification", &[Lost]),
+        query(SELF_TEST_OUTCOME, State::Installed, "verification", &[Cut]),
         query(SELF_TEST_END, State::Installed, "verification", &[Lost]),
     ],
+};
+
+/// For a project whose gateway asks for a key.
+pub(super) const INSTALL_WITH_ANON_KEY: Command = Command {
+    name: "install",
+    options: &["--project-ref", REF, "--yes", "--anon-key"],
+    to: State::WithAnonKey,
+    calls: &[call(API_KEYS, State::Installed, "address", &[Status(404)])],
 };
 
 pub(super) const REMOVE: Command = Command {
@@ -272,6 +298,12 @@ pub(super) const ROTATE_SECRET: Command = Command {
             "dispatches under way",
             &[Lost],
         ),
+        call(
+            SECRETS,
+            State::RotationHalfDone,
+            "dispatches under way",
+            &[Status(409)],
+        ),
         query(
             ("c.acknowledged_at is null and c.created_at", 0),
             State::RotationHalfDone,
@@ -284,11 +316,23 @@ pub(super) const ROTATE_SECRET: Command = Command {
             "functions accept the new one alone",
             &[Lost],
         ),
+        call(
+            SECRETS_AGAIN,
+            State::RotationHalfDone,
+            "functions accept the new one alone",
+            &[Status(429)],
+        ),
         query(
             PROBE,
             State::RotationHalfDone,
             "functions accept the new one alone",
             &[Cut],
+        ),
+        query(
+            ANSWERS,
+            State::RotationHalfDone,
+            "functions accept the new one alone",
+            &[Status(500)],
         ),
         query(
             (

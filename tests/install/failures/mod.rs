@@ -12,11 +12,17 @@ mod told;
 use crate::management_api::{Fault, Trap};
 use crate::program::{Cli, Run};
 use crate::project::{Project, test};
-use calls::{ADD, Call, Command, DOCTOR, INSTALL, REMOVE, REMOVE_ADD_ON, ROTATE_SECRET};
+use calls::{
+    ADD, Call, Command, DOCTOR, INSTALL, INSTALL_WITH_ANON_KEY, REMOVE, REMOVE_ADD_ON,
+    ROTATE_SECRET,
+};
 
 #[test]
 fn every_failure_of_an_installation_is_told_and_running_again_goes_on() {
-    test(async |project| check(project, &INSTALL).await);
+    test(async |project| {
+        check(project, &INSTALL).await;
+        check(project, &INSTALL_WITH_ANON_KEY).await;
+    });
 }
 
 #[test]

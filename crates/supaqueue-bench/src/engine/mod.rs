@@ -13,7 +13,7 @@ mod tick;
 use std::time::Duration;
 
 use crate::Result;
-use crate::machine::{self, Moment, fsync_ms};
+use crate::machine::{self, Moment, computation_ms, fsync_ms};
 use crate::table::Table;
 use project::Project;
 
@@ -76,9 +76,15 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
 
 /// Shows after a measurement how quiet the machine was.
 async fn quietly(project: &Project, measurement: impl Future<Output = Result<()>>) -> Result<()> {
-    let (fsync_before, before) = (fsync_ms(project.folder())?, Moment::now()?);
+    let speeds = || -> Result<(f64, f64)> { Ok((computation_ms(), fsync_ms(project.folder())?)) };
+    let (computation, fsync) = speeds()?;
+    let before = Moment::now()?;
     measurement.await?;
-    let (disturbance, fsync_after) = (Moment::now()?.since(&before), fsync_ms(project.folder())?);
-    println!("  the machine: fsync {fsync_before:.2} → {fsync_after:.2} ms, {disturbance}\n");
+    let disturbance = Moment::now()?.since(&before);
+    let (computation_after, fsync_after) = speeds()?;
+    println!(
+        "  the machine: a fixed computation {computation:.2} → {computation_after:.2} ms, \
+         fsync {fsync:.2} → {fsync_after:.2} ms, {disturbance}\n"
+    );
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The machine: what it is, and what else it does while something is measured on it.
 
+mod computation;
 mod disk;
 mod disturbance;
 mod processes;
@@ -8,6 +9,7 @@ use procfs::{CpuInfo, Current, Meminfo};
 
 use crate::Result;
 
+pub(crate) use computation::computation_ms;
 pub(crate) use disk::fsync_ms;
 pub(crate) use disturbance::{Disturbance, Moment};
 pub(crate) use processes::{milliseconds, processes};
