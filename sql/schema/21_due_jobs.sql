@@ -18,6 +18,50 @@ comment on table supaqueue.queue_front is 'A hint for Supaqueue: where the searc
 drop function if exists supaqueue.due_jobs(uuid, integer, boolean);
 drop function if exists supaqueue.due_jobs_of_priority(uuid, integer, timestamptz, bigint, timestamptz, integer);
 
+-- The next priority of a queue's pending jobs behind one, and when its first job is
+-- due; nulls where there is none.
+--
+-- So a search goes from priority to priority, and a million jobs scheduled for
+-- tomorrow at one of them cost the jobs of the next one nothing.
+create or replace function supaqueue.next_priority(
+  _queue uuid, behind bigint, out priority integer, out run_at timestamptz
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  select j.priority, j.run_at into priority, run_at
+  from supaqueue.job j
+  where j.queue = _queue and j.status = 'pending' and j.priority > behind
+  order by j.priority, j.run_at, j.position
+  limit 1;
+end
+$$;
+
+-- Whether a job of a queue is due that goes before all those of a priority.
+create or replace function supaqueue.has_due_job_before(_queue uuid, _priority integer, at timestamptz)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  next record;
+begin
+  next := supaqueue.next_priority(_queue, -2147483649);
+  while next.priority < _priority loop
+    if next.run_at <= at then
+      return true;
+    end if;
+    next := supaqueue.next_priority(_queue, next.priority);
+  end loop;
+  return false;
+end
+$$;
+
 -- Locks and returns the jobs of a queue that are next: due, by priority, time
 -- due and insertion order, at most _limit of them.
 --
@@ -38,9 +82,9 @@ set lock_timeout = '100ms'
 as $$
 declare
   at timestamptz := clock_timestamp();
-  _priority bigint := -2147483649;
+  next record;
   jobs uuid[] := array(
-    -- From the front on, unless there is a job of a lower priority now.
+    -- From the front on, unless a job of an earlier priority is due.
     select j.id
     from supaqueue.queue_front f
     cross join lateral (
@@ -53,10 +97,13 @@ declare
       for no key update skip locked
     ) j
     where f.queue = _queue and (
-      select b.id from supaqueue.job b
-      where b.queue = _queue and b.status = 'pending' and b.priority < f.priority
-      limit 1
-    ) is null
+      (
+        select b.id from supaqueue.job b
+        where b.queue = _queue and b.status = 'pending' and b.priority < f.priority
+        limit 1
+      ) is null
+      or not supaqueue.has_due_job_before(_queue, f.priority, at)
+    )
   );
 begin
   if cardinality(jobs) >= _limit then
@@ -66,26 +113,19 @@ begin
     return jobs;
   end if;
 
-  -- From priority to priority, so that a million jobs scheduled for tomorrow at one
-  -- of them cost the jobs of the next one nothing.
+  -- Else from the beginning.
   jobs := '{}';
-  loop
-    select j.priority into _priority
-    from supaqueue.job j
-    where j.queue = _queue and j.status = 'pending' and j.priority > _priority
-    order by j.priority, j.run_at, j.position
-    limit 1;
-    exit when not found;
-
+  next := supaqueue.next_priority(_queue, -2147483649);
+  while next.priority is not null and cardinality(jobs) < _limit loop
     jobs := jobs || array(
       select j.id
       from supaqueue.job j
-      where j.queue = _queue and j.status = 'pending' and j.priority = _priority and j.run_at <= at
+      where j.queue = _queue and j.status = 'pending' and j.priority = next.priority and j.run_at <= at
       order by j.run_at, j.position
       limit _limit - cardinality(jobs)
       for no key update skip locked
     );
-    exit when cardinality(jobs) >= _limit;
+    next := supaqueue.next_priority(_queue, next.priority);
   end loop;
   if jobs <> '{}' then
     perform supaqueue.set_queue_front(jobs[1]);
@@ -95,7 +135,7 @@ end
 $$;
 
 -- Moves the front of a queue to a job that was just taken, unless somebody else
--- is doing so.
+-- moves or drops it just now: nobody waits for a hint.
 create or replace function supaqueue.set_queue_front(_job uuid)
 returns void
 language plpgsql
@@ -106,11 +146,15 @@ declare
   job supaqueue.job;
 begin
   select j.* into job from supaqueue.job j where j.id = _job;
-  if pg_try_advisory_xact_lock(hashtextextended('supaqueue.queue_front:' || job.queue, 0)) then
+  if pg_try_advisory_xact_lock(hashtextextended('supaqueue.queue_front:' || job.queue, 0)) is not true then
+    return;
+  end if;
+  update supaqueue.queue_front f
+  set priority = job.priority, run_at = job.run_at, position = job.position
+  where f.queue = (select g.queue from supaqueue.queue_front g where g.queue = job.queue for update skip locked);
+  if not found and not exists (select from supaqueue.queue_front f where f.queue = job.queue) then
     insert into supaqueue.queue_front (queue, priority, run_at, position)
-    values (job.queue, job.priority, job.run_at, job.position)
-    on conflict (queue) do update
-    set priority = excluded.priority, run_at = excluded.run_at, position = excluded.position;
+    values (job.queue, job.priority, job.run_at, job.position);
   end if;
 end
 $$;

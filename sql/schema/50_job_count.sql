@@ -97,7 +97,7 @@ execute function supaqueue.count_truncated_jobs_tg_fn();
 
 -- Sums the differences up, and forgets deleted queues.
 --
--- A sum is kept in the first of its rows, which lies at the begin of the table: so
+-- A sum is kept in the first of its rows, which lies at the beginning of the table: so
 -- vacuum can cut off the end that a busy minute leaves, and the next look is short.
 create or replace function supaqueue.sum_up_job_count()
 returns void

@@ -43,6 +43,55 @@ async fn what_is_due_later_does_not_hold_up_a_lower_priority() {
 }
 
 #[tokio::test]
+async fn the_front_is_used_beside_an_earlier_priority_until_that_is_due() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    db.run("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 5) i))").await;
+    for priority in [-2, -1] {
+        db.run(&format!(
+            "select supaqueue.enqueue('q', '{priority}', priority => {priority}, run_at => now() + interval '1 day')"
+        ))
+        .await;
+    }
+    // The front is where it would not be by itself: past a job that is pending.
+    db.run("select supaqueue.set_queue_front(id) from supaqueue.job where payload = '3'")
+        .await;
+    let next = "select payload from supaqueue.job where id = any (supaqueue.due_jobs(supaqueue.queue_id('q'), 1))";
+    assert_eq!(
+        db.get(next).await,
+        "3",
+        "what is scheduled leaves it in use"
+    );
+    db.run("update supaqueue.job set run_at = now() - interval '1 day' where payload = '-1'")
+        .await;
+    db.run("select supaqueue.set_queue_front(id) from supaqueue.job where payload = '3'")
+        .await;
+    assert_eq!(db.get(next).await, "-1", "what is due goes first");
+}
+
+#[tokio::test]
+async fn a_transaction_that_dropped_the_front_keeps_nobody_waiting() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    db.run("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 5) i))").await;
+    let front = "select count(*) from supaqueue.queue_front";
+    assert_eq!(db.get(front).await, "1");
+    let open = db.connect().await;
+    supaqueue_tests::run(
+        &open,
+        "begin; select supaqueue.drop_queue_fronts(null, '-infinity')",
+    )
+    .await;
+    db.run("set statement_timeout = '5s'").await;
+    let set = "select supaqueue.set_queue_front(id) from supaqueue.job where payload = '3'";
+    db.run(set).await;
+    supaqueue_tests::run(&open, "commit").await;
+    assert_eq!(db.get(front).await, "0", "it stayed as it was");
+    db.run(set).await;
+    assert_eq!(db.get(front).await, "1");
+}
+
+#[tokio::test]
 async fn the_front_never_hides_what_was_committed_before() {
     let db = Db::new().await;
     db.queue("q", 1).await;
