@@ -27,7 +27,7 @@ pub(super) struct Call {
     pub(super) from: State,
     /// The step that has to name the failure; the doctor's line.
     pub(super) step: &'static str,
-    /// What is always tried.
+    /// What is always tried; where it is nothing, other calls like it say enough.
     pub(super) tried: &'static [Fault],
 }
 
@@ -114,9 +114,9 @@ pub(super) const INSTALL: Command = Command {
             PROJECTS,
             State::Nothing,
             "tools and login",
-            &[Status(401), Status(500), Hang, Cut],
+            &[Status(401), Hang],
         ),
-        query(STATE, State::Nothing, "secret", &[Status(403), Status(429)]),
+        query(STATE, State::Nothing, "secret", &[Status(429)]),
         query(MAKE_SECRET, State::Nothing, "secret", &[Status(409)]),
         call(
             SECRETS,
@@ -128,7 +128,7 @@ pub(super) const INSTALL: Command = Command {
             SET_SECRETS,
             State::WithoutFunctionsSecret,
             "functions' secret",
-            &[Lie, Lost, Status(409)],
+            &[Lie, Lost],
         ),
         call(
             SECRETS_AGAIN,
@@ -159,11 +159,11 @@ pub(super) const INSTALL: Command = Command {
             DEPLOY,
             State::WithoutFunction,
             "function",
-            &[Lie, Lost, Status(500), Hang],
+            &[Lie, Lost, Status(500)],
         ),
         call(FUNCTIONS_AGAIN, State::WithoutFunction, "function", &[Cut]),
-        query(PROBE, State::Installed, "function", &[Status(429)]),
-        query(ANSWERS, State::Installed, "function", &[Status(401)]),
+        query(PROBE, State::Installed, "function", &[]),
+        query(ANSWERS, State::Installed, "function", &[]),
         query(
             ("supaqueue.schedule_tick()) as result", 0),
             State::Installed,
@@ -176,15 +176,10 @@ pub(super) const INSTALL: Command = Command {
             "verification",
             &[Status(500)],
         ),
-        call(SECRETS_AGAIN, State::Installed, "verification", &[Cut]),
-        call(
-            FUNCTIONS_AGAIN,
-            State::Installed,
-            "verification",
-            &[Status(403)],
-        ),
+        call(SECRETS_AGAIN, State::Installed, "verification", &[]),
+        call(FUNCTIONS_AGAIN, State::Installed, "verification", &[]),
         query(SELF_TEST, State::Installed, "verification", &[Lost]),
-        query(SELF_TEST_OUTCOME, State::Installed, "verification", &[Cut]),
+        query(SELF_TEST_OUTCOME, State::Installed, "verification", &[]),
         query(SELF_TEST_END, State::Installed, "verification", &[Lost]),
     ],
 };
@@ -221,12 +216,7 @@ pub(super) const REMOVE: Command = Command {
             &[Lost],
         ),
         call(FUNCTIONS, State::Installed, "function", &[Status(404)]),
-        call(
-            DELETE,
-            State::Installed,
-            "function",
-            &[Lost, Lie, Status(403)],
-        ),
+        call(DELETE, State::Installed, "function", &[Lost, Lie]),
         call(FUNCTIONS_AGAIN, State::Installed, "function", &[Cut]),
         call(
             SECRETS,
@@ -238,14 +228,9 @@ pub(super) const REMOVE: Command = Command {
             UNSET_SECRETS,
             State::Installed,
             "functions' secret",
-            &[Lost, Lie, Cut],
+            &[Lost, Lie],
         ),
-        call(
-            SECRETS_AGAIN,
-            State::Installed,
-            "functions' secret",
-            &[Status(409)],
-        ),
+        call(SECRETS_AGAIN, State::Installed, "functions' secret", &[]),
     ],
 };
 
@@ -260,7 +245,7 @@ pub(super) const ROTATE_SECRET: Command = Command {
             "tools and login",
             &[Status(401)],
         ),
-        query(STATE, State::Installed, "new secret", &[Status(403)]),
+        query(STATE, State::Installed, "new secret", &[]),
         query(MAKE_SECRET, State::Installed, "new secret", &[Lost]),
         call(
             SET_SECRETS,
@@ -280,12 +265,7 @@ pub(super) const ROTATE_SECRET: Command = Command {
             "functions accept both",
             &[Status(500)],
         ),
-        query(
-            ANSWERS,
-            State::RotationBegun,
-            "functions accept both",
-            &[Status(429)],
-        ),
+        query(ANSWERS, State::RotationBegun, "functions accept both", &[]),
         query(
             PROMOTE_SECRET,
             State::RotationBegun,
@@ -302,7 +282,7 @@ pub(super) const ROTATE_SECRET: Command = Command {
             SECRETS,
             State::RotationHalfDone,
             "dispatches under way",
-            &[Status(409)],
+            &[],
         ),
         query(
             ("c.acknowledged_at is null and c.created_at", 0),
@@ -320,7 +300,7 @@ pub(super) const ROTATE_SECRET: Command = Command {
             SECRETS_AGAIN,
             State::RotationHalfDone,
             "functions accept the new one alone",
-            &[Status(429)],
+            &[],
         ),
         query(
             PROBE,
@@ -332,7 +312,7 @@ pub(super) const ROTATE_SECRET: Command = Command {
             ANSWERS,
             State::RotationHalfDone,
             "functions accept the new one alone",
-            &[Status(500)],
+            &[],
         ),
         query(
             (
@@ -409,7 +389,7 @@ pub(super) const DOCTOR: Command = Command {
             &[Cut],
         ),
         query(PROBE, State::Installed, "pg_net", &[Status(429)]),
-        query(ANSWERS, State::Installed, "pg_net", &[Status(409)]),
+        query(ANSWERS, State::Installed, "pg_net", &[]),
         query(SELF_TEST, State::Installed, "self-test", &[Lost]),
         query(SELF_TEST_OUTCOME, State::Installed, "self-test", &[Hang]),
         query(SELF_TEST_END, State::Installed, "self-test", &[Lost]),
