@@ -61,8 +61,7 @@ async fn supaqueue_way(project: &Project, scale: Scale, workers: u32, call_ms: u
         .await?;
     let rate = project
         .rate(
-            "select count(*) from supaqueue.job j
-         where j.queue = supaqueue.queue_id('efficiency') and j.status = 'successful'",
+            "select s.successful from supaqueue.queue_status s where s.name = 'efficiency'",
             scale.warm_up,
             scale.window,
         )
