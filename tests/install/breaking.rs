@@ -30,9 +30,7 @@ pub(crate) async fn in_the_database(project: &Project) {
             "select vault.update_secret((select id from vault.secrets where name = '{name}'), {value})"
         )
     };
-    let key = project
-        .get("select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'")
-        .await;
+    let key = project.secret().await;
     let other = "'whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='";
     let url = format!("'{}'", project.stack.gateway_url());
     let cases = [
