@@ -116,7 +116,7 @@ begin
   -- Else from the beginning.
   jobs := '{}';
   next := supaqueue.next_priority(_queue, -2147483649);
-  while next.priority is not null and cardinality(jobs) < _limit loop
+  while next.priority is not null loop
     jobs := jobs || array(
       select j.id
       from supaqueue.job j
@@ -125,6 +125,7 @@ begin
       limit _limit - cardinality(jobs)
       for no key update skip locked
     );
+    exit when cardinality(jobs) >= _limit;
     next := supaqueue.next_priority(_queue, next.priority);
   end loop;
   if jobs <> '{}' then
