@@ -112,7 +112,7 @@ fn begin(assignment: Assignment, settings: &Settings) {
         );
     }
     let mut run = Run {
-        budget: Budget::new(NOW, 140_000, 10),
+        budget: Budget::new(NOW, 140_000, 10, 1),
         is_missing_logged: false,
     };
     let mut lane = Lane::new(LaneId::from_random([1; 16]), assignment);

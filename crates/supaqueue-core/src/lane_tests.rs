@@ -33,7 +33,7 @@ fn dispatched() -> Assignment {
 
 fn run(jobs: u32) -> Run {
     Run {
-        budget: Budget::new(START, 140_000, jobs),
+        budget: Budget::new(START, 140_000, jobs, 1),
         is_missing_logged: false,
     }
 }

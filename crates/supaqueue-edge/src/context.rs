@@ -32,12 +32,19 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(settings: Settings, platform: Platform, traceparent: Option<&str>) -> Self {
+    /// The context of a run of so many lanes.
+    pub(crate) fn new(
+        settings: Settings,
+        platform: Platform,
+        traceparent: Option<&str>,
+        lanes: usize,
+    ) -> Self {
         let trace = Trace::new(traceparent, platform.random_bytes());
         let budget = Budget::new(
             platform.started_at(),
             settings.time_budget_ms,
             settings.jobs_per_run,
+            u32::try_from(lanes).unwrap_or(u32::MAX),
         );
         Self {
             settings,

@@ -36,7 +36,7 @@ pub async fn handle(request: Request, platform: Platform) -> Result<Response, Js
         Ok(Some(Admitted::Dispatch(dispatch))) => {
             let count = dispatch.current_jobs.len();
             let traceparent = request.headers().get("traceparent").ok().flatten();
-            Context::new(settings, platform, traceparent.as_deref()).start(dispatch);
+            Context::new(settings, platform, traceparent.as_deref(), count).start(dispatch);
             reply::accepted(count)
         }
         Err(rejection) => {
