@@ -124,6 +124,49 @@ comment on column supaqueue.job.result is 'The answer of the successful call: JS
 comment on column supaqueue.job.errors is 'One entry per failed attempt: attempt, at, status, message, body; the last ones (setting max_errors)';
 comment on column supaqueue.job.position is 'The order of insertion, the last criterion of the order within a queue';
 
+-- 13_current_job.sql
+
+-- It has no foreign keys: their actions would lock its rows as soon as a worker
+-- or a job is deleted, and a report would wait for the transaction that deletes,
+-- or worse, each for the other. So a row may name what is gone: a call whose worker
+-- was deleted (or moved to another queue) ends normally and nothing follows it,
+-- unless a new worker adopts it; one whose job was deleted keeps its worker until
+-- it ends.
+create table if not exists supaqueue.current_job (
+  id uuid primary key default supaqueue.new_id(),
+  created_at timestamptz not null default clock_timestamp(),
+  queue uuid not null,
+  worker uuid not null,
+  job uuid not null constraint job_has_one_current_job unique,
+  is_complete boolean not null default false,
+  is_successful boolean,
+  dispatches integer not null default 1,
+  request_id bigint,
+  acknowledged_at timestamptz,
+  lane uuid,
+  previous uuid,
+  lease_until timestamptz not null
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- Not unique, although a worker has one current job at most: start_jobs sees to that
+-- by locking the worker, and a report replaces the row. A unique index would look at
+-- every dead row of the worker each time, and while a transaction is left open
+-- vacuum removes none: throughput halved after 35,000 jobs, and is level without.
+create index if not exists current_job_worker on supaqueue.current_job (queue, worker);
+create index if not exists current_job_previous on supaqueue.current_job (previous) where previous is not null;
+create index if not exists current_job_lease on supaqueue.current_job (lease_until);
+create index if not exists current_job_sent on supaqueue.current_job (queue, created_at) where acknowledged_at is null;
+
+comment on table supaqueue.current_job is 'Joins a worker to the job that it processes; a row exists only while the call is under way';
+comment on column supaqueue.current_job.worker is 'Its worker; one that was deleted under the call lets it end, and nothing follows it';
+comment on column supaqueue.current_job.job is 'Its job; one that was deleted under the call keeps the worker taken until it ends';
+comment on column supaqueue.current_job.dispatches is 'How often this attempt was sent to the supaqueue function';
+comment on column supaqueue.current_job.request_id is 'The last pg_net request that carried it';
+comment on column supaqueue.current_job.acknowledged_at is 'When a lane took it';
+comment on column supaqueue.current_job.lane is 'The lane that took it: it alone may acknowledge it again';
+comment on column supaqueue.current_job.previous is 'The current job whose report handed this one out, so that a repeated report gets the same answer';
+comment on column supaqueue.current_job.lease_until is 'After this it is sent again (not acknowledged) or counts as a lost attempt (acknowledged)';
+
 -- 14_check_job.sql
 
 -- Refuses to store a job, under the name of the rule that it breaks.
@@ -1039,6 +1082,55 @@ begin
 end
 $$;
 
+-- Gives the lane of a call that ended a call of its queue that was sent and that no
+-- lane has acknowledged, as the record that it needs, acknowledged by now. Null when
+-- there is none, or it would take longer than _next_within_ms.
+--
+-- It keeps its own worker; that of the call that ended is free then. pg_net sends a
+-- batch a second at most, so the lane is there sooner than the dispatch, which is
+-- refused when it comes, like any that comes late. What was sent longer ago than a
+-- dispatch lease is left to the tick: the index keeps what vacuum may not remove yet.
+create or replace function supaqueue.hand_out_sent_call(call supaqueue.current_job, _next_within_ms integer)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  limits supaqueue.setting := (select s from supaqueue.setting s);
+  _timeout_ms bigint;
+  sent_call supaqueue.current_job;
+begin
+  if _next_within_ms is null then
+    return null;
+  end if;
+  select c.* into sent_call
+  from supaqueue.current_job c
+  where c.queue = call.queue and c.acknowledged_at is null
+    and c.created_at > at - supaqueue.ms(limits.dispatch_lease_ms)
+  order by c.created_at
+  limit 1
+  for update skip locked;
+  if not found then
+    return null;
+  end if;
+  select coalesce(j.timeout_ms, q.timeout_ms) into _timeout_ms
+  from supaqueue.job j
+  join supaqueue.queue q on q.id = j.queue
+  where j.id = sent_call.job and j.status = 'in_progress';
+  if not found or _timeout_ms > _next_within_ms then
+    return null;
+  end if;
+
+  update supaqueue.current_job c
+  set acknowledged_at = at, lane = call.lane, previous = call.id,
+    lease_until = at + supaqueue.ms(_timeout_ms + limits.lease_grace_ms)
+  where c.id = sent_call.id;
+  return supaqueue.record(sent_call.id);
+end
+$$;
+
 -- 41_free_worker.sql
 
 -- Frees the worker of a call that ended, and starts what can be started then, in
@@ -1180,8 +1272,8 @@ begin
 end
 $$;
 
--- Settles the job of a current job, and hands its worker's next job to the
--- caller or frees the worker.
+-- Settles the job of a current job, and hands its worker's next job to the caller.
+-- Where that has none the worker is freed, and the caller gets what waits for pg_net.
 create or replace function supaqueue.report(
   _current_job uuid, _is_successful boolean, _report jsonb, _next_within_ms integer
 )
@@ -1209,7 +1301,12 @@ begin
 
   next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
   if next_record is null then
-    next_record := supaqueue.free_worker(call, _next_within_ms);
+    next_record := supaqueue.hand_out_sent_call(call, _next_within_ms);
+    if next_record is null then
+      next_record := supaqueue.free_worker(call, _next_within_ms);
+    else
+      perform supaqueue.free_worker(call, null);
+    end if;
   end if;
   return supaqueue.answer('settled', null, next_record);
 end

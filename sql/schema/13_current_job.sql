@@ -27,6 +27,7 @@ create table if not exists supaqueue.current_job (
 create index if not exists current_job_worker on supaqueue.current_job (queue, worker);
 create index if not exists current_job_previous on supaqueue.current_job (previous) where previous is not null;
 create index if not exists current_job_lease on supaqueue.current_job (lease_until);
+create index if not exists current_job_sent on supaqueue.current_job (queue, created_at) where acknowledged_at is null;
 
 comment on table supaqueue.current_job is 'Joins a worker to the job that it processes; a row exists only while the call is under way';
 comment on column supaqueue.current_job.worker is 'Its worker; one that was deleted under the call lets it end, and nothing follows it';

@@ -26,8 +26,8 @@ begin
 end
 $$;
 
--- Settles the job of a current job, and hands its worker's next job to the
--- caller or frees the worker.
+-- Settles the job of a current job, and hands its worker's next job to the caller.
+-- Where that has none the worker is freed, and the caller gets what waits for pg_net.
 create or replace function supaqueue.report(
   _current_job uuid, _is_successful boolean, _report jsonb, _next_within_ms integer
 )
@@ -55,7 +55,12 @@ begin
 
   next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
   if next_record is null then
-    next_record := supaqueue.free_worker(call, _next_within_ms);
+    next_record := supaqueue.hand_out_sent_call(call, _next_within_ms);
+    if next_record is null then
+      next_record := supaqueue.free_worker(call, _next_within_ms);
+    else
+      perform supaqueue.free_worker(call, null);
+    end if;
   end if;
   return supaqueue.answer('settled', null, next_record);
 end

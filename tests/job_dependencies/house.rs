@@ -49,7 +49,17 @@ impl House {
 
     /// Reports the call of a job; panics where the job is not under way. Returns the next job's name.
     pub(crate) async fn report(&self, name: &str, is_successful: bool) -> String {
+        self.acknowledge_all().await;
         self.get(&report(name, is_successful)).await
+    }
+
+    /// Gives every call that was sent a lane of its own.
+    pub(crate) async fn acknowledge_all(&self) {
+        self.run(
+            "select public.end_current_job(c.id, false, false)
+             from supaqueue.current_job c where c.acknowledged_at is null",
+        )
+        .await;
     }
 
     /// Reports that a job succeeded, and takes a next one.

@@ -17,6 +17,7 @@ async fn two_sources_that_end_at_the_same_moment_release_the_target_once() {
         house
             .run("begin; select add_jobs('q', 'a', 'b', 'c'), wait_for('c', 'a', 'continue'), wait_for('c', 'b', 'continue'); commit")
             .await;
+        house.acknowledge_all().await;
         let (one, other) = (transaction(&house).await, transaction(&house).await);
         assert_eq!(one.get(&report("a", is_successful)).await, "");
         let second = other.start(&report("b", true));
@@ -41,6 +42,7 @@ async fn two_sources_that_end_at_the_same_moment_release_the_target_once() {
 async fn a_report_that_is_rolled_back_has_released_nothing() {
     let house = House::new(5).await;
     house.run("begin; select add_jobs('q', 'a', 'b', 'c'), wait_for('c', 'a'), wait_for('c', 'b'); commit").await;
+    house.acknowledge_all().await;
     let (one, other) = (transaction(&house).await, transaction(&house).await);
     one.run(&report("a", true)).await;
     let second = other.start(&report("b", true));

@@ -92,6 +92,59 @@ pub(crate) async fn one_report_gets_the_last_job(db: &Db) -> Claim {
     nothing_is_lost(db.client()).await
 }
 
+/// A report takes what waits for pg_net, while its dispatch acknowledges it: one of them has it, whichever
+/// comes first.
+pub(crate) async fn one_of_report_and_dispatch_has_the_call(db: &Db, report_first: bool) -> Claim {
+    db.run(&one_busy_worker("q")).await;
+    let own = the_call(db).await;
+    db.run("select supaqueue.set_workers('q', 2); select supaqueue.enqueue('q')")
+        .await;
+    let sent = db
+        .get("select id from supaqueue.current_job where acknowledged_at is null")
+        .await;
+    let (report, dispatch) = (
+        succeed(&own, LANE, ANY),
+        acknowledge(&format!("'{sent}'"), OTHER_LANE),
+    );
+    let (one, other) = (Session::new(db).await, Session::new(db).await);
+    one.run("begin").await;
+    let (of_report, of_dispatch) = if report_first {
+        let of_report = one.get(&report).await;
+        let second = other.start(&dispatch);
+        claim!(
+            second.waits(db).await,
+            "the dispatch does not wait for the report"
+        );
+        one.run("commit").await;
+        (of_report, second.end().await?)
+    } else {
+        let of_dispatch = one.get(&dispatch).await;
+        let second = other.start(&report);
+        claim!(!second.waits(db).await, "the report waits for the dispatch");
+        one.run("commit").await;
+        (second.end().await?, of_dispatch)
+    };
+    claim!(
+        Answer::of(&of_report).next.is_some() == report_first,
+        "the report got {of_report}"
+    );
+    claim!(
+        (Answer::of(&of_dispatch).state == "refused") == report_first,
+        "the dispatch got {of_dispatch}"
+    );
+    all_is_consistent(db.client()).await?;
+    nothing_is_lost(db.client()).await
+}
+
+#[tokio::test]
+async fn of_a_report_and_a_dispatch_one_has_the_call() {
+    for report_first in [true, false] {
+        let db = Db::new().await;
+        let claim = one_of_report_and_dispatch_has_the_call(&db, report_first).await;
+        assert_eq!(claim, Ok(()), "{report_first}");
+    }
+}
+
 #[tokio::test]
 async fn of_two_lanes_that_acknowledge_at_once_one_is_refused() {
     assert_eq!(one_lane_has_the_call(&Db::new().await).await, Ok(()));
@@ -167,6 +220,9 @@ async fn the_last_job_of_many_reports_at_once_is_run_once() {
                 "select id from supaqueue.current_job where queue = supaqueue.queue_id('{queue}')"
             ))
             .await;
+        for id in calls.lines() {
+            db.run(&acknowledge(&format!("'{id}'"), LANE)).await;
+        }
         let next = if round % 3 == 0 { NONE } else { ANY };
         let reports: Vec<_> = calls
             .lines()

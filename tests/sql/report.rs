@@ -259,6 +259,116 @@ async fn who_asks_for_no_next_job_leaves_it_to_a_dispatch() {
     );
 }
 
+/// Two calls of a queue under way: the first acknowledged, the second waits for pg_net.
+async fn one_of_two_acknowledged(db: &Db) -> [String; 2] {
+    db.queue("q", 2).await;
+    db.run("select supaqueue.enqueue('q', '1')").await;
+    let first = current_job(db).await;
+    acknowledge(db, &first, LANE).await;
+    db.run("select supaqueue.enqueue('q', '2')").await;
+    let second = db
+        .get("select id from supaqueue.current_job where acknowledged_at is null")
+        .await;
+    [first, second]
+}
+
+#[tokio::test]
+async fn a_report_without_a_next_job_hands_out_a_call_that_waits_for_pg_net() {
+    let db = Db::new().await;
+    let [first, second] = one_of_two_acknowledged(&db).await;
+    let sent = db.get("select count(*) from net.http_request_queue").await;
+    let answer = report(&db, &first, "60000").await;
+    assert!(
+        answer.contains(&second) && answer.contains(r#""payload": 2"#),
+        "{answer}"
+    );
+    let call = format!(
+        "select c.id, c.previous, c.lane, date_trunc('second', c.lease_until - c.acknowledged_at), j.attempts
+         from supaqueue.current_job c join supaqueue.job j on j.id = c.job"
+    );
+    let own = format!("{second}|{first}|{LANE}|00:01:30|1");
+    assert_eq!(db.get(&call).await, own);
+    assert_eq!(
+        db.get("select locked, count(*) from supaqueue.worker group by locked order by locked")
+            .await,
+        "f|1\nt|1",
+        "it has its own worker, and the other one is free"
+    );
+    assert_eq!(
+        without_lease(&report(&db, &first, "60000").await),
+        without_lease(&answer),
+        "a repeated report gets it again"
+    );
+    assert_eq!(
+        acknowledge(&db, &second, OTHER_LANE).await,
+        "refused",
+        "the dispatch comes too late"
+    );
+    assert_eq!(
+        db.get("select count(*) from net.http_request_queue").await,
+        sent
+    );
+    assert!(
+        report(&db, &second, "60000")
+            .await
+            .contains(r#""state": "settled""#)
+    );
+    assert_eq!(
+        db.get("select status, count(*) from supaqueue.job group by status")
+            .await,
+        "successful|2"
+    );
+}
+
+#[tokio::test]
+async fn a_job_that_is_due_goes_before_a_call_that_waits_for_pg_net() {
+    let db = Db::new().await;
+    let [first, second] = one_of_two_acknowledged(&db).await;
+    db.run("select supaqueue.enqueue('q', '3')").await;
+    let answer = report(&db, &first, "60000").await;
+    assert!(
+        answer.contains(r#""payload": 3"#) && !answer.contains(&second),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_pg_net_is_left_to_it_where_the_lane_cannot_have_it() {
+    let hindrances = [
+        ("null", ""),
+        ("59999", ""),
+        ("60000", "update supaqueue.job set status = 'cancelled' where payload = '2'"),
+        (
+            "60000",
+            "insert into supaqueue.queue (name, edge_function_name) values ('other', 'f');
+             update supaqueue.worker w set queue = supaqueue.queue_id('other')
+             from supaqueue.current_job c where c.worker = w.id and c.acknowledged_at is null;
+             update supaqueue.job set queue = supaqueue.queue_id('other') where payload = '2';
+             update supaqueue.current_job set queue = supaqueue.queue_id('other') where acknowledged_at is null",
+        ),
+        (
+            "60000",
+            "update supaqueue.current_job set created_at = created_at - interval '15 seconds'
+             where acknowledged_at is null",
+        ),
+    ];
+    for (next_within_ms, hindrance) in hindrances {
+        let db = Db::new().await;
+        let [first, _] = one_of_two_acknowledged(&db).await;
+        db.run(hindrance).await;
+        let answer = report(&db, &first, next_within_ms).await;
+        assert!(
+            answer.contains(r#""next": null"#),
+            "{next_within_ms} {hindrance}: {answer}"
+        );
+        assert_eq!(
+            db.get("select count(*) from supaqueue.current_job where acknowledged_at is null")
+                .await,
+            "1"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_paused_queue_hands_out_nothing() {
     let db = Db::new().await;

@@ -148,16 +148,16 @@ impl State {
         tx.next
     }
 
-    /// A refusal is right, too, once what was handed out is the lane's no more.
+    /// To be told of no next job is right, too, once what was handed out is the lane's no more.
     fn compare_with_first(&mut self, lane: LaneId, id: CallId, told: Told) {
         let first = self.witness.answers.get(&id).copied();
         let is_same = match (first, told) {
-            (Some(first), Told::Settled(again)) => first == again,
-            (None, Told::Settled(_)) => false,
-            (Some(Some(next)), Told::Refused) => {
+            (Some(Some(next)), Told::Refused | Told::Settled(None)) => {
                 let row = self.db.calls.get(&next);
                 row.is_none_or(|row| row.lane != Some(lane))
             }
+            (Some(first), Told::Settled(again)) => first == again,
+            (None, Told::Settled(_)) => false,
             (Some(None) | None, Told::Refused) => true,
         };
         self.witness.has_other_answer |= !is_same;

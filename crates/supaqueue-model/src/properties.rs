@@ -31,10 +31,11 @@ pub const WAKE_UP: &str = "no wake-up is lost";
 pub const NOT_STUCK: &str = "nothing is stuck";
 
 /// Situations that every exploration of the whole protocol meets, if its size allows for them.
-pub const SITUATIONS: [&str; 11] = [
+pub const SITUATIONS: [&str; 12] = [
     "all jobs are settled",
     "all workers are at work",
     "a report hands out the next job",
+    "a report hands out a call that was sent",
     "a transaction waits for the lock",
     "an attempt is lost",
     "a call is sent again",
@@ -66,7 +67,7 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
         (WAKE_UP, no_wake_up_is_lost),
         (NOT_STUCK, nothing_is_stuck),
     ];
-    let met: [Rule; 11] = [
+    let met: [Rule; 12] = [
         |_, s| {
             s.db.jobs
                 .iter()
@@ -74,6 +75,10 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
         },
         |m, s| in_flight(s) == usize::from(m.size.workers),
         |_, s| s.lanes.iter().any(|lane| lane.at != lane.id.dispatch),
+        |_, s| {
+            let is_sent = |lane: &Lane| lane.at != lane.id.dispatch && s.net.contains_key(&lane.at);
+            s.lanes.iter().any(is_sent)
+        },
         |_, s| {
             let waits = |step| matches!(step, Step::AsksFor(_));
             s.db.open

@@ -58,9 +58,10 @@ impl Size {
         ..Size::MISHAPS
     };
 
-    /// The same with two workers.
+    /// The same with two workers, and none is rolled back.
     pub const OVERLAPS_OF_TWO_WORKERS: Size = Size {
         workers: 2,
+        aborts: 0,
         ..Size::OVERLAPS
     };
 
@@ -108,6 +109,8 @@ pub enum Broken {
     RepetitionForgetsNext,
     /// A report that is repeated is handed its next job with what is left of the lease.
     RepetitionKeepsLease,
+    /// A report hands out a call that was sent, and does not acknowledge it.
+    SentCallIsNotAcknowledged,
     /// Sending a current job again spends an attempt.
     SendingSpendsAttempt,
     /// Nothing. But a wake-up counts as lost, too, that a transaction gave which is rolled back after it

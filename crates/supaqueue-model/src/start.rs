@@ -2,6 +2,7 @@
 //! worker that it is about.
 
 use crate::database::{CallId, CurrentJob, Database, Status};
+use crate::size::Broken;
 use crate::transaction::{Cause, Transaction};
 
 /// `supaqueue.due_jobs`: locks the jobs that are next, skipping those that others hold.
@@ -65,6 +66,33 @@ pub(crate) fn hand_out_next_job(db: &Database, tx: &mut Transaction) {
         ..call
     };
     tx.next = Some(begin_attempt(tx, job, next));
+}
+
+/// `supaqueue.hand_out_sent_call`: a call that was sent and that no lane has taken, with the worker that it has.
+pub(crate) fn hand_out_sent_call(db: &Database, tx: &mut Transaction, broken: Option<Broken>) {
+    let Cause::Report {
+        id,
+        call,
+        wants_next: true,
+        ..
+    } = tx.cause
+    else {
+        return;
+    };
+    let mut sent = db.calls.iter();
+    let Some((sent, row)) = sent.find(|(id, row)| row.lane.is_none() && !db.is_call_held(**id))
+    else {
+        return;
+    };
+    let is_acknowledged = broken != Some(Broken::SentCallIsNotAcknowledged);
+    let taken = CurrentJob {
+        lane: call.lane.filter(|_| is_acknowledged),
+        previous: Some(id),
+        is_lease_over: false,
+        ..*row
+    };
+    tx.calls.insert(*sent, Some(taken));
+    tx.next = Some(*sent);
 }
 
 fn begin_attempt(tx: &mut Transaction, job: u8, call: CurrentJob) -> CallId {

@@ -91,9 +91,13 @@ impl State {
         for call in db.calls.values_mut() {
             call.previous = call.previous.filter(|id| is_anywhere(*id));
         }
+        let has_lane = |id| lanes.iter().any(|lane| lane.id.dispatch == id);
         if self.faults_left == 0 {
-            let has_lane = |id| lanes.iter().any(|lane| lane.id.dispatch == id);
             net.retain(|id, dispatch| dispatch.delivered == 0 || has_lane(*id));
+        }
+        // The lanes that it could still begin are refused, and do nothing else.
+        if !protocol.is(Broken::NoAcknowledgement) {
+            net.retain(|id, _| db.knows(*id) || has_lane(*id));
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::database::{Database, Job};
 use crate::settle::{Outcome, free_bereft_workers, is_reclaimable, reclaim, settle_job};
 use crate::size::Broken;
-use crate::start::{hand_out_next_job, start_jobs};
+use crate::start::{hand_out_next_job, hand_out_sent_call, start_jobs};
 use crate::transaction::{Cause, Lock, Step, Transaction};
 
 /// An insert into `supaqueue.job`, at its end: the deferred trigger of `33_wake_up.sql` and
@@ -39,7 +39,7 @@ fn dispatch(db: &mut Database, mut tx: Transaction, broken: Option<Broken>) {
 }
 
 /// `supaqueue.report` of a current job that is there and held by nobody, up to the lock that
-/// `supaqueue.free_worker` takes. One that finds a next job at once needs no lock.
+/// `supaqueue.free_worker` takes. One that finds a next job for its worker at once needs no lock.
 pub(crate) fn begin_report(
     db: &mut Database,
     cause: Cause,
@@ -59,6 +59,7 @@ pub(crate) fn begin_report(
     tx.jobs.insert(id.job, job);
     hand_out_next_job(db, &mut tx);
     if tx.next.is_none() {
+        hand_out_sent_call(db, &mut tx, broken);
         reclaim(db, &mut tx, broken);
         tx.step = Step::AsksFor(Lock::Exclusive);
     }
@@ -71,8 +72,13 @@ pub(crate) fn with_lock(db: &Database, tx: &mut Transaction, lock: Lock) {
     tx.step = Step::Holds(Some(lock));
     free_bereft_workers(db, tx);
     if let Cause::Report { id, call, .. } = tx.cause {
-        hand_out_next_job(db, tx);
-        if tx.next.is_none() && !db.is_worker_held(call.worker) {
+        // A call that was sent has its own worker.
+        let needs_worker = tx.next.is_none();
+        if needs_worker {
+            hand_out_next_job(db, tx);
+        }
+        let has_worker = needs_worker && tx.next.is_some();
+        if !has_worker && !db.is_worker_held(call.worker) {
             let mut worker = tx.worker(db, call.worker);
             worker.is_locked = false;
             worker.last_report = Some(id);

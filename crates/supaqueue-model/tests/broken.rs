@@ -74,6 +74,12 @@ fn a_repeated_report_that_gets_the_rest_of_a_lease_lets_a_job_be_called_twice_at
 }
 
 #[test]
+fn a_sent_call_that_is_handed_out_and_not_acknowledged_is_called_twice_at_once() {
+    let rules = [ONE_CALL, CALLS_IN_FLIGHT, EXPLAINED];
+    breaks(Broken::SentCallIsNotAcknowledged, Size::TWO_WORKERS, &rules);
+}
+
+#[test]
 fn sending_again_that_spends_an_attempt_miscounts() {
     let rules = [COUNTERS, ATTEMPTS];
     breaks(Broken::SendingSpendsAttempt, Size::MISHAPS, &rules);

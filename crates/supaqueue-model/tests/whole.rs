@@ -32,16 +32,19 @@ fn explore(name: &str, size: Size, states: usize, unmet: &[&str]) {
 }
 
 const ALONE: &str = "a transaction waits for the lock";
-const OF_ONE_JOB: [&str; 3] = [
+const OF_TWO_WORKERS: &str = "a report hands out a call that was sent";
+const OF_ONE_JOB: [&str; 4] = [
     ALONE,
+    OF_TWO_WORKERS,
     "a report hands out the next job",
     "a repeated report is handed the same next job",
 ];
-const OF_FAULTS: [&str; 7] = [
+/// Without a fault it takes two workers: a report hands out a call, and then its dispatch comes.
+const REFUSED: &str = "a lane comes when it has to be refused";
+const OF_FAULTS: [&str; 6] = [
     "an attempt is lost",
     "a call is sent again",
     "an attempt is given back",
-    "a lane comes when it has to be refused",
     "a repeated report is handed the same next job",
     "a report comes when it is settled already",
     "a call goes on after its lane died",
@@ -49,7 +52,8 @@ const OF_FAULTS: [&str; 7] = [
 
 #[test]
 fn two_mishaps() {
-    explore("two mishaps", Size::MISHAPS, 150_000, &[ALONE]);
+    let unmet = [ALONE, OF_TWO_WORKERS];
+    explore("two mishaps", Size::MISHAPS, 140_000, &unmet);
 }
 
 #[test]
@@ -57,24 +61,26 @@ fn two_mishaps_and_two_workers() {
     explore(
         "two mishaps, two workers",
         Size::TWO_WORKERS,
-        500_000,
+        2_500_000,
         &[ALONE],
     );
 }
 
 #[test]
 fn three_jobs() {
-    explore("three jobs", Size::THREE_JOBS, 150_000, &[ALONE]);
+    let unmet = [ALONE, OF_TWO_WORKERS];
+    explore("three jobs", Size::THREE_JOBS, 150_000, &unmet);
 }
 
 #[test]
 fn one_job() {
-    explore("one job, four mishaps", Size::ONE_JOB, 600_000, &OF_ONE_JOB);
+    explore("one job, four mishaps", Size::ONE_JOB, 450_000, &OF_ONE_JOB);
 }
 
 #[test]
 fn overlaps() {
-    explore("overlapping transactions", Size::OVERLAPS, 100_000, &[]);
+    let unmet = [OF_TWO_WORKERS];
+    explore("overlapping transactions", Size::OVERLAPS, 100_000, &unmet);
 }
 
 #[test]
@@ -85,11 +91,12 @@ fn overlaps_of_two_workers() {
 
 #[test]
 fn wake_ups() {
-    explore("wake-ups", Size::WAKE_UPS, 150_000, &OF_FAULTS);
+    explore("wake-ups", Size::WAKE_UPS, 4_000_000, &OF_FAULTS);
 }
 
 #[test]
 fn wake_ups_rolled_back() {
     let size = Size::WAKE_UPS_ROLLED_BACK;
-    explore("wake-ups and a rollback", size, 40_000, &OF_FAULTS);
+    let unmet = [&OF_FAULTS[..], &[REFUSED, OF_TWO_WORKERS]].concat();
+    explore("wake-ups and a rollback", size, 40_000, &unmet);
 }
