@@ -15,6 +15,9 @@ pub(crate) struct Disturbance {
     pub(crate) others: f64,
     /// Taken by the host for other machines.
     pub(crate) stolen: f64,
+    /// How long a fixed computation took right before or after, whichever was longer, in milliseconds;
+    /// None where what is measured never rests. See `computation_ms`.
+    pub(crate) computation_ms: Option<f64>,
 }
 
 impl Disturbance {
@@ -30,7 +33,11 @@ impl fmt::Display for Disturbance {
             "others {:.0} %, stolen {:.0} %",
             self.others * 100.0,
             self.stolen * 100.0
-        )
+        )?;
+        match self.computation_ms {
+            Some(ms) => write!(formatter, ", a fixed computation {ms:.2} ms"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -74,6 +81,7 @@ impl Moment {
         Disturbance {
             others: others.max(0.0) / total,
             stolen: (self.stolen - before.stolen) / total,
+            computation_ms: None,
         }
     }
 }

@@ -102,7 +102,7 @@ fn cells(size: &Size) -> Vec<(String, String)> {
             ),
         ));
     }
-    cells.push(("most that others had of the machine".into(), worst(size)));
+    cells.extend(quiet(size));
     cells
 }
 
@@ -115,17 +115,31 @@ pub(super) fn times_the_usual_way(all: &[Efficiency]) -> Option<f64> {
     Some(ours.jobs_per_second / usual.jobs_per_second)
 }
 
-fn worst(size: &Size) -> String {
+/// Rows about the machine while all this was measured.
+fn quiet(size: &Size) -> [(String, String); 2] {
     let all = size.efficiency.iter().map(|one| one.disturbance);
     let all = all.chain(size.ceiling.iter().map(|one| one.disturbance));
-    let all = all.chain(size.latency.iter().map(|one| one.disturbance));
-    let most = |of: fn(Disturbance) -> f64, all: &[Disturbance]| {
-        all.iter().map(|one| of(*one)).fold(0.0, f64::max) * 100.0
-    };
-    let all: Vec<Disturbance> = all.collect();
-    format!(
-        "{:.0} %, stolen {:.0} %",
-        most(|one| one.others, &all),
-        most(|one| one.stolen, &all)
-    )
+    let all: Vec<Disturbance> = all
+        .chain(size.latency.iter().map(|one| one.disturbance))
+        .collect();
+    let most = |of: fn(&Disturbance) -> f64| all.iter().map(of).fold(0.0, f64::max) * 100.0;
+    let times = || all.iter().filter_map(|one| one.computation_ms);
+    [
+        (
+            "most that others had of the machine".into(),
+            format!(
+                "{:.0} %, stolen {:.0} %",
+                most(|one| one.others),
+                most(|one| one.stolen)
+            ),
+        ),
+        (
+            "a fixed computation at the machine's fastest and slowest".into(),
+            format!(
+                "{:.2} and {:.2} ms",
+                times().fold(f64::INFINITY, f64::min),
+                times().fold(0.0, f64::max)
+            ),
+        ),
+    ]
 }

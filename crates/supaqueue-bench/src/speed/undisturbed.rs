@@ -1,7 +1,7 @@
 //! Measurements that are taken again while something else uses the machine.
 
 use crate::Result;
-use crate::machine::{Disturbance, Moment};
+use crate::machine::{Disturbance, Moment, computation_ms};
 
 /// From this share of the processors on, a measurement is taken again.
 const LIMIT: f64 = 0.03;
@@ -14,9 +14,11 @@ pub(super) async fn undisturbed<T>(
 ) -> Result<(T, Disturbance)> {
     let mut best: Option<(T, Disturbance)> = None;
     for _ in 0..ATTEMPTS {
+        let computation = computation_ms();
         let before = Moment::now()?;
         let result = measure().await?;
-        let disturbance = Moment::now()?.since(&before);
+        let mut disturbance = Moment::now()?.since(&before);
+        disturbance.computation_ms = Some(computation.max(computation_ms()));
         if best
             .as_ref()
             .is_none_or(|(_, least)| disturbance.sum() < least.sum())
