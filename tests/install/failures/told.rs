@@ -43,6 +43,9 @@ fn clearly(run: &Run, begin: &str, fault: Fault) -> String {
         }
         Fault::Status(401) => ("401", "Log in"),
         Fault::Status(403) => ("403", "may not do this"),
+        Fault::Status(404) if what.contains("still lists it") => {
+            ("the Supabase CLI said", "Run this again")
+        }
         Fault::Status(404) => ("404", "Check the project's reference"),
         Fault::Status(409) => ("409", "Another change"),
         // The CLI repeats a deployment for longer than we wait for it.

@@ -213,13 +213,16 @@ impl Hosted {
             return Ok(false);
         }
         let folder = TemporaryFolder::create()?;
-        self.call(&["functions", "delete", FUNCTION], &folder)
-            .await?;
+        match self.call(&["functions", "delete", FUNCTION], &folder).await {
+            // Somebody else was faster; what is there now decides.
+            Err(error) if error.to_string().contains("does not exist") => {}
+            answer => drop(answer?),
+        }
         match self.function().await? {
             None => Ok(true),
             Some(_) => Err(Problem::error(
-                "the Supabase CLI said that it deleted the function, but the project still lists it",
-                "Run this again.",
+                "the Supabase CLI said that the function is gone, but the project still lists it",
+                "Run this again; if it stays so, delete the function in the dashboard.",
             )),
         }
     }
