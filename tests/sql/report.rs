@@ -282,12 +282,11 @@ async fn a_report_without_a_next_job_hands_out_a_call_that_waits_for_pg_net() {
         answer.contains(&second) && answer.contains(r#""payload": 2"#),
         "{answer}"
     );
-    let call = format!(
+    let call =
         "select c.id, c.previous, c.lane, date_trunc('second', c.lease_until - c.acknowledged_at), j.attempts
-         from supaqueue.current_job c join supaqueue.job j on j.id = c.job"
-    );
+         from supaqueue.current_job c join supaqueue.job j on j.id = c.job";
     let own = format!("{second}|{first}|{LANE}|00:01:30|1");
-    assert_eq!(db.get(&call).await, own);
+    assert_eq!(db.get(call).await, own);
     assert_eq!(
         db.get("select locked, count(*) from supaqueue.worker group by locked order by locked")
             .await,
