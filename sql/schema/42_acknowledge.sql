@@ -33,12 +33,8 @@ begin
     return supaqueue.answer('refused', 'this current job was acknowledged already', null);
   end if;
 
-  select coalesce(j.timeout_ms, q.timeout_ms) + s.lease_grace_ms into _lease_ms
-  from supaqueue.job j
-  join supaqueue.queue q on q.id = j.queue
-  cross join supaqueue.setting s
-  where j.id = call.job and j.status = 'in_progress';
-  if not found then
+  _lease_ms := supaqueue.timeout_of(call.job) + (select s.lease_grace_ms from supaqueue.setting s);
+  if _lease_ms is null then
     -- Cancelled or deleted before the call began: there is nothing to run.
     delete from supaqueue.current_job c where c.id = _current_job;
     perform supaqueue.free_worker(call, null);

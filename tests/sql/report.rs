@@ -320,6 +320,29 @@ async fn a_report_without_a_next_job_hands_out_a_call_that_waits_for_pg_net() {
 }
 
 #[tokio::test]
+async fn a_call_that_would_take_too_long_hides_none_behind_it() {
+    let db = Db::new().await;
+    db.queue("q", 3).await;
+    db.run("select supaqueue.enqueue('q', '1')").await;
+    let first = current_job(&db).await;
+    acknowledge(&db, &first, LANE).await;
+    db.run("select supaqueue.enqueue('q', '2', timeout_ms => 60001)")
+        .await;
+    db.run("select supaqueue.enqueue('q', '3')").await;
+    let answer = report(&db, &first, "60000").await;
+    assert!(answer.contains(r#""payload": 3"#), "{answer}");
+    assert_eq!(
+        db.get(
+            "select j.payload from supaqueue.current_job c join supaqueue.job j on j.id = c.job
+             where c.acknowledged_at is null"
+        )
+        .await,
+        "2",
+        "pg_net brings it"
+    );
+}
+
+#[tokio::test]
 async fn a_job_that_is_due_goes_before_a_call_that_waits_for_pg_net() {
     let db = Db::new().await;
     let [first, second] = one_of_two_acknowledged(&db).await;
