@@ -24,9 +24,12 @@ begin
 end
 $$;
 
--- For each row: the engine updates one job at a time, and transition tables cost it
--- a fifth of all that a report costs.
-create or replace function supaqueue.count_updated_job_tg_fn()
+-- What follows an update of a job. For each row: the engine updates one job at a time, and
+-- transition tables cost it a fifth of all that a report costs.
+--
+-- A job that a person or an add-on made pending, or changed while it is, wakes its queue. The end
+-- of an attempt (from in_progress) does not: whoever ends it looks for the next job.
+create or replace function supaqueue.after_update_job_tg_fn()
 returns trigger
 language plpgsql
 security definer
@@ -39,6 +42,9 @@ begin
   end if;
   if new.status = 'pending' then
     perform supaqueue.note_run_at(new.run_at);
+    if old.status <> 'in_progress' then
+      perform supaqueue.wake_up_after_update(new.queue);
+    end if;
   end if;
   return null;
 end
@@ -63,10 +69,12 @@ referencing new table as inserted
 for each statement
 execute function supaqueue.count_inserted_jobs_tg_fn();
 
-create or replace trigger count_updated_job_tg
+-- In version 1 a constraint trigger, which cannot be replaced.
+drop trigger if exists after_update_job_tg on supaqueue.job;
+create trigger after_update_job_tg
 after update on supaqueue.job
 for each row
-execute function supaqueue.count_updated_job_tg_fn();
+execute function supaqueue.after_update_job_tg_fn();
 
 -- Of version 1.
 drop trigger if exists count_updated_jobs_tg on supaqueue.job;
