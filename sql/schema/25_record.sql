@@ -1,5 +1,5 @@
--- A current job with its job and queue, as the supaqueue function gets them. What
--- earlier attempts left on the job stays behind: a call does not need it.
+-- A current job with its job and queue, as the supaqueue function gets them: of each what a
+-- call needs. Whole rows cost a report a twentieth more, and the function reads no more of them.
 create or replace function supaqueue.record_of(call supaqueue.current_job, job supaqueue.job, queue supaqueue.queue)
 returns jsonb
 language plpgsql
@@ -8,9 +8,19 @@ set search_path = ''
 as $$
 begin
   return jsonb_build_object(
-    'current_job', to_jsonb(call),
-    'job', to_jsonb(job) - array['result', 'errors'],
-    'queue', to_jsonb(queue)
+    'current_job', jsonb_build_object(
+      'id', call.id, 'created_at', call.created_at,
+      'acknowledged_at', call.acknowledged_at, 'lease_until', call.lease_until
+    ),
+    'job', jsonb_build_object(
+      'id', job.id, 'payload', job.payload, 'attempts', job.attempts,
+      'headers', job.headers, 'timeout_ms', job.timeout_ms
+    ),
+    'queue', jsonb_build_object(
+      'name', queue.name, 'edge_function_name', queue.edge_function_name, 'auth', queue.auth,
+      'default_headers', queue.default_headers, 'timeout_ms', queue.timeout_ms,
+      'final_statuses', queue.final_statuses
+    )
   );
 end
 $$;

@@ -11,22 +11,8 @@ begin
 end
 $$;
 
--- The whole number in a value, between 0 and 2^31 - 1, or null: a report comes
--- from outside, and nothing in it may keep its job from being settled.
-create or replace function supaqueue.whole_number(value jsonb)
-returns integer
-language plpgsql
-immutable
-parallel safe
-set search_path = ''
-as $$
-begin
-  if jsonb_typeof(value) = 'number' then
-    return least(greatest((value #>> '{}')::numeric, 0), 2147483647)::integer;
-  end if;
-  return null;
-end
-$$;
+-- Of version 1.
+drop function if exists supaqueue.whole_number(jsonb);
 
 -- Settles the job of a call that ended: successful, pending again for a retry,
 -- or failed. A job that was cancelled meanwhile stays cancelled. Its current job
@@ -34,6 +20,9 @@ $$;
 --
 -- _report: http_status, duration_ms, result, error {message, body},
 -- retry_after_ms, is_final, is_attempt. See public.end_current_job.
+--
+-- A report comes from outside, and nothing in it may keep its job from being settled: what is
+-- no number, or none that the column holds, is left aside.
 --
 -- Whether the job is still in progress is asked of the row that the update finds:
 -- who cancels it may commit after it was looked at.
@@ -46,15 +35,15 @@ as $$
 declare
   job record;
   _status text;
-  _http_status integer := supaqueue.whole_number(_report -> 'http_status');
+  _http_status integer := jsonb_path_query_first(_report, '$.http_status ? (@ >= 0 && @ <= 2147483647)');
+  _duration_ms integer := jsonb_path_query_first(_report, '$.duration_ms ? (@ >= 0 && @ <= 2147483647)');
   is_given_back boolean := coalesce(_report -> 'is_attempt' = 'false', false);
   error jsonb;
 begin
   if _is_successful then
     update supaqueue.job j
     set status = case j.status when 'in_progress' then 'successful' else j.status end,
-      http_status = _http_status, result = _report -> 'result',
-      duration_ms = supaqueue.whole_number(_report -> 'duration_ms')
+      http_status = _http_status, duration_ms = _duration_ms, result = _report -> 'result'
     where j.id = _job;
     return;
   end if;
@@ -91,11 +80,11 @@ begin
     run_at = case
       when j.status = 'in_progress' and _status = 'pending' then clock_timestamp() + supaqueue.ms(greatest(
         supaqueue.backoff_ms(job.attempts, job.backoff_base_ms, job.backoff_max_ms),
-        least(coalesce(supaqueue.whole_number(_report -> 'retry_after_ms'), 0), job.max_retry_after_ms)))
+        least(coalesce(jsonb_path_query_first(_report, '$.retry_after_ms ? (@ >= 0)')::numeric, 0), job.max_retry_after_ms)))
       else j.run_at
     end,
     http_status = coalesce(_http_status, j.http_status),
-    duration_ms = coalesce(supaqueue.whole_number(_report -> 'duration_ms'), j.duration_ms),
+    duration_ms = coalesce(_duration_ms, j.duration_ms),
     errors = supaqueue.last_entries(j.errors || error, job.max_errors)
   where j.id = _job;
 end
