@@ -195,7 +195,8 @@ async fn a_repeated_report_gets_its_next_job_with_the_whole_lease() {
     );
     assert_eq!(
         db.get(&format!(
-            "select to_jsonb(c) = '{answer}'::jsonb #> '{{next,current_job}}' from supaqueue.current_job c"
+            "select to_jsonb(c) @> ('{answer}'::jsonb #> '{{next,current_job}}')
+             from supaqueue.current_job c"
         ))
         .await,
         "t",
