@@ -262,6 +262,10 @@ async fn a_waiting_job_starts_when_it_is_released() {
         db.get("select status from supaqueue.job").await,
         "in_progress"
     );
+    assert_eq!(
+        db.get("select count(*) from supaqueue.wake_up_event").await,
+        "0"
+    );
 }
 
 #[tokio::test]

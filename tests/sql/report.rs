@@ -443,6 +443,8 @@ async fn nonsense_in_a_report_does_not_keep_its_job_from_being_settled() {
         "\"text\"",
         r#"{"lane": 7, "http_status": "x", "duration_ms": -5, "error": 3, "retry_after_ms": "soon", "is_final": "no"}"#,
         r#"{"http_status": 1e999, "duration_ms": 1e300, "error": {"message": {"a": 1}}, "retry_after_ms": -1e99}"#,
+        r#"{"http_status": 500.4, "duration_ms": 99.6, "retry_after_ms": 0.5}"#,
+        r#"{"http_status": [500, 501], "duration_ms": {"ms": 5}, "retry_after_ms": null}"#,
         r#"{"error": {"message": null}, "is_attempt": 0, "lane": "not a uuid", "unknown": true}"#,
     ] {
         let db = Db::new().await;

@@ -56,14 +56,15 @@ fn cells(size: &Size) -> Vec<(String, String)> {
                     .map_or_else(String::new, |goal| format!(" (goal {goal:.2})"));
                 (
                     format!(
-                        "efficiency, {} workers × {} ms{goal}",
-                        one.workers, one.call_ms
+                        "efficiency, {} × {} ms{goal}",
+                        workers(one.workers),
+                        one.call_ms
                     ),
                     format!("{:.2}: {:.1} jobs/s", one.efficiency, one.jobs_per_second),
                 )
             }
             way => (
-                format!("the {way}, {} workers × {} ms", one.workers, one.call_ms),
+                format!("the {way}, {} × {} ms", workers(one.workers), one.call_ms),
                 format!("{:.2}: {:.1} jobs/s", one.efficiency, one.jobs_per_second),
             ),
         });
@@ -77,7 +78,7 @@ fn cells(size: &Size) -> Vec<(String, String)> {
     for one in &size.ceiling {
         let share = one.processor_ms_per_job;
         cells.push((
-            format!("ceiling, {} workers × 0 ms", one.workers),
+            format!("ceiling, {} × 0 ms", workers(one.workers)),
             format!("{:.0} jobs/s", one.jobs_per_second),
         ));
         cells.push((
@@ -142,4 +143,11 @@ fn quiet(size: &Size) -> [(String, String); 2] {
             ),
         ),
     ]
+}
+
+fn workers(number: u32) -> String {
+    match number {
+        1 => "1 worker".into(),
+        _ => format!("{number} workers"),
+    }
 }
