@@ -948,8 +948,10 @@ execute function supaqueue.dispatch_tg_fn();
 -- For updates of jobs, which after_update_job_tg looks at: the event of such a transaction is that
 -- of a row here, which is gone at once. The condition of a trigger on the job table would be read
 -- from its text by each report twice, which was 7 % of what a report costs.
-create table if not exists supaqueue.wake_up_event (
-  queue uuid not null
+--
+-- Unlogged: there is nothing to keep, and a publication of all tables has no part in it. It would
+-- refuse to let a row go from a table without a key.
+create unlogged table if not exists supaqueue.wake_up_event (
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 comment on table supaqueue.wake_up_event is 'Always empty: Supaqueue has a transaction end with a dispatch by writing and deleting a row here';
 
@@ -970,7 +972,7 @@ declare
   event tid;
 begin
   if supaqueue.wake_up(_queue) then
-    insert into supaqueue.wake_up_event as e (queue) values (_queue) returning e.ctid into event;
+    insert into supaqueue.wake_up_event as e default values returning e.ctid into event;
     -- By its place: to search the table would set serializable transactions against each other.
     delete from supaqueue.wake_up_event e where e.ctid = event;
   end if;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Scale;
+use super::page;
 use super::result::Efficiency;
 use super::undisturbed::undisturbed;
 use crate::Result;
@@ -35,7 +36,8 @@ pub(super) async fn all(project: &Project, scale: Scale) -> Result<Vec<Efficienc
                 disturbance,
             };
             println!(
-                "  {way}, {workers} workers × {call_ms} ms: {rate:.1} jobs/s of {limit:.0}, efficiency {:.2}; {disturbance}",
+                "  {way}, {} × {call_ms} ms: {rate:.1} jobs/s of {limit:.0}, efficiency {:.2}; {disturbance}",
+                page::workers(workers),
                 result.efficiency
             );
             results.push(result);

@@ -145,7 +145,8 @@ fn quiet(size: &Size) -> [(String, String); 2] {
     ]
 }
 
-fn workers(number: u32) -> String {
+/// A number of workers, in words.
+pub(super) fn workers(number: u32) -> String {
     match number {
         1 => "1 worker".into(),
         _ => format!("{number} workers"),
