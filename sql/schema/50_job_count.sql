@@ -8,6 +8,8 @@ create table if not exists supaqueue.job_count (
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 -- Room for the sums beside the differences.
 alter table supaqueue.job_count set (fillfactor = 80);
+-- It has no key: without this the tick fails where a publication has all tables.
+alter table supaqueue.job_count replica identity full;
 comment on table supaqueue.job_count is 'Differences in the number of jobs per queue and status; their sum is the number. See supaqueue.queue_status';
 
 create or replace function supaqueue.count_inserted_jobs_tg_fn()
