@@ -7,9 +7,10 @@ use crate::Result;
 use crate::machine::Moment;
 use crate::project::Project;
 
-/// The part of what the machine held that jobs then arrive at: what is left lets it catch up after a
-/// slow moment, and a job that arrives does not wait for those before it.
-const PART: f64 = 0.7;
+/// The part of what the machine held that jobs then arrive at: what is left lets it go on where its host
+/// takes a third of the processors away for minutes, and catch up after a worse moment; and a job that
+/// arrives does not wait for those before it.
+const PART: f64 = 0.5;
 /// How long jobs run before they are counted, so that the start is not.
 const WARM_UP: Duration = Duration::from_secs(5);
 
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_rate_that_an_hour_is_too_short_for_is_refused() {
-        assert!(rate(40.0).is_ok());
-        assert!(rate(39.0).is_err());
+        assert!(rate(56.0).is_ok());
+        assert!(rate(55.0).is_err());
     }
 }
