@@ -1,6 +1,6 @@
 //! The view of the queues.
 
-use supaqueue_tests::Db;
+use supaqueue_tests::{Db, run};
 
 /// What `queue_status` says and what a full count says.
 async fn counts(db: &Db) -> (String, String) {
@@ -31,7 +31,19 @@ async fn counts(db: &Db) -> (String, String) {
 
 #[tokio::test]
 async fn counts_equal_a_full_count_after_every_kind_of_change() {
+    change_in_every_way(&Db::new().await).await;
+}
+
+/// Such a publication refuses to change rows that it could not name to its subscribers.
+#[tokio::test]
+async fn a_publication_of_all_tables_refuses_no_change() {
     let db = Db::new().await;
+    let admin = db.database().connect_as_admin().await.unwrap();
+    run(&admin, "create publication everything for all tables").await;
+    change_in_every_way(&db).await;
+}
+
+async fn change_in_every_way(db: &Db) {
     db.queue("a", 3).await;
     db.queue("b", 1).await;
     db.queue("empty", 1).await;
@@ -42,6 +54,7 @@ async fn counts_equal_a_full_count_after_every_kind_of_change() {
         "select public.end_current_job(id, true, true, '{}', 60000) from supaqueue.current_job",
         "select public.end_current_job(id, true, false) from supaqueue.current_job",
         "update supaqueue.job set status = 'cancelled' where status = 'waiting'",
+        "update supaqueue.job set status = 'pending' where status = 'failed'",
         "select supaqueue.tick()",
         "update supaqueue.job set queue = (select id from supaqueue.queue where name = 'b') where status = 'pending'",
         "delete from supaqueue.job where status = 'cancelled'",
@@ -51,7 +64,7 @@ async fn counts_equal_a_full_count_after_every_kind_of_change() {
         "select supaqueue.tick()",
     ] {
         db.run(change).await;
-        let (status, counted) = counts(&db).await;
+        let (status, counted) = counts(db).await;
         assert_eq!(status, counted, "after {change}");
     }
     assert_eq!(
