@@ -7,7 +7,6 @@ mod insert;
 mod lanes;
 mod open_transaction;
 mod project;
-mod quietest;
 mod settle;
 mod tick;
 

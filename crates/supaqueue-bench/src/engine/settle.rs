@@ -3,14 +3,16 @@
 use super::Scale;
 use super::lanes::Lanes;
 use super::project::{Project, Stage};
-use super::quietest::quietest;
 use crate::Result;
+use crate::machine::Quiet;
 use crate::table::{Spread, Table, grouped};
 
 /// Connections, as many as the goal names.
 const CONNECTIONS: u32 = 8;
 /// Jobs per second that eight connections reach.
 const RATE: f64 = 2000.0;
+/// So many times as many turns are taken at most, until enough met a quiet machine.
+const PATIENCE: usize = 5;
 /// What a backlog may cost at most.
 const COST: f64 = 1.2;
 
@@ -122,17 +124,26 @@ pub(crate) async fn throughput(project: &Project, scale: Scale, table: &mut Tabl
             .await?;
     }
     // Short turns: a machine is seldom quiet for long.
-    let turns = quietest(scale.turns * 3, async || {
-        let mut rates = [0.0; 2];
-        for (lanes, rate) in lanes.iter_mut().zip(&mut rates) {
-            *rate = lanes
-                .rate(usize::try_from(CONNECTIONS)?, scale.turn / 3)
-                .await?;
-        }
-        Ok(rates)
-    })
-    .await?;
-    let [one, eight] = [0, 1].map(|of| Spread::of(turns.iter().map(|rates| rates[of]).collect()));
+    let wanted = scale.turns * 3;
+    let (turns, taken) = Quiet::new()
+        .turns(wanted, wanted * PATIENCE, async || {
+            let mut rates = [0.0; 2];
+            for (lanes, rate) in lanes.iter_mut().zip(&mut rates) {
+                *rate = lanes
+                    .rate(usize::try_from(CONNECTIONS)?, scale.turn / 3)
+                    .await?;
+            }
+            Ok(rates)
+        })
+        .await?;
+    let beside = turns.iter().filter_map(|(_, beside)| beside.computation_ms);
+    println!(
+        "{} of {taken} turns count: those with a fixed computation of {:.1} ms beside them",
+        turns.len(),
+        Spread::of(beside.collect())
+    );
+    let [one, eight] =
+        [0, 1].map(|of| Spread::of(turns.iter().map(|(rates, _)| rates[of]).collect()));
     let ratio = one.median / eight.median;
     table.add(
         "settle-and-next at 8 connections, one queue",

@@ -4,6 +4,7 @@ mod computation;
 mod disk;
 mod disturbance;
 mod processes;
+mod quiet;
 
 use procfs::{CpuInfo, Current, Meminfo};
 
@@ -13,6 +14,7 @@ pub(crate) use computation::computation_ms;
 pub(crate) use disk::fsync_ms;
 pub(crate) use disturbance::{Disturbance, Moment};
 pub(crate) use processes::{milliseconds, processes};
+pub(crate) use quiet::Quiet;
 
 /// The machine, in a few words.
 pub(crate) fn description() -> Result<String> {

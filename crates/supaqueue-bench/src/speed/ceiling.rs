@@ -2,22 +2,26 @@
 
 use std::time::Duration;
 
-use super::Scale;
 use super::result::Ceiling;
 use super::share::Share;
-use super::undisturbed::undisturbed;
+use super::{Scale, quietest};
 use crate::Result;
+use crate::machine::Quiet;
 use crate::project::Project;
 
 /// Jobs per second that this is sure to stay below.
 const BOUND: u32 = 2000;
 
 /// With 10 workers, and with 50.
-pub(super) async fn all(project: &Project, scale: Scale) -> Result<Vec<Ceiling>> {
+pub(super) async fn all(
+    project: &Project,
+    scale: Scale,
+    quiet: &mut Quiet,
+) -> Result<Vec<Ceiling>> {
     let mut results = Vec::new();
     for workers in [10, 50] {
         let ((jobs_per_second, processor_ms_per_job), disturbance) =
-            undisturbed(async || one(project, scale, workers).await).await?;
+            quietest(quiet, async || one(project, scale, workers).await).await?;
         let result = Ceiling {
             workers,
             jobs_per_second,

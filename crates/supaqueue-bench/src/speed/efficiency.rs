@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::Scale;
 use super::page;
 use super::result::Efficiency;
-use super::undisturbed::undisturbed;
+use super::{Scale, quietest};
 use crate::Result;
+use crate::machine::Quiet;
 use crate::project::Project;
 
 /// Workers, the time of a call in milliseconds, and the efficiency that is wanted.
@@ -21,7 +21,11 @@ const LOADS: [(u32, u32, Option<f64>); 4] = [
 const COMPARED: (u32, u32) = (10, 100);
 
 /// All loads, one after the other.
-pub(super) async fn all(project: &Project, scale: Scale) -> Result<Vec<Efficiency>> {
+pub(super) async fn all(
+    project: &Project,
+    scale: Scale,
+    quiet: &mut Quiet,
+) -> Result<Vec<Efficiency>> {
     let mut results = Vec::new();
     for (workers, call_ms, goal) in LOADS {
         let mut add = |way, goal, (rate, disturbance)| {
@@ -42,12 +46,16 @@ pub(super) async fn all(project: &Project, scale: Scale) -> Result<Vec<Efficienc
             );
             results.push(result);
         };
-        let measured =
-            undisturbed(async || supaqueue_way(project, scale, workers, call_ms).await).await?;
+        let measured = quietest(quiet, async || {
+            supaqueue_way(project, scale, workers, call_ms).await
+        })
+        .await?;
         add("supaqueue", goal, measured);
         if (workers, call_ms) == COMPARED {
-            let measured =
-                undisturbed(async || usual_way(project, scale, workers, call_ms).await).await?;
+            let measured = quietest(quiet, async || {
+                usual_way(project, scale, workers, call_ms).await
+            })
+            .await?;
             add("usual way", None, measured);
         }
     }

@@ -9,11 +9,10 @@ use rand::RngExt;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use super::Scale;
 use super::result::Latency;
-use super::undisturbed::undisturbed;
+use super::{Scale, quietest};
 use crate::Result;
-use crate::machine::Disturbance;
+use crate::machine::{Disturbance, Quiet};
 use crate::project::Project;
 
 /// Jobs under way at once beside load; the queue has a worker for each.
@@ -22,19 +21,23 @@ const AT_ONCE: usize = 5;
 const LOAD: (u32, u32) = (10, 100);
 
 /// At rest, and beside a queue that has no free worker.
-pub(super) async fn all(project: &Project, scale: Scale) -> Result<Vec<Latency>> {
+pub(super) async fn all(
+    project: &Project,
+    scale: Scale,
+    quiet: &mut Quiet,
+) -> Result<Vec<Latency>> {
     project.renew_functions().await;
     project.queue("probe", u32::try_from(AT_ONCE)?).await?;
     // The first one starts the functions.
     probe(&project.client).await?;
 
     // One after the other: pg_net rests for a second after each.
-    let idle = undisturbed(async || probes(project, scale.probes, 1).await).await?;
+    let idle = quietest(quiet, async || probes(project, scale.probes, 1).await).await?;
     let idle = summary("idle", idle);
 
     let (workers, call_ms) = LOAD;
     project.queue("load", workers).await?;
-    let loaded = undisturbed(async || {
+    let loaded = quietest(quiet, async || {
         // More than it can do in the time that any of them may take.
         let seconds = u32::try_from(scale.probes * 2 / AT_ONCE)? * 6 + 60;
         project

@@ -1,7 +1,8 @@
 //! Measures how fast the whole is: database, pg_net, gateway, the supaqueue function and a target,
 //! all on this machine.
 //!
-//! Each number is taken again while something else used the machine; how much that was is printed.
+//! Each number is taken again where the machine was not as quiet as it had been in this run; how much
+//! others had of it is printed.
 
 mod ceiling;
 mod efficiency;
@@ -11,15 +12,18 @@ mod page;
 mod plot;
 mod result;
 mod share;
-mod undisturbed;
 
 use std::time::Duration;
 
 use crate::Result;
+use crate::machine::{Disturbance, Quiet};
 use crate::project::Project;
 use crate::table::grouped;
 use crate::{machine, results};
 use result::{Run, Size};
+
+/// How often a number is taken at most.
+const ATTEMPTS: usize = 3;
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +58,7 @@ pub(crate) const QUICK: Scale = Scale {
 
 /// Measures it all, prints it, and keeps it in `bench/results` (not when quick).
 pub(crate) async fn measure(scale: Scale) -> Result<()> {
+    let mut quiet = Quiet::new();
     let mut run = Run {
         date: machine::today(),
         machine: machine::description()?,
@@ -66,9 +71,9 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
         other_jobs::prepare(&project, other_jobs).await?;
         run.sizes.push(Size {
             other_jobs,
-            efficiency: efficiency::all(&project, scale).await?,
-            ceiling: ceiling::all(&project, scale).await?,
-            latency: latency::all(&project, scale).await?,
+            efficiency: efficiency::all(&project, scale, &mut quiet).await?,
+            ceiling: ceiling::all(&project, scale, &mut quiet).await?,
+            latency: latency::all(&project, scale, &mut quiet).await?,
         });
         run.versions = project.versions().await?;
         project.stop().await;
@@ -78,4 +83,17 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
     results::keep("speed", scale.is_kept, &run, &page, |path| {
         plot::write(&run, path)
     })
+}
+
+/// Measures until the machine is quiet, three times at most; returns the result of the quietest time.
+async fn quietest<T>(
+    quiet: &mut Quiet,
+    measure: impl AsyncFnMut() -> Result<T>,
+) -> Result<(T, Disturbance)> {
+    let (turns, taken) = quiet.turns(1, ATTEMPTS, measure).await?;
+    if taken > 1 {
+        println!("  disturbed; the quietest of {taken} counts:");
+    }
+    let first = turns.into_iter().next();
+    first.ok_or_else(|| "nothing was measured".into())
 }
