@@ -265,6 +265,61 @@ async fn a_dependency_on_a_target_that_another_makes_wait_is_no_deadlock() {
     house.counts_are_right().await;
 }
 
+/// A job that waits when the counting begins may be called before it comes to that job: the report of
+/// that call needs the counts that are locked by then.
+#[tokio::test]
+async fn a_job_that_starts_while_its_dependencies_are_counted_is_no_deadlock() {
+    for (dependencies, refused) in [
+        ("select wait_for('t', 'n'), wait_for('w', 'n')", true),
+        (
+            "select wait_for('n', 't', 'continue'), wait_for('w', 'n')",
+            false,
+        ),
+    ] {
+        let house = House::new(5).await;
+        house
+            .run("begin; select add_jobs('q', 'a', 't', 'w'), wait_for('t', 'a'), wait_for('w', 't', 'wait'); commit")
+            .await;
+        assert_eq!(
+            house.get("select id('t') < id('w')").await,
+            "t",
+            "the count of t is locked first"
+        );
+        house.acknowledge_all().await;
+        let (first, holder, user, lane) = (
+            transaction(&house).await,
+            transaction(&house).await,
+            transaction(&house).await,
+            Session::new(&house).await,
+        );
+        // The report of a starts t; the user, who sees it wait, comes to its count.
+        assert_eq!(first.get(&report("a", true)).await, "t");
+        holder
+            .run("select from supaqueue.dependent_job where id = id('w') for update")
+            .await;
+        user.run(&format!("select add_jobs('q', 'n'); {dependencies}"))
+            .await;
+        let commit = user.start("commit");
+        assert!(commit.waits(&house).await, "for the count of t");
+        first.run("commit").await;
+        assert!(commit.waits_for(&house, &holder).await, "for that of w");
+        // It fails, which w would have to know.
+        let ended = lane.start(&report("t", false));
+        assert!(ended.waits_for(&house, &user).await);
+        holder.run("commit").await;
+        ended.end().await.unwrap();
+        match (commit.end().await, refused) {
+            (Err(refusal), true) => assert!(
+                refusal.contains("has started or ended already"),
+                "{refusal}"
+            ),
+            (Ok(_), false) => {}
+            (other, _) => panic!("{dependencies}: {other:?}"),
+        }
+        house.counts_are_right().await;
+    }
+}
+
 #[tokio::test]
 async fn two_transactions_cannot_close_a_cycle() {
     let house = House::new(1).await;

@@ -112,7 +112,7 @@ pub(crate) async fn one_of_report_and_dispatch_has_the_call(db: &Db, report_firs
         let of_report = one.get(&report).await;
         let second = other.start(&dispatch);
         claim!(
-            second.waits(db).await,
+            second.waits_for(db, &one).await,
             "the dispatch does not wait for the report"
         );
         one.run("commit").await;
@@ -161,7 +161,7 @@ async fn an_acknowledgement_rolled_back_leaves_the_call_to_the_other_lane() {
     let other = Session::new(&db)
         .await
         .start(&acknowledge(&call, OTHER_LANE));
-    assert!(other.waits(&db).await);
+    assert!(other.waits_for(&db, &one).await);
     one.run("rollback").await;
     assert_eq!(Answer::of(&other.end().await.unwrap()).state, "started");
 }

@@ -61,7 +61,20 @@ pub(crate) struct Started {
 impl Started {
     /// Waits until the statement has ended (false) or waits for a lock (true).
     pub(crate) async fn waits(&self, db: &Db) -> bool {
-        let blocked = format!("select cardinality(pg_blocking_pids({})) > 0", self.process);
+        self.comes_to(db, "cardinality(b.pids) > 0").await
+    }
+
+    /// Waits until the statement has ended (false) or waits for a session (true).
+    pub(crate) async fn waits_for(&self, db: &Db, other: &Session) -> bool {
+        self.comes_to(db, &format!("{} = any (b.pids)", other.process))
+            .await
+    }
+
+    async fn comes_to(&self, db: &Db, condition: &str) -> bool {
+        let blocked = format!(
+            "select {condition} from pg_blocking_pids({}) as b (pids)",
+            self.process
+        );
         let waits = async {
             loop {
                 if self.task.is_finished() {

@@ -520,13 +520,28 @@ $$;
 
 -- 24_hold_targets.sql
 
+-- Waits until nobody holds a job, and keeps no lock of it. Where a locking query finds that
+-- a row changed while it waited, it keeps the row's lock; only the end of a subtransaction
+-- gives that back.
+create or replace function supaqueue.wait_for_job(_job uuid)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform from supaqueue.job j where j.id = _job for share;
+  raise exception 'give back the lock' using errcode = 'SQ001';
+exception
+  when sqlstate 'SQ001' then null;
+end
+$$;
+
 -- Makes those of the targets wait that are pending and have not started.
 --
 -- A target that somebody else holds (who may be starting it, or making it wait for
 -- another source) is waited for with no lock of ours kept: a report that we wait for
--- at the end of our transaction may be waiting for it. Where a locking query finds
--- that a row changed while it waited, it keeps the row's lock; only the end of a
--- subtransaction gives that back.
+-- at the end of our transaction may be waiting for it.
 create or replace function supaqueue.hold_targets(_targets uuid[])
 returns void
 language plpgsql
@@ -557,17 +572,105 @@ begin
       when sqlstate 'SQ001' then null;
     end;
 
-    begin
-      perform from supaqueue.job j
-      where j.id = (select m.id from (select unnest(pending) except select unnest(locked)) as m (id) limit 1)
-      for share;
-      raise exception 'give back the lock' using errcode = 'SQ001';
-    exception
-      when sqlstate 'SQ001' then null;
-    end;
+    perform supaqueue.wait_for_job(m.id)
+    from (select unnest(pending) except select unnest(locked) limit 1) as m (id);
   end loop;
 
   update supaqueue.job j set status = 'waiting' where j.id = any (locked);
+end
+$$;
+
+-- 25_lock_for_counting.sql
+
+-- Locks jobs against a change of their status, but waits for none. Returns one that somebody
+-- holds (any, where that is not known), or null where all are locked.
+--
+-- "skip locked" can wait all the same, see the core's due_jobs_of_priority: so not for long.
+create or replace function supaqueue.lock_jobs_at_once(jobs uuid[])
+returns uuid
+language plpgsql
+security definer
+set search_path = ''
+set lock_timeout = '100ms'
+as $$
+declare
+  me xid8 := pg_current_xact_id();
+  locked uuid[];
+begin
+  -- A job that this transaction wrote is its own already.
+  locked := array(
+    select l.id
+    from (
+      select j.id from supaqueue.job j
+      where j.id = any (jobs) and j.xmin <> me::xid
+      order by j.id
+      for share skip locked
+    ) l
+  );
+  return (
+    select h.id
+    from (
+      select j.id from supaqueue.job j where j.id = any (jobs) and j.xmin <> me::xid
+      except
+      select unnest(locked)
+    ) h
+    limit 1
+  );
+exception
+  when lock_not_available then
+    return jobs[1];
+end
+$$;
+
+-- Locks what the counting of dependencies needs: their jobs, which keep their status from here
+-- to the end of the transaction, and the counts. A source that is just ending is waited for and
+-- seen.
+--
+-- The order of locks is that of a report: jobs that are or were under way, counts, then jobs
+-- that wait. One that stops waiting between the first and the last may be under way by then,
+-- and its report may wait for the counts: so the last are not waited for with the counts
+-- locked, but all is given back, and begun again when whoever holds such a job has ended.
+create or replace function supaqueue.lock_for_counting(sources uuid[], targets uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  me xid8 := pg_current_xact_id();
+  waiting_sources uuid[];
+  reached uuid[];
+  held uuid;
+begin
+  loop
+    begin
+      -- Targets too: one that has started is refused later, but its report may be under way.
+      perform from supaqueue.job j
+      where j.id = any (sources || targets) and j.status <> 'waiting' and j.xmin <> me::xid
+      order by j.id
+      for share;
+
+      -- "do update" would lock those that are there already, before others with lower ids.
+      insert into supaqueue.dependent_job (id, position)
+      select j.id, j.position from supaqueue.job j where j.id = any (targets) order by j.id
+      on conflict (id) do nothing;
+      waiting_sources := array(
+        select j.id from supaqueue.job j where j.id = any (sources) and j.status = 'waiting'
+      );
+      reached := '{}';
+      if exists (select from supaqueue.job j where j.id = any (sources) and j.status in ('failed', 'cancelled')) then
+        reached := supaqueue.failure_reaches(targets);
+      end if;
+      perform supaqueue.lock_dependents(targets || waiting_sources || reached, '{}', false);
+
+      held := supaqueue.lock_jobs_at_once(sources || targets);
+      exit when held is null;
+      raise exception 'give back the locks' using errcode = 'SQ001';
+    exception
+      when sqlstate 'SQ001' then null;
+    end;
+    perform supaqueue.wait_for_job(held);
+  end loop;
 end
 $$;
 
@@ -577,10 +680,6 @@ $$;
 -- added, and gives the targets the status that follows. Runs at the end of the
 -- transaction (is_final), and before that when the transaction itself changes the
 -- status of jobs with dependencies (_jobs, which had _old_statuses until now).
---
--- The order of locks is that of a report: jobs that are or were under way, counts,
--- then jobs that wait. A source keeps its status from here to the end of the
--- transaction: if it is just ending, we wait for that and see it.
 create or replace function supaqueue.count_dependencies(
   is_final boolean, _jobs uuid[] default '{}', _old_statuses text[] default '{}'
 )
@@ -593,8 +692,6 @@ declare
   me xid8 := pg_current_xact_id();
   all_sources uuid[];
   all_targets uuid[];
-  waiting_sources uuid[];
-  reached uuid[] := '{}';
   old_status_of jsonb := jsonb_object(_jobs::text[], _old_statuses);
   change record;
 begin
@@ -606,32 +703,12 @@ begin
     return;
   end if;
 
-  -- A job that this transaction wrote is its own already. Targets too: one that has
-  -- started is refused below, but its report may be under way.
-  perform from supaqueue.job j
-  where j.id = any (all_sources || all_targets) and j.status <> 'waiting' and j.xmin <> me::xid
-  order by j.id
-  for share;
-
-  -- "do update" would lock those that are there already, before others with lower ids.
-  insert into supaqueue.dependent_job (id, position)
-  select j.id, j.position from supaqueue.job j where j.id = any (all_targets) order by j.id
-  on conflict (id) do nothing;
-  waiting_sources := array(select j.id from supaqueue.job j where j.id = any (all_sources) and j.status = 'waiting');
-  if exists (select from supaqueue.job j where j.id = any (all_sources) and j.status in ('failed', 'cancelled')) then
-    reached := supaqueue.failure_reaches(all_targets);
-  end if;
-  perform supaqueue.lock_dependents(all_targets || waiting_sources || reached, '{}', false);
+  perform supaqueue.lock_for_counting(all_sources, all_targets);
   -- What a deleted job with the same id left behind.
   update supaqueue.dependent_job d
   set position = j.position, unfinished = 0, failed = 0, is_cancelled_for_source = false
   from supaqueue.job j
   where d.id = any (all_targets) and j.id = d.id and j.position <> d.position;
-  perform from supaqueue.job j
-  where j.id = any (all_targets || waiting_sources) and j.xmin <> me::xid
-  order by j.id
-  for share;
-
   perform supaqueue.refuse_unknown_jobs() where is_final;
   perform supaqueue.refuse_started_targets(all_targets);
   if exists (select from supaqueue.dependency_change c where c.xact = me and c.is_added) then
@@ -1465,7 +1542,10 @@ begin
     'supaqueue.pass_on(uuid[],text[],text[],uuid[])',
     'supaqueue.refuse_unknown_jobs()',
     'supaqueue.refuse_started_targets(uuid[])',
+    'supaqueue.wait_for_job(uuid)',
     'supaqueue.hold_targets(uuid[])',
+    'supaqueue.lock_jobs_at_once(uuid[])',
+    'supaqueue.lock_for_counting(uuid[],uuid[])',
     'supaqueue.count_dependencies(boolean,uuid[],text[])',
     'supaqueue.is_first_dependency_change()',
     'supaqueue.count_dependencies_tg_fn()',

@@ -2,10 +2,6 @@
 -- added, and gives the targets the status that follows. Runs at the end of the
 -- transaction (is_final), and before that when the transaction itself changes the
 -- status of jobs with dependencies (_jobs, which had _old_statuses until now).
---
--- The order of locks is that of a report: jobs that are or were under way, counts,
--- then jobs that wait. A source keeps its status from here to the end of the
--- transaction: if it is just ending, we wait for that and see it.
 create or replace function supaqueue.count_dependencies(
   is_final boolean, _jobs uuid[] default '{}', _old_statuses text[] default '{}'
 )
@@ -18,8 +14,6 @@ declare
   me xid8 := pg_current_xact_id();
   all_sources uuid[];
   all_targets uuid[];
-  waiting_sources uuid[];
-  reached uuid[] := '{}';
   old_status_of jsonb := jsonb_object(_jobs::text[], _old_statuses);
   change record;
 begin
@@ -31,32 +25,12 @@ begin
     return;
   end if;
 
-  -- A job that this transaction wrote is its own already. Targets too: one that has
-  -- started is refused below, but its report may be under way.
-  perform from supaqueue.job j
-  where j.id = any (all_sources || all_targets) and j.status <> 'waiting' and j.xmin <> me::xid
-  order by j.id
-  for share;
-
-  -- "do update" would lock those that are there already, before others with lower ids.
-  insert into supaqueue.dependent_job (id, position)
-  select j.id, j.position from supaqueue.job j where j.id = any (all_targets) order by j.id
-  on conflict (id) do nothing;
-  waiting_sources := array(select j.id from supaqueue.job j where j.id = any (all_sources) and j.status = 'waiting');
-  if exists (select from supaqueue.job j where j.id = any (all_sources) and j.status in ('failed', 'cancelled')) then
-    reached := supaqueue.failure_reaches(all_targets);
-  end if;
-  perform supaqueue.lock_dependents(all_targets || waiting_sources || reached, '{}', false);
+  perform supaqueue.lock_for_counting(all_sources, all_targets);
   -- What a deleted job with the same id left behind.
   update supaqueue.dependent_job d
   set position = j.position, unfinished = 0, failed = 0, is_cancelled_for_source = false
   from supaqueue.job j
   where d.id = any (all_targets) and j.id = d.id and j.position <> d.position;
-  perform from supaqueue.job j
-  where j.id = any (all_targets || waiting_sources) and j.xmin <> me::xid
-  order by j.id
-  for share;
-
   perform supaqueue.refuse_unknown_jobs() where is_final;
   perform supaqueue.refuse_started_targets(all_targets);
   if exists (select from supaqueue.dependency_change c where c.xact = me and c.is_added) then

@@ -1,0 +1,91 @@
+-- Locks jobs against a change of their status, but waits for none. Returns one that somebody
+-- holds (any, where that is not known), or null where all are locked.
+--
+-- "skip locked" can wait all the same, see the core's due_jobs_of_priority: so not for long.
+create or replace function supaqueue.lock_jobs_at_once(jobs uuid[])
+returns uuid
+language plpgsql
+security definer
+set search_path = ''
+set lock_timeout = '100ms'
+as $$
+declare
+  me xid8 := pg_current_xact_id();
+  locked uuid[];
+begin
+  -- A job that this transaction wrote is its own already.
+  locked := array(
+    select l.id
+    from (
+      select j.id from supaqueue.job j
+      where j.id = any (jobs) and j.xmin <> me::xid
+      order by j.id
+      for share skip locked
+    ) l
+  );
+  return (
+    select h.id
+    from (
+      select j.id from supaqueue.job j where j.id = any (jobs) and j.xmin <> me::xid
+      except
+      select unnest(locked)
+    ) h
+    limit 1
+  );
+exception
+  when lock_not_available then
+    return jobs[1];
+end
+$$;
+
+-- Locks what the counting of dependencies needs: their jobs, which keep their status from here
+-- to the end of the transaction, and the counts. A source that is just ending is waited for and
+-- seen.
+--
+-- The order of locks is that of a report: jobs that are or were under way, counts, then jobs
+-- that wait. One that stops waiting between the first and the last may be under way by then,
+-- and its report may wait for the counts: so the last are not waited for with the counts
+-- locked, but all is given back, and begun again when whoever holds such a job has ended.
+create or replace function supaqueue.lock_for_counting(sources uuid[], targets uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  me xid8 := pg_current_xact_id();
+  waiting_sources uuid[];
+  reached uuid[];
+  held uuid;
+begin
+  loop
+    begin
+      -- Targets too: one that has started is refused later, but its report may be under way.
+      perform from supaqueue.job j
+      where j.id = any (sources || targets) and j.status <> 'waiting' and j.xmin <> me::xid
+      order by j.id
+      for share;
+
+      -- "do update" would lock those that are there already, before others with lower ids.
+      insert into supaqueue.dependent_job (id, position)
+      select j.id, j.position from supaqueue.job j where j.id = any (targets) order by j.id
+      on conflict (id) do nothing;
+      waiting_sources := array(
+        select j.id from supaqueue.job j where j.id = any (sources) and j.status = 'waiting'
+      );
+      reached := '{}';
+      if exists (select from supaqueue.job j where j.id = any (sources) and j.status in ('failed', 'cancelled')) then
+        reached := supaqueue.failure_reaches(targets);
+      end if;
+      perform supaqueue.lock_dependents(targets || waiting_sources || reached, '{}', false);
+
+      held := supaqueue.lock_jobs_at_once(sources || targets);
+      exit when held is null;
+      raise exception 'give back the locks' using errcode = 'SQ001';
+    exception
+      when sqlstate 'SQ001' then null;
+    end;
+    perform supaqueue.wait_for_job(held);
+  end loop;
+end
+$$;
