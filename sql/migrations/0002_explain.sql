@@ -613,6 +613,7 @@ declare
   _queue uuid;
   free_workers uuid[];
   due uuid[];
+  queues uuid[] := '{}';
   workers uuid[] := '{}';
   jobs uuid[] := '{}';
 begin
@@ -633,6 +634,7 @@ begin
       limit cardinality(due)
       for no key update skip locked
     );
+    queues := queues || array_fill(_queue, array[cardinality(free_workers)]);
     workers := workers || free_workers;
     jobs := jobs || due[1:cardinality(free_workers)];
   end loop;
@@ -645,11 +647,10 @@ begin
   set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
   where j.id = any (jobs);
   insert into supaqueue.current_job (queue, worker, job, lease_until)
-  select j.queue, pair.worker, pair.job, clock_timestamp() + supaqueue.ms(s.dispatch_lease_ms)
-  from unnest(workers, jobs) with ordinality as pair (worker, job, number)
-  join supaqueue.job j on j.id = pair.job
+  select call.queue, call.worker, call.job, clock_timestamp() + supaqueue.ms(s.dispatch_lease_ms)
+  from unnest(queues, workers, jobs) with ordinality as call (queue, worker, job, number)
   cross join supaqueue.setting s
-  order by pair.number;
+  order by call.number;
   return cardinality(jobs);
 end
 $$;
@@ -813,11 +814,22 @@ $$;
 --
 -- A transaction of another level than read committed does not see what was
 -- committed after it began, so it leaves its jobs to the tick.
+--
+-- Sessions keep their plans: one that met the tables when they held three jobs would
+-- go on reading them whole, or sorting all that waits, when they hold a million. So the
+-- ways in (this, end_current_job, tick) plan for indexes, in their order, whatever the
+-- tables look like, and once: Postgres would plan the search for the next job anew each
+-- time, an eighth of what a report costs.
 create or replace function supaqueue.dispatch(_queues uuid[], has_usable_workers boolean default false)
 returns integer
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   _exclusive uuid[];
@@ -917,20 +929,11 @@ begin
 end
 $$;
 
--- Sessions keep their plans: one that met the tables when they held three jobs would
--- go on reading them whole when they hold a million. So the ways in (this,
--- end_current_job, tick) plan for indexes whatever the tables look like, and once:
--- Postgres would plan the search for the next job anew each time, an eighth of what a
--- report costs.
 create or replace function supaqueue.dispatch_tg_fn()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
-set enable_seqscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform supaqueue.dispatch(w.queues, w.has_usable_workers) from supaqueue.take_wake_ups() w;
@@ -1377,6 +1380,7 @@ language plpgsql
 security definer
 set search_path = ''
 set enable_seqscan = off
+set enable_bitmapscan = off
 set enable_mergejoin = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -1402,7 +1406,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform supaqueue.report(new.id, coalesce(new.is_successful, false), '{}', null);
+  perform public.end_current_job(new.id, true, coalesce(new.is_successful, false));
   return null;
 end
 $$;
@@ -1591,6 +1595,7 @@ language plpgsql
 security definer
 set search_path = ''
 set enable_seqscan = off
+set enable_bitmapscan = off
 set enable_mergejoin = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -1617,7 +1622,8 @@ begin
     from supaqueue.queue q
     where not q.is_paused
       and exists (select from supaqueue.worker w where w.queue = q.id and not w.locked)
-      and exists (select from supaqueue.job j where j.queue = q.id and j.status = 'pending')
+      -- One row for each queue: without "offset 0" it may be a join that reads all that is pending.
+      and exists (select from supaqueue.job j where j.queue = q.id and j.status = 'pending' offset 0)
   );
   if queues <> '{}' then
     perform supaqueue.dispatch(queues);

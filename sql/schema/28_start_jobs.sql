@@ -14,6 +14,7 @@ declare
   _queue uuid;
   free_workers uuid[];
   due uuid[];
+  queues uuid[] := '{}';
   workers uuid[] := '{}';
   jobs uuid[] := '{}';
 begin
@@ -34,6 +35,7 @@ begin
       limit cardinality(due)
       for no key update skip locked
     );
+    queues := queues || array_fill(_queue, array[cardinality(free_workers)]);
     workers := workers || free_workers;
     jobs := jobs || due[1:cardinality(free_workers)];
   end loop;
@@ -46,11 +48,10 @@ begin
   set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
   where j.id = any (jobs);
   insert into supaqueue.current_job (queue, worker, job, lease_until)
-  select j.queue, pair.worker, pair.job, clock_timestamp() + supaqueue.ms(s.dispatch_lease_ms)
-  from unnest(workers, jobs) with ordinality as pair (worker, job, number)
-  join supaqueue.job j on j.id = pair.job
+  select call.queue, call.worker, call.job, clock_timestamp() + supaqueue.ms(s.dispatch_lease_ms)
+  from unnest(queues, workers, jobs) with ordinality as call (queue, worker, job, number)
   cross join supaqueue.setting s
-  order by pair.number;
+  order by call.number;
   return cardinality(jobs);
 end
 $$;

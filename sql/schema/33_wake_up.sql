@@ -73,20 +73,11 @@ begin
 end
 $$;
 
--- Sessions keep their plans: one that met the tables when they held three jobs would
--- go on reading them whole when they hold a million. So the ways in (this,
--- end_current_job, tick) plan for indexes whatever the tables look like, and once:
--- Postgres would plan the search for the next job anew each time, an eighth of what a
--- report costs.
 create or replace function supaqueue.dispatch_tg_fn()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
-set enable_seqscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform supaqueue.dispatch(w.queues, w.has_usable_workers) from supaqueue.take_wake_ups() w;

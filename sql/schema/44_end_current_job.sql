@@ -28,6 +28,7 @@ language plpgsql
 security definer
 set search_path = ''
 set enable_seqscan = off
+set enable_bitmapscan = off
 set enable_mergejoin = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -53,7 +54,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform supaqueue.report(new.id, coalesce(new.is_successful, false), '{}', null);
+  perform public.end_current_job(new.id, true, coalesce(new.is_successful, false));
   return null;
 end
 $$;

@@ -23,6 +23,7 @@ language plpgsql
 security definer
 set search_path = ''
 set enable_seqscan = off
+set enable_bitmapscan = off
 set enable_mergejoin = off
 set jit = off
 set plan_cache_mode = force_generic_plan
@@ -49,7 +50,8 @@ begin
     from supaqueue.queue q
     where not q.is_paused
       and exists (select from supaqueue.worker w where w.queue = q.id and not w.locked)
-      and exists (select from supaqueue.job j where j.queue = q.id and j.status = 'pending')
+      -- One row for each queue: without "offset 0" it may be a join that reads all that is pending.
+      and exists (select from supaqueue.job j where j.queue = q.id and j.status = 'pending' offset 0)
   );
   if queues <> '{}' then
     perform supaqueue.dispatch(queues);

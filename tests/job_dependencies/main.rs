@@ -7,6 +7,7 @@ mod document;
 mod failure;
 mod house;
 mod picture;
+mod plans;
 mod race;
 mod random;
 mod readme;

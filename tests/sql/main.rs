@@ -8,6 +8,7 @@ mod explain;
 mod life;
 mod migrations;
 mod order;
+mod plans;
 mod privileges;
 mod reclaim;
 mod report;

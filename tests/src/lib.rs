@@ -226,3 +226,21 @@ pub async fn process(client: &Client) -> i32 {
         .parse()
         .unwrap()
 }
+
+/// Rows of tables of the schema `supaqueue` (`'job', 'worker'`) that a statement reads, with all
+/// that it leaves to the end of its transaction.
+pub async fn rows_read(client: &Client, tables: &str, statement: &str) -> u64 {
+    let rows = format!(
+        "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) from pg_stat_xact_all_tables
+         where schemaname = 'supaqueue' and relname in ({tables})"
+    );
+    // What the session did a moment ago may still be among them.
+    let so_far = async || -> u64 { get(client, &rows).await.parse().unwrap() };
+    run(client, "begin").await;
+    let before = so_far().await;
+    run(client, statement).await;
+    run(client, "set constraints all immediate").await;
+    let after = so_far().await;
+    run(client, "commit").await;
+    after - before
+}

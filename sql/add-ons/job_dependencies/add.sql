@@ -38,6 +38,12 @@ create table if not exists supaqueue.job_dependencies (
 
 create index if not exists job_dependencies_source on supaqueue.job_dependencies (source, target);
 
+-- One source of ten thousand targets, and Postgres would expect as many of each, and read
+-- the wrong index whole for a job that has none.
+alter table supaqueue.job_dependencies
+  alter column source set (n_distinct = -0.1),
+  alter column target set (n_distinct = -0.1);
+
 comment on table supaqueue.job_dependencies is 'The target starts when all its sources are successful; until then it is waiting';
 comment on column supaqueue.job_dependencies.source is 'The job that must end first';
 comment on column supaqueue.job_dependencies.target is 'The job that waits; one that has not started yet';
@@ -216,7 +222,6 @@ as $$
   with recursive reached (job) as (
     select unnest(jobs)
     union
-    -- From job to job, by index, whatever the statistics say of a table just filled.
     select e.target
     from reached r
     cross join lateral (
@@ -269,6 +274,13 @@ $$;
 
 -- 20_lock_dependents.sql
 
+-- How the add-on reads its tables, in all that follows: row by row, by index, whatever the
+-- statistics said when a session made its plans (see the core's dispatch). A join would be
+-- the planner's to arrange, and it reads a table whole that was small then: a lateral
+-- subquery with "offset 0" is not. The rows of an update, or a delete, are found that way,
+-- too, and named by their place (ctid). That is no way to name rows that the same statement
+-- locks: it would not find the version that somebody else made meanwhile.
+
 -- Locks the counts of jobs and of the targets that the end of the jobs can reach, in
 -- the order of their ids, and all at once: who locks more later could be waiting for
 -- somebody who waits for them.
@@ -280,7 +292,6 @@ returns void
 language plpgsql
 security definer
 set search_path = ''
-set plan_cache_mode = force_generic_plan
 as $$
 declare
   reached uuid[];
@@ -288,9 +299,15 @@ begin
   if reaches_on then
     reached := supaqueue.failure_reaches(_sources);
   else
-    reached := array(select e.target from supaqueue.job_dependencies e where e.source = any (_sources));
+    reached := array(
+      select e.target
+      from unnest(_sources) as s (id)
+      cross join lateral (select d.target from supaqueue.job_dependencies d where d.source = s.id offset 0) e
+    );
   end if;
-  perform from supaqueue.dependent_job d where d.id = any (_jobs || reached) order by d.id for update;
+  perform
+  from (select distinct unnest(_jobs || reached) as id order by id) c
+  cross join lateral (select from supaqueue.dependent_job d where d.id = c.id for update) d;
 end
 $$;
 
@@ -303,12 +320,13 @@ set search_path = ''
 as $$
   with recursive reached (job, goes_on) as (
     select e.target, e.on_failure = 'fail'
-    from supaqueue.job_dependencies e
-    where e.source = any (_sources)
+    from unnest(_sources) as s (id)
+    cross join lateral (
+      select d.target, d.on_failure from supaqueue.job_dependencies d where d.source = s.id offset 0
+    ) e
     union
     select e.target, e.on_failure = 'fail'
     from reached r
-    -- As in reachable().
     cross join lateral (
       select d.target, d.on_failure from supaqueue.job_dependencies d where d.source = r.job offset 0
     ) e
@@ -333,22 +351,24 @@ create or replace function supaqueue.decide(
 language plpgsql
 security definer
 set search_path = ''
-set plan_cache_mode = force_generic_plan
 as $$
 declare
   outer_depth text := coalesce(current_setting('supaqueue.deciding_at_depth', true), '');
+  culprits uuid[];
 begin
   update supaqueue.dependent_job d
   set unfinished = d.unfinished + c.unfinished, failed = d.failed + c.failed
   from unnest(_targets, _unfinished, _failed) as c (target, unfinished, failed)
-  where d.id = c.target and (c.unfinished <> 0 or c.failed <> 0);
+  cross join lateral (select l.ctid from supaqueue.dependent_job l where l.id = c.target offset 0) l
+  where d.ctid = l.ctid and (c.unfinished <> 0 or c.failed <> 0);
 
-  -- What this changes is passed on by our caller, not by the trigger on job.
-  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
-  with locked as materialized (
+  -- In the order of the ids, as everybody locks jobs. What becomes pending at once is due in the
+  -- order of insertion.
+  select array_agg(l.id), array_agg(l.old_status), array_agg(l.new_status), array_agg(l.culprit)
+  into jobs, old_statuses, new_statuses, culprits
+  from (
     select
       j.id,
-      j.position,
       j.status as old_status,
       c.culprit,
       case
@@ -356,21 +376,32 @@ begin
         when d.unfinished > 0 then 'waiting'
         else 'pending'
       end as new_status
-    from unnest(_targets, _unfinished, _failed, _culprits, _requeued) as c (target, unfinished, failed, culprit, is_requeued)
-    join supaqueue.dependent_job d on d.id = c.target
-    join supaqueue.job j on j.id = c.target
-    where j.status = 'waiting' and (c.failed > 0 or d.unfinished = 0)
-      or j.status = 'cancelled' and d.is_cancelled_for_source and d.failed = 0 and c.failed < 0
-      or j.status = 'pending' and j.attempts = 0 and d.unfinished > 0
-        and (c.unfinished > 0 or c.is_requeued)
-    order by j.id
-    for no key update of j
-  ),
-  -- What becomes pending at once is due in the order of insertion.
-  verdict as materialized (
-    select l.* from locked l order by l.position
-  ),
-  changed as (
+    from (
+      select t.*
+      from unnest(_targets, _unfinished, _failed, _culprits, _requeued) as t (target, unfinished, failed, culprit, is_requeued)
+      order by t.target
+    ) c
+    cross join lateral (select e.* from supaqueue.dependent_job e where e.id = c.target offset 0) d
+    cross join lateral (
+      select t.id, t.position, t.status
+      from supaqueue.job t
+      where t.id = c.target and (
+        t.status = 'waiting' and (c.failed > 0 or d.unfinished = 0)
+        or t.status = 'cancelled' and d.is_cancelled_for_source and d.failed = 0 and c.failed < 0
+        or t.status = 'pending' and t.attempts = 0 and d.unfinished > 0
+          and (c.unfinished > 0 or c.is_requeued)
+      )
+      for no key update
+    ) j
+    order by j.position
+  ) l;
+  if jobs is null then
+    return;
+  end if;
+
+  -- What this changes is passed on by our caller, not by the trigger on job.
+  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  with changed as (
     update supaqueue.job j
     set
       status = v.new_status,
@@ -386,8 +417,9 @@ begin
                 from supaqueue.job s where s.id = v.culprit), 'was deleted'))),
           (select s.max_errors from supaqueue.setting s))
       end
-    from verdict v
-    where j.id = v.id
+    from unnest(jobs, old_statuses, new_statuses, culprits) as v (job, old_status, new_status, culprit)
+    cross join lateral (select l.ctid from supaqueue.job l where l.id = v.job offset 0) l
+    where j.ctid = l.ctid
     returning j.id, v.old_status, j.status as new_status
   )
   select array_agg(c.id), array_agg(c.old_status), array_agg(c.new_status)
@@ -399,7 +431,8 @@ begin
     update supaqueue.dependent_job d
     set is_cancelled_for_source = (c.new_status = 'cancelled')
     from unnest(jobs, new_statuses) as c (job, new_status)
-    where d.id = c.job and d.is_cancelled_for_source <> (c.new_status = 'cancelled');
+    cross join lateral (select l.ctid from supaqueue.dependent_job l where l.id = c.job offset 0) l
+    where d.ctid = l.ctid and d.is_cancelled_for_source <> (c.new_status = 'cancelled');
   end if;
 end
 $$;
@@ -409,15 +442,11 @@ $$;
 -- Passes on to the targets what became of jobs: each target whose last source
 -- succeeded becomes pending, those of a failed one are cancelled, and so on downwards,
 -- level by level. Does nothing where the jobs have no targets.
---
--- One plan for lists of any length (force_generic_plan, as in the functions that this
--- one calls): planning again for each list costs more than running.
 create or replace function supaqueue.pass_on(jobs uuid[], old_statuses text[], new_statuses text[], requeued uuid[])
 returns void
 language plpgsql
 security definer
 set search_path = ''
-set plan_cache_mode = force_generic_plan
 as $$
 declare
   targets uuid[];
@@ -473,10 +502,12 @@ declare
 begin
   select e.source, e.target, unknown.id as unknown into added
   from supaqueue.dependency_change c
-  join supaqueue.job_dependencies e on e.source = c.source and e.target = c.target
+  cross join lateral (
+    select d.source, d.target from supaqueue.job_dependencies d where d.source = c.source and d.target = c.target offset 0
+  ) e
   cross join lateral (values (c.source), (c.target)) as unknown (id)
   where c.xact = pg_current_xact_id() and c.is_added
-    and not exists (select from supaqueue.job j where j.id = unknown.id)
+    and not exists (select from supaqueue.job j where j.id = unknown.id offset 0)
   limit 1;
   if found then
     raise exception 'cannot make job % wait for job %: there is no job %', added.target, added.source, added.unknown
@@ -495,13 +526,23 @@ set search_path = ''
 as $$
 declare
   added record;
+  started uuid[] := array(
+    select t.id
+    from unnest(_targets) as t (id)
+    cross join lateral (select o.status, o.attempts from supaqueue.job o where o.id = t.id offset 0) j
+    where j.status not in ('pending', 'waiting') or j.status = 'pending' and j.attempts > 0
+  );
 begin
+  if started = '{}' then
+    return;
+  end if;
   select e.source, e.target, j.status into added
   from supaqueue.dependency_change c
-  join supaqueue.job_dependencies e on e.source = c.source and e.target = c.target
-  join supaqueue.job j on j.id = c.target
-  where c.xact = pg_current_xact_id() and c.is_added and c.target = any (_targets)
-    and (j.status not in ('pending', 'waiting') or j.status = 'pending' and j.attempts > 0)
+  cross join lateral (
+    select d.source, d.target from supaqueue.job_dependencies d where d.source = c.source and d.target = c.target offset 0
+  ) e
+  cross join lateral (select o.status from supaqueue.job o where o.id = c.target offset 0) j
+  where c.xact = pg_current_xact_id() and c.is_added and c.target = any (started)
     -- A changed on_failure is no new dependency.
     and not exists (
       select from supaqueue.dependency_change before
@@ -554,17 +595,22 @@ declare
 begin
   loop
     begin
+      -- Their status is asked for outside, or all that is pending may be read.
       pending := array(
-        select j.id from supaqueue.job j
-        where j.id = any (_targets) and j.status = 'pending' and j.attempts = 0
+        select t.id
+        from (
+          select j.id, j.status, j.attempts from supaqueue.job j where j.id = any (_targets) offset 0
+        ) t
+        where t.status = 'pending' and t.attempts = 0
       );
       locked := array(
         select l.id
         from (
-          select j.id from supaqueue.job j
-          where j.id = any (pending) and j.status = 'pending' and j.attempts = 0
+          select j.id, j.status, j.attempts from supaqueue.job j
+          where j.id = any (pending) offset 0
           for no key update skip locked
         ) l
+        where l.status = 'pending' and l.attempts = 0
       );
       exit when cardinality(locked) = cardinality(pending);
       raise exception 'give back the locks' using errcode = 'SQ001';
@@ -585,7 +631,7 @@ $$;
 -- Locks jobs against a change of their status, but waits for none. Returns one that somebody
 -- holds (any, where that is not known), or null where all are locked.
 --
--- "skip locked" can wait all the same, see the core's due_jobs_of_priority: so not for long.
+-- "skip locked" can wait all the same, see the core's due_jobs: so not for long.
 create or replace function supaqueue.lock_jobs_at_once(jobs uuid[])
 returns uuid
 language plpgsql
@@ -600,11 +646,9 @@ begin
   -- A job that this transaction wrote is its own already.
   locked := array(
     select l.id
-    from (
-      select j.id from supaqueue.job j
-      where j.id = any (jobs) and j.xmin <> me::xid
-      order by j.id
-      for share skip locked
+    from (select distinct unnest(jobs) as id order by id) c
+    cross join lateral (
+      select j.id from supaqueue.job j where j.id = c.id and j.xmin <> me::xid for share skip locked
     ) l
   );
   return (
@@ -645,14 +689,17 @@ begin
   loop
     begin
       -- Targets too: one that has started is refused later, but its report may be under way.
-      perform from supaqueue.job j
-      where j.id = any (sources || targets) and j.status <> 'waiting' and j.xmin <> me::xid
-      order by j.id
-      for share;
+      perform
+      from (select distinct unnest(sources || targets) as id order by id) c
+      cross join lateral (
+        select from supaqueue.job j where j.id = c.id and j.status <> 'waiting' and j.xmin <> me::xid for share
+      ) j;
 
       -- "do update" would lock those that are there already, before others with lower ids.
       insert into supaqueue.dependent_job (id, position)
-      select j.id, j.position from supaqueue.job j where j.id = any (targets) order by j.id
+      select j.id, j.position
+      from (select distinct unnest(targets) as id order by id) c
+      cross join lateral (select t.id, t.position from supaqueue.job t where t.id = c.id offset 0) j
       on conflict (id) do nothing;
       waiting_sources := array(
         select j.id from supaqueue.job j where j.id = any (sources) and j.status = 'waiting'
@@ -704,17 +751,21 @@ begin
   end if;
 
   perform supaqueue.lock_for_counting(all_sources, all_targets);
+
   -- What a deleted job with the same id left behind.
   update supaqueue.dependent_job d
   set position = j.position, unfinished = 0, failed = 0, is_cancelled_for_source = false
-  from supaqueue.job j
-  where d.id = any (all_targets) and j.id = d.id and j.position <> d.position;
+  from unnest(all_targets) as c (target)
+  cross join lateral (select t.position from supaqueue.job t where t.id = c.target offset 0) j
+  cross join lateral (select l.ctid from supaqueue.dependent_job l where l.id = c.target offset 0) l
+  where d.ctid = l.ctid and d.position <> j.position;
+
   perform supaqueue.refuse_unknown_jobs() where is_final;
   perform supaqueue.refuse_started_targets(all_targets);
   if exists (select from supaqueue.dependency_change c where c.xact = me and c.is_added) then
     if exists (
       select from supaqueue.dependency_change c
-      join supaqueue.job j on j.id = c.source
+      cross join lateral (select t.xmin from supaqueue.job t where t.id = c.source offset 0) j
       where c.xact = me and c.is_added and j.xmin <> me::xid
     ) then
       -- A cycle closed by two transactions leaves a job that both know.
@@ -730,8 +781,8 @@ begin
     where c.xact = me
       and (
         is_final
-        or exists (select from supaqueue.job j where j.id = c.target)
-          and (old_status_of ? c.source::text or exists (select from supaqueue.job j where j.id = c.source))
+        or exists (select from supaqueue.job j where j.id = c.target offset 0)
+          and (old_status_of ? c.source::text or exists (select from supaqueue.job j where j.id = c.source offset 0))
       )
     returning c.source, c.target, c.on_failure, case when c.is_added then 1 else -1 end as sign
   ),
@@ -742,7 +793,7 @@ begin
       sum(c.sign * e.failed)::integer as failed,
       (array_agg(c.source) filter (where c.sign * e.failed > 0))[1] as culprit
     from counted c
-    left join supaqueue.job j on j.id = c.source
+    left join lateral (select t.status from supaqueue.job t where t.id = c.source offset 0) j on true
     join supaqueue.dependency_effect e
       on e.status = coalesce(old_status_of ->> c.source::text, j.status, 'cancelled') and e.on_failure = c.on_failure
     group by c.target
@@ -793,6 +844,11 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   queues_before uuid[] := current_setting('supaqueue.queues_after_dependencies')::uuid[];
@@ -821,6 +877,11 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   is_first boolean;
@@ -836,7 +897,10 @@ begin
   perform supaqueue.hold_targets(targets);
   perform supaqueue.refuse_started_targets(targets);
 
-  if exists (select unnest(targets) except select j.id from supaqueue.job j where j.id = any (targets)) then
+  if exists (
+    select from unnest(targets) as t (id)
+    where not exists (select from supaqueue.job j where j.id = t.id offset 0)
+  ) then
     perform set_config('supaqueue.has_early_dependencies', 'on', true);
   end if;
   return null;
@@ -934,6 +998,10 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_mergejoin = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -943,8 +1011,7 @@ declare
   new_statuses text[];
   requeued uuid[];
 begin
-  -- Only what changes for targets: still open or not, successful or not. No joins, as
-  -- the plan for the first statement of a session serves its later, larger ones, too.
+  -- Only what changes for targets: still open or not, successful or not.
   select array_agg(c.id), array_agg(c.old_status), array_agg(c.new_status)
   into jobs, old_statuses, new_statuses
   from (
@@ -959,7 +1026,6 @@ begin
   where c.old_status <> c.new_status
     and (c.old_status in ('pending', 'waiting', 'in_progress'), c.old_status = 'successful')
       <> (c.new_status in ('pending', 'waiting', 'in_progress'), c.new_status = 'successful')
-    -- By index, never by reading whole tables: that is what "order by" and "offset 0" are for.
     and (
       exists (select from supaqueue.job_dependencies e where e.source = c.id order by e.target offset 0)
       or exists (select from supaqueue.dependent_job d where d.id = c.id offset 0)
@@ -1004,13 +1070,19 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 begin
   update supaqueue.job j
   set status = 'waiting'
-  from inserted i
-  where j.id = i.id and i.status = 'pending'
-    and exists (select from supaqueue.job_dependencies e where e.target = i.id);
+  where j.id = any (array(
+    select i.id from inserted i
+    where i.status = 'pending' and exists (select from supaqueue.job_dependencies e where e.target = i.id offset 0)
+  ));
   return null;
 end
 $$;
@@ -1032,6 +1104,11 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   has_changes boolean := coalesce(current_setting('supaqueue.has_dependency_changes', true), '') = 'on';
@@ -1046,7 +1123,6 @@ begin
     array_agg(case when d.status in ('successful', 'failed') then d.status else 'cancelled' end)
   into jobs, old_statuses, new_statuses
   from deleted d
-  -- By index, as in pass_on_updated_jobs_tg_fn.
   where exists (select from supaqueue.job_dependencies e where e.source = d.id order by e.target offset 0)
     or exists (select from supaqueue.job_dependencies e where e.target = d.id order by e.source offset 0)
     or exists (select from supaqueue.dependent_job t where t.id = d.id offset 0)
@@ -1073,17 +1149,20 @@ begin
 
   perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
   delete from supaqueue.job_dependencies e
-  using unnest(jobs, new_statuses) as c (job, status), supaqueue.dependency_effect f
-  where e.source = c.job and f.status = c.status and f.on_failure = e.on_failure
-    and f.unfinished = 0 and f.failed = 0;
+  using unnest(jobs, new_statuses) as c (job, status)
+  cross join lateral (
+    select d.ctid, d.on_failure from supaqueue.job_dependencies d where d.source = c.job offset 0
+  ) d
+  join supaqueue.dependency_effect f on f.status = c.status and f.on_failure = d.on_failure
+  where e.ctid = d.ctid and f.unfinished = 0 and f.failed = 0;
   perform set_config('supaqueue.deciding_at_depth', outer_depth, true);
 
   -- Whoever holds a count may be waiting for the job: not waited for. A row left behind
   -- is known by its position.
   delete from supaqueue.dependent_job d
-  where d.id in (
+  where d.id = any (array(
     select t.id from supaqueue.dependent_job t where t.id = any (jobs) for update skip locked
-  );
+  ));
   return null;
 end
 $$;
@@ -1104,7 +1183,7 @@ as $$
 begin
   if exists (
     select from supaqueue.job_dependencies e
-    join supaqueue.job j on j.id = e.target
+    cross join lateral (select t.status from supaqueue.job t where t.id = e.target offset 0) j
     where e.source = old.id and j.status in ('pending', 'waiting', 'in_progress')
   ) then
     return null;
@@ -1163,7 +1242,7 @@ begin
     order by s.position)
   into sources
   from supaqueue.job_dependencies e
-  join supaqueue.job s on s.id = e.source
+  cross join lateral (select t.* from supaqueue.job t where t.id = e.source offset 0) s
   join supaqueue.queue q on q.id = s.queue
   where e.target = new.id and e.pass_result;
   if sources is null then

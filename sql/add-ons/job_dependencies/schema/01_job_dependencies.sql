@@ -34,6 +34,12 @@ create table if not exists supaqueue.job_dependencies (
 
 create index if not exists job_dependencies_source on supaqueue.job_dependencies (source, target);
 
+-- One source of ten thousand targets, and Postgres would expect as many of each, and read
+-- the wrong index whole for a job that has none.
+alter table supaqueue.job_dependencies
+  alter column source set (n_distinct = -0.1),
+  alter column target set (n_distinct = -0.1);
+
 comment on table supaqueue.job_dependencies is 'The target starts when all its sources are successful; until then it is waiting';
 comment on column supaqueue.job_dependencies.source is 'The job that must end first';
 comment on column supaqueue.job_dependencies.target is 'The job that waits; one that has not started yet';

@@ -9,7 +9,6 @@ as $$
   with recursive reached (job) as (
     select unnest(jobs)
     union
-    -- From job to job, by index, whatever the statistics say of a table just filled.
     select e.target
     from reached r
     cross join lateral (

@@ -1,3 +1,10 @@
+-- How the add-on reads its tables, in all that follows: row by row, by index, whatever the
+-- statistics said when a session made its plans (see the core's dispatch). A join would be
+-- the planner's to arrange, and it reads a table whole that was small then: a lateral
+-- subquery with "offset 0" is not. The rows of an update, or a delete, are found that way,
+-- too, and named by their place (ctid). That is no way to name rows that the same statement
+-- locks: it would not find the version that somebody else made meanwhile.
+
 -- Locks the counts of jobs and of the targets that the end of the jobs can reach, in
 -- the order of their ids, and all at once: who locks more later could be waiting for
 -- somebody who waits for them.
@@ -9,7 +16,6 @@ returns void
 language plpgsql
 security definer
 set search_path = ''
-set plan_cache_mode = force_generic_plan
 as $$
 declare
   reached uuid[];
@@ -17,9 +23,15 @@ begin
   if reaches_on then
     reached := supaqueue.failure_reaches(_sources);
   else
-    reached := array(select e.target from supaqueue.job_dependencies e where e.source = any (_sources));
+    reached := array(
+      select e.target
+      from unnest(_sources) as s (id)
+      cross join lateral (select d.target from supaqueue.job_dependencies d where d.source = s.id offset 0) e
+    );
   end if;
-  perform from supaqueue.dependent_job d where d.id = any (_jobs || reached) order by d.id for update;
+  perform
+  from (select distinct unnest(_jobs || reached) as id order by id) c
+  cross join lateral (select from supaqueue.dependent_job d where d.id = c.id for update) d;
 end
 $$;
 
@@ -32,12 +44,13 @@ set search_path = ''
 as $$
   with recursive reached (job, goes_on) as (
     select e.target, e.on_failure = 'fail'
-    from supaqueue.job_dependencies e
-    where e.source = any (_sources)
+    from unnest(_sources) as s (id)
+    cross join lateral (
+      select d.target, d.on_failure from supaqueue.job_dependencies d where d.source = s.id offset 0
+    ) e
     union
     select e.target, e.on_failure = 'fail'
     from reached r
-    -- As in reachable().
     cross join lateral (
       select d.target, d.on_failure from supaqueue.job_dependencies d where d.source = r.job offset 0
     ) e

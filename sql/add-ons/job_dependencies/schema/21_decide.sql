@@ -12,22 +12,24 @@ create or replace function supaqueue.decide(
 language plpgsql
 security definer
 set search_path = ''
-set plan_cache_mode = force_generic_plan
 as $$
 declare
   outer_depth text := coalesce(current_setting('supaqueue.deciding_at_depth', true), '');
+  culprits uuid[];
 begin
   update supaqueue.dependent_job d
   set unfinished = d.unfinished + c.unfinished, failed = d.failed + c.failed
   from unnest(_targets, _unfinished, _failed) as c (target, unfinished, failed)
-  where d.id = c.target and (c.unfinished <> 0 or c.failed <> 0);
+  cross join lateral (select l.ctid from supaqueue.dependent_job l where l.id = c.target offset 0) l
+  where d.ctid = l.ctid and (c.unfinished <> 0 or c.failed <> 0);
 
-  -- What this changes is passed on by our caller, not by the trigger on job.
-  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
-  with locked as materialized (
+  -- In the order of the ids, as everybody locks jobs. What becomes pending at once is due in the
+  -- order of insertion.
+  select array_agg(l.id), array_agg(l.old_status), array_agg(l.new_status), array_agg(l.culprit)
+  into jobs, old_statuses, new_statuses, culprits
+  from (
     select
       j.id,
-      j.position,
       j.status as old_status,
       c.culprit,
       case
@@ -35,21 +37,32 @@ begin
         when d.unfinished > 0 then 'waiting'
         else 'pending'
       end as new_status
-    from unnest(_targets, _unfinished, _failed, _culprits, _requeued) as c (target, unfinished, failed, culprit, is_requeued)
-    join supaqueue.dependent_job d on d.id = c.target
-    join supaqueue.job j on j.id = c.target
-    where j.status = 'waiting' and (c.failed > 0 or d.unfinished = 0)
-      or j.status = 'cancelled' and d.is_cancelled_for_source and d.failed = 0 and c.failed < 0
-      or j.status = 'pending' and j.attempts = 0 and d.unfinished > 0
-        and (c.unfinished > 0 or c.is_requeued)
-    order by j.id
-    for no key update of j
-  ),
-  -- What becomes pending at once is due in the order of insertion.
-  verdict as materialized (
-    select l.* from locked l order by l.position
-  ),
-  changed as (
+    from (
+      select t.*
+      from unnest(_targets, _unfinished, _failed, _culprits, _requeued) as t (target, unfinished, failed, culprit, is_requeued)
+      order by t.target
+    ) c
+    cross join lateral (select e.* from supaqueue.dependent_job e where e.id = c.target offset 0) d
+    cross join lateral (
+      select t.id, t.position, t.status
+      from supaqueue.job t
+      where t.id = c.target and (
+        t.status = 'waiting' and (c.failed > 0 or d.unfinished = 0)
+        or t.status = 'cancelled' and d.is_cancelled_for_source and d.failed = 0 and c.failed < 0
+        or t.status = 'pending' and t.attempts = 0 and d.unfinished > 0
+          and (c.unfinished > 0 or c.is_requeued)
+      )
+      for no key update
+    ) j
+    order by j.position
+  ) l;
+  if jobs is null then
+    return;
+  end if;
+
+  -- What this changes is passed on by our caller, not by the trigger on job.
+  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  with changed as (
     update supaqueue.job j
     set
       status = v.new_status,
@@ -65,8 +78,9 @@ begin
                 from supaqueue.job s where s.id = v.culprit), 'was deleted'))),
           (select s.max_errors from supaqueue.setting s))
       end
-    from verdict v
-    where j.id = v.id
+    from unnest(jobs, old_statuses, new_statuses, culprits) as v (job, old_status, new_status, culprit)
+    cross join lateral (select l.ctid from supaqueue.job l where l.id = v.job offset 0) l
+    where j.ctid = l.ctid
     returning j.id, v.old_status, j.status as new_status
   )
   select array_agg(c.id), array_agg(c.old_status), array_agg(c.new_status)
@@ -78,7 +92,8 @@ begin
     update supaqueue.dependent_job d
     set is_cancelled_for_source = (c.new_status = 'cancelled')
     from unnest(jobs, new_statuses) as c (job, new_status)
-    where d.id = c.job and d.is_cancelled_for_source <> (c.new_status = 'cancelled');
+    cross join lateral (select l.ctid from supaqueue.dependent_job l where l.id = c.job offset 0) l
+    where d.ctid = l.ctid and d.is_cancelled_for_source <> (c.new_status = 'cancelled');
   end if;
 end
 $$;

@@ -1,15 +1,11 @@
 -- Passes on to the targets what became of jobs: each target whose last source
 -- succeeded becomes pending, those of a failed one are cancelled, and so on downwards,
 -- level by level. Does nothing where the jobs have no targets.
---
--- One plan for lists of any length (force_generic_plan, as in the functions that this
--- one calls): planning again for each list costs more than running.
 create or replace function supaqueue.pass_on(jobs uuid[], old_statuses text[], new_statuses text[], requeued uuid[])
 returns void
 language plpgsql
 security definer
 set search_path = ''
-set plan_cache_mode = force_generic_plan
 as $$
 declare
   targets uuid[];

@@ -11,10 +11,12 @@ declare
 begin
   select e.source, e.target, unknown.id as unknown into added
   from supaqueue.dependency_change c
-  join supaqueue.job_dependencies e on e.source = c.source and e.target = c.target
+  cross join lateral (
+    select d.source, d.target from supaqueue.job_dependencies d where d.source = c.source and d.target = c.target offset 0
+  ) e
   cross join lateral (values (c.source), (c.target)) as unknown (id)
   where c.xact = pg_current_xact_id() and c.is_added
-    and not exists (select from supaqueue.job j where j.id = unknown.id)
+    and not exists (select from supaqueue.job j where j.id = unknown.id offset 0)
   limit 1;
   if found then
     raise exception 'cannot make job % wait for job %: there is no job %', added.target, added.source, added.unknown
@@ -33,13 +35,23 @@ set search_path = ''
 as $$
 declare
   added record;
+  started uuid[] := array(
+    select t.id
+    from unnest(_targets) as t (id)
+    cross join lateral (select o.status, o.attempts from supaqueue.job o where o.id = t.id offset 0) j
+    where j.status not in ('pending', 'waiting') or j.status = 'pending' and j.attempts > 0
+  );
 begin
+  if started = '{}' then
+    return;
+  end if;
   select e.source, e.target, j.status into added
   from supaqueue.dependency_change c
-  join supaqueue.job_dependencies e on e.source = c.source and e.target = c.target
-  join supaqueue.job j on j.id = c.target
-  where c.xact = pg_current_xact_id() and c.is_added and c.target = any (_targets)
-    and (j.status not in ('pending', 'waiting') or j.status = 'pending' and j.attempts > 0)
+  cross join lateral (
+    select d.source, d.target from supaqueue.job_dependencies d where d.source = c.source and d.target = c.target offset 0
+  ) e
+  cross join lateral (select o.status from supaqueue.job o where o.id = c.target offset 0) j
+  where c.xact = pg_current_xact_id() and c.is_added and c.target = any (started)
     -- A changed on_failure is no new dependency.
     and not exists (
       select from supaqueue.dependency_change before

@@ -32,17 +32,22 @@ declare
 begin
   loop
     begin
+      -- Their status is asked for outside, or all that is pending may be read.
       pending := array(
-        select j.id from supaqueue.job j
-        where j.id = any (_targets) and j.status = 'pending' and j.attempts = 0
+        select t.id
+        from (
+          select j.id, j.status, j.attempts from supaqueue.job j where j.id = any (_targets) offset 0
+        ) t
+        where t.status = 'pending' and t.attempts = 0
       );
       locked := array(
         select l.id
         from (
-          select j.id from supaqueue.job j
-          where j.id = any (pending) and j.status = 'pending' and j.attempts = 0
+          select j.id, j.status, j.attempts from supaqueue.job j
+          where j.id = any (pending) offset 0
           for no key update skip locked
         ) l
+        where l.status = 'pending' and l.attempts = 0
       );
       exit when cardinality(locked) = cardinality(pending);
       raise exception 'give back the locks' using errcode = 'SQ001';

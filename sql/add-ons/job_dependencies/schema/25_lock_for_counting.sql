@@ -1,7 +1,7 @@
 -- Locks jobs against a change of their status, but waits for none. Returns one that somebody
 -- holds (any, where that is not known), or null where all are locked.
 --
--- "skip locked" can wait all the same, see the core's due_jobs_of_priority: so not for long.
+-- "skip locked" can wait all the same, see the core's due_jobs: so not for long.
 create or replace function supaqueue.lock_jobs_at_once(jobs uuid[])
 returns uuid
 language plpgsql
@@ -16,11 +16,9 @@ begin
   -- A job that this transaction wrote is its own already.
   locked := array(
     select l.id
-    from (
-      select j.id from supaqueue.job j
-      where j.id = any (jobs) and j.xmin <> me::xid
-      order by j.id
-      for share skip locked
+    from (select distinct unnest(jobs) as id order by id) c
+    cross join lateral (
+      select j.id from supaqueue.job j where j.id = c.id and j.xmin <> me::xid for share skip locked
     ) l
   );
   return (
@@ -61,14 +59,17 @@ begin
   loop
     begin
       -- Targets too: one that has started is refused later, but its report may be under way.
-      perform from supaqueue.job j
-      where j.id = any (sources || targets) and j.status <> 'waiting' and j.xmin <> me::xid
-      order by j.id
-      for share;
+      perform
+      from (select distinct unnest(sources || targets) as id order by id) c
+      cross join lateral (
+        select from supaqueue.job j where j.id = c.id and j.status <> 'waiting' and j.xmin <> me::xid for share
+      ) j;
 
       -- "do update" would lock those that are there already, before others with lower ids.
       insert into supaqueue.dependent_job (id, position)
-      select j.id, j.position from supaqueue.job j where j.id = any (targets) order by j.id
+      select j.id, j.position
+      from (select distinct unnest(targets) as id order by id) c
+      cross join lateral (select t.id, t.position from supaqueue.job t where t.id = c.id offset 0) j
       on conflict (id) do nothing;
       waiting_sources := array(
         select j.id from supaqueue.job j where j.id = any (sources) and j.status = 'waiting'

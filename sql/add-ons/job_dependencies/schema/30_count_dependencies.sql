@@ -26,17 +26,21 @@ begin
   end if;
 
   perform supaqueue.lock_for_counting(all_sources, all_targets);
+
   -- What a deleted job with the same id left behind.
   update supaqueue.dependent_job d
   set position = j.position, unfinished = 0, failed = 0, is_cancelled_for_source = false
-  from supaqueue.job j
-  where d.id = any (all_targets) and j.id = d.id and j.position <> d.position;
+  from unnest(all_targets) as c (target)
+  cross join lateral (select t.position from supaqueue.job t where t.id = c.target offset 0) j
+  cross join lateral (select l.ctid from supaqueue.dependent_job l where l.id = c.target offset 0) l
+  where d.ctid = l.ctid and d.position <> j.position;
+
   perform supaqueue.refuse_unknown_jobs() where is_final;
   perform supaqueue.refuse_started_targets(all_targets);
   if exists (select from supaqueue.dependency_change c where c.xact = me and c.is_added) then
     if exists (
       select from supaqueue.dependency_change c
-      join supaqueue.job j on j.id = c.source
+      cross join lateral (select t.xmin from supaqueue.job t where t.id = c.source offset 0) j
       where c.xact = me and c.is_added and j.xmin <> me::xid
     ) then
       -- A cycle closed by two transactions leaves a job that both know.
@@ -52,8 +56,8 @@ begin
     where c.xact = me
       and (
         is_final
-        or exists (select from supaqueue.job j where j.id = c.target)
-          and (old_status_of ? c.source::text or exists (select from supaqueue.job j where j.id = c.source))
+        or exists (select from supaqueue.job j where j.id = c.target offset 0)
+          and (old_status_of ? c.source::text or exists (select from supaqueue.job j where j.id = c.source offset 0))
       )
     returning c.source, c.target, c.on_failure, case when c.is_added then 1 else -1 end as sign
   ),
@@ -64,7 +68,7 @@ begin
       sum(c.sign * e.failed)::integer as failed,
       (array_agg(c.source) filter (where c.sign * e.failed > 0))[1] as culprit
     from counted c
-    left join supaqueue.job j on j.id = c.source
+    left join lateral (select t.status from supaqueue.job t where t.id = c.source offset 0) j on true
     join supaqueue.dependency_effect e
       on e.status = coalesce(old_status_of ->> c.source::text, j.status, 'cancelled') and e.on_failure = c.on_failure
     group by c.target

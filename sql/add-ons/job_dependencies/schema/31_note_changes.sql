@@ -31,6 +31,11 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   queues_before uuid[] := current_setting('supaqueue.queues_after_dependencies')::uuid[];
@@ -59,6 +64,11 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   is_first boolean;
@@ -74,7 +84,10 @@ begin
   perform supaqueue.hold_targets(targets);
   perform supaqueue.refuse_started_targets(targets);
 
-  if exists (select unnest(targets) except select j.id from supaqueue.job j where j.id = any (targets)) then
+  if exists (
+    select from unnest(targets) as t (id)
+    where not exists (select from supaqueue.job j where j.id = t.id offset 0)
+  ) then
     perform set_config('supaqueue.has_early_dependencies', 'on', true);
   end if;
   return null;

@@ -5,6 +5,10 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_mergejoin = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -14,8 +18,7 @@ declare
   new_statuses text[];
   requeued uuid[];
 begin
-  -- Only what changes for targets: still open or not, successful or not. No joins, as
-  -- the plan for the first statement of a session serves its later, larger ones, too.
+  -- Only what changes for targets: still open or not, successful or not.
   select array_agg(c.id), array_agg(c.old_status), array_agg(c.new_status)
   into jobs, old_statuses, new_statuses
   from (
@@ -30,7 +33,6 @@ begin
   where c.old_status <> c.new_status
     and (c.old_status in ('pending', 'waiting', 'in_progress'), c.old_status = 'successful')
       <> (c.new_status in ('pending', 'waiting', 'in_progress'), c.new_status = 'successful')
-    -- By index, never by reading whole tables: that is what "order by" and "offset 0" are for.
     and (
       exists (select from supaqueue.job_dependencies e where e.source = c.id order by e.target offset 0)
       or exists (select from supaqueue.dependent_job d where d.id = c.id offset 0)

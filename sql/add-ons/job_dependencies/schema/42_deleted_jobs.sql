@@ -6,6 +6,11 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_mergejoin = off
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   has_changes boolean := coalesce(current_setting('supaqueue.has_dependency_changes', true), '') = 'on';
@@ -20,7 +25,6 @@ begin
     array_agg(case when d.status in ('successful', 'failed') then d.status else 'cancelled' end)
   into jobs, old_statuses, new_statuses
   from deleted d
-  -- By index, as in pass_on_updated_jobs_tg_fn.
   where exists (select from supaqueue.job_dependencies e where e.source = d.id order by e.target offset 0)
     or exists (select from supaqueue.job_dependencies e where e.target = d.id order by e.source offset 0)
     or exists (select from supaqueue.dependent_job t where t.id = d.id offset 0)
@@ -47,17 +51,20 @@ begin
 
   perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
   delete from supaqueue.job_dependencies e
-  using unnest(jobs, new_statuses) as c (job, status), supaqueue.dependency_effect f
-  where e.source = c.job and f.status = c.status and f.on_failure = e.on_failure
-    and f.unfinished = 0 and f.failed = 0;
+  using unnest(jobs, new_statuses) as c (job, status)
+  cross join lateral (
+    select d.ctid, d.on_failure from supaqueue.job_dependencies d where d.source = c.job offset 0
+  ) d
+  join supaqueue.dependency_effect f on f.status = c.status and f.on_failure = d.on_failure
+  where e.ctid = d.ctid and f.unfinished = 0 and f.failed = 0;
   perform set_config('supaqueue.deciding_at_depth', outer_depth, true);
 
   -- Whoever holds a count may be waiting for the job: not waited for. A row left behind
   -- is known by its position.
   delete from supaqueue.dependent_job d
-  where d.id in (
+  where d.id = any (array(
     select t.id from supaqueue.dependent_job t where t.id = any (jobs) for update skip locked
-  );
+  ));
   return null;
 end
 $$;
@@ -78,7 +85,7 @@ as $$
 begin
   if exists (
     select from supaqueue.job_dependencies e
-    join supaqueue.job j on j.id = e.target
+    cross join lateral (select t.status from supaqueue.job t where t.id = e.target offset 0) j
     where e.source = old.id and j.status in ('pending', 'waiting', 'in_progress')
   ) then
     return null;

@@ -21,7 +21,7 @@ begin
     order by s.position)
   into sources
   from supaqueue.job_dependencies e
-  join supaqueue.job s on s.id = e.source
+  cross join lateral (select t.* from supaqueue.job t where t.id = e.source offset 0) s
   join supaqueue.queue q on q.id = s.queue
   where e.target = new.id and e.pass_result;
   if sources is null then
