@@ -211,6 +211,13 @@ $$;
 
 -- 11_refuse_cycle.sql
 
+-- How the add-on reads its tables, here and in all that follows: row by row, by index, whatever the
+-- statistics said when a session made its plans (see the core's dispatch). A join would be
+-- the planner's to arrange, and it reads a table whole that was small then: a lateral
+-- subquery with "offset 0" is not. The rows of an update, or a delete, are found that way,
+-- too, and named by their place (ctid). That is no way to name rows that the same statement
+-- locks: it would not find the version that somebody else made meanwhile.
+
 -- The jobs that depend on some jobs, directly or through others, and these themselves.
 create or replace function supaqueue.reachable(jobs uuid[])
 returns uuid[]
@@ -273,13 +280,6 @@ end
 $$;
 
 -- 20_lock_dependents.sql
-
--- How the add-on reads its tables, in all that follows: row by row, by index, whatever the
--- statistics said when a session made its plans (see the core's dispatch). A join would be
--- the planner's to arrange, and it reads a table whole that was small then: a lateral
--- subquery with "offset 0" is not. The rows of an update, or a delete, are found that way,
--- too, and named by their place (ctid). That is no way to name rows that the same statement
--- locks: it would not find the version that somebody else made meanwhile.
 
 -- Locks the counts of jobs and of the targets that the end of the jobs can reach, in
 -- the order of their ids, and all at once: who locks more later could be waiting for
