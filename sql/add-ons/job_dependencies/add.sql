@@ -214,7 +214,8 @@ $$;
 -- How the add-on reads its tables, here and in all that follows: row by row, by index, whatever the
 -- statistics said when a session made its plans (see the core's dispatch). A join would be
 -- the planner's to arrange, and it reads a table whole that was small then: a lateral
--- subquery with "offset 0" is not. The rows of an update, or a delete, are found that way,
+-- subquery with "offset 0" is not, and an "order by" in it asks for the index that has that
+-- order. The rows of an update, or a delete, are found that way,
 -- too, and named by their place (ctid). That is no way to name rows that the same statement
 -- locks: it would not find the version that somebody else made meanwhile.
 
