@@ -1137,8 +1137,10 @@ begin
 
   if has_changes then
     perform supaqueue.count_dependencies(false, jobs, old_statuses);
+    -- "is true" keeps the subquery what it is: a hash, in which each target is looked up once.
+    -- With "= any" each is compared with all the jobs.
     delete from supaqueue.dependency_change c
-    where c.xact = pg_current_xact_id() and c.target = any (jobs);
+    where c.xact = pg_current_xact_id() and (c.target in (select unnest(jobs))) is true;
   end if;
   -- First what leads to them: their own counts must not be locked below.
   perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
