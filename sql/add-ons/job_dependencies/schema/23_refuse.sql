@@ -51,12 +51,13 @@ begin
     select d.source, d.target from supaqueue.job_dependencies d where d.source = c.source and d.target = c.target offset 0
   ) e
   cross join lateral (select o.status from supaqueue.job o where o.id = c.target offset 0) j
-  where c.xact = pg_current_xact_id() and c.is_added and c.target = any (started)
+  -- Both subqueries are hashes: "is true" and "not in" keep them from becoming joins.
+  where c.xact = pg_current_xact_id() and c.is_added and (c.target in (select unnest(started))) is true
     -- A changed on_failure is no new dependency.
-    and not exists (
-      select from supaqueue.dependency_change before
-      where before.xact = c.xact and not before.is_added
-        and before.source = c.source and before.target = c.target
+    and (c.source, c.target) not in (
+      select before.source, before.target
+      from supaqueue.dependency_change before
+      where before.xact = pg_current_xact_id() and not before.is_added
     )
   limit 1;
   if found then
