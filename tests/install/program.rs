@@ -80,7 +80,7 @@ pub(crate) fn command(environment: &Environment, cli: Cli, arguments: &[&str]) -
     command
         .env("SUPABASE_PROFILE", &environment.profile)
         .env("SUPABASE_ACCESS_TOKEN", TOKEN)
-        // The CLI runs on Bun, whose optimizing compiler takes a third of the processor time of a
+        // The CLI runs on Bun, whose optimizing compiler takes a quarter of the processor time of a
         // program that ends within a second, hundreds of times.
         .env("BUN_JSC_useDFGJIT", "0");
     command
