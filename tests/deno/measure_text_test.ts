@@ -4,8 +4,8 @@
 import {
   measure,
   sha256,
-} from "../../crates/supaqueue-cli/demo-functions/measure-text/measure.ts";
-import { RateLimit } from "../../crates/supaqueue-cli/demo-functions/measure-text/rate_limit.ts";
+} from "../../dev/demo/functions/measure-text/measure.ts";
+import { RateLimit } from "../../dev/demo/functions/measure-text/rate_limit.ts";
 
 function assertEquals(got: unknown, want: unknown) {
   if (JSON.stringify(got) !== JSON.stringify(want)) {

@@ -1,7 +1,7 @@
-// What the functions of `supaqueue demo pipeline` make of a text.
+// What the functions of `demo pipeline` make of a text.
 
-import { split } from "../../crates/supaqueue-cli/demo-functions/split-text/split.ts";
-import { combine } from "../../crates/supaqueue-cli/demo-functions/combine-measures/combine.ts";
+import { split } from "../../dev/demo/functions/split-text/split.ts";
+import { combine } from "../../dev/demo/functions/combine-measures/combine.ts";
 
 function assertSame(got: unknown, want: unknown) {
   if (JSON.stringify(got) !== JSON.stringify(want)) {

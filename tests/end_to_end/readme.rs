@@ -85,7 +85,7 @@ fn its_links_lead_to_files_and_its_tests_are_there() {
 #[test]
 fn it_shows_the_results_that_are_kept() {
     let readme = readme();
-    let results = repository().join("bench/results");
+    let results = repository().join("dev/bench/results");
     for name in ["speed", "load"] {
         let shown = readme
             .split_once(&format!("<!-- {name} -->\n"))
@@ -93,7 +93,7 @@ fn it_shows_the_results_that_are_kept() {
             .map(|(block, _)| block);
         // Before the first run that is kept there is nothing to show.
         let kept = std::fs::read_to_string(results.join(format!("{name}.md"))).ok();
-        let want = kept.map(|page| format!("![{name}](bench/results/{name}.svg)\n\n{page}"));
+        let want = kept.map(|page| format!("![{name}](dev/bench/results/{name}.svg)\n\n{page}"));
         assert_eq!(
             shown.unwrap_or_default(),
             want.as_deref().unwrap_or_default(),

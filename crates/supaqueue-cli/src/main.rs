@@ -1,11 +1,9 @@
-//! The program supaqueue. Its local stack, and so `dev` and `demo`, need a Unix; the rest runs on
+//! The program supaqueue. Its local stack, and so `dev`, needs a Unix; the rest runs on
 //! Windows, too.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod add_on;
 mod command;
-#[cfg(unix)]
-mod demo;
 #[cfg(unix)]
 mod dev;
 mod doctor;
@@ -34,8 +32,6 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[cfg(unix)]
-    Demo(demo::Arguments),
-    #[cfg(unix)]
     Dev(dev::Arguments),
     Install(install::Arguments),
     Remove(remove::Arguments),
@@ -47,8 +43,6 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     match Cli::parse().command {
-        #[cfg(unix)]
-        Command::Demo(arguments) => demo::run(arguments).await,
         #[cfg(unix)]
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Install(arguments) => install::run(arguments).await,

@@ -63,6 +63,11 @@ pub fn add_ons() -> Vec<AddOn> {
     add_ons
 }
 
+/// The add-on with this name.
+pub fn add_on(name: &str) -> Option<AddOn> {
+    add_ons().into_iter().find(|add_on| add_on.name == name)
+}
+
 /// The files of the supaqueue function: name and bytes.
 pub fn function_files() -> impl Iterator<Item = (&'static str, &'static [u8])> {
     FUNCTION

@@ -32,6 +32,7 @@ mod log;
 mod own_function;
 mod postgres;
 mod process;
+mod signal;
 mod stack;
 mod stand_in;
 
@@ -42,6 +43,7 @@ pub use extension::{Extensions, Kind as ExtensionKind};
 pub use gateway::Keys;
 pub use log::LogLine;
 pub use postgres::{Database, Postgres, PostgresBuilder, connect};
+pub use signal::stop_requested;
 pub use stack::{PostgresSource, Stack, StackBuilder};
 pub use stand_in::StandIns;
 

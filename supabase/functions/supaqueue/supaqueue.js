@@ -4,7 +4,7 @@
 // @ts-self-types="./supaqueue.d.ts"
 
 /** The hash of the sources that this was built from. */
-export const sourceHash = "5e95b9537782883ee960527415540f55fa5e5ab2ca692d6f5f8b5e7b813d948f";
+export const sourceHash = "648e608986f250b6f179240f5485558a373fa32f0ed3fdf10342796b6f43290d";
 
 /**
  * Answers a request. What a dispatch asks for goes on in the background after the answer.

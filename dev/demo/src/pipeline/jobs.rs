@@ -1,0 +1,200 @@
+//! The pipelines in the database, as any client of Supaqueue would use them: in SQL.
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::fmt;
+use tokio_postgres::Client;
+
+use super::super::input::Text;
+
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// The demo's pipelines in a database.
+pub(super) struct Pipelines {
+    client: Client,
+}
+
+/// A text and its pipeline.
+pub(super) struct Document {
+    pub(super) name: String,
+    /// The id of the job that combines.
+    combine: String,
+}
+
+/// The jobs of one queue in a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stage {
+    pub(super) queue: String,
+    pub(super) jobs: i64,
+    /// How many jobs have which status, the most advanced first.
+    pub(super) states: Vec<(String, i64)>,
+    /// Calls so far on top of each job's first.
+    pub(super) retries: i64,
+}
+
+/// What came out of a pipeline.
+#[derive(Deserialize)]
+pub(super) struct Whole {
+    parts: i64,
+    words: i64,
+    sentences: i64,
+    lix: i64,
+}
+
+impl fmt::Display for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            parts,
+            words,
+            sentences,
+            lix,
+        } = self;
+        let counted = |number: i64, one: &str| {
+            format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+        };
+        write!(
+            f,
+            "{}, {}, {}, readability (LIX) {lix}",
+            counted(*parts, "part"),
+            counted(*words, "word"),
+            counted(*sentences, "sentence"),
+        )
+    }
+}
+
+impl Stage {
+    /// Whether every job of it is finished.
+    pub(super) fn is_over(&self) -> bool {
+        self.states
+            .iter()
+            .all(|(status, _)| matches!(status.as_str(), "successful" | "failed" | "cancelled"))
+    }
+}
+
+impl Pipelines {
+    /// The add-on, the queues, and that many workers for the one that measures.
+    pub(super) async fn create(client: Client, workers: i32) -> Result<Self> {
+        let add_on = supaqueue_files::add_on("job_dependencies")
+            .context("this program lacks the add-on job_dependencies")?;
+        client
+            .batch_execute(&format!("begin; {}; commit", add_on.add))
+            .await
+            .context("cannot add job dependencies")?;
+        client
+            .batch_execute(SCHEMA)
+            .await
+            .context("cannot create the queues")?;
+        for (queue, workers) in [
+            ("split-text", 2),
+            ("measure-text", workers),
+            ("combine-measures", 1),
+        ] {
+            client
+                .execute("select supaqueue.set_workers($1, $2)", &[&queue, &workers])
+                .await
+                .context("cannot add workers")?;
+        }
+        // As in the other demo: a retry of an idle queue is started by the tick.
+        client
+            .batch_execute(
+                "select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')",
+            )
+            .await
+            .context("cannot schedule the tick")?;
+        Ok(Self { client })
+    }
+
+    /// Two jobs per text: all that is known of its pipeline so far.
+    pub(super) async fn enqueue(&self, texts: &[Text]) -> Result<Vec<Document>> {
+        let mut documents = Vec::new();
+        for Text { name, text } in texts {
+            let pipeline = json!([
+                { "name": "split", "queue": "split-text", "payload": { "file": name, "text": text } },
+                { "name": "combine", "queue": "combine-measures", "payload": { "file": name }, "depends_on": ["split"] },
+            ]);
+            let row = self
+                .client
+                .query_one(
+                    "select supaqueue.enqueue_pipeline($1) ->> 'combine'",
+                    &[&pipeline],
+                )
+                .await
+                .with_context(|| format!("cannot insert the jobs of {name}"))?;
+            documents.push(Document {
+                name: name.clone(),
+                combine: row.get(0),
+            });
+        }
+        Ok(documents)
+    }
+
+    /// The graph of a document, from left to right.
+    pub(super) async fn stages(&self, document: &Document) -> Result<Vec<Stage>> {
+        let rows = self
+            .client
+            .query(
+                "select p.queue, p.status, count(*), sum(greatest(p.attempts - 1, 0))::bigint
+                 from supaqueue.pipeline($1::text::uuid) p
+                 group by p.queue, p.status
+                 order by
+                   array_position(array['split-text', 'measure-text', 'combine-measures'], p.queue),
+                   array_position(
+                     array['successful', 'failed', 'cancelled', 'in_progress', 'pending', 'waiting'], p.status)",
+                &[&document.combine],
+            )
+            .await
+            .context("cannot read the pipeline")?;
+        let mut stages: Vec<Stage> = Vec::new();
+        for row in rows {
+            let queue: String = row.get(0);
+            if stages.last().is_none_or(|stage| stage.queue != queue) {
+                stages.push(Stage {
+                    queue,
+                    jobs: 0,
+                    states: Vec::new(),
+                    retries: 0,
+                });
+            }
+            if let Some(stage) = stages.last_mut() {
+                stage.jobs += row.get::<_, i64>(2);
+                stage.states.push((row.get(1), row.get(2)));
+                stage.retries += row.get::<_, i64>(3);
+            }
+        }
+        Ok(stages)
+    }
+
+    /// The combined measures, or why there are none.
+    pub(super) async fn outcome(&self, document: &Document) -> Result<Result<Whole, String>> {
+        let row = self
+            .client
+            .query_one(
+                "select j.status, j.result, coalesce(j.errors -> -1 ->> 'message', 'nothing more is known')
+                 from supaqueue.job j where j.id = $1::text::uuid",
+                &[&document.combine],
+            )
+            .await
+            .context("cannot read the combining job")?;
+        let status: String = row.get(0);
+        if status != "successful" {
+            let message: String = row.get(2);
+            return Ok(Err(format!("the combining job is {status}; {message}")));
+        }
+        let whole = serde_json::from_value(row.get::<_, Option<Value>>(1).unwrap_or_default())
+            .context("the combining function answered something else")?;
+        Ok(Ok(whole))
+    }
+
+    pub(super) async fn mermaid(&self, document: &Document) -> Result<String> {
+        let row = self
+            .client
+            .query_one(
+                "select supaqueue.pipeline_mermaid($1::text::uuid)",
+                &[&document.combine],
+            )
+            .await
+            .context("cannot draw the pipeline")?;
+        Ok(row.get(0))
+    }
+}

@@ -1,0 +1,62 @@
+//! The fuzzer's corpus, and requests made at random, without the fuzzer.
+
+#[path = "../../dev/fuzz/src/request.rs"]
+mod request;
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+#[test]
+fn the_corpus_comes_to_the_door() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/fuzz/corpus/door");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).expect("dev/fuzz/corpus/door is part of the repository")
+    {
+        request::come(&std::fs::read(entry.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count >= 20, "a corpus of {count} requests");
+}
+
+/// Bytes, and text that looks like a request.
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    let name = prop_oneof![
+        Just("method"),
+        Just("sign"),
+        Just("content-type"),
+        Just("content-length"),
+        Just("webhook-id"),
+        Just("webhook-timestamp"),
+        Just("webhook-signature"),
+    ];
+    let value = prop_oneof![
+        ".{0,20}",
+        "v1,[A-Za-z0-9+/]{43}=( v1,[A-Za-z0-9+/]{0,60}=*)?",
+        "[0-9]{1,12}",
+        "application/json.{0,9}"
+    ];
+    let headers = prop::collection::vec((name, value), 0..6);
+    let body = prop_oneof![
+        ".{0,200}",
+        r#"\{"current_jobs":\[(\{"[a-z_]{1,9}":[\[\]{}0-9a-z",:\\]{0,40}\}){0,2}\]\}"#,
+        r#"\{"self_test": ?(true|false|1)\}"#,
+    ];
+    let text = (headers, body).prop_map(|(headers, body)| {
+        let head: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        format!("{}\n\n{body}", head.join("\n")).into_bytes()
+    });
+    prop_oneof![1 => prop::collection::vec(any::<u8>(), 0..300), 4 => text]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_requests_come_to_the_door(input in input()) {
+        request::come(&input);
+    }
+}
