@@ -20,7 +20,7 @@ const USAGE: &str = "\
 usage: bench [speed] [quick]   how fast the whole is: efficiency, ceiling, latency
        bench load [MINUTES]    whether anything grows under a steady load; an hour unless said otherwise
        bench engine [quick]    what jobs cost in Postgres
-quick (of load, too): less of all, to see that it works. Results are kept in bench/results, and shown
+quick (of load, too): less of all, to see that it works. Results are kept in dev/bench/results, and shown
 in the README, of a full speed and of a load of an hour or more.";
 
 #[tokio::main]

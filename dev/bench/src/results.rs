@@ -1,4 +1,5 @@
-//! What is kept of a full run: in `bench/results`, and in the README.
+//! What is kept of a full run: page and picture in `dev/bench/results` and the README, and every
+//! number in `target/bench`, which git ignores: an hour of load is 14,000 lines.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,10 +24,11 @@ pub(crate) fn keep(
         std::env::temp_dir().join("supaqueue-bench")
     };
     fs::create_dir_all(&folder)?;
-    fs::write(
-        folder.join(format!("{name}.json")),
-        serde_json::to_string_pretty(run)? + "\n",
-    )?;
+    let numbers = root.join("target/bench");
+    fs::create_dir_all(&numbers)?;
+    let numbers = numbers.join(format!("{name}.json"));
+    fs::write(&numbers, serde_json::to_string_pretty(run)? + "\n")?;
+    println!("every number: {}", numbers.display());
     fs::write(folder.join(format!("{name}.md")), page)?;
     draw(&folder.join(format!("{name}.svg")))?;
     if !is_kept {

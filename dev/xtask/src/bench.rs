@@ -1,4 +1,4 @@
-//! Measurements. What is measured, and how, is in `bench/` and in the crate supaqueue-bench.
+//! Measurements. What is measured, and how, is in `dev/bench`.
 
 use anyhow::Result;
 

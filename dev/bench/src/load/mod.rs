@@ -94,7 +94,7 @@ pub(crate) const QUICK: Scale = Scale {
     is_kept: false,
 };
 
-/// Runs it all, prints it, and keeps it in `bench/results` (if it took an hour).
+/// Runs it all, prints it, and keeps it in `dev/bench/results` (if it took an hour).
 ///
 /// # Errors
 /// Also if something that was claimed does not hold; the results are kept all the same.

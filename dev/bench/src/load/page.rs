@@ -7,7 +7,7 @@ use super::verdict::Verdict;
 use super::{CALL_MS, QUEUES, WORKERS};
 use crate::table::grouped;
 
-/// What `bench/results/load.md` holds.
+/// What `dev/bench/results/load.md` holds.
 pub(super) fn markdown(run: &Run, verdict: &Verdict) -> String {
     let mut page = format!(
         "{}: {}; {}.\n\n\

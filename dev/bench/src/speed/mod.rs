@@ -56,7 +56,7 @@ pub(crate) const QUICK: Scale = Scale {
     is_kept: false,
 };
 
-/// Measures it all, prints it, and keeps it in `bench/results` (not when quick).
+/// Measures it all, prints it, and keeps it in `dev/bench/results` (not when quick).
 pub(crate) async fn measure(scale: Scale) -> Result<()> {
     let mut quiet = Quiet::new();
     let mut run = Run {

@@ -6,7 +6,7 @@ use super::result::{Efficiency, Run, Size};
 use crate::machine::Disturbance;
 use crate::table::grouped;
 
-/// What `bench/results/speed.md` holds.
+/// What `dev/bench/results/speed.md` holds.
 pub(super) fn markdown(run: &Run) -> String {
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();
     for size in &run.sizes {
