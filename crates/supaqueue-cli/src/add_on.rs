@@ -110,10 +110,9 @@ async fn change(verb: &str, which: &Which, steps: &mut Steps) -> Result<()> {
 }
 
 fn find(name: &str) -> Result<AddOn> {
-    let add_ons = supaqueue_files::add_ons();
-    let names: Vec<&str> = add_ons.iter().map(|add_on| add_on.name).collect();
-    let found = add_ons.iter().find(|add_on| add_on.name == name);
-    found.copied().ok_or_else(|| {
+    supaqueue_files::add_on(name).ok_or_else(|| {
+        let add_ons = supaqueue_files::add_ons();
+        let names: Vec<&str> = add_ons.iter().map(|add_on| add_on.name).collect();
         Problem::error(
             format!("there is no add-on {name}"),
             format!("Those there are: {}.", names.join(", ")),

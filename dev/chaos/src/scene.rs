@@ -14,10 +14,12 @@ use crate::ledger::Ledger;
 use crate::proxy::Proxy;
 use crate::random::Random;
 
-/// The add-on, as it is installed.
 /// The SQL that adds the add-on.
-fn job_dependencies() -> &'static str {
-    supaqueue_files::add_on("job_dependencies").map_or("", |add_on| add_on.add)
+fn job_dependencies() -> Result<&'static str> {
+    let add_on = supaqueue_files::add_on("job_dependencies");
+    Ok(add_on
+        .ok_or("this program lacks the add-on job_dependencies")?
+        .add)
 }
 
 /// The queues: name, which is also that of the target behind `chaos-`, and number of workers.
@@ -83,7 +85,7 @@ impl Scene {
             .await?;
         proxy.lead_to(stack.gateway_url());
         let client = stack.database().connect().await?;
-        in_one_transaction(&client, job_dependencies()).await?;
+        in_one_transaction(&client, job_dependencies()?).await?;
         for (name, workers) in QUEUES {
             // A rate limit costs attempts.
             let attempts = if name == "limited" { 1000 } else { 20 };
@@ -129,7 +131,7 @@ impl Scene {
     pub async fn upgrade(&self) -> Result<()> {
         let newest = migrations().pop().map(|migration| migration.sql);
         let client = self.connect().await?;
-        for sql in newest.into_iter().chain([job_dependencies()]) {
+        for sql in newest.into_iter().chain([job_dependencies()?]) {
             let done = in_one_transaction(&client, sql).await;
             done.map_err(|error| format!("cannot upgrade: {}", describe(&error)))?;
         }

@@ -63,6 +63,17 @@ pub(super) struct Measures {
     pub(super) sha256: String,
 }
 
+/// A retry of an idle queue is started by the tick. Whoever watches does not like to wait five
+/// seconds for it, which is the default.
+pub(super) async fn tick_every_second(client: &Client) -> Result<()> {
+    client
+        .batch_execute(
+            "select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')",
+        )
+        .await
+        .context("cannot schedule the tick")
+}
+
 impl Queue {
     /// A queue for the target, with that many workers.
     pub(super) async fn create(client: Client, workers: i32) -> Result<Self> {
@@ -78,14 +89,7 @@ impl Queue {
             .execute("select supaqueue.set_workers($1, $2)", &[&TARGET, &workers])
             .await
             .context("cannot add workers")?;
-        // A retry of an idle queue is started by the tick. Whoever watches does not like to wait
-        // five seconds for it, which is the default.
-        client
-            .batch_execute(
-                "select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')",
-            )
-            .await
-            .context("cannot schedule the tick")?;
+        tick_every_second(&client).await?;
         Ok(Self { client })
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use tokio_postgres::Client;
 
 use super::super::input::Text;
+use super::super::queue::tick_every_second;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
@@ -95,13 +96,7 @@ impl Pipelines {
                 .await
                 .context("cannot add workers")?;
         }
-        // As in the other demo: a retry of an idle queue is started by the tick.
-        client
-            .batch_execute(
-                "select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')",
-            )
-            .await
-            .context("cannot schedule the tick")?;
+        tick_every_second(&client).await?;
         Ok(Self { client })
     }
 
