@@ -2,11 +2,7 @@
 //! that it knows.
 
 fn main() {
-    for folder in [
-        "sql/migrations",
-        "sql/add-ons",
-        "supabase/functions/supaqueue",
-    ] {
+    for folder in ["sql", "supabase/functions/supaqueue"] {
         println!("cargo::rerun-if-changed=../../{folder}");
     }
 }

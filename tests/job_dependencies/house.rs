@@ -10,6 +10,13 @@ pub(crate) fn file(name: &str) -> String {
     std::fs::read_to_string(repository().join("sql/add-ons/job_dependencies").join(name)).unwrap()
 }
 
+/// The SQL that adds the add-on.
+pub(crate) fn add() -> String {
+    supaqueue_files::add_on("job_dependencies")
+        .unwrap()
+        .from_scratch()
+}
+
 /// A database with the add-on. Jobs go by names: a job's payload is `{"name": …}`.
 pub(crate) struct House(Db);
 
@@ -36,7 +43,7 @@ impl House {
     /// A new database with the add-on and a queue `q` with that many workers.
     pub(crate) async fn new(workers: u32) -> Self {
         let db = Db::new().await;
-        db.run(&format!("begin; {}; commit", file("add.sql"))).await;
+        db.run(&add()).await;
         db.run(NAMES).await;
         db.queue("q", workers).await;
         Self(db)

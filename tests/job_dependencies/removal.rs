@@ -1,14 +1,13 @@
 //! Installing and removing, and who may use it.
 
-use supaqueue_tests::{Db, get, job_dependencies_of_version_1, migrations, refusal};
+use supaqueue_tests::{Db, get, refusal};
 
-use crate::house::{House, file};
+use crate::house::{House, add, file};
 
 const DUMP: &str = include_str!("../sql/dump.sql");
 const ROWS: &str = "select (select string_agg(j::text, e'\n' order by j.id) from supaqueue.job j),
     (select string_agg(c::text, e'\n' order by c.id) from supaqueue.current_job c),
-    (select string_agg(w::text, e'\n' order by w.id) from supaqueue.worker w),
-    (select string_agg(d::text, e'\n' order by d) from supaqueue.job_count d)";
+    (select string_agg(w::text, e'\n' order by w.id) from supaqueue.worker w)";
 
 /// A statement that runs a file in one transaction, as the installer does.
 fn whole(name: &str) -> String {
@@ -21,7 +20,7 @@ async fn adding_and_removing_with_jobs_in_flight_changes_nothing_else() {
     db.queue("q", 2).await;
     db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5])); update supaqueue.job set status = 'waiting' where id = (select id from supaqueue.job where status = 'pending' limit 1)").await;
     let before = (db.get(DUMP).await, db.get(ROWS).await);
-    db.run(&whole("add.sql")).await;
+    db.run(&add()).await;
     assert_eq!(db.get(ROWS).await, before.1);
     db.run(&whole("remove.sql")).await;
     assert_eq!((db.get(DUMP).await, db.get(ROWS).await), before);
@@ -43,41 +42,17 @@ async fn adding_and_removing_with_jobs_in_flight_changes_nothing_else() {
 }
 
 #[tokio::test]
-async fn adding_again_changes_nothing() {
+async fn adding_again_is_refused_and_changes_nothing() {
     let house = House::new(1).await;
-    house
-        .run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit")
-        .await;
-    let before = (house.get(DUMP).await, house.get(ROWS).await);
-    house.run(&whole("add.sql")).await;
-    assert_eq!((house.get(DUMP).await, house.get(ROWS).await), before);
-    house.counts_are_right().await;
-    assert_eq!(house.succeed("a").await, "b");
-}
-
-#[tokio::test]
-async fn an_upgrade_of_the_core_leaves_the_add_on_and_what_waits_as_they_are() {
-    let house = House::new(1).await;
-    let new = house.get(DUMP).await;
-    house
-        .run("drop schema supaqueue cascade; drop function public.end_current_job")
-        .await;
-    let migrations = migrations();
-    for text in [&migrations[0], &job_dependencies_of_version_1()] {
-        house.run(&format!("begin; {text}; commit")).await;
-    }
-    house.queue("q", 1).await;
-    house
-        .run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit")
-        .await;
-    let rows = house.get(ROWS).await;
-    for migration in &migrations[1..] {
-        house.run(&format!("begin; {migration}; commit")).await;
-    }
-    assert_eq!(house.get(DUMP).await, new);
-    assert_eq!(house.get(ROWS).await, rows);
-    house.counts_are_right().await;
-    assert_eq!(house.succeed("a").await, "b");
+    let before = house.get(DUMP).await;
+    let refusal = house.refusal(&add()).await;
+    assert!(
+        refusal.starts_with(
+            "cannot apply version 1 of job_dependencies: this database has version 1; "
+        ),
+        "{refusal}"
+    );
+    assert_eq!(house.get(DUMP).await, before);
 }
 
 #[tokio::test]
@@ -102,32 +77,14 @@ async fn removing_is_refused_while_jobs_wait_for_others() {
 async fn it_is_not_added_where_supaqueue_is_not_installed() {
     let db = Db::new().await;
     db.run("drop schema supaqueue cascade").await;
-    let refusal = db.refusal(&whole("add.sql")).await;
+    let refusal = db.refusal(&add()).await;
     db.run("rollback").await;
     assert!(
-        refusal.starts_with("cannot add job dependencies: Supaqueue is not installed"),
+        refusal
+            .starts_with("cannot apply version 1 of job_dependencies: Supaqueue is not installed"),
         "{refusal}"
     );
     db.run(&whole("remove.sql")).await;
-}
-
-#[tokio::test]
-async fn add_sql_is_what_the_schema_says() {
-    let mut files: Vec<_> = std::fs::read_dir(
-        supaqueue_tests::repository().join("sql/add-ons/job_dependencies/schema"),
-    )
-    .unwrap()
-    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-    .collect();
-    files.sort();
-    let mut assembled = file("add.sql").lines().next().unwrap().to_owned() + "\n";
-    for name in files {
-        assembled += &format!(
-            "\n-- {name}\n\n{}\n",
-            file(&format!("schema/{name}")).trim()
-        );
-    }
-    assert!(file("add.sql") == assembled, "run `cargo xtask sql build`");
 }
 
 #[tokio::test]

@@ -222,14 +222,7 @@ async fn a_queue_can_be_deleted_while_jobs_are_inserted() {
 /// Nothing of a deleted queue is left, at the latest when its calls' leases end.
 async fn nothing_is_left(db: &Db) {
     leases_end(db).await;
-    for table in [
-        "queue",
-        "worker",
-        "job",
-        "current_job",
-        "job_count",
-        "queue_front",
-    ] {
+    for table in ["queue", "worker", "job", "current_job", "queue_front"] {
         let rows = db
             .get(&format!("select count(*) from supaqueue.{table}"))
             .await;

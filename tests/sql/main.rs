@@ -14,4 +14,5 @@ mod reclaim;
 mod report;
 mod retention;
 mod status;
+mod upgrade;
 mod workers;

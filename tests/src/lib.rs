@@ -18,46 +18,17 @@ pub fn repository() -> PathBuf {
         .unwrap()
 }
 
-/// All migrations, in order, as one text each.
-#[must_use]
-pub fn migrations() -> Vec<String> {
-    let mut files: Vec<_> = std::fs::read_dir(repository().join("sql/migrations"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
-        .collect();
-    files.sort();
-    files
-        .iter()
-        .map(|file| std::fs::read_to_string(file).unwrap())
-        .collect()
-}
-
-/// The add-on job dependencies for version 1 of the schema: today's, but for what it takes from version 2.
-#[must_use]
-pub fn job_dependencies_of_version_1() -> String {
-    let file = repository().join("sql/add-ons/job_dependencies/add.sql");
-    let mut text = std::fs::read_to_string(file).unwrap();
-    for (of_version_2, of_version_1) in [
-        ("to_regproc('supaqueue.take_tables') is null", "false"),
-        ("select supaqueue.take_tables();", ""),
-    ] {
-        assert!(text.contains(of_version_2), "it has no {of_version_2}");
-        text = text.replace(of_version_2, of_version_1);
-    }
-    text
-}
-
 /// The Postgres of this test program, started once; it ends with the program.
 pub async fn postgres() -> &'static Postgres {
     static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
     POSTGRES
         .get_or_init(|| async {
-            let mut builder = Postgres::builder().setting("max_connections", "200");
-            for migration in migrations() {
-                builder = builder.migration(migration);
-            }
-            builder.start().await.expect("Postgres starts")
+            Postgres::builder()
+                .setting("max_connections", "200")
+                .migration(supaqueue_files::core().from_scratch())
+                .start()
+                .await
+                .expect("Postgres starts")
         })
         .await
 }

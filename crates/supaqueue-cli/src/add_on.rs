@@ -4,12 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use supaqueue_files::AddOn;
+use supaqueue_files::{Part, State};
 
 use crate::command;
 use crate::problem::Problem;
-use crate::project::state::State;
-use crate::project::{Target, add_ons};
+use crate::project::{Project, Target, state};
 use crate::prompt;
 use crate::steps::Steps;
 
@@ -71,18 +70,7 @@ async fn change(verb: &str, which: &Which, steps: &mut Steps) -> Result<()> {
         which.name,
         project.options()
     ));
-    steps
-        .step(async {
-            let state = State::read(&project.database).await?;
-            match state.version {
-                Some(version) => Ok(((), format!("version {version}"))),
-                None => Err(Problem::error(
-                    "Supaqueue is not installed in this project",
-                    format!("Run `supaqueue install{}` first.", project.options()),
-                )),
-            }
-        })
-        .await?;
+    let state = steps.step(schema(&project)).await?;
     let question = match verb {
         "add" => format!("Add {} to Supaqueue in {}?", which.name, project.name()),
         _ => format!(
@@ -95,7 +83,11 @@ async fn change(verb: &str, which: &Which, steps: &mut Steps) -> Result<()> {
     steps
         .step(async {
             match verb {
-                "add" => project.database.run(&add_ons::statements(&add_on)).await?,
+                "add" => {
+                    for transaction in upgrade(&state, &add_on, &project)? {
+                        project.database.run(&transaction).await?;
+                    }
+                }
                 _ => project.database.run(add_on.remove).await?,
             }
             Ok((
@@ -109,7 +101,41 @@ async fn change(verb: &str, which: &Which, steps: &mut Steps) -> Result<()> {
         .await
 }
 
-fn find(name: &str) -> Result<AddOn> {
+async fn schema(project: &Project) -> Result<(State, String)> {
+    let state = state::read(&project.database).await?;
+    match state.version() {
+        Some(version) => Ok((state, format!("version {version}"))),
+        None => Err(Problem::error(
+            "Supaqueue is not installed in this project",
+            format!("Run `supaqueue install{}` first.", project.options()),
+        )),
+    }
+}
+
+/// What adds an add-on to a schema of this program's version.
+fn upgrade(state: &State, add_on: &Part, project: &Project) -> Result<Vec<String>> {
+    let install = format!("Run `supaqueue install{}` first.", project.options());
+    match supaqueue_files::upgrade(state, Some(add_on)) {
+        Ok(upgrade)
+            if upgrade
+                .changes
+                .iter()
+                .any(|change| change.part == "supaqueue") =>
+        {
+            Err(Problem::error(
+                "the schema is older than this add-on",
+                install,
+            ))
+        }
+        Ok(upgrade) => Ok(upgrade.transactions),
+        Err(error) => Err(Problem::error(
+            error.to_string(),
+            "Update the program supaqueue.",
+        )),
+    }
+}
+
+fn find(name: &str) -> Result<Part> {
     supaqueue_files::add_on(name).ok_or_else(|| {
         let add_ons = supaqueue_files::add_ons();
         let names: Vec<&str> = add_ons.iter().map(|add_on| add_on.name).collect();

@@ -8,13 +8,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use supaqueue_files::{State, vault};
 
 use crate::command;
 use crate::output::tell;
 use crate::problem::Problem;
 use crate::project::database::{Database, literal};
 use crate::project::probe;
-use crate::project::state::{self, State};
+use crate::project::state;
 use crate::project::{Place, Project, Target};
 use crate::prompt;
 use crate::steps::Steps;
@@ -83,7 +84,7 @@ async fn rotate(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
 
 /// Makes the next secret, unless there is a rotation to go on with.
 async fn new_secret(database: &Database) -> Result<(State, &'static str)> {
-    let state = State::read(database).await?;
+    let state = state::read(database).await?;
     if state.secret.is_none() || state.version.is_none() {
         return Err(Problem::error(
             "Supaqueue is not installed in this project",
@@ -152,7 +153,7 @@ async fn accept_new_alone(project: &Project, state: State) -> Result<((), &'stat
         wait_until_accepted(project, true, false).await?;
     }
     // Last: until then the Vault says that there is something to finish.
-    state::forget_previous_secret(&project.database).await?;
+    project.database.run(vault::FORGET_PREVIOUS_SECRET).await?;
     Ok((
         (),
         match project.place {

@@ -219,9 +219,7 @@ impl Stack {
             .map_err(Error::database("cannot read the version of Postgres"))?
             .get(0);
         if builder.install {
-            install::migrate(&client).await?;
-            install::store(&client, "supaqueue_secret", &secret).await?;
-            install::store(&client, "supaqueue_url", &public_url).await?;
+            install::install(&client, &secret, &public_url).await?;
         }
 
         let keys = Keys::generate();

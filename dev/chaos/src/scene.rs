@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use supaqueue_files::migrations;
+use supaqueue_files::Part;
 use supaqueue_local::Stack;
 use tokio_postgres::Client;
 
@@ -14,12 +14,9 @@ use crate::ledger::Ledger;
 use crate::proxy::Proxy;
 use crate::random::Random;
 
-/// The SQL that adds the add-on.
-fn job_dependencies() -> Result<&'static str> {
+fn job_dependencies() -> Result<Part> {
     let add_on = supaqueue_files::add_on("job_dependencies");
-    Ok(add_on
-        .ok_or("this program lacks the add-on job_dependencies")?
-        .add)
+    Ok(add_on.ok_or("this program lacks the add-on job_dependencies")?)
 }
 
 /// The queues: name, which is also that of the target behind `chaos-`, and number of workers.
@@ -85,7 +82,9 @@ impl Scene {
             .await?;
         proxy.lead_to(stack.gateway_url());
         let client = stack.database().connect().await?;
-        in_one_transaction(&client, job_dependencies()?).await?;
+        client
+            .batch_execute(&job_dependencies()?.from_scratch())
+            .await?;
         for (name, workers) in QUEUES {
             // A rate limit costs attempts.
             let attempts = if name == "limited" { 1000 } else { 20 };
@@ -127,15 +126,13 @@ impl Scene {
         }
     }
 
-    /// Applies the newest migration and the add-on once more, as an upgrade does.
+    /// Replaces all code of core and add-on under way, as an upgrade does.
     pub async fn upgrade(&self) -> Result<()> {
-        let newest = migrations().pop().map(|migration| migration.sql);
-        let client = self.connect().await?;
-        for sql in newest.into_iter().chain([job_dependencies()?]) {
-            let done = in_one_transaction(&client, sql).await;
-            done.map_err(|error| format!("cannot upgrade: {}", describe(&error)))?;
-        }
-        Ok(())
+        let mut sql = "select supaqueue.take_tables();".to_owned();
+        sql += &supaqueue_files::core().code();
+        sql += &job_dependencies()?.code();
+        let done = self.connect().await?.batch_execute(&sql).await;
+        done.map_err(|error| format!("cannot upgrade: {}", describe(&error)).into())
     }
 
     /// Forgets everything that happened, in the database, too; the queues stay.
@@ -147,7 +144,6 @@ impl Scene {
                  select supaqueue.take_tables();
                  truncate supaqueue.current_job;
                  truncate supaqueue.job cascade;
-                 truncate supaqueue.job_count;
                  update supaqueue.worker set locked = false, last_report = null;
                  commit",
             )
@@ -160,18 +156,6 @@ impl Scene {
     pub fn data_folder(&self) -> Option<&Path> {
         self.stack.postgres().map(|postgres| postgres.folder())
     }
-}
-
-/// Runs statements in one transaction, as a migration is.
-async fn in_one_transaction(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
-    let done = client
-        .batch_execute(&format!("begin;\n{sql}\ncommit"))
-        .await;
-    if done.is_err() {
-        // The first error is the one to tell.
-        let _ = client.batch_execute("rollback").await;
-    }
-    done
 }
 
 /// `tokio_postgres::Error` displays as "db error" alone.

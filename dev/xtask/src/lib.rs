@@ -1,3 +1,4 @@
-//! Where things are in the repository, for its chores and for the function builder.
+//! Where things are in the repository, and how its migrations are made.
 
 pub mod repository;
+pub mod sql;

@@ -4,7 +4,6 @@
 
 mod bench;
 mod setup;
-mod sql;
 mod suite;
 mod wasm_tests;
 
@@ -13,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use xtask::repository::{Repository, succeed};
+use xtask::sql;
 
 const USAGE: &str = "\
 usage: cargo xtask <chore>

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use self::tally::{Tally, counted};
-use crate::{sql, wasm_tests};
+use crate::wasm_tests;
 use xtask::repository::{Deno, Repository, succeed};
+use xtask::sql;
 
 /// The WebAssembly function is built and tested for WebAssembly only.
 const EDGE: &str = "supaqueue-edge";
@@ -35,7 +36,7 @@ const STEPS: [Step; 11] = [
     },
     Step {
         name: "sql",
-        title: "released migrations are unchanged; the newest and the add-ons are what their files say",
+        title: "released migrations are unchanged; the newest are what their files say",
         run: |repository| sql::check(repository).map(|()| Tally::ONE),
     },
     Step {

@@ -1,9 +1,11 @@
 //! What can be missing in the database.
 
+use std::cmp::Ordering;
+
 use super::finding::Finding;
-use crate::install::newest_version;
-use crate::project::add_ons::{self, Standing};
-use crate::project::state::{State, check_address, is_key};
+use crate::project::state::check_address;
+use supaqueue_files::vault::is_key;
+use supaqueue_files::{Part, State};
 
 /// What is installed, from what was read already.
 pub(super) fn installed(state: &State, options: &str) -> Vec<Finding> {
@@ -32,18 +34,24 @@ pub(super) fn installed(state: &State, options: &str) -> Vec<Finding> {
         });
     }
     findings.push(schema(state, &install));
-    findings.extend(supaqueue_files::add_ons().iter().filter_map(|add_on| {
-        let name = add_on.name;
-        match add_ons::standing(add_on, state) {
-            Standing::Absent => None,
-            Standing::Same => Some(Finding::ok("add-on", format!("{name}, as this program's"))),
-            Standing::Other => Some(Finding::warning(
-                "add-on",
-                format!("{name} is not known to be this program's"),
-                install.clone(),
-            )),
-        }
+    let add_ons = supaqueue_files::add_ons();
+    findings.extend(add_ons.iter().filter_map(|add_on| {
+        let version = *state.versions.get(add_on.name)?;
+        Some(compare(
+            "add-on",
+            &format!("{} ", add_on.name),
+            add_on,
+            version,
+            &install,
+        ))
     }));
+    if !state.unfinished.is_empty() {
+        findings.push(Finding::warning(
+            "schema",
+            "an upgrade has not finished the work that follows its transaction",
+            install.clone(),
+        ));
+    }
     if !state.has_vault {
         return findings;
     }
@@ -82,24 +90,30 @@ pub(super) fn installed(state: &State, options: &str) -> Vec<Finding> {
 }
 
 fn schema(state: &State, install: &str) -> Finding {
-    let newest = newest_version();
-    match state.version {
-        None => Finding::failed(
-            "schema",
-            "Supaqueue is not installed in this database",
-            install,
+    let refusal = match state.version() {
+        None => "Supaqueue is not installed in this database",
+        Some(_) if !state.has_code => {
+            "the tables were kept by `supaqueue remove`, the rest is gone"
+        }
+        Some(version) => return compare("schema", "", &supaqueue_files::core(), version, install),
+    };
+    Finding::failed("schema", refusal, install)
+}
+
+/// How the version of a part in the database compares to that of this program.
+fn compare(subject: &'static str, name: &str, part: &Part, version: i32, install: &str) -> Finding {
+    let newest = part.newest();
+    let both = format!(
+        "{}is at version {version}, this program is for {newest}",
+        if name.is_empty() { "it " } else { name }
+    );
+    match version.cmp(&newest) {
+        Ordering::Less => Finding::failed(subject, both, install),
+        Ordering::Greater => Finding::warning(subject, both, "Update the program supaqueue."),
+        Ordering::Equal => Finding::ok(
+            subject,
+            format!("{name}version {version}, as this program's"),
         ),
-        Some(version) if version < newest => Finding::failed(
-            "schema",
-            format!("it is at version {version}, this program is for {newest}"),
-            install,
-        ),
-        Some(version) if version > newest => Finding::warning(
-            "schema",
-            format!("it is at version {version}, this program is for {newest}"),
-            "Update the program supaqueue.",
-        ),
-        Some(version) => Finding::ok("schema", format!("version {version}, as this program's")),
     }
 }
 

@@ -4,8 +4,8 @@ use super::finding::Finding;
 use crate::install::embedded_function;
 use crate::project::hosted::{self, Hosted};
 use crate::project::probe::{self, Answer};
-use crate::project::state::State;
 use crate::project::{Place, Project};
+use supaqueue_files::State;
 
 /// What the platform lists.
 pub(super) async fn listed(hosted: &Hosted, state: &State, options: &str) -> Vec<Finding> {

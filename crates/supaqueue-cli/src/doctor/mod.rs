@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use crate::command;
 use crate::project::cli::Version;
-use crate::project::state::State;
+use crate::project::state;
 use crate::project::{Checked, Place, Project, Target};
 use finding::{Finding, Level};
 
@@ -68,7 +68,7 @@ async fn examine(target: &Target, report: &mut Report) {
         }
         Err(error) => return report.add([Finding::error("project", &error)]),
     };
-    let state = match State::read(&project.database).await {
+    let state = match state::read(&project.database).await {
         Ok(state) => state,
         Err(error) => return report.add([Finding::error("database", &error)]),
     };

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::finding::Finding;
 use crate::project::database::Database;
-use crate::project::state::State;
+use supaqueue_files::State;
 
 /// The tick runs every five seconds, or every minute where pg_cron is old.
 const TICK_IS_LATE: i64 = 150;
@@ -173,7 +173,7 @@ fn stuck(jobs: &Jobs, is_well: bool) -> Vec<Finding> {
 mod tests {
     use super::super::finding::Level;
     use super::*;
-    use crate::project::state::Tick;
+    use supaqueue_files::Tick;
 
     #[test]
     fn the_tick_is_judged_by_its_last_run() {

@@ -2,13 +2,6 @@
 
 use crate::project::probe::Health;
 
-/// The version of the schema in this program.
-pub(crate) fn newest_version() -> i32 {
-    supaqueue_files::migrations()
-        .last()
-        .map_or(0, |migration| migration.number)
-}
-
 /// What the function in this program says of itself.
 pub(crate) fn embedded_function() -> Health {
     let hash = supaqueue_files::function_files()

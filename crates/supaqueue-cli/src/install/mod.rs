@@ -15,7 +15,7 @@ use crate::project::working_folder;
 use crate::project::{Project, Target};
 use crate::prompt;
 use crate::steps::Steps;
-pub(crate) use embedded::{embedded_function, newest_version};
+pub(crate) use embedded::embedded_function;
 use steps::Installation;
 
 /// Installs Supaqueue in a project, or upgrades it: only what differs is done.

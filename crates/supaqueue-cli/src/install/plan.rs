@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use supaqueue_files::{function_files, migrations};
+use supaqueue_files::{core, function_files};
 
 use super::Arguments;
 use crate::output::say;
@@ -26,9 +26,10 @@ pub(super) fn print(arguments: &Arguments) {
     let target = &arguments.target;
     if arguments.write_migration || arguments.write_function {
         if arguments.write_migration {
-            let names: Vec<_> = migrations()
+            let names: Vec<_> = core()
+                .versions
                 .iter()
-                .map(|migration| migration.name)
+                .map(|version| format!("{}.sql", version.name))
                 .collect();
             say!(
                 "write into supabase/migrations, where missing: {}",
@@ -68,9 +69,10 @@ pub(super) fn print(arguments: &Arguments) {
         None => "",
     };
     let address = address + anon_key;
-    let migrations: Vec<_> = migrations()
+    let migrations: Vec<_> = core()
+        .versions
         .iter()
-        .map(|migration| migration.name)
+        .map(|version| format!("{}.sql", version.name))
         .collect();
     let functions_secret = match (hosted, target.local) {
         (true, _) => {

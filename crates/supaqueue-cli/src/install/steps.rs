@@ -1,14 +1,14 @@
 //! What each step of an installation does.
 
-use super::embedded::{embedded_function, newest_version};
+use super::embedded::embedded_function;
 use crate::problem::Problem;
-use crate::project::add_ons::{self, Standing};
 use crate::project::hosted::{self, ListedFunction};
 use crate::project::local;
 use crate::project::probe;
-use crate::project::state::{self, State};
+use crate::project::state;
 use crate::project::{Place, Project};
-use anyhow::Result;
+use anyhow::{Context, Result};
+use supaqueue_files::{Change, SCHEDULE_TICK, State, vault};
 
 /// An installation under way.
 pub(super) struct Installation {
@@ -33,7 +33,7 @@ impl Installation {
     /// Makes a secret, or keeps the one that is there.
     pub(super) async fn secret(&mut self) -> Result<((), String)> {
         let database = &self.project.database;
-        self.state = State::read(database).await?;
+        self.state = state::read(database).await?;
         let made = state::create_extensions(database, &self.state).await?;
         let made = if made.is_empty() {
             String::new()
@@ -118,69 +118,45 @@ impl Installation {
         Ok(((), format!("{}, {key}", self.address)))
     }
 
-    /// Applies the migrations that the database lacks, each in one transaction, and brings the
-    /// add-ons that it has up to date.
+    /// Brings the schema, with the add-ons that the database has, to the version of this program.
     pub(super) async fn migrations(&mut self) -> Result<((), String)> {
-        let newest = newest_version();
-        let installed = self.state.version.unwrap_or(0);
-        if installed > newest {
-            return Err(Problem::error(
-                format!(
-                    "the database has version {installed} of the schema, this program knows {newest}"
-                ),
+        let upgrade = supaqueue_files::upgrade(&self.state, None).map_err(|error| {
+            Problem::error(
+                error.to_string(),
                 "Update the program supaqueue, then run this again. Nothing was changed in the schema.",
-            ));
+            )
+        })?;
+        for transaction in &upgrade.transactions {
+            let applied = self.project.database.run(transaction).await;
+            applied.context("cannot apply the schema")?;
         }
-        for migration in supaqueue_files::migrations() {
-            if migration.number > installed {
-                self.apply(migration.name, migration.sql).await?;
-            }
-        }
-        if installed == 0 && self.state.has_schema {
-            // Tables that `remove --keep-data` left: nothing counted their jobs meanwhile.
-            self.project
-                .database
-                .run(include_str!("recount.sql"))
-                .await?;
-        }
-        let mut detail = match installed {
-            0 => format!("the schema is at version {newest}"),
-            _ if installed == newest => format!("the schema is at version {installed} already"),
-            _ => format!("the schema went from version {installed} to {newest}"),
-        };
-        for add_on in supaqueue_files::add_ons() {
-            if add_ons::standing(&add_on, &self.state) == Standing::Other {
-                let sql = add_ons::statements(&add_on);
-                self.apply(add_on.name, &sql).await?;
-                detail += &format!("; the add-on {} is brought up to date", add_on.name);
-            }
-        }
-        Ok(((), detail))
-    }
-
-    async fn apply(&self, name: &str, sql: &str) -> Result<()> {
-        let applied = self.project.database.run(sql).await;
-        applied.map_err(|error| error.context(format!("cannot apply {name}")))
+        let newest = supaqueue_files::core().newest();
+        let changes: Vec<String> = upgrade.changes.iter().map(describe).collect();
+        Ok((
+            (),
+            match changes.as_slice() {
+                [] if upgrade.transactions.is_empty() => {
+                    format!("the schema is at version {newest} already")
+                }
+                [] => format!("the schema is at version {newest} again"),
+                changes => changes.join("; "),
+            },
+        ))
     }
 
     /// Puts secret and address in force.
     pub(super) async fn vault(&mut self) -> Result<((), &'static str)> {
         let mut statements = String::new();
         if self.state.secret.is_none() {
-            statements += state::PROMOTE_NEXT_SECRET;
+            statements += vault::PROMOTE_NEXT_SECRET;
         }
         if self.state.url.as_ref() != Some(&self.address) {
-            let description = "Supaqueue: the project's address, without a path";
-            statements += &state::store("supaqueue_url", &self.address, description);
+            statements += &vault::store_url(&self.address);
         }
-        if let Some(key) = self
-            .anon_key
-            .as_ref()
-            .filter(|key| self.state.anon_key.as_ref() != Some(key))
+        if let Some(key) = &self.anon_key
+            && self.state.anon_key.as_ref() != Some(key)
         {
-            let description =
-                "Supaqueue: the key that the project's gateway asks for; it is public";
-            statements += &state::store("supaqueue_anon_key", key, description);
+            statements += &vault::store_anon_key(key);
         }
         if statements.is_empty() {
             return Ok(((), "secret and address are there already"));
@@ -229,13 +205,24 @@ impl Installation {
 
     /// Has pg_cron run the tick.
     pub(super) async fn tick(&mut self) -> Result<((), String)> {
-        let sql = "select to_jsonb(supaqueue.schedule_tick()) as result";
-        let schedule: Option<String> = self.project.database.query(sql).await?;
+        let database = &self.project.database;
+        let schedule: Option<String> = database.query(SCHEDULE_TICK).await?;
         let before = self.state.tick.as_ref().map(|tick| tick.schedule.clone());
         Ok(((), match schedule {
             Some(schedule) if before.as_ref() == Some(&schedule) => format!("scheduled already: {schedule}"),
             Some(schedule) => format!("scheduled: {schedule}"),
             None => "not scheduled: there is no pg_cron here, so jobs that wait go on only when their queue is next used".into(),
         }))
+    }
+}
+
+fn describe(change: &Change) -> String {
+    let what = match change.part {
+        "supaqueue" => "the schema".to_owned(),
+        add_on => format!("the add-on {add_on}"),
+    };
+    match change.from {
+        0 => format!("{what} is at version {}", change.to),
+        from => format!("{what} went from version {from} to {}", change.to),
     }
 }

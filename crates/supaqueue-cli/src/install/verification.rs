@@ -2,18 +2,18 @@
 
 use anyhow::Result;
 
-use super::embedded::{embedded_function, newest_version};
+use super::embedded::embedded_function;
 use super::steps::Installation;
 use crate::problem::Problem;
 use crate::project::Place;
 use crate::project::probe;
-use crate::project::state::State;
+use crate::project::state;
 
 impl Installation {
     /// Reads back what was done, and makes one signed round trip.
     pub(super) async fn verify(&mut self) -> Result<((), String)> {
-        let state = State::read(&self.project.database).await?;
-        if state.version != Some(newest_version())
+        let state = state::read(&self.project.database).await?;
+        if state.version() != Some(supaqueue_files::core().newest())
             || state.secret.is_none()
             || state.url.as_ref() != Some(&self.address)
         {

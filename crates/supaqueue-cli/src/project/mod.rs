@@ -1,6 +1,5 @@
 //! The project that a command works on: hosted at Supabase, the local Supabase stack, or any Postgres.
 
-pub(crate) mod add_ons;
 pub(crate) mod cli;
 mod cli_error;
 pub(crate) mod database;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use supaqueue_files::{function_files, migrations};
+use supaqueue_files::{core, function_files};
 use toml_edit::{DocumentMut, Item, Value};
 
 use super::hosted::FUNCTION;
@@ -79,13 +79,13 @@ impl WorkingFolder {
             .unwrap_or(0);
         let mut stamp = stamp.max(newest + 1);
         let mut written = Vec::new();
-        for migration in migrations() {
-            let ending = format!("_supaqueue_{:04}.sql", migration.number);
+        for version in core().versions {
+            let ending = format!("_supaqueue_{:04}.sql", version.number);
             if there.iter().any(|name| name.ends_with(&ending)) {
                 continue;
             }
             let path = folder.join(format!("{stamp}{ending}"));
-            std::fs::write(&path, migration.sql)
+            std::fs::write(&path, version.sql)
                 .with_context(|| format!("cannot write {}", path.display()))?;
             written.push(path.display().to_string());
             stamp += 1;

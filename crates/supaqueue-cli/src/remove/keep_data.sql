@@ -19,8 +19,6 @@ declare
   it record;
   dropped boolean := true;
 begin
-  -- The next installation applies all migrations again.
-  drop table if exists supaqueue.version;
   for it in
     select c.oid::regclass as view from pg_catalog.pg_class c
     where c.relnamespace = to_regnamespace('supaqueue') and c.relkind = 'v'

@@ -122,7 +122,7 @@ async fn database(
 ) -> Result<((), &'static str)> {
     let sql = match keep_data {
         true => include_str!("keep_data.sql"),
-        false => include_str!("../../../../sql/remove.sql"),
+        false => supaqueue_files::REMOVE,
     };
     project.database.run(sql).await?;
     Ok((

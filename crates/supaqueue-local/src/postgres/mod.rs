@@ -359,7 +359,10 @@ impl Postgres {
         }
         for (number, sql) in (1..).zip(migrations) {
             let client = template.connect().await?;
-            crate::install::apply(&client, sql, &format!("migration {number}")).await?;
+            client
+                .batch_execute(sql)
+                .await
+                .map_err(Error::database(format!("cannot apply migration {number}")))?;
         }
         Ok(())
     }

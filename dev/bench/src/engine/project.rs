@@ -14,14 +14,12 @@ pub(crate) struct Project {
 
 impl Project {
     pub(crate) async fn start() -> Result<Self> {
-        let mut builder = Postgres::builder()
+        let builder = Postgres::builder()
             .fsync(true)
             .setting("shared_buffers", "512MB")
             .setting("max_wal_size", "4GB")
-            .setting("synchronous_commit", "on");
-        for migration in supaqueue_files::migrations() {
-            builder = builder.migration(migration.sql);
-        }
+            .setting("synchronous_commit", "on")
+            .migration(supaqueue_files::core().from_scratch());
         Ok(Self {
             postgres: builder.start().await?,
         })

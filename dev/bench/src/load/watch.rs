@@ -144,8 +144,7 @@ impl<'a> Watch<'a> {
             let admin = self.stack.database().connect_as_admin().await?;
             admin
                 .batch_execute(
-                    "vacuum supaqueue.job, supaqueue.current_job, supaqueue.worker, supaqueue.job_count,
-                       supaqueue.queue_front",
+                    "vacuum supaqueue.job, supaqueue.current_job, supaqueue.worker, supaqueue.queue_front",
                 )
                 .await?;
             Ok(Vacuumed {

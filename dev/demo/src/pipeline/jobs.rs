@@ -79,7 +79,7 @@ impl Pipelines {
         let add_on = supaqueue_files::add_on("job_dependencies")
             .context("this program lacks the add-on job_dependencies")?;
         client
-            .batch_execute(&format!("begin; {}; commit", add_on.add))
+            .batch_execute(&add_on.from_scratch())
             .await
             .context("cannot add job dependencies")?;
         client

@@ -11,7 +11,6 @@ create or replace function supaqueue.reachable(jobs uuid[])
 returns uuid[]
 language sql
 stable
-security definer
 set search_path = ''
 as $$
   with recursive reached (job) as (
@@ -33,7 +32,6 @@ $$;
 create or replace function supaqueue.refuse_cycle()
 returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare

@@ -7,7 +7,6 @@
 create or replace function supaqueue.lock_dependents(_jobs uuid[], _sources uuid[], reaches_on boolean)
 returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare
@@ -32,7 +31,6 @@ create or replace function supaqueue.failure_reaches(_sources uuid[])
 returns uuid[]
 language sql
 stable
-security definer
 set search_path = ''
 as $$
   with recursive reached (job, goes_on) as (

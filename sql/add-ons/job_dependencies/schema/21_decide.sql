@@ -10,7 +10,6 @@ create or replace function supaqueue.decide(
   out jobs uuid[], out old_statuses text[], out new_statuses text[]
 )
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare

@@ -4,7 +4,6 @@
 create or replace function supaqueue.pass_on(jobs uuid[], old_statuses text[], new_statuses text[], requeued uuid[])
 returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare

@@ -3,7 +3,6 @@
 create or replace function supaqueue.refuse_unknown_jobs()
 returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare
@@ -30,7 +29,6 @@ $$;
 create or replace function supaqueue.refuse_started_targets(_targets uuid[])
 returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare

@@ -4,7 +4,6 @@
 create or replace function supaqueue.wait_for_job(_job uuid)
 returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 begin
@@ -23,7 +22,6 @@ $$;
 create or replace function supaqueue.hold_targets(_targets uuid[])
 returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare

@@ -5,7 +5,6 @@
 create or replace function supaqueue.lock_jobs_at_once(jobs uuid[])
 returns uuid
 language plpgsql
-security definer
 set search_path = ''
 set lock_timeout = '100ms'
 as $$
@@ -47,7 +46,6 @@ $$;
 create or replace function supaqueue.lock_for_counting(sources uuid[], targets uuid[])
 returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare

@@ -7,7 +7,6 @@ create or replace function supaqueue.count_dependencies(
 )
 returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare

@@ -9,7 +9,6 @@
 create or replace function supaqueue.is_first_dependency_change()
 returns boolean
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare

@@ -8,7 +8,6 @@ returns table (
 )
 language sql
 stable
-security definer
 set search_path = ''
 as $$
   with recursive member (id) as (

@@ -5,7 +5,6 @@ create or replace function supaqueue.pipeline_mermaid(job uuid, max_siblings int
 returns text
 language sql
 stable
-security definer
 set search_path = ''
 as $$
   with member as (

@@ -1,0 +1,46 @@
+-- What a database has of Supaqueue, whatever of it is missing.
+create or replace function pg_temp.supaqueue_state() returns jsonb language plpgsql set search_path = '' as $$
+declare
+  state jsonb := jsonb_build_object(
+    'now', clock_timestamp(),
+    'postgres', current_setting('server_version'),
+    'extensions', (
+      select coalesce(jsonb_object_agg(e.extname, e.extversion), '{}') from pg_catalog.pg_extension e
+      where e.extname in ('pg_net', 'supabase_vault', 'pg_cron', 'pgcrypto')
+    ),
+    'has_net', to_regproc('net.http_post') is not null,
+    'has_vault', to_regclass('vault.decrypted_secrets') is not null,
+    'has_cron', to_regclass('cron.job') is not null,
+    'has_schema', to_regnamespace('supaqueue') is not null,
+    'has_code', to_regproc('supaqueue.take_tables') is not null
+  );
+  part jsonb;
+begin
+  if to_regclass('supaqueue.version') is not null then
+    execute $sql$
+      select jsonb_build_object(
+        'versions', coalesce(jsonb_object_agg(v.part, v.number order by v.number), '{}'),
+        'unfinished', coalesce(jsonb_agg(jsonb_build_array(v.part, v.number)) filter (where v.finished_at is null), '[]'))
+      from supaqueue.version v
+    $sql$ into part;
+    state := state || part;
+  end if;
+  if to_regclass('vault.decrypted_secrets') is not null then
+    execute $sql$
+      select jsonb_object_agg(replace(s.name, 'supaqueue_', ''), s.decrypted_secret)
+      from vault.decrypted_secrets s
+      where s.name in (
+        'supaqueue_secret', 'supaqueue_secret_next', 'supaqueue_secret_previous', 'supaqueue_url', 'supaqueue_anon_key')
+    $sql$ into part;
+    state := state || coalesce(part, '{}');
+  end if;
+  if to_regclass('cron.job') is not null then
+    execute $sql$
+      select to_jsonb(j) from cron.job j where j.jobname = 'supaqueue_tick' and j.active limit 1
+    $sql$ into part;
+    state := state || jsonb_build_object('tick', part);
+  end if;
+  return state;
+end
+$$;
+select pg_temp.supaqueue_state() as result;

@@ -1,0 +1,51 @@
+-- A current job with its job and queue, as the supaqueue function gets them: of each what a
+-- call needs. Whole rows cost a report a twentieth more, and the function reads no more of them.
+create or replace function supaqueue.record_of(call supaqueue.current_job, job supaqueue.job, queue supaqueue.queue)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'current_job', jsonb_build_object(
+      'id', call.id, 'created_at', call.created_at,
+      'acknowledged_at', call.acknowledged_at, 'lease_until', call.lease_until
+    ),
+    'job', jsonb_build_object(
+      'id', job.id, 'payload', job.payload, 'attempts', job.attempts,
+      'headers', job.headers, 'timeout_ms', job.timeout_ms
+    ),
+    'queue', jsonb_build_object(
+      'name', queue.name, 'edge_function_name', queue.edge_function_name, 'auth', queue.auth,
+      'default_headers', queue.default_headers, 'timeout_ms', queue.timeout_ms,
+      'final_statuses', queue.final_statuses
+    )
+  );
+end
+$$;
+
+-- The record of a current job; null where its job or its queue is gone.
+--
+-- Three look-ups and no join: a planner that met the tables when they were small
+-- can take a merge join for one, which reads the job table from its start.
+create or replace function supaqueue.record(_current_job uuid)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  call supaqueue.current_job;
+  job supaqueue.job;
+  queue supaqueue.queue;
+begin
+  select c.* into call from supaqueue.current_job c where c.id = _current_job;
+  select j.* into job from supaqueue.job j where j.id = call.job;
+  select q.* into queue from supaqueue.queue q where q.id = call.queue;
+  if job.id is null or queue.id is null then
+    return null;
+  end if;
+  return supaqueue.record_of(call, job, queue);
+end
+$$;

@@ -1,0 +1,14 @@
+-- What a caller of end_current_job is told.
+create or replace function supaqueue.answer(state text, reason text, next_record jsonb)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  if reason is null then
+    return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record);
+  end if;
+  return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record, 'reason', reason);
+end
+$$;

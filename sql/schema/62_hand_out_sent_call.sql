@@ -1,0 +1,41 @@
+-- Gives the lane of a call that ended a call of its queue that was sent and that no
+-- lane has acknowledged, as the record that it needs, acknowledged by now. Null when
+-- there is none, or each would take longer than _next_within_ms.
+--
+-- It keeps its own worker; that of the call that ended is free then. pg_net sends a
+-- batch a second at most, so the lane is there sooner than the dispatch, which is
+-- refused when it comes, like any that comes late. What was sent longer ago than a
+-- dispatch lease is left to the tick: the index keeps what vacuum may not remove yet.
+create or replace function supaqueue.hand_out_sent_call(call supaqueue.current_job, _next_within_ms integer)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  limits supaqueue.setting := (select s from supaqueue.setting s);
+  sent_call uuid;
+  _timeout_ms integer;
+begin
+  if _next_within_ms is null then
+    return null;
+  end if;
+  select c.id, supaqueue.timeout_of(c.job) into sent_call, _timeout_ms
+  from supaqueue.current_job c
+  where c.queue = call.queue and c.acknowledged_at is null
+    and c.created_at > at - supaqueue.ms(limits.dispatch_lease_ms)
+    and supaqueue.timeout_of(c.job) <= _next_within_ms
+  order by c.created_at
+  limit 1
+  for update skip locked;
+  if not found then
+    return null;
+  end if;
+
+  update supaqueue.current_job c
+  set acknowledged_at = at, lane = call.lane, previous = call.id,
+    lease_until = at + supaqueue.ms(_timeout_ms + limits.lease_grace_ms)
+  where c.id = sent_call;
+  return supaqueue.record(sent_call);
+end
+$$;

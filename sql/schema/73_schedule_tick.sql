@@ -1,0 +1,30 @@
+-- Schedules the tick with pg_cron: every 5 seconds where its version can, else
+-- every minute. Returns the schedule, or null where there is no pg_cron.
+create or replace function supaqueue.schedule_tick()
+returns text
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  schedule text := (
+    select case
+      when string_to_array(substring(e.extversion from '^\d+\.\d+'), '.')::integer[] >= array[1, 5] then '5 seconds'
+      else '* * * * *'
+    end
+    from pg_catalog.pg_extension e
+    where e.extname = 'pg_cron'
+  );
+begin
+  if schedule is null and exists (
+    select from pg_catalog.pg_proc p where p.proname = 'schedule' and p.pronamespace = to_regnamespace('cron')
+  ) then
+    schedule := '5 seconds';
+  end if;
+  if schedule is not null then
+    perform cron.schedule('supaqueue_tick', schedule, 'select supaqueue.tick()');
+  end if;
+  return schedule;
+end
+$$;
+comment on function supaqueue.schedule_tick is 'Has pg_cron run supaqueue.tick(); without pg_cron jobs that wait (retries, run_at, lost calls) go on only when the queue is next used';

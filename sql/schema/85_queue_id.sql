@@ -1,0 +1,18 @@
+-- The id of a queue by its name, or an error that says what to do.
+create or replace function supaqueue.queue_id(queue_name text)
+returns uuid
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  id uuid := (select q.id from supaqueue.queue q where q.name = queue_name);
+begin
+  if id is null then
+    raise exception 'there is no queue named %', coalesce(quote_literal(queue_name), 'null')
+      using errcode = 'no_data_found',
+        hint = 'Create it: insert into supaqueue.queue (name, edge_function_name) values (…). Those there are: select name from supaqueue.queue.';
+  end if;
+  return id;
+end
+$$;

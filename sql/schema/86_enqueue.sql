@@ -1,0 +1,18 @@
+create or replace function supaqueue.enqueue(
+  queue_name text,
+  payload jsonb default '{}',
+  priority integer default 0,
+  run_at timestamptz default now(),
+  headers jsonb default null,
+  max_attempts integer default null,
+  timeout_ms integer default null
+)
+returns uuid
+language sql
+set search_path = ''
+as $$
+  insert into supaqueue.job (queue, payload, priority, run_at, headers, max_attempts, timeout_ms)
+  values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms)
+  returning id
+$$;
+comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer) is 'Puts a job in the queue of that name; returns its id';

@@ -1,0 +1,47 @@
+-- Lets only postgres and service_role reach what this version has made.
+--
+-- Revoked by name: PUBLIC can execute every new function, and the platform's
+-- default privileges add anon and authenticated in the schema public.
+--
+-- What was there before stays as it is, since users may have granted some of it to
+-- other roles. The transaction's setting supaqueue.known_objects lists it.
+--
+-- _writes: how service_role may write to tables that it may not only read,
+-- such as {"queue": "insert, update"}.
+create or replace function supaqueue.protect_new_objects(_writes jsonb)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  known text[] := string_to_array(coalesce(current_setting('supaqueue.known_objects', true), ''), ' ');
+  outsiders text := 'public' || coalesce((
+    select string_agg(', ' || r.rolname, '') from pg_catalog.pg_roles r where r.rolname in ('anon', 'authenticated')
+  ), '');
+  has_service_role boolean := to_regrole('service_role') is not null;
+  object record;
+begin
+  for object in
+    select 'schema' as kind, n.oid, n.nspname::text as name, 'usage' as privileges
+    from pg_catalog.pg_namespace n
+    where n.nspname = 'supaqueue'
+    union all
+    select
+      case c.relkind when 'S' then 'sequence' else 'table' end, c.oid, c.oid::regclass::text,
+      case c.relkind when 'S' then 'usage' else 'select' || coalesce(', ' || (_writes ->> c.relname), '') end
+    from pg_catalog.pg_class c
+    where c.relnamespace = 'supaqueue'::regnamespace and c.relkind in ('r', 'p', 'v', 'S')
+    union all
+    select 'function', p.oid, p.oid::regprocedure::text, 'execute'
+    from pg_catalog.pg_proc p
+    where p.pronamespace = 'supaqueue'::regnamespace
+      or (p.pronamespace = 'public'::regnamespace and p.proname = 'end_current_job')
+  loop
+    continue when object.kind || object.oid = any (known);
+    execute format('revoke all on %s %s from %s', object.kind, object.name, outsiders);
+    if has_service_role then
+      execute format('grant %s on %s %s to service_role', object.privileges, object.kind, object.name);
+    end if;
+  end loop;
+end
+$$;

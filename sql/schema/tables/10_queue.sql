@@ -1,0 +1,52 @@
+create table supaqueue.queue (
+  id uuid primary key default supaqueue.new_id(),
+  created_at timestamptz not null default now(),
+  name text not null,
+  edge_function_name text not null,
+  default_headers jsonb,
+  max_attempts integer not null default 3,
+  timeout_ms integer not null default 60000,
+  backoff_base_ms integer not null default 1000,
+  backoff_max_ms integer not null default 300000,
+  auth text not null default 'service_role',
+  final_statuses integer[] not null default '{}',
+  is_paused boolean not null default false,
+  keep_successful_for interval default '7 days',
+  keep_failed_for interval,
+  constraint queue_name_is_unique unique (name),
+  constraint name_is_not_empty check (name <> ''),
+  constraint edge_function_name_is_not_a_url check (edge_function_name !~ '[:/?#]'),
+  constraint edge_function_name_is_of_letters_digits_underscores_hyphens check (edge_function_name ~ '^[A-Za-z][A-Za-z0-9_-]*$'),
+  constraint edge_function_is_not_supaqueue_itself check (
+    -- The self-test of `supaqueue install` and `supaqueue doctor` is the one exception.
+    edge_function_name <> 'supaqueue' or name = 'supaqueue_self_test'
+  ),
+  constraint default_headers_are_an_object_of_strings check (default_headers is null or supaqueue.is_headers(default_headers)),
+  constraint max_attempts_is_positive check (max_attempts >= 1),
+  constraint timeout_is_positive check (timeout_ms >= 1),
+  constraint timeout_is_at_most_380_seconds check (timeout_ms <= 380000),
+  constraint backoff_base_is_not_negative check (backoff_base_ms >= 0),
+  constraint backoff_max_is_at_least_backoff_base check (backoff_max_ms >= backoff_base_ms),
+  constraint auth_is_service_role_anon_or_none check (auth in ('service_role', 'anon', 'none')),
+  constraint final_statuses_are_failures check (
+    array_position(final_statuses, null) is null
+    and 300 <= all (final_statuses) and 599 >= all (final_statuses)
+  ),
+  constraint keep_successful_for_is_not_negative check (keep_successful_for >= interval '0'),
+  constraint keep_failed_for_is_not_negative check (keep_failed_for >= interval '0')
+);
+alter table supaqueue.queue enable row level security;
+
+comment on table supaqueue.queue is 'A queue of calls to one edge function. Its workers bound how many of them run at once';
+comment on column supaqueue.queue.name is 'Unique; where none is given, the name of the edge function, numbered if taken';
+comment on column supaqueue.queue.edge_function_name is 'The function that is called: its name only, as in supabase/functions';
+comment on column supaqueue.queue.default_headers is 'Headers of each call: an object of strings. Do not put secrets here, pg_net''s tables can be read by every role';
+comment on column supaqueue.queue.max_attempts is 'Calls of a job, the first one included, before it is failed';
+comment on column supaqueue.queue.timeout_ms is 'How long a call may take, in milliseconds; at most what the platform''s wall clock can hold (400 s on paid plans, 150 s on the free one)';
+comment on column supaqueue.queue.backoff_base_ms is 'Upper bound of the wait before the first retry, in milliseconds; it doubles with each attempt. The wait itself is random between 0 and the bound (full jitter)';
+comment on column supaqueue.queue.backoff_max_ms is 'The most that the bound of the wait before a retry can grow to, in milliseconds';
+comment on column supaqueue.queue.auth is 'The key that calls carry: service_role (bypasses row level security), anon, or none';
+comment on column supaqueue.queue.final_statuses is 'HTTP statuses after which a job is failed at once, without a retry';
+comment on column supaqueue.queue.is_paused is 'A paused queue starts no job; calls under way end normally';
+comment on column supaqueue.queue.keep_successful_for is 'How long successful and cancelled jobs are kept after they finished; null: for ever';
+comment on column supaqueue.queue.keep_failed_for is 'How long failed jobs are kept after they finished; null: for ever';
