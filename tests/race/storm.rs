@@ -162,12 +162,3 @@ async fn a_storm_finds_calls_above_the_number_of_workers() {
         "it found something else: {found}"
     );
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_finds_a_wrong_count() {
-    let found = storm_over_broken("count_inserted_jobs_tg_fn", "count(*)", "1").await;
-    assert!(
-        found.contains("is counted as"),
-        "it found something else: {found}"
-    );
-}

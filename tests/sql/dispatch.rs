@@ -316,3 +316,20 @@ async fn ten_thousand_jobs_wake_the_queue_once() {
     db.run("insert into supaqueue.job (queue) select q.id from supaqueue.queue q, generate_series(1, 10000)").await;
     assert_eq!(requests(&db).await, "20");
 }
+
+/// No value of ours may depend on how a session writes times.
+#[tokio::test]
+async fn an_insert_does_not_depend_on_the_sessions_settings() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    db.run(
+        "set datestyle = 'SQL, MDY'; set timezone = 'Pacific/Guam'; set extra_float_digits = -15",
+    )
+    .await;
+    db.run("select supaqueue.enqueue('q', run_at => now() - interval '1 hour')")
+        .await;
+    assert_eq!(
+        db.get("select status from supaqueue.job").await,
+        "in_progress"
+    );
+}

@@ -730,7 +730,10 @@ begin
       cross join lateral (select t.id, t.position from supaqueue.job t where t.id = c.id offset 0) j
       on conflict (id) do nothing;
       waiting_sources := array(
-        select j.id from supaqueue.job j where j.id = any (sources) and j.status = 'waiting'
+        select s.id
+        -- Without "offset 0" the index of all waiting jobs may be read instead.
+        from (select j.id, j.status from supaqueue.job j where j.id = any (sources) offset 0) s
+        where s.status = 'waiting'
       );
       reached := '{}';
       if exists (select from supaqueue.job j where j.id = any (sources) and j.status in ('failed', 'cancelled')) then
