@@ -162,3 +162,17 @@ async fn a_storm_finds_calls_above_the_number_of_workers() {
         "it found something else: {found}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_finds_a_wrong_count() {
+    let found = storm_over_broken(
+        "before_write_job_tg_fn",
+        "coalesce(new.finished_at, clock_timestamp())",
+        "null",
+    )
+    .await;
+    assert!(
+        found.contains("is counted as"),
+        "it found something else: {found}"
+    );
+}
