@@ -1,4 +1,4 @@
-// index.ts and the module that it loads, in the runtime that serves them.
+// index.ts and the module that it loads, in their real runtime.
 
 import {
   assertEquals,
@@ -13,19 +13,19 @@ import {
 
 const FOLDER = new URL("../../supabase/functions/supaqueue/", import.meta.url);
 
-/** A test under the permissions that the platform gives. */
+/** A test with the permissions that the platform grants. */
 function test(name: string, fn: () => Promise<void>) {
   Deno.test({
     name: `supaqueue/${name}`,
     permissions: PERMISSIONS,
-    // The timers of AbortSignal.timeout run on after a call that was in time.
+    // The timers of AbortSignal.timeout outlive calls that end in time.
     sanitizeOps: false,
     sanitizeResources: false,
     fn,
   });
 }
 
-test("says which module it is", async () => {
+test("names its version and source hash", async () => {
   await using _ = await startProject(() => new Response());
   const handler = await serveFunction();
   const health = await (await handler(new Request("http://f/"))).json();
@@ -38,7 +38,7 @@ test("says which module it is", async () => {
   assertEquals(/^[0-9a-f]{16,}$/.test(sourceHash), true, "the hash");
 });
 
-test("names a setting that is missing", async () => {
+test("names a missing setting", async () => {
   await using _ = await startProject(() => new Response());
   Deno.env.delete("SUPAQUEUE_SECRET");
   const handler = await serveFunction();
@@ -50,7 +50,7 @@ test("names a setting that is missing", async () => {
   });
 });
 
-test("does what a dispatch asks for, in the background", async () => {
+test("runs the jobs of a dispatch in the background", async () => {
   let answer = (_: Response) => {};
   const held = new Promise<Response>((resolve) => answer = resolve);
   await using project = await startProject(() => held);
@@ -61,7 +61,7 @@ test("does what a dispatch asks for, in the background", async () => {
   answer(Response.json({ sent: true }));
   await project.settled();
 
-  const [acknowledgement, report] = project.told;
+  const [acknowledgement, report] = project.rpcs;
   assertEquals(acknowledgement.json._is_complete, false);
   assertEquals(report.json.cur_job_id, job.current_job.id);
   assertEquals(report.json._is_successful, true);
@@ -84,22 +84,26 @@ test("signs its calls so that standardwebhooks accepts them", async () => {
     try {
       webhook.verify(sent.body + " ", headers);
     } catch {
-      verified.push("and not another body");
+      verified.push("another body is rejected");
     }
     return new Response();
   });
   await project.dispatch([assignment({ a: "ü" })]);
   await project.settled();
-  assertEquals(verified, [{ a: "ü" }, "and not another body"]);
+  assertEquals(verified, [{ a: "ü" }, "another body is rejected"]);
 });
 
-test("refuses what standardwebhooks did not sign", async () => {
+test("rejects what standardwebhooks did not sign", async () => {
   await using project = await startProject(() => new Response());
   const handler = await serveFunction();
   const good = signed('{"current_jobs":[]}');
   const other = new Request(good, { body: '{"current_jobs":[ ]}' });
   assertEquals((await handler(other)).status, 401);
-  assertEquals(project.told.length, 0, "what was told the database");
+  assertEquals(
+    project.rpcs.length,
+    0,
+    "the number of calls of end_current_job",
+  );
 });
 
 test("ends a call at its queue's timeout", async () => {
@@ -109,7 +113,7 @@ test("ends a call at its queue's timeout", async () => {
   await project.dispatch([assignment({}, 50)]);
   await project.settled();
   release(new Response());
-  const report = project.told[1].json;
+  const report = project.rpcs[1].json;
   assertEquals(report._is_successful, false);
   assertEquals(report._report.error, { message: "no answer within 50 ms" });
 });
@@ -121,10 +125,10 @@ test("follows no redirect", async () => {
   await project.dispatch([assignment({})]);
   await project.settled();
   assertEquals(project.calls.length, 1, "the number of calls");
-  assertEquals(project.told[1].json._report.http_status, 307);
+  assertEquals(project.rpcs[1].json._report.http_status, 307);
 });
 
-test("reports a gateway that is gone", async () => {
+test("logs that the gateway is unreachable", async () => {
   await using project = await startProject(() => new Response());
   const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const job = assignment({});
@@ -136,7 +140,7 @@ test("reports a gateway that is gone", async () => {
   assertEquals(project.log.join().includes("database_not_reached"), true);
 });
 
-test("takes the largest dispatch, and no larger one", async () => {
+test("accepts the largest dispatch, and no larger one", async () => {
   await using project = await startProject(() => new Response());
   await project.dispatch([assignment("x".repeat(5_000_000))]);
   await project.settled();
@@ -145,9 +149,9 @@ test("takes the largest dispatch, and no larger one", async () => {
   assertEquals(large.status, 413);
 });
 
-test("works where there is no EdgeRuntime", async () => {
+test("works without EdgeRuntime", async () => {
   await using project = await startProject(() => new Response(), {
-    // The lane writes its last line when the test is over.
+    // The lane logs its last line after the test has ended.
     SUPAQUEUE_LOG_LEVEL: "error",
   });
   delete (globalThis as { EdgeRuntime?: unknown }).EdgeRuntime;
@@ -155,15 +159,15 @@ test("works where there is no EdgeRuntime", async () => {
   await project.reported;
 });
 
-// The last one: index.ts is told once, and does not forget.
-test("asks for nothing more when the isolate is to end", async () => {
+// Must be the last one: index.ts never forgets this event.
+test("takes no more jobs when the isolate is about to end", async () => {
   await using project = await startProject(() => new Response());
   await project.dispatch([assignment({})]);
   await project.settled();
   dispatchEvent(new Event("beforeunload"));
   await project.dispatch([assignment({})]);
   await project.settled();
-  const asked = project.told.filter((sent) => sent.json._is_complete)
+  const asked = project.rpcs.filter((sent) => sent.json._is_complete)
     .map((sent) => sent.json._next_within_ms !== null);
   assertEquals(asked, [true, false]);
 });
@@ -179,7 +183,7 @@ Deno.test("supaqueue/imports nothing from outside its folder", () => {
   const read = (name: string) => Deno.readTextFileSync(new URL(name, FOLDER));
   assertEquals(JSON.parse(read("deno.json")), { imports: {} });
   for (const name of ["index.ts", "supaqueue.js", "supaqueue.d.ts"]) {
-    // Every way to name another module or file.
+    // Every syntax that names another module or file.
     const named = read(name).matchAll(
       /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*|\bnew URL\(\s*)["'`]([^"'`]*)["'`]/g,
     );

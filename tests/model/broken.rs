@@ -1,5 +1,5 @@
-//! Tests of the model: with one thing taken out of the protocol, the rule that needs it falls, in a world in
-//! which it holds otherwise (see `whole.rs`).
+//! Tests the model itself: with one part taken out of the protocol, the rule that needs it breaks, in a world
+//! where it holds otherwise (see `whole.rs`).
 
 use stateright::{Checker, HasDiscoveries, Model};
 use supaqueue_model::properties::{
@@ -18,37 +18,37 @@ fn breaks(broken: Broken, size: Size, rules: &[&'static str]) {
         let checker = protocol.checker().finish_when(only_that).spawn_bfs().join();
         assert!(
             checker.discovery(rule).is_some(),
-            "{broken:?} goes unnoticed by: {rule}"
+            "{broken:?} does not break: {rule}"
         );
     }
 }
 
 #[test]
 fn without_the_fence_a_late_report_unsettles_a_job() {
-    breaks(Broken::NoFence, Size::MISHAPS, &[SETTLED, COUNTERS]);
+    breaks(Broken::NoFence, Size::FAULTS, &[SETTLED, COUNTERS]);
 }
 
 #[test]
 fn without_acknowledgement_a_repeated_dispatch_runs() {
     let rules = [REPLAY, ONE_CALL, CALLS_IN_FLIGHT, EXPLAINED];
-    breaks(Broken::NoAcknowledgement, Size::MISHAPS, &rules);
+    breaks(Broken::NoAcknowledgement, Size::FAULTS, &rules);
 }
 
 #[test]
-fn with_an_acknowledgement_taken_twice_a_repeated_dispatch_runs() {
+fn with_acknowledgements_accepted_twice_a_repeated_dispatch_runs() {
     let rules = [REPLAY, ONE_CALL, CALLS_IN_FLIGHT, ATTEMPTS];
-    breaks(Broken::AcknowledgementTakenTwice, Size::MISHAPS, &rules);
+    breaks(Broken::AcknowledgementTakenTwice, Size::FAULTS, &rules);
 }
 
 #[test]
 fn without_leases_a_job_is_stuck() {
-    breaks(Broken::NoLease, Size::MISHAPS, &[NOT_STUCK]);
+    breaks(Broken::NoLease, Size::FAULTS, &[NOT_STUCK]);
 }
 
 #[test]
-fn with_a_lease_shorter_than_the_call_a_job_is_called_twice_at_once() {
+fn with_leases_shorter_than_calls_a_job_is_called_twice_at_once() {
     let rules = [ONE_CALL, CALLS_IN_FLIGHT];
-    breaks(Broken::LeaseShorterThanCall, Size::MISHAPS, &rules);
+    breaks(Broken::LeaseShorterThanCall, Size::FAULTS, &rules);
 }
 
 #[test]
@@ -57,36 +57,36 @@ fn without_the_queues_lock_a_wake_up_is_lost() {
 }
 
 #[test]
-fn a_repeated_report_that_gets_another_job_has_another_answer() {
+fn a_repeated_report_with_another_next_job_gets_another_answer() {
     let rules = [SAME_ANSWER, COUNTERS];
     breaks(Broken::RepetitionGetsAnotherJob, Size::THREE_JOBS, &rules);
 }
 
 #[test]
-fn a_repeated_report_that_is_told_of_no_next_job_has_another_answer() {
-    breaks(Broken::RepetitionForgetsNext, Size::MISHAPS, &[SAME_ANSWER]);
+fn a_repeated_report_without_its_next_job_gets_another_answer() {
+    breaks(Broken::RepetitionForgetsNext, Size::FAULTS, &[SAME_ANSWER]);
 }
 
 #[test]
-fn a_repeated_report_that_gets_the_rest_of_a_lease_lets_a_job_be_called_twice_at_once() {
+fn a_repeated_report_with_the_rest_of_a_lease_lets_a_job_be_called_twice_at_once() {
     let rules = [ONE_CALL, CALLS_IN_FLIGHT];
-    breaks(Broken::RepetitionKeepsLease, Size::MISHAPS, &rules);
+    breaks(Broken::RepetitionKeepsLease, Size::FAULTS, &rules);
 }
 
 #[test]
-fn a_sent_call_that_is_handed_out_and_not_acknowledged_is_called_twice_at_once() {
+fn a_sent_call_that_is_handed_out_unacknowledged_is_called_twice_at_once() {
     let rules = [ONE_CALL, CALLS_IN_FLIGHT, EXPLAINED];
     breaks(Broken::SentCallIsNotAcknowledged, Size::TWO_WORKERS, &rules);
 }
 
 #[test]
-fn sending_again_that_spends_an_attempt_miscounts() {
+fn attempts_are_miscounted_if_sending_again_spends_one() {
     let rules = [COUNTERS, ATTEMPTS];
-    breaks(Broken::SendingSpendsAttempt, Size::MISHAPS, &rules);
+    breaks(Broken::SendingSpendsAttempt, Size::FAULTS, &rules);
 }
 
 #[test]
-fn a_rolled_back_transaction_leaves_a_wake_up_to_the_tick() {
+fn a_rolled_back_transaction_leaves_its_wake_up_to_the_tick() {
     let size = Size::WAKE_UPS_ROLLED_BACK;
     breaks(Broken::RollbackCounts, size, &[WAKE_UP]);
 }

@@ -1,12 +1,12 @@
-//! Every run ends: no state can be reached twice in one run. With "nothing is stuck" that makes: whatever
-//! happens, all jobs are settled in the end.
+//! Every execution ends: none reaches the same state twice. Together with "nothing is stuck", all jobs are
+//! settled in the end, no matter what happens.
 
 use std::collections::HashMap;
 
 use stateright::Model;
 use supaqueue_model::{Protocol, Size, State};
 
-/// A state of the run that is being walked, and its successors that are still to be walked.
+/// A state on the current path, and its successors that are not explored yet.
 struct Frame {
     state: State,
     successors: Vec<State>,
@@ -17,28 +17,28 @@ fn frame(protocol: &Protocol, state: State) -> Frame {
     Frame { state, successors }
 }
 
-/// Walks all runs, depth first; returns how many states there are. Panics at a circle.
-fn every_run_ends(size: Size) -> usize {
+/// Explores all executions depth first; returns the number of states. Panics at a cycle.
+fn explore(size: Size) -> usize {
     let protocol = Protocol { size, broken: None };
-    // True: the run that is being walked came through it.
+    // True if the state is on the current path.
     let mut seen = HashMap::new();
-    let mut run = Vec::new();
+    let mut path = Vec::new();
     for state in protocol.init_states() {
         seen.insert(state.clone(), true);
-        run.push(frame(&protocol, state));
+        path.push(frame(&protocol, state));
     }
-    while let Some(last) = run.last_mut() {
+    while let Some(last) = path.last_mut() {
         let Some(next) = last.successors.pop() else {
             seen.insert(last.state.clone(), false);
-            run.pop();
+            path.pop();
             continue;
         };
         match seen.get(&next) {
-            Some(true) => panic!("a run comes back to {next:#?}"),
+            Some(true) => panic!("an execution returns to {next:#?}"),
             Some(false) => {}
             None => {
                 seen.insert(next.clone(), true);
-                run.push(frame(&protocol, next));
+                path.push(frame(&protocol, next));
             }
         }
     }
@@ -46,11 +46,11 @@ fn every_run_ends(size: Size) -> usize {
 }
 
 #[test]
-fn every_run_of_two_jobs_ends() {
-    assert!(every_run_ends(Size::MISHAPS) > 140_000);
+fn every_execution_of_two_jobs_ends() {
+    assert!(explore(Size::FAULTS) > 140_000);
 }
 
 #[test]
-fn every_run_with_overlapping_transactions_ends() {
-    assert!(every_run_ends(Size::OVERLAPS) > 100_000);
+fn every_execution_with_overlapping_transactions_ends() {
+    assert!(explore(Size::OVERLAPS) > 100_000);
 }

@@ -1,4 +1,4 @@
-//! The whole protocol: in every world, every rule holds in every state that can be reached.
+//! The intact protocol: in every world, every rule holds in every reachable state.
 
 use std::io::Write;
 use std::time::Instant;
@@ -7,12 +7,12 @@ use stateright::{Checker, Model};
 use supaqueue_model::properties::SITUATIONS;
 use supaqueue_model::{Protocol, Size};
 
-/// Explores a world to its end, which has to have so many states at least, and meet all situations but some.
+/// Explores a whole world, which must have at least so many states and meet all situations but `unmet`.
 fn explore(name: &str, size: Size, states: usize, unmet: &[&str]) {
     let start = Instant::now();
     let protocol = Protocol { size, broken: None };
-    // Nothing bounds the exploration, and it ends before its end only if every property is found out, so
-    // not while one of the rules holds.
+    // The exploration is unbounded. It stops early only once every property is decided, which a rule that
+    // holds never is.
     let checker = protocol.checker().threads(2).spawn_bfs().join();
     let mut found = checker.discoveries();
     for situation in SITUATIONS {
@@ -27,59 +27,64 @@ fn explore(name: &str, size: Size, states: usize, unmet: &[&str]) {
     assert!(explored >= states, "only {explored} states");
     let time = start.elapsed();
     let line = format!("{name}: {explored} states, all explored in {time:.1?}\n");
-    // Not `eprintln`: the test runner shows that of failed tests only.
+    // Not `eprintln`, which the test runner shows only for failed tests.
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-const ALONE: &str = "a transaction waits for the lock";
-const OF_TWO_WORKERS: &str = "a report hands out a call that was sent";
-const OF_ONE_JOB: [&str; 4] = [
-    ALONE,
-    OF_TWO_WORKERS,
+const LOCK_WAIT: &str = "a transaction waits for the lock";
+const NEEDS_TWO_WORKERS: &str = "a report hands out a call that was already sent";
+const UNMET_BY_ONE_JOB: [&str; 4] = [
+    LOCK_WAIT,
+    NEEDS_TWO_WORKERS,
     "a report hands out the next job",
-    "a repeated report is handed the same next job",
+    "a repeated report gets the same next job",
 ];
-/// Without a fault it takes two workers: a report hands out a call, and then its dispatch comes.
-const REFUSED: &str = "a lane comes when it has to be refused";
-const OF_FAULTS: [&str; 6] = [
+/// Without faults this takes two workers: a report hands out a call before its dispatch arrives.
+const REFUSED: &str = "a lane starts only to be refused";
+const NEED_FAULTS: [&str; 6] = [
     "an attempt is lost",
     "a call is sent again",
     "an attempt is given back",
-    "a repeated report is handed the same next job",
-    "a report comes when it is settled already",
-    "a call goes on after its lane died",
+    "a repeated report gets the same next job",
+    "a report arrives after its job was settled",
+    "a call continues after its lane died",
 ];
 
 #[test]
-fn two_mishaps() {
-    let unmet = [ALONE, OF_TWO_WORKERS];
-    explore("two mishaps", Size::MISHAPS, 140_000, &unmet);
+fn two_faults() {
+    let unmet = [LOCK_WAIT, NEEDS_TWO_WORKERS];
+    explore("two faults", Size::FAULTS, 140_000, &unmet);
 }
 
 #[test]
-fn two_mishaps_and_two_workers() {
+fn two_faults_and_two_workers() {
     explore(
-        "two mishaps, two workers",
+        "two faults, two workers",
         Size::TWO_WORKERS,
         2_500_000,
-        &[ALONE],
+        &[LOCK_WAIT],
     );
 }
 
 #[test]
 fn three_jobs() {
-    let unmet = [ALONE, OF_TWO_WORKERS];
+    let unmet = [LOCK_WAIT, NEEDS_TWO_WORKERS];
     explore("three jobs", Size::THREE_JOBS, 150_000, &unmet);
 }
 
 #[test]
 fn one_job() {
-    explore("one job, four mishaps", Size::ONE_JOB, 450_000, &OF_ONE_JOB);
+    explore(
+        "one job, four faults",
+        Size::ONE_JOB,
+        450_000,
+        &UNMET_BY_ONE_JOB,
+    );
 }
 
 #[test]
 fn overlaps() {
-    let unmet = [OF_TWO_WORKERS];
+    let unmet = [NEEDS_TWO_WORKERS];
     explore("overlapping transactions", Size::OVERLAPS, 100_000, &unmet);
 }
 
@@ -91,12 +96,12 @@ fn overlaps_of_two_workers() {
 
 #[test]
 fn wake_ups() {
-    explore("wake-ups", Size::WAKE_UPS, 4_000_000, &OF_FAULTS);
+    explore("wake-ups", Size::WAKE_UPS, 4_000_000, &NEED_FAULTS);
 }
 
 #[test]
 fn wake_ups_rolled_back() {
     let size = Size::WAKE_UPS_ROLLED_BACK;
-    let unmet = [&OF_FAULTS[..], &[REFUSED, OF_TWO_WORKERS]].concat();
+    let unmet = [&NEED_FAULTS[..], &[REFUSED, NEEDS_TWO_WORKERS]].concat();
     explore("wake-ups and a rollback", size, 40_000, &unmet);
 }

@@ -1,15 +1,15 @@
-//! The call of a target, and what each end of it is reported as.
+//! Calls of targets, and how each of their ends is reported.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
 
 mod support;
 
-use support::{Reply, World, assignment, error, job, json};
+use support::{Upstream, World, assignment, error, job, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-/// Runs one job against a target that does `reply`, and gives the report's body.
+/// Runs one job against a target that gives this reply; returns the report's body.
 async fn report(
-    reply: impl FnMut(&support::Sent) -> Reply + 'static,
+    reply: impl FnMut(&support::Sent) -> Upstream + 'static,
 ) -> (std::rc::Rc<World>, String) {
     let world = World::new(reply);
     world.dispatch(&[assignment(1, "{}")]).await;
@@ -41,7 +41,7 @@ async fn a_payload_reaches_the_target_byte_by_byte() {
 }
 
 #[wasm_bindgen_test]
-async fn a_call_is_a_post_with_our_headers_that_follows_no_redirect() {
+async fn a_call_is_a_post_with_our_headers_and_follows_no_redirect() {
     let (world, body) = report(|_| json(302, "")).await;
     let call = &world.calls()[0];
     assert_eq!(call.url, "http://project/functions/v1/send-mail");
@@ -72,7 +72,7 @@ async fn a_call_is_a_post_with_our_headers_that_follows_no_redirect() {
 }
 
 #[wasm_bindgen_test]
-async fn a_json_answer_is_kept_as_it_came() {
+async fn a_json_response_is_kept_unparsed() {
     let (_, body) = report(|_| json(200, r#"{"n": 12345678901234567890.10}"#)).await;
     assert!(
         body.contains(r#""result":{"n": 12345678901234567890.10}"#),
@@ -81,8 +81,8 @@ async fn a_json_answer_is_kept_as_it_came() {
 }
 
 #[wasm_bindgen_test]
-async fn a_call_without_an_answer_ends_with_its_timeout() {
-    let (_, body) = report(|_| Reply::Hang).await;
+async fn a_call_without_a_response_ends_at_its_timeout() {
+    let (_, body) = report(|_| Upstream::Hang).await;
     assert!(
         body.contains(r#""duration_ms":60000,"error":{"message":"no answer within 60000 ms"}"#),
         "{body}"
@@ -90,7 +90,7 @@ async fn a_call_without_an_answer_ends_with_its_timeout() {
 }
 
 #[wasm_bindgen_test]
-async fn whatever_fetch_throws_is_a_network_error() {
+async fn anything_that_fetch_throws_is_a_network_error() {
     let cases = [
         (
             error("TypeError", "error sending request"),
@@ -105,18 +105,18 @@ async fn whatever_fetch_throws_is_a_network_error() {
     ];
     for (thrown, want) in cases {
         let rejected = thrown.clone();
-        let (_, body) = report(move |_| Reply::Throw(rejected.clone())).await;
+        let (_, body) = report(move |_| Upstream::Throw(rejected.clone())).await;
         assert!(body.contains(want), "{body}");
-        let (_, body) = report(move |_| Reply::ThrowAtOnce(thrown.clone())).await;
+        let (_, body) = report(move |_| Upstream::ThrowAtOnce(thrown.clone())).await;
         assert!(body.contains(want), "{body}");
     }
 }
 
 #[wasm_bindgen_test]
-async fn an_answer_is_read_up_to_its_limit_and_no_further() {
+async fn a_response_is_read_up_to_the_limit_and_no_further() {
     for (status, kept) in [(200, 2500), (500, 2048)] {
         let (body, fate) = support::stream::endless(1000);
-        let world = World::new(move |_| Reply::Stream {
+        let world = World::new(move |_| Upstream::Stream {
             status,
             body: body.clone(),
         });
@@ -130,17 +130,17 @@ async fn an_answer_is_read_up_to_its_limit_and_no_further() {
             report.text("_report.error.body")
         };
         assert_eq!(text, "x".repeat(kept), "status {status}");
-        assert!(fate.is_cancelled.get(), "the target was told to stop");
+        assert!(fate.is_cancelled.get(), "the stream was cancelled");
         assert!(
             fate.pulled.get() <= 5,
-            "{} chunks were read of three",
+            "{} chunks were read instead of three",
             fate.pulled.get()
         );
     }
 }
 
 #[wasm_bindgen_test]
-async fn an_answer_of_any_declared_length_is_read_up_to_its_limit() {
+async fn a_response_of_any_declared_length_is_read_up_to_the_limit() {
     let gzip = Some("gzip");
     for (declared, encoding, length) in [
         ("2500", None, 2500),
@@ -156,7 +156,7 @@ async fn an_answer_of_any_declared_length_is_read_up_to_its_limit() {
                 ("content-length", declared.to_owned()),
             ];
             headers.extend(encoding.map(|name| ("content-encoding", name.to_owned())));
-            Reply::Answer {
+            Upstream::Respond {
                 status: 200,
                 headers,
                 body: "x".repeat(length),
@@ -169,19 +169,19 @@ async fn an_answer_of_any_declared_length_is_read_up_to_its_limit() {
         assert_eq!(
             reports[0].text("_report.result"),
             "x".repeat(length.min(2500)),
-            "{length} bytes that say to be {declared}"
+            "{length} bytes, declared as {declared}"
         );
     }
 }
 
 #[wasm_bindgen_test]
-async fn a_success_whose_body_breaks_off_is_a_success_and_says_so() {
+async fn a_successful_response_that_breaks_off_is_marked_as_incomplete() {
     let broken = |_: &support::Sent| {
         let (body, _) = support::stream::body(3, 1, |controller| {
             controller.error_with_e(&error("TypeError", "connection reset"));
             Ok(())
         });
-        Reply::Stream { status: 200, body }
+        Upstream::Stream { status: 200, body }
     };
     let (_, body) = report(broken).await;
     assert!(body.contains(r#""_is_successful":true"#), "{body}");
@@ -192,7 +192,7 @@ async fn a_success_whose_body_breaks_off_is_a_success_and_says_so() {
 }
 
 #[wasm_bindgen_test]
-async fn a_success_whose_body_does_not_end_is_cut_off_by_the_timeout() {
+async fn a_successful_response_that_does_not_end_is_cut_off_at_the_timeout() {
     let world = World::new(|_| json(200, "{}"));
     let again = std::rc::Rc::downgrade(&world);
     let hanging = move |sent: &support::Sent| {
@@ -205,7 +205,7 @@ async fn a_success_whose_body_does_not_end_is_cut_off_by_the_timeout() {
             controller.error_with_e(&error("TimeoutError", "Signal timed out."));
             Ok(())
         });
-        Reply::Stream { status: 200, body }
+        Upstream::Stream { status: 200, body }
     };
     world.set_network(hanging);
     world.dispatch(&[assignment(1, "{}")]).await;
@@ -218,7 +218,7 @@ async fn a_success_whose_body_does_not_end_is_cut_off_by_the_timeout() {
 }
 
 #[wasm_bindgen_test]
-async fn a_call_that_the_runtime_does_not_let_through_is_made_later() {
+async fn a_rate_limited_call_is_made_later() {
     let mut calls = 0;
     let limited = move |_: &support::Sent| {
         calls += 1;
@@ -227,7 +227,7 @@ async fn a_call_that_the_runtime_does_not_let_through_is_made_later() {
         }
         let error = error("RateLimitError", "too many");
         support::set(&error, "retryAfterMs", &1500.into());
-        Reply::Throw(error)
+        Upstream::Throw(error)
     };
     let (world, body) = report(limited).await;
     assert_eq!(*world.slept_ms.borrow(), [1500.0, 1500.0]);
@@ -238,11 +238,11 @@ async fn a_call_that_the_runtime_does_not_let_through_is_made_later() {
 }
 
 #[wasm_bindgen_test]
-async fn a_call_that_the_runtime_does_not_let_through_for_long_is_given_back() {
+async fn a_call_that_is_rate_limited_for_long_is_given_back() {
     let limited = |_: &support::Sent| {
         let error = error("RateLimitError", "too many");
         support::set(&error, "retryAfterMs", &60_000.into());
-        Reply::Throw(error)
+        Upstream::Throw(error)
     };
     let (_, body) = report(limited).await;
     assert!(
@@ -252,7 +252,7 @@ async fn a_call_that_the_runtime_does_not_let_through_for_long_is_given_back() {
 }
 
 #[wasm_bindgen_test]
-async fn a_call_that_cannot_be_made_fails_for_good() {
+async fn an_impossible_call_fails_for_good() {
     let world = World::new(|_| json(200, "{}"));
     world
         .dispatch(&[assignment(1, "{}").replace("send-mail", "../rest")])

@@ -1,14 +1,14 @@
-//! A run: its lanes, what they tell the database, and when they stop.
+//! A run: its lanes, their calls of `end_current_job`, and when they end.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
 
 mod support;
 
-use support::{Reply, START_MS, World, accepted, assignment, current_job, error, json};
+use support::{START_MS, Upstream, World, accepted, assignment, current_job, error, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-/// A network where each report is answered with the job after it, without an end.
-fn busy(sent: &support::Sent) -> Reply {
+/// A network where every report gets a next job, without end.
+fn busy(sent: &support::Sent) -> Upstream {
     if sent.is_report() && !sent.json("_next_within_ms").is_null() {
         let id = sent.text("cur_job_id");
         let number: u32 = id[24..].parse().unwrap();
@@ -23,10 +23,10 @@ fn busy(sent: &support::Sent) -> Reply {
 
 #[wasm_bindgen_test]
 async fn all_lanes_of_a_dispatch_run_at_once() {
-    let world = World::new(|_| Reply::Hold);
+    let world = World::new(|_| Upstream::Hold);
     let many: Vec<_> = (1..=20).map(|n| assignment(n, "{}")).collect();
     world.dispatch(&many).await;
-    // Nothing is released before all of them are there: one after the other would never get here.
+    // No call ends before all of them have started: lanes in turn would never get past this.
     while world.held() < 20 {
         support::turn().await;
     }
@@ -42,20 +42,20 @@ async fn all_lanes_of_a_dispatch_run_at_once() {
 }
 
 #[wasm_bindgen_test]
-async fn a_lane_goes_on_until_the_jobs_of_a_run_are_used_up() {
+async fn a_lane_continues_until_the_jobs_of_its_run_are_used_up() {
     let world = World::with_network(busy);
     world.set_env("SUPAQUEUE_JOBS_PER_RUN", "3");
     world.dispatch(&[assignment(1, "{}")]).await;
     world.settle().await;
-    let told: Vec<_> = world
+    let reported: Vec<_> = world
         .reports()
         .iter()
         .map(|sent| sent.text("cur_job_id"))
         .collect();
     assert_eq!(
-        told,
+        reported,
         [1, 2, 3, 4].map(current_job),
-        "the first one, and three more"
+        "the first job, and three more"
     );
     let acknowledged = world
         .sent
@@ -63,11 +63,14 @@ async fn a_lane_goes_on_until_the_jobs_of_a_run_are_used_up() {
         .iter()
         .filter(|sent| sent.is_rpc() && !sent.is_report())
         .count();
-    assert_eq!(acknowledged, 1, "what came with a report is acknowledged");
+    assert_eq!(
+        acknowledged, 1,
+        "jobs that come with a report are already acknowledged"
+    );
 }
 
 #[wasm_bindgen_test]
-async fn a_lane_asks_for_what_fits_the_time_that_is_left() {
+async fn a_lane_asks_for_a_job_that_fits_the_time_left() {
     let world = World::new(|_| json(200, "{}"));
     let slow = std::rc::Rc::downgrade(&world);
     world.set_network(move |sent| {
@@ -88,7 +91,7 @@ async fn a_lane_asks_for_what_fits_the_time_that_is_left() {
 }
 
 #[wasm_bindgen_test]
-async fn an_isolate_that_is_about_to_end_asks_for_no_more() {
+async fn an_isolate_that_is_about_to_end_takes_no_more_jobs() {
     let world = World::new(|_| json(200, "{}"));
     let ending = std::rc::Rc::downgrade(&world);
     world.set_network(move |sent| {
@@ -98,12 +101,12 @@ async fn an_isolate_that_is_about_to_end_asks_for_no_more() {
     world.dispatch(&[assignment(1, "{}")]).await;
     world.settle().await;
     let reports = world.reports();
-    assert_eq!(reports.len(), 1, "the call under way is reported");
+    assert_eq!(reports.len(), 1, "the call in flight is reported");
     assert!(reports[0].json("_next_within_ms").is_null());
 }
 
 #[wasm_bindgen_test]
-async fn a_refused_acknowledgement_calls_nobody() {
+async fn nothing_is_called_after_a_refused_acknowledgement() {
     let world = World::with_network(|_| {
         json(
             200,
@@ -117,7 +120,7 @@ async fn a_refused_acknowledgement_calls_nobody() {
 }
 
 #[wasm_bindgen_test]
-async fn a_report_without_an_answer_is_repeated_until_it_has_one() {
+async fn a_report_is_repeated_until_the_database_answers() {
     let mut tries = 0;
     let world = World::with_network(move |sent| {
         if !sent.is_report() {
@@ -129,14 +132,14 @@ async fn a_report_without_an_answer_is_repeated_until_it_has_one() {
         }
         tries += 1;
         match tries {
-            1 => Reply::Throw(error("TypeError", "connection reset")),
+            1 => Upstream::Throw(error("TypeError", "connection reset")),
             2 => json(
                 500,
                 r#"{"code":"57014","message":"canceling statement due to statement timeout"}"#,
             ),
-            3 => Reply::Hang,
+            3 => Upstream::Hang,
             4 => json(200, "<html>"),
-            5 => Reply::Answer {
+            5 => Upstream::Respond {
                 status: 429,
                 headers: vec![("retry-after", "9".into())],
                 body: String::new(),
@@ -148,7 +151,7 @@ async fn a_report_without_an_answer_is_repeated_until_it_has_one() {
     world.settle().await;
     assert_eq!(world.reports().len(), 6);
     assert_eq!(world.calls().len(), 1, "the call is not made again");
-    // Full jitter with all bits set is the bound, which doubles.
+    // With all random bits set, full jitter gives its bound, which doubles.
     assert_eq!(
         *world.slept_ms.borrow(),
         [249.0, 499.0, 999.0, 1999.0, 9000.0]
@@ -181,7 +184,7 @@ async fn a_report_is_given_up_when_its_lease_ends() {
 }
 
 #[wasm_bindgen_test]
-async fn a_missing_end_current_job_is_logged_once_with_its_remedy() {
+async fn a_missing_end_current_job_is_logged_once_with_a_fix() {
     let missing = r#"{"code":"PGRST202","message":"Could not find the function public.end_current_job","details":"x","hint":null}"#;
     let world = World::with_network(move |_| json(404, missing));
     world
@@ -203,7 +206,7 @@ async fn a_missing_end_current_job_is_logged_once_with_its_remedy() {
 }
 
 #[wasm_bindgen_test]
-async fn a_result_that_postgres_refuses_does_not_keep_its_job_from_being_settled() {
+async fn a_result_that_postgres_rejects_does_not_keep_its_job_from_being_settled() {
     let refused =
         r#"{"code":"22003","message":"value overflows numeric format","details":null,"hint":null}"#;
     let world =
@@ -227,7 +230,7 @@ async fn a_result_that_postgres_refuses_does_not_keep_its_job_from_being_settled
 }
 
 #[wasm_bindgen_test]
-async fn each_call_is_a_line_of_the_log_with_its_job() {
+async fn each_call_is_logged_with_its_job() {
     let world = World::new(|_| json(404, "no"));
     world.set_env("SUPAQUEUE_LOG_LEVEL", "warn");
     world.dispatch(&[assignment(1, "{}")]).await;
@@ -240,6 +243,6 @@ async fn each_call_is_a_line_of_the_log_with_its_job() {
     assert_eq!(
         *world.log.borrow(),
         [line],
-        "and at this level nothing else"
+        "nothing else is logged at this level"
     );
 }

@@ -1,31 +1,31 @@
-//! How much one run of the function may still take on.
+//! How much work the lanes of a run may still start.
 //!
-//! The platform kills an isolate at its wall clock, and with it every call that
-//! is under way. So a job is asked for only if its whole timeout still fits.
+//! The platform kills an isolate at its wall clock limit, together with every call
+//! in flight. So a lane asks for a job only if that job's whole timeout still fits.
 //!
-//! What a lane leaves goes on with a dispatch of the database, and pg_net rests for a
-//! second between two of its batches. Were the lanes of a run to end together, almost
-//! all of their workers would wait for that second; so they end one after the other.
+//! When a lane ends, its worker's next job comes with a new dispatch, and pg_net
+//! pauses for a second between two batches. If the lanes of a run ended together,
+//! nearly all of their workers would sit out that second; so they end one by one.
 
-use crate::time::Timestamp;
+use crate::time::{Timestamp, saturate_to_integer};
 
-/// Kept free at the end of the time for reporting the last call, in milliseconds.
+/// Reserved at the end for reporting the last call, in milliseconds.
 const MARGIN_MS: u64 = 5000;
 
-/// What is left, for all lanes of one run together.
+/// What is left for all lanes of a run together.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     ends: Timestamp,
     jobs: u32,
     jobs_left: u32,
     lanes: u32,
-    /// Those that were not told to end.
+    /// Lanes that have not been denied a job yet.
     lanes_left: u32,
 }
 
 impl Budget {
-    /// A budget of `time_ms` from the start of the isolate, and of `jobs` more jobs for `lanes`.
-    pub fn new(isolate_started: Timestamp, time_ms: u64, jobs: u32, lanes: u32) -> Self {
+    /// `time_ms` from the start of the isolate, and `jobs` more jobs for `lanes` lanes.
+    pub(crate) fn new(isolate_started: Timestamp, time_ms: u64, jobs: u32, lanes: u32) -> Self {
         Self {
             ends: isolate_started.plus(time_ms),
             jobs,
@@ -35,20 +35,20 @@ impl Budget {
         }
     }
 
-    /// Nothing more from now on: the isolate is about to end.
-    pub fn stop(&mut self) {
+    /// Leaves nothing: the isolate is about to end.
+    pub(crate) fn stop(&mut self) {
         self.ends = Timestamp::from_ms(0);
         self.jobs_left = 0;
     }
 
-    /// Takes one job out of the budget for a lane; false if that is to end.
+    /// Takes one job out of the budget for a lane; false if the lane is to end.
     ///
-    /// From the moment when half of the jobs are left, so many lanes go on as they are
-    /// enough for, in proportion; the last one takes the last job.
-    pub fn take(&mut self) -> bool {
-        let enough_for = (2 * u64::from(self.jobs_left) * u64::from(self.lanes))
+    /// Once half of the jobs are used up, the number of lanes that continue shrinks in
+    /// proportion to the jobs left; the last lane takes the last job.
+    pub(crate) fn take(&mut self) -> bool {
+        let may_continue = (2 * u64::from(self.jobs_left) * u64::from(self.lanes))
             .div_ceil(self.jobs.max(1).into());
-        if u64::from(self.lanes_left) > enough_for {
+        if u64::from(self.lanes_left) > may_continue {
             self.lanes_left -= 1;
             return false;
         }
@@ -57,10 +57,10 @@ impl Budget {
         is_left
     }
 
-    /// The longest timeout that fits into the time left; None where not even the shortest does.
-    pub fn fits_ms(&self, now: Timestamp) -> Option<u32> {
+    /// The longest timeout that fits into the time left, in milliseconds; None if none does.
+    pub(crate) fn fits_ms(&self, now: Timestamp) -> Option<u32> {
         let left = self.ends.since(now).saturating_sub(MARGIN_MS);
-        (left > 0).then(|| left.min(i32::MAX as u64) as u32)
+        (left > 0).then(|| saturate_to_integer(left))
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_fits_until_the_margin() {
+    fn a_timeout_fits_until_the_margin() {
         let start = Timestamp::from_ms(1_000_000);
         let budget = Budget::new(start, 140_000, 1, 1);
         let cases = [
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(
             budget.fits_ms(Timestamp::from_ms(0)),
             Some(1_135_000),
-            "a clock set back does no harm"
+            "a clock that was set back does no harm"
         );
         assert_eq!(
             Budget::new(start, u64::MAX, 1, 1).fits_ms(start),
@@ -97,7 +97,7 @@ mod tests {
         );
     }
 
-    /// The jobs that were taken when each of the lanes, asking in turn, was told to end.
+    /// How many jobs were taken when each lane ended, if the lanes take turns.
     fn ends(jobs: u32, lanes: u32) -> Vec<u32> {
         let mut budget = Budget::new(Timestamp::from_ms(0), 1, jobs, lanes);
         let (mut taken, mut ends) = (0, Vec::new());
@@ -107,12 +107,12 @@ mod tests {
                 false => ends.push(taken),
             }
         }
-        assert!(!budget.take(), "none when all were told to end");
+        assert!(!budget.take(), "nothing is left when all lanes have ended");
         ends
     }
 
     #[test]
-    fn lanes_end_one_after_the_other_in_the_second_half() {
+    fn lanes_end_one_by_one_in_the_second_half() {
         let cases = [
             ((0, 1), vec![0]),
             ((2, 1), vec![2]),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_after_the_end_was_announced() {
+    fn nothing_is_left_once_the_isolate_is_ending() {
         let mut budget = Budget::new(Timestamp::from_ms(0), 1, 2, 1);
         budget.stop();
         assert!(!budget.take());

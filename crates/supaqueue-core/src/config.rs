@@ -1,51 +1,57 @@
-//! The environment of the function as settings.
+//! The function's settings, read from its environment.
 //!
-//! An error names the variable and what it should be, never what it is.
+//! An error names the variable and what it should be, never its value.
 
 use core::fmt;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::json;
-use crate::log::Level;
+use crate::log::{Entry, Level};
 use crate::protocol::Auth;
 use crate::signature::Keys;
 
-/// Everything that can be set.
+/// The settings.
 #[derive(Clone)]
 pub struct Settings {
     /// `SUPAQUEUE_SECRET`
     pub keys: Keys,
-    /// `SUPABASE_URL`, without a slash at its end.
+    /// `SUPABASE_URL`, without a trailing slash.
     pub url: String,
-    /// The key with which we report, and which a target gets by default.
+    /// The key for `end_current_job`, and for targets unless their queue says otherwise.
     pub service_role: ProjectKey,
-    /// The key of a queue with `auth` `anon`.
+    /// The key for targets whose queue has `auth` `anon`.
     pub anon: ProjectKey,
-    /// `SUPAQUEUE_TIME_BUDGET_MS`: from the start of the isolate.
+    /// `SUPAQUEUE_TIME_BUDGET_MS`: how long the isolate may work, from its start.
     pub time_budget_ms: u64,
-    /// `SUPAQUEUE_JOBS_PER_RUN`: how many jobs a run asks for on top of those of its dispatch.
+    /// `SUPAQUEUE_JOBS_PER_RUN`: how many jobs a run takes besides those of its dispatch.
     pub jobs_per_run: u32,
-    /// `SUPAQUEUE_REQUEST_LIMIT_BYTES`: the largest dispatch that is read.
+    /// `SUPAQUEUE_REQUEST_LIMIT_BYTES`: the size limit of a dispatch.
     pub request_limit: usize,
-    /// `SUPAQUEUE_RESULT_LIMIT_BYTES`: how much of a target's answer is read.
+    /// `SUPAQUEUE_RESULT_LIMIT_BYTES`: how much of a target's response is read.
     pub result_limit: usize,
-    /// `SUPAQUEUE_LOG_LEVEL`
+    /// `SUPAQUEUE_LOG_LEVEL`: the least severe level that is logged.
     pub level: Level,
 }
 
-/// One of the project's keys, in the forms that there are of it.
+/// One of the project's keys, in either or both of its forms.
 #[derive(Clone, Default)]
 pub struct ProjectKey {
     /// The legacy JWT, sent as a bearer token.
     pub jwt: Option<String>,
-    /// The `sb_…` key, which gateways take in `apikey` and refuse as a bearer token.
+    /// The `sb_…` key, sent as `apikey`: gateways reject it as a bearer token.
     pub sb: Option<String>,
 }
 
 impl Settings {
-    /// The key that a queue's calls carry.
-    pub fn project_key(&self, auth: Auth) -> Option<&ProjectKey> {
+    /// Whether a line is severe enough to be logged.
+    #[must_use]
+    pub fn logs(&self, entry: &Entry) -> bool {
+        entry.level <= self.level
+    }
+
+    /// The key for calls with this `auth`.
+    pub(crate) fn project_key(&self, auth: Auth) -> Option<&ProjectKey> {
         match auth {
             Auth::ServiceRole => Some(&self.service_role),
             Auth::Anon => Some(&self.anon),
@@ -55,20 +61,17 @@ impl Settings {
 }
 
 impl ProjectKey {
-    /// Whether there is one at all.
-    pub fn is_set(&self) -> bool {
+    /// Whether it has either form.
+    pub(crate) fn is_set(&self) -> bool {
         self.jwt.is_some() || self.sb.is_some()
     }
 
     fn read(env: &Env<'_>, legacy: &'static str, keys: &'static str) -> Result<Self, ConfigError> {
         let mut key = Self::default();
-        // Before the two kinds had variables of their own, a new key was put into the old one's.
-        match (
-            env(legacy).filter(|value| !value.is_empty()),
-            env(keys).filter(|value| !value.is_empty()),
-        ) {
-            (Some(value), _) if value.starts_with("sb_") => key.sb = Some(value),
-            (jwt, _) => key.jwt = jwt,
+        // Before the new form had a variable of its own, it was put into the legacy one.
+        match env(legacy).filter(|value| !value.is_empty()) {
+            Some(value) if value.starts_with("sb_") => key.sb = Some(value),
+            jwt => key.jwt = jwt,
         }
         if let Some(text) = env(keys).filter(|value| !value.is_empty()) {
             let DefaultKey(sb) = json::from_str(&text).map_err(|_| ConfigError {
@@ -96,16 +99,21 @@ pub struct ConfigError {
     problem: &'static str,
 }
 
+impl core::error::Error for ConfigError {}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.variable, self.problem)
     }
 }
 
-/// Looks a variable up.
+/// Looks up a variable.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// Reads the settings. The first variable that is missing or malformed is the error.
+/// Reads the settings.
+///
+/// # Errors
+/// The first variable that is missing or malformed.
 pub fn settings(env: &Env<'_>) -> Result<Settings, ConfigError> {
     let missing = |variable| ConfigError {
         variable,
@@ -167,7 +175,7 @@ fn level(env: &Env<'_>) -> Result<Level, ConfigError> {
     }
 }
 
-/// The key `default` of a JSON object of keys, or else its first one.
+/// The key named `default` in a JSON object of keys, or the first one without it.
 struct DefaultKey(Option<String>);
 
 impl<'de> Deserialize<'de> for DefaultKey {
@@ -198,4 +206,4 @@ impl<'de> Deserialize<'de> for DefaultKey {
 
 #[cfg(test)]
 #[path = "config_tests.rs"]
-mod tests;
+pub(crate) mod tests;

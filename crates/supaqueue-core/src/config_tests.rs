@@ -1,9 +1,9 @@
 use super::*;
 
-const SECRET: &str = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc=";
+pub(crate) const SECRET: &str = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc=";
 
-/// What a project sets by itself, and what is set on top.
-fn read(changes: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+/// The settings of a project, with these changes to its environment.
+pub(crate) fn read(changes: &[(&str, &str)]) -> Result<Settings, ConfigError> {
     let project = [
         ("SUPAQUEUE_SECRET", SECRET),
         ("SUPABASE_URL", "https://ref.supabase.co"),
@@ -36,7 +36,7 @@ fn defaults_fit_the_free_plan() {
 }
 
 #[test]
-fn what_is_set_is_used() {
+fn variables_override_defaults() {
     let settings = read(&[
         ("SUPABASE_URL", "http://127.0.0.1:54321/"),
         ("SUPAQUEUE_TIME_BUDGET_MS", " 380000 "),
@@ -47,10 +47,7 @@ fn what_is_set_is_used() {
     ])
     .ok()
     .unwrap();
-    assert_eq!(
-        settings.url, "http://127.0.0.1:54321",
-        "no slash at the end"
-    );
+    assert_eq!(settings.url, "http://127.0.0.1:54321", "no trailing slash");
     assert_eq!(
         (settings.time_budget_ms, settings.jobs_per_run),
         (380_000, 0)
@@ -58,7 +55,7 @@ fn what_is_set_is_used() {
     assert_eq!(
         (settings.request_limit, settings.result_limit),
         (6_000_000, 10),
-        "empty is not set"
+        "an empty variable is not set"
     );
     assert_eq!(settings.level, Level::Debug);
 }
@@ -118,7 +115,7 @@ fn an_error_names_the_variable_and_never_its_value() {
 }
 
 #[test]
-fn both_kinds_of_keys_are_known() {
+fn both_forms_of_keys_are_read() {
     let cases: [(&str, &str, Option<&str>, Option<&str>); 7] = [
         ("jwt", "", Some("jwt"), None),
         (

@@ -1,24 +1,27 @@
-//! A reader of JSON for serde, small enough for the module.
+//! JSON for serde, small enough for the WebAssembly module.
 //!
-//! `serde_json` brings everything that formatting its errors could need,
-//! floating point numbers included: 60 KB of WebAssembly, of the 150 KB that the
-//! module may have. The tests hold this reader against `serde_json`, value by value.
+//! `serde_json` pulls in whatever formatting its errors might need, floating point
+//! numbers included: 60 of the 150 KB that the module may have. The tests compare
+//! this reader with `serde_json`, value by value.
 //!
-//! It reads what the protocol is made of: objects, lists, strings, integers,
-//! booleans, null, and any JSON as the text that it is ([`Raw`]). It never
-//! recurses further than the type that is read, whatever the text.
+//! It reads what the protocol consists of: objects, arrays, strings, integers,
+//! booleans, null, and any JSON as unparsed text ([`Raw`]). It recurses no deeper
+//! than the type being read, however deeply the text is nested.
 
 mod deserialize;
 mod reader;
+mod writer;
 
 use core::fmt;
+use std::rc::Rc;
 
 use serde::de::{self, Expected, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use self::reader::Reader;
+pub(crate) use self::writer::{Object, string};
 
-/// What is wrong with a text, and where.
+/// What was expected of the text, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     message: String,
@@ -34,6 +37,12 @@ impl Error {
     }
 }
 
+impl From<Object> for Raw {
+    fn from(object: Object) -> Self {
+        Self(object.end().into())
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
@@ -46,7 +55,7 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// The defaults of these would format the value that was found.
+/// The default methods would format the value that was found.
 impl de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self {
@@ -91,28 +100,30 @@ impl de::Error for Error {
     }
 }
 
-/// Any JSON, as the text that came.
+/// Any JSON as unparsed text, which is cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Raw(Box<str>);
+pub struct Raw(Rc<str>);
 
 impl Raw {
-    /// Text that is JSON. None where it is not.
+    /// The text, if it is JSON.
+    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         from_str(text).ok()
     }
 
-    /// Text that was made as JSON.
-    pub(crate) fn trusted(text: String) -> Self {
-        Self(text.into())
-    }
-
     /// The text.
+    #[must_use]
     pub fn get(&self) -> &str {
         &self.0
     }
+
+    /// The text, shared.
+    pub(crate) fn share(&self) -> Rc<str> {
+        Rc::clone(&self.0)
+    }
 }
 
-/// What [`Raw`] calls itself so that the reader does not look inside.
+/// The name by which the reader recognizes [`Raw`].
 const RAW: &str = "$supaqueue::Raw";
 
 impl<'de> Deserialize<'de> for Raw {
@@ -133,8 +144,8 @@ impl<'de> Deserialize<'de> for Raw {
     }
 }
 
-/// Reads a value that is all of `text`.
-pub fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
+/// Reads a value that spans all of `text`.
+pub(crate) fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
     let mut reader = Reader::new(text);
     let value = T::deserialize(&mut reader)?;
     reader.end()?;

@@ -1,11 +1,11 @@
-//! `serde_json` is the oracle: what it reads, we read, and as the same.
+//! `serde_json` is the oracle: whatever it reads, our reader reads as the same value.
 
 use super::*;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// One of each kind that the protocol is made of.
+/// One of each kind of value in the protocol.
 #[derive(Debug, Deserialize, PartialEq)]
 struct Record {
     text: String,
@@ -25,7 +25,7 @@ enum Kind {
 }
 
 #[test]
-fn what_is_read() {
+fn values_are_read() {
     let one = |text: &str| Record {
         text: text.into(),
         number: 1,
@@ -112,13 +112,13 @@ fn errors_say_what_was_expected_and_where() {
 }
 
 #[test]
-fn depth_is_no_matter() {
+fn any_depth_is_read() {
     let deep = format!("{}1{}", "[{\"a\":".repeat(100_000), "}]".repeat(100_000));
     assert_eq!(Raw::parse(&deep).unwrap().get(), deep);
     assert!(Raw::parse(&deep[..deep.len() - 1]).is_none());
 }
 
-/// JSON, and then some damage: mostly near misses.
+/// JSON with at most one character replaced: mostly near misses.
 fn nearly_json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),

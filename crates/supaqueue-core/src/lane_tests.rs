@@ -2,114 +2,129 @@
 
 use std::collections::HashMap;
 
-use super::telling::{DISPATCH_LEASE_MS, LEASE_GRACE_MS};
 use super::*;
+use crate::config::tests::read;
 use crate::json;
-use crate::outcome::TargetAnswer;
-use crate::protocol::{Answer, Report};
 use proptest::prelude::*;
+use serde_json::Value;
 
 const START: Timestamp = Timestamp::from_ms(1_795_417_959_000);
 const TIMEOUT_MS: u64 = 60_000;
-const LEASE_MS: u64 = TIMEOUT_MS + LEASE_GRACE_MS;
+const LEASE_MS: u64 = 90_000;
+const DISPATCH_LEASE_MS: u64 = 15_000;
 
-/// The `n`th current job, as the database hands it out at `now`.
-fn assignment(n: u32, now: Timestamp) -> Assignment {
-    let until = now.plus(LEASE_MS);
-    json::from_str(&format!(
-        r#"{{"current_job":{{"id":"00000000-0000-4000-8000-{n:012}","created_at":"{START}","acknowledged_at":"{now}","lease_until":"{until}"}},
+/// The `n`th current job as JSON, with a lease that starts now.
+fn record(n: u32, now: Timestamp, lease_ms: u64) -> String {
+    let until = now.plus(lease_ms);
+    format!(
+        r#"{{"current_job":{{"id":"{id}","created_at":"{now}","acknowledged_at":"{now}","lease_until":"{until}"}},
         "job":{{"id":"00000000-0000-4000-9000-{n:012}","payload":{n},"attempts":1}},
-        "queue":{{"name":"q","edge_function_name":"f","timeout_ms":{TIMEOUT_MS},"auth":"none","final_statuses":[404]}}}}"#
-    ))
-    .unwrap()
+        "queue":{{"name":"q","edge_function_name":"f","timeout_ms":{TIMEOUT_MS},"auth":"none","final_statuses":[404]}}}}"#,
+        id = key(n)
+    )
 }
 
-/// As it comes with a dispatch, whose lease is shorter.
-fn dispatched() -> Assignment {
-    let mut first = assignment(1, START);
-    first.current_job.lease_until = Some(START.plus(DISPATCH_LEASE_MS).to_string());
-    first
+fn key(n: u32) -> String {
+    format!("00000000-0000-4000-8000-{n:012}")
 }
 
-fn run(jobs: u32) -> Run {
-    Run {
-        budget: Budget::new(START, 140_000, jobs, 1),
-        is_missing_logged: false,
-    }
+fn next(n: u32) -> Option<String> {
+    Some(record(n, START, LEASE_MS))
 }
 
 fn lane() -> Lane {
-    Lane::new(LaneId::from_random([1; 16]), dispatched())
+    lane_of(&record(1, START, DISPATCH_LEASE_MS))
 }
 
-fn said(accepted: bool, next: Option<Assignment>) -> Event {
-    Event::Answered(DatabaseAnswer::Said(Answer {
-        accepted,
-        reason: None,
-        lease_ms: None,
-        next: next.map(Box::new),
-    }))
+fn lane_of(record: &str) -> Lane {
+    Lane::new(
+        LaneId::from_random([1; 16]),
+        json::from_str(record).unwrap(),
+    )
 }
 
-fn try_again() -> Event {
-    Event::Answered(DatabaseAnswer::TryAgain {
-        reason: "status 503".into(),
-        after_ms: None,
-    })
+fn run(jobs: u32) -> Run {
+    let settings = read(&[
+        ("SUPAQUEUE_JOBS_PER_RUN", &jobs.to_string()),
+        ("SUPAQUEUE_LOG_LEVEL", "debug"),
+    ]);
+    let mut run = Run::new(settings.ok().unwrap(), None, [0; 16], START, 1);
+    run.take_log();
+    run
 }
 
-fn answered(status: u16) -> Event {
-    let body = br#"{"a":1}"#.to_vec();
-    Event::CallEnded(CallEnd::Answered(TargetAnswer {
+fn response(status: u16, body: &str) -> Event {
+    Event::Fetched(Ok(Response {
         status,
-        body,
-        ..TargetAnswer::default()
+        body: body.into(),
+        ..Response::default()
     }))
 }
 
-/// Steps through `events`, one per second, and writes down what the lane does and says.
+/// The result of `end_current_job`.
+fn returned(accepted: bool, next: Option<String>) -> Event {
+    let next = next.unwrap_or("null".into());
+    response(200, &format!(r#"{{"accepted":{accepted},"next":{next}}}"#))
+}
+
+fn acknowledged() -> Event {
+    returned(true, None)
+}
+
+fn unavailable() -> Event {
+    response(503, "")
+}
+
+fn rejected() -> Event {
+    response(400, r#"{"code":"22P05"}"#)
+}
+
+fn missing() -> Event {
+    response(404, r#"{"code":"PGRST202"}"#)
+}
+
+fn answer(status: u16) -> Event {
+    response(status, r#"{"a":1}"#)
+}
+
+fn rate_limited(retry_after_ms: u64) -> Event {
+    Event::Fetched(Err(Failure::RateLimited { retry_after_ms }))
+}
+
+fn is_rpc(request: &Request) -> bool {
+    request.url.ends_with("/rpc/end_current_job")
+}
+
+/// Sends `events`, one per second, and writes down the lane's actions and log.
 fn trace(jobs: u32, events: Vec<Event>) -> Vec<String> {
     let (mut lane, mut run) = (lane(), run(jobs));
     let mut steps = Vec::new();
     for (i, event) in events.into_iter().enumerate() {
         let now = START.plus(i as u64 * 1000);
-        let action = lane.next(
-            event,
-            Moment {
-                now,
-                random: u64::MAX,
-                run: &mut run,
-            },
-        );
-        let said = lane
-            .arguments()
-            .filter(|_| action == Action::Tell)
-            .map(|arguments| {
-                arguments
-                    .json()
-                    .replace("00000000-0000-4000-8000-00000000000", "")
-            });
-        steps.push(
-            format!("{action:?} {}", said.unwrap_or_default())
-                .trim_end()
-                .to_owned(),
-        );
-        for entry in lane.take_log() {
-            steps.push(
-                format!("  {} {}", entry.event, entry.message.unwrap_or_default())
-                    .trim_end()
-                    .to_owned(),
-            );
+        steps.push(match lane.next(event, &mut run, now, u64::MAX) {
+            Action::Fetch(request) if is_rpc(&request) => {
+                let body = request
+                    .body
+                    .replace("00000000-0000-4000-8000-00000000000", "");
+                format!("rpc {body}")
+            }
+            Action::Fetch(_) => "call".into(),
+            Action::Sleep { ms } => format!("sleep {ms}"),
+            Action::End => "end".into(),
+        });
+        for entry in run.take_log() {
+            let line = format!("  {} {}", entry.event, entry.message.unwrap_or_default());
+            steps.push(line.trim_end().to_owned());
         }
     }
     steps
 }
 
-const ACKNOWLEDGE: &str = r#"Tell {"cur_job_id":"1","_is_complete":false,"_is_successful":false,"_report":{"lane":"01010101-0101-4101-8101-010101010101"},"_next_within_ms":null}"#;
+const ACKNOWLEDGE: &str = r#"rpc {"cur_job_id":"1","_is_complete":false,"_is_successful":false,"_report":{"lane":"01010101-0101-4101-8101-010101010101"},"_next_within_ms":null}"#;
 
 fn report(n: u32, is_successful: bool, rest: &str, next: &str) -> String {
     format!(
-        r#"Tell {{"cur_job_id":"{n}","_is_complete":true,"_is_successful":{is_successful},"_report":{{"lane":"01010101-0101-4101-8101-010101010101",{rest}}},"_next_within_ms":{next}}}"#
+        r#"rpc {{"cur_job_id":"{n}","_is_complete":true,"_is_successful":{is_successful},"_report":{{"lane":"01010101-0101-4101-8101-010101010101",{rest}}},"_next_within_ms":{next}}}"#
     )
 }
 
@@ -118,18 +133,18 @@ fn a_lane_goes_from_job_to_job_until_none_is_left() {
     let steps = trace(
         9,
         vec![
-            Event::Begin,
-            said(true, None),
-            answered(200),
-            said(true, Some(assignment(2, START))),
-            answered(500),
-            said(true, None),
+            Event::Start,
+            acknowledged(),
+            answer(200),
+            returned(true, next(2)),
+            answer(500),
+            returned(true, None),
             Event::Woke,
         ],
     );
     let want = [
         ACKNOWLEDGE,
-        "Call",
+        "call",
         &report(
             1,
             true,
@@ -137,7 +152,7 @@ fn a_lane_goes_from_job_to_job_until_none_is_left() {
             "133000",
         ),
         "  call_succeeded",
-        "Call",
+        "call",
         &report(
             2,
             false,
@@ -145,37 +160,37 @@ fn a_lane_goes_from_job_to_job_until_none_is_left() {
             "131000",
         ),
         "  call_failed status 500",
-        "End",
+        "end",
         "  lane_ended",
-        "End",
+        "end",
     ];
     assert_eq!(steps, want);
 }
 
 #[test]
-fn a_refused_acknowledgement_calls_nobody() {
+fn nothing_is_called_after_a_refused_acknowledgement() {
     assert_eq!(
-        trace(9, vec![Event::Begin, said(false, None)]),
-        [ACKNOWLEDGE, "End", "  acknowledgement_refused"]
+        trace(9, vec![Event::Start, returned(false, None)]),
+        [ACKNOWLEDGE, "end", "  acknowledgement_refused"]
     );
 }
 
 #[test]
-fn a_lost_answer_is_asked_for_again_in_the_same_words() {
+fn a_request_without_an_answer_is_repeated_unchanged() {
     let again = "  database_not_reached status 503; trying again in 249 ms";
     let steps = trace(
         9,
         vec![
-            Event::Begin,
-            try_again(),
+            Event::Start,
+            unavailable(),
             Event::Woke,
-            said(true, None),
-            answered(204),
-            try_again(),
+            acknowledged(),
+            answer(204),
+            unavailable(),
             Event::Woke,
         ],
     );
-    let said = |next| {
+    let report = |next| {
         report(
             1,
             true,
@@ -183,28 +198,24 @@ fn a_lost_answer_is_asked_for_again_in_the_same_words() {
             next,
         )
     };
-    let wait = "Wait { ms: 249 }";
     let want = [
         ACKNOWLEDGE,
-        wait,
+        "sleep 249",
         again,
         ACKNOWLEDGE,
-        "Call",
-        &said("131000"),
+        "call",
+        &report("131000"),
         "  call_succeeded",
-        wait,
+        "sleep 249",
         again,
-        &said("129000"),
+        &report("129000"),
     ];
-    assert_eq!(
-        steps, want,
-        "only the time that is left for a next job is another one"
-    );
+    assert_eq!(steps, want, "only the time left for a next job changes");
 }
 
 #[test]
 fn a_lane_without_a_budget_asks_for_no_next_job() {
-    let steps = trace(0, vec![Event::Begin, said(true, None), answered(200)]);
+    let steps = trace(0, vec![Event::Start, acknowledged(), answer(200)]);
     assert_eq!(
         steps[2],
         report(
@@ -217,36 +228,48 @@ fn a_lane_without_a_budget_asks_for_no_next_job() {
 }
 
 #[test]
-fn a_next_job_that_comes_unasked_is_done_all_the_same() {
+fn a_next_job_that_was_not_asked_for_is_called() {
     // The answer to a report that was repeated after the budget ran out: the job is this lane's.
     let steps = trace(
         0,
         vec![
-            Event::Begin,
-            said(true, None),
-            answered(200),
-            said(true, Some(assignment(2, START))),
+            Event::Start,
+            acknowledged(),
+            answer(200),
+            returned(true, next(2)),
         ],
     );
-    assert_eq!(steps.last().map(String::as_str), Some("Call"));
+    assert_eq!(steps.last().map(String::as_str), Some("call"));
 }
 
 #[test]
-fn a_rejected_report_is_repeated_once_without_the_targets_answer() {
-    let rejected = || Event::Answered(DatabaseAnswer::Rejected("status 400 22P05".into()));
+fn an_impossible_call_is_reported_at_once() {
+    let record = record(1, START, LEASE_MS).replace(r#""f""#, r#""../f""#);
+    let (mut lane, mut run) = (lane_of(&record), run(9));
+    lane.next(Event::Start, &mut run, START, 0);
+    let action = lane.next(acknowledged(), &mut run, START, 0);
+    let Action::Fetch(request) = action else {
+        panic!("{action:?}");
+    };
+    let want = r#""duration_ms":0,"error":{"message":"cannot call \"../f\": not the name of an edge function"},"is_final":true}"#;
+    assert!(request.body.contains(want), "{}", request.body);
+}
+
+#[test]
+fn a_rejected_report_is_repeated_once_without_what_the_target_sent() {
     let steps = trace(
         9,
         vec![
-            Event::Begin,
-            said(true, None),
-            answered(200),
+            Event::Start,
+            acknowledged(),
+            answer(200),
             rejected(),
             rejected(),
         ],
     );
     let want = [
         "  report_rejected status 400 22P05; trying without the target's answer",
-        "End",
+        "end",
         "  report_rejected status 400 22P05",
     ];
     assert_eq!(
@@ -262,47 +285,30 @@ fn a_rejected_report_is_repeated_once_without_the_targets_answer() {
 
     let steps = trace(
         9,
-        vec![Event::Begin, said(true, None), answered(500), rejected()],
+        vec![Event::Start, acknowledged(), answer(500), rejected()],
     );
     let bare = r#""http_status":500,"duration_ms":1000,"error":{"message":"status 500"}"#;
     assert_eq!(steps[4], report(1, false, bare, "132000"));
 }
 
 #[test]
-fn a_missing_end_current_job_is_logged_once_for_all_lanes() {
+fn a_missing_end_current_job_is_logged_once_per_run() {
     let mut run = run(9);
-    let mut logged = Vec::new();
     for _ in 0..3 {
         let mut lane = lane();
-        let mut next = |event| {
-            let action = lane.next(
-                event,
-                Moment {
-                    now: START,
-                    random: 0,
-                    run: &mut run,
-                },
-            );
-            (action, lane.take_log())
-        };
-        next(Event::Begin);
-        let (action, log) = next(Event::Answered(DatabaseAnswer::Missing));
+        lane.next(Event::Start, &mut run, START, 0);
         assert_eq!(
-            action,
+            lane.next(missing(), &mut run, START, 0),
             Action::End,
             "an acknowledgement is not repeated: no call was made"
         );
-        logged.extend(log);
     }
-    assert_eq!(
-        logged.iter().map(|entry| entry.event).collect::<Vec<_>>(),
-        ["end_current_job_missing"]
-    );
+    let events: Vec<_> = run.take_log().iter().map(|entry| entry.event).collect();
+    assert_eq!(events, ["end_current_job_missing"]);
 }
 
 #[test]
-fn the_runtimes_rate_limit_is_waited_for_or_handed_over() {
-    let limited = |retry_after_ms| Event::CallEnded(CallEnd::RateLimited { retry_after_ms });
+fn a_lane_sleeps_for_the_runtimes_rate_limit_or_gives_the_job_back() {
     let given_back = |ms: u64| {
         let error = r#""error":{"message":"the runtime's limit of calls from function to function was reached"}"#;
         report(
@@ -312,45 +318,37 @@ fn the_runtimes_rate_limit_is_waited_for_or_handed_over() {
             "null",
         )
     };
-    // 30 s of grace, less 5 s for the report.
     let steps = trace(
         9,
         vec![
-            Event::Begin,
-            said(true, None),
-            limited(2000),
+            Event::Start,
+            acknowledged(),
+            rate_limited(2000),
             Event::Woke,
-            answered(200),
+            answer(200),
         ],
     );
-    assert_eq!(steps[2], "Wait { ms: 2000 }");
-    assert_eq!(steps[4], "Call");
+    assert_eq!(steps[2], "sleep 2000");
+    assert_eq!(steps[4], "call");
     assert!(
         steps[5].contains(r#""duration_ms":1000"#),
-        "a wait is no part of the call: {}",
+        "the sleep is not part of the call: {}",
         steps[5]
     );
+    // A grace of 30 s, less 5 s for the report, less the second that passed.
     for (retry_after_ms, want) in [
-        (0, "Wait { ms: 50 }"),
-        (24_000, "Wait { ms: 24000 }"),
+        (0, "sleep 50"),
+        (24_000, "sleep 24000"),
         (24_001, &given_back(24_001)),
     ] {
-        assert_eq!(
-            trace(
-                9,
-                vec![Event::Begin, said(true, None), limited(retry_after_ms)]
-            )[2],
-            want
-        );
+        let events = vec![Event::Start, acknowledged(), rate_limited(retry_after_ms)];
+        assert_eq!(trace(9, events)[2], want);
     }
 }
 
 #[test]
 fn an_event_that_does_not_fit_ends_the_lane() {
-    assert_eq!(
-        trace(9, vec![said(true, None), Event::Begin]),
-        ["End", "End"]
-    );
+    assert_eq!(trace(9, vec![acknowledged(), Event::Start]), ["end", "end"]);
 }
 
 #[test]
@@ -358,59 +356,71 @@ fn a_database_that_repeats_itself_does_not_keep_the_lane() {
     let steps = trace(
         9,
         vec![
-            Event::Begin,
-            said(true, None),
-            answered(200),
-            said(true, Some(assignment(1, START))),
+            Event::Start,
+            acknowledged(),
+            answer(200),
+            returned(true, next(1)),
         ],
     );
     assert_eq!(
         steps[4..],
         [
-            "End",
+            "end",
             "  next_is_not_new the database handed out a current job twice"
         ]
     );
 }
 
-#[test]
-fn telling_stops_when_the_lease_ends() {
-    let mut lane = lane();
-    let mut run = run(9);
-    let (mut now, mut event) = (START, Event::Begin);
+/// How long the lane repeats its request to a database that is unavailable, in milliseconds.
+fn repeats_for(lane: &mut Lane, run: &mut Run, start: Timestamp) -> u64 {
+    let (mut now, mut event) = (start, unavailable());
     loop {
-        match lane.next(
-            event,
-            Moment {
-                now,
-                random: u64::MAX,
-                run: &mut run,
-            },
-        ) {
-            Action::Tell => {
-                assert!(
-                    now < START.plus(DISPATCH_LEASE_MS),
-                    "told {} ms after the dispatch",
-                    now.since(START)
-                );
-                event = try_again();
+        match lane.next(event, run, now, 0) {
+            Action::Fetch(request) => {
+                assert!(is_rpc(&request), "called {}", request.url);
+                event = unavailable();
             }
-            Action::Wait { ms } => {
+            Action::Sleep { ms } => {
                 now = now.plus(ms);
                 event = Event::Woke;
             }
-            Action::End => break,
-            Action::Call => panic!("called without an acknowledgement"),
+            Action::End => return now.since(start),
         }
     }
-    assert!(
-        now > START.plus(5000),
-        "gave up {} ms after the dispatch",
-        now.since(START)
-    );
 }
 
-/// What the database knows of a current job.
+#[test]
+fn a_request_is_repeated_until_the_lease_ends() {
+    let lease_ends = |ms, lease_ms| {
+        assert!(
+            (lease_ms - 50..lease_ms).contains(&ms),
+            "repeated for {ms} ms of a lease of {lease_ms} ms"
+        );
+    };
+    let mut run = run(9);
+    let mut start = |lease_ms| {
+        let mut lane = lane_of(&record(1, START, lease_ms));
+        lane.next(Event::Start, &mut run, START, 0);
+        lane
+    };
+    let (mut acknowledging, mut reporting, mut at_the_next) = (start(4000), start(4000), start(1));
+    lease_ends(repeats_for(&mut acknowledging, &mut run, START), 4000);
+
+    let leased = response(200, r#"{"accepted":true,"lease_ms":71000}"#);
+    reporting.next(leased, &mut run, START, 0);
+    reporting.next(answer(200), &mut run, START, 0);
+    lease_ends(repeats_for(&mut reporting, &mut run, START), 71_000);
+
+    let later = START.plus(33_000);
+    at_the_next.next(acknowledged(), &mut run, START, 0);
+    at_the_next.next(answer(200), &mut run, START, 0);
+    let next = returned(true, Some(record(2, START, 64_000)));
+    at_the_next.next(next, &mut run, later, 0);
+    at_the_next.next(answer(200), &mut run, later, 0);
+    lease_ends(repeats_for(&mut at_the_next, &mut run, later), 64_000);
+}
+
+/// What the database stores about a current job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Row {
     Dispatched,
@@ -418,7 +428,7 @@ enum Row {
     Settled { report: String, next: Option<u32> },
 }
 
-/// A database, a target and a network that do what `script` says, over and over.
+/// A database, a target and a network that follow `script`, over and over.
 struct World {
     script: Vec<u8>,
     at: usize,
@@ -426,7 +436,8 @@ struct World {
     rows: HashMap<String, Row>,
     jobs: u32,
     calls: HashMap<String, u32>,
-    may_not_report: Vec<String>,
+    /// Current jobs that no longer belong to the lane.
+    lost: Vec<String>,
 }
 
 impl World {
@@ -435,59 +446,59 @@ impl World {
         self.script[self.at % self.script.len()]
     }
 
-    /// What the lane is answered. The database may have heard it and the answer be lost.
-    fn hear(&mut self, lane: &Lane) -> Event {
-        let arguments = lane.arguments().expect("the lane has something to tell");
-        let id = arguments.cur_job_id.0.to_string();
+    /// What comes of a call of `end_current_job`. Its answer can be lost though it arrived.
+    fn rpc(&mut self, arguments: &Value) -> Event {
+        let id = arguments["cur_job_id"].as_str().unwrap().to_owned();
+        let is_report = arguments["_is_complete"] == true;
         let chance = self.chance();
         self.now = self.now.plus(u64::from(chance % 50));
         match chance % 16 {
-            10 | 11 => return try_again(),
+            10 | 11 => return unavailable(),
             12 => {
-                return Event::Answered(DatabaseAnswer::TryAgain {
-                    reason: "429".into(),
-                    after_ms: Some(3000),
-                });
+                return Event::Fetched(Ok(Response {
+                    status: 429,
+                    retry_after: Some("3".into()),
+                    ..Response::default()
+                }));
             }
             13 => {
-                // The row is gone: taken back by a sweep, or deleted.
+                // Reclaimed by a tick, or deleted.
                 self.rows.remove(&id);
             }
-            14 => return Event::Answered(DatabaseAnswer::Missing),
-            15 => return Event::Answered(DatabaseAnswer::Rejected("400".into())),
+            14 => return missing(),
+            15 => return rejected(),
             _ => {}
         }
         let is_lost = (6..10).contains(&(chance % 16));
+        let next = |n| record(n, self.now, LEASE_MS);
         let answer = match self.rows.get(&id).cloned() {
             None => {
-                self.may_not_report.push(id);
-                said(false, None)
+                self.lost.push(id);
+                returned(false, None)
             }
-            Some(Row::Settled { .. }) if !arguments.is_complete => {
-                panic!("acknowledged after the report")
-            }
-            Some(_) if !arguments.is_complete => {
+            Some(Row::Settled { .. }) if !is_report => panic!("acknowledged after the report"),
+            Some(_) if !is_report => {
                 self.rows.insert(id, Row::Started);
-                said(true, None)
+                acknowledged()
             }
             Some(Row::Dispatched) => panic!("reported before the acknowledgement was accepted"),
             Some(Row::Started) => {
-                let next = arguments.next_within_ms.map(|_| {
+                let wants_next = arguments["_next_within_ms"].is_u64();
+                let new = wants_next.then(|| {
                     self.jobs += 1;
                     self.rows.insert(key(self.jobs), Row::Started);
                     self.jobs
                 });
-                let report = arguments.report.object().end();
-                self.rows.insert(id, Row::Settled { report, next });
-                said(true, next.map(|n| assignment(n, self.now)))
+                let report = arguments["_report"].to_string();
+                self.rows.insert(id, Row::Settled { report, next: new });
+                returned(true, new.map(next))
             }
-            Some(Row::Settled { next, .. }) => said(true, next.map(|n| assignment(n, self.now))),
+            Some(Row::Settled { next: same, .. }) => returned(true, same.map(next)),
         };
-        if is_lost { try_again() } else { answer }
+        if is_lost { unavailable() } else { answer }
     }
 
-    fn call(&mut self, lane: &Lane) -> Event {
-        let id = lane.assignment().current_job.id.0.to_string();
+    fn call(&mut self, id: String) -> Event {
         assert_eq!(
             self.rows.get(&id),
             Some(&Row::Started),
@@ -496,23 +507,17 @@ impl World {
         let chance = self.chance();
         self.now = self.now.plus(u64::from(chance) * 100);
         if chance.is_multiple_of(8) {
-            return Event::CallEnded(CallEnd::RateLimited {
-                retry_after_ms: u64::from(chance) * 300,
-            });
+            return rate_limited(u64::from(chance) * 300);
         }
         *self.calls.entry(id).or_default() += 1;
         match chance % 8 {
-            1 => Event::CallEnded(CallEnd::TimedOut),
-            2 => Event::CallEnded(CallEnd::Network("reset".into())),
-            3 => answered(503),
-            4 => answered(404),
-            _ => answered(200),
+            1 => Event::Fetched(Err(Failure::TimedOut)),
+            2 => Event::Fetched(Err(Failure::Network("reset".into()))),
+            3 => answer(503),
+            4 => answer(404),
+            _ => answer(200),
         }
     }
-}
-
-fn key(n: u32) -> String {
-    assignment(n, START).current_job.id.0.to_string()
 }
 
 proptest! {
@@ -532,38 +537,38 @@ proptest! {
             rows: HashMap::from([(key(1), Row::Dispatched)]),
             jobs: 1,
             calls: HashMap::new(),
-            may_not_report: Vec::new(),
+            lost: Vec::new(),
         };
-        let (mut lane, mut run, mut event) = (lane(), run(budget), Event::Begin);
-        let mut first_words: HashMap<String, String> = HashMap::new();
+        let (mut lane, mut run, mut event) = (lane(), run(budget), Event::Start);
+        let mut first_reports: HashMap<String, Value> = HashMap::new();
         let mut gave_up = false;
         let mut steps = 0;
         loop {
             steps += 1;
             prop_assert!(steps < 100_000, "the lane does not end");
-            if stops_after_ms.is_some_and(|ms| world.now >= START.plus(ms)) {
-                run.budget.stop();
+            let is_stopped = stops_after_ms.is_some_and(|ms| world.now >= START.plus(ms));
+            if is_stopped {
+                run.stop();
             }
-            let moment = Moment { now: world.now, random: random[steps % random.len()], run: &mut run };
-            let action = lane.next(event, moment);
-            let log = lane.take_log();
+            let action = lane.next(event, &mut run, world.now, random[steps % random.len()]);
+            let log = run.take_log();
             gave_up |= log.iter().any(|entry| entry.level == Level::Error && entry.event != "end_current_job_missing");
             event = match action {
-                Action::Tell => {
-                    let arguments = lane.arguments().unwrap();
-                    if arguments.is_complete {
-                        let id = arguments.cur_job_id.0.to_string();
-                        let words = Report { result: None, error: None, ..arguments.report.clone() }.object().end();
-                        let first = first_words.entry(id).or_insert_with(|| words.clone());
-                        prop_assert_eq!(first, &words, "a report was repeated in other words");
-                        let is_stopped = stops_after_ms.is_some_and(|ms| world.now >= START.plus(ms));
-                        prop_assert!(!is_stopped || arguments.next_within_ms.is_none(), "asked for more after the end was announced");
+                Action::Fetch(request) if is_rpc(&request) => {
+                    let arguments: Value = serde_json::from_str(&request.body).unwrap();
+                    if arguments["_is_complete"] == true {
+                        let mut report = arguments["_report"].clone();
+                        report["result"] = Value::Null;
+                        report["error"] = Value::Null;
+                        let first = first_reports.entry(arguments["cur_job_id"].to_string()).or_insert_with(|| report.clone());
+                        prop_assert_eq!(first, &report, "a repeated report differs from the first one");
+                        prop_assert!(!is_stopped || arguments["_next_within_ms"].is_null(), "asked for more though the isolate is ending");
                     }
-                    world.hear(&lane)
+                    world.rpc(&arguments)
                 }
-                Action::Call => world.call(&lane),
-                Action::Wait { ms } => {
-                    prop_assert!(ms > 0, "a wait that moves no clock");
+                Action::Fetch(_) => world.call(lane.assignment.current_job.id.0.to_string()),
+                Action::Sleep { ms } => {
+                    prop_assert!(ms > 0, "a sleep that does not move the clock");
                     world.now = world.now.plus(ms);
                     Event::Woke
                 }
@@ -576,11 +581,11 @@ proptest! {
             prop_assert!(calls <= 1, "{id} was called {calls} times");
             if let Row::Settled { report, .. } = row {
                 let expected = u32::from(!report.contains(r#""is_attempt":false"#));
-                prop_assert!(!world.may_not_report.contains(id), "{id} was reported though it is gone");
-                prop_assert_eq!(calls, expected, "what was reported of {} is not what was done: {}", id, report);
+                prop_assert!(!world.lost.contains(id), "{id} was reported though it is gone");
+                prop_assert_eq!(calls, expected, "the report of {} does not match its calls: {}", id, report);
             } else if calls == 1 {
                 // Only the last job of a lane can be left unreported.
-                let is_last = *id == lane.assignment().current_job.id.0.to_string();
+                let is_last = *id == lane.assignment.current_job.id.0.to_string();
                 prop_assert!(is_last && gave_up, "{id} was called and never reported");
             }
         }

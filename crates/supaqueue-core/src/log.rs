@@ -1,33 +1,34 @@
-//! The lines that the owner reads in the platform's log: one JSON object per event.
+//! The function's log: one JSON object per line and event.
 //!
-//! A line never holds a payload, a header, a target's answer or a key.
+//! A line never contains a payload, a header, a target's response or a key.
 
+use crate::excerpt::one_line;
+use crate::json::Object;
 use crate::protocol::{Assignment, CurrentJobId, JobId};
-use crate::text::one_line;
-use crate::writer::Object;
 
-/// How much a line matters. The names are those of the methods of `console`.
+/// The severity of a line, named like the methods of `console`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// The owner has to do something.
+    /// The owner has to act.
     Error,
-    /// A call failed, or something had to be said twice.
+    /// A call failed, or a request was rejected or has to be repeated.
     Warn,
-    /// The life of each job.
+    /// Each step in the life of a job.
     Info,
-    /// What else there is to say.
+    /// Everything else.
     Debug,
 }
 
 impl Level {
-    /// The level of that name.
-    pub fn parse(name: &str) -> Option<Self> {
+    /// The level with that name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         [Self::Error, Self::Warn, Self::Info, Self::Debug]
             .into_iter()
             .find(|level| level.name() == name)
     }
 
-    /// Its name.
+    /// Its name in lower case.
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -38,10 +39,10 @@ impl Level {
     }
 }
 
-/// One line. Its fields are those that the platform's log explorer filters by.
+/// One line. Its fields can be filtered by in the platform's log explorer.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// How much it matters.
+    /// Its severity.
     pub level: Level,
     /// What happened, in snake case.
     pub event: &'static str,
@@ -49,23 +50,23 @@ pub struct Entry {
     pub queue: Option<String>,
     /// The job.
     pub job: Option<JobId>,
-    /// The attempt's id in the database.
+    /// The current job: one attempt of the job.
     pub current_job: Option<CurrentJobId>,
-    /// Which attempt, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: Option<u32>,
     /// The target's HTTP status.
     pub status: Option<u16>,
-    /// How long the call took.
+    /// The duration of the call.
     pub duration_ms: Option<u32>,
-    /// How many: the jobs of a dispatch.
+    /// The number of jobs in a dispatch.
     pub count: Option<usize>,
-    /// Why, and what to do about it.
+    /// The reason, and what to do about it.
     pub message: Option<String>,
 }
 
 impl Entry {
     /// A line about the function as a whole.
-    pub fn new(level: Level, event: &'static str) -> Self {
+    pub(crate) fn new(level: Level, event: &'static str) -> Self {
         Self {
             level,
             event,
@@ -81,7 +82,7 @@ impl Entry {
     }
 
     /// A line about a job.
-    pub fn of(level: Level, event: &'static str, assignment: &Assignment) -> Self {
+    pub(crate) fn of(level: Level, event: &'static str, assignment: &Assignment) -> Self {
         Self {
             queue: Some(assignment.queue.name.clone()),
             job: Some(assignment.job.id),
@@ -91,8 +92,8 @@ impl Entry {
         }
     }
 
-    /// With a reason, cut to one line.
-    pub fn because(self, message: &str) -> Self {
+    /// Adds the reason, as one line.
+    pub(crate) fn because(self, message: &str) -> Self {
         Self {
             message: Some(one_line(message)),
             ..self
@@ -100,8 +101,9 @@ impl Entry {
     }
 
     /// The line as JSON.
+    #[must_use]
     pub fn line(&self) -> String {
-        Object::new()
+        Object::default()
             .text("level", Some(self.level.name()))
             .text("event", Some(self.event))
             .text("queue", self.queue.as_deref())
@@ -122,20 +124,34 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::uuid::Uuid;
 
     #[test]
-    fn a_line_holds_what_is_known() {
-        let line = Entry::new(Level::Warn, "refused")
-            .because("two\nlines")
-            .line();
+    fn a_line_has_the_fields_that_are_set() {
+        let entry = Entry::new(Level::Warn, "refused").because("two\nlines");
         assert_eq!(
-            line,
+            entry.line(),
             r#"{"level":"warn","event":"refused","message":"two lines"}"#
+        );
+        let id = Uuid::from_random([0; 16]);
+        let entry = Entry {
+            queue: Some("q".into()),
+            job: Some(JobId(id)),
+            current_job: Some(CurrentJobId(id)),
+            attempt: Some(2),
+            status: Some(503),
+            duration_ms: Some(71),
+            count: Some(4),
+            ..entry
+        };
+        assert_eq!(
+            entry.line(),
+            r#"{"level":"warn","event":"refused","queue":"q","job":"00000000-0000-4000-8000-000000000000","current_job":"00000000-0000-4000-8000-000000000000","attempt":2,"status":503,"duration_ms":71,"count":4,"message":"two lines"}"#
         );
     }
 
     #[test]
-    fn levels_have_names_and_an_order() {
+    fn levels_have_names_and_are_ordered() {
         for (name, want) in [
             ("error", Some(Level::Error)),
             ("warn", Some(Level::Warn)),

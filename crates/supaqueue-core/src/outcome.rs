@@ -1,99 +1,62 @@
-//! What the end of a call means for the job.
+//! What the end of a target's call means for the job.
 
-use crate::json::Raw;
+use crate::excerpt::{excerpt, one_line};
+use crate::fetch::{BodyEnd, Failure, Response};
+use crate::json::{Object, Raw, string};
 use crate::protocol::{Report, ReportedError};
-use crate::text::{excerpt, one_line};
-use crate::time::Timestamp;
-use crate::writer::{Object, string};
+use crate::retry_after::retry_after_ms;
+use crate::time::{Timestamp, saturate_to_integer};
 
-/// How much of a failed call's answer is kept, in bytes.
-pub const ERROR_BODY_BYTES: usize = 2048;
+/// How much of a failed call's response is kept, in bytes.
+const ERROR_BODY_BYTES: usize = 2048;
 
-/// How a call ended, seen from the one who made it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallEnd {
-    /// The target, or the platform in its place, answered.
-    Answered(TargetAnswer),
-    /// No answer within the timeout.
-    TimedOut,
-    /// No answer at all: what the runtime says of it.
-    Network(String),
-    /// The runtime let no call through (`Deno.errors.RateLimitError`).
-    RateLimited {
-        /// When it would, in milliseconds from now.
-        retry_after_ms: u64,
-    },
-    /// The job or its queue asks for a call that cannot be made.
-    Impossible(String),
-}
-
-/// The answer of a target, as far as it matters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetAnswer {
-    /// Its HTTP status.
-    pub status: u16,
-    /// `retry-after`
-    pub retry_after: Option<String>,
-    /// `supaqueue-retry`
-    pub supaqueue_retry: Option<String>,
-    /// `content-type`
-    pub content_type: Option<String>,
-    /// What was read of the body, at most the limit.
-    pub body: Vec<u8>,
-    /// How reading the body ended.
-    pub body_end: BodyEnd,
-}
-
-/// How reading a body ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum BodyEnd {
-    /// It was read to its end.
-    #[default]
-    Whole,
-    /// It is longer than the limit.
-    Cut,
-    /// It broke off; why.
-    Broken(String),
-}
-
-/// What a call's end means.
+/// What the end of a call means.
 #[derive(Debug)]
-pub enum Outcome {
-    /// The attempt is over, in success or failure: this is to be reported.
+pub(crate) enum Outcome {
+    /// The attempt is over, to be reported like this.
     Settled {
-        /// A 2xx.
+        /// Whether the target responded with a 2xx status.
         is_successful: bool,
-        /// Everything but lane and duration.
+        /// Complete but for lane and duration.
         report: Report,
     },
-    /// The call was not made, and costs no attempt.
+    /// No call was made, which costs no attempt.
     NotMade {
-        /// When it may be, in milliseconds from now.
+        /// When to try again, in milliseconds from now.
         retry_after_ms: u32,
     },
 }
 
-/// What the end of a call means. `final_statuses` are the queue's, `timeout_ms`
-/// is the one that the call had, `now` is for a `retry-after` that is a date.
-pub fn outcome(end: CallEnd, final_statuses: &[u16], timeout_ms: u64, now: Timestamp) -> Outcome {
+/// What the end of a call means, in a queue with these `final_statuses`, after it had
+/// `timeout_ms`. `now` resolves a `retry-after` that is a date.
+pub(crate) fn outcome(
+    end: Result<Response, Failure>,
+    final_statuses: &[u16],
+    timeout_ms: u64,
+    now: Timestamp,
+) -> Outcome {
     match end {
-        CallEnd::Answered(answer) if (200..300).contains(&answer.status) => success(answer),
-        CallEnd::Answered(answer) => refusal(answer, final_statuses, now),
-        CallEnd::TimedOut => failure(format!("no answer within {timeout_ms} ms"), false),
-        CallEnd::Network(message) => {
-            failure(format!("network error: {}", one_line(&message)), false)
+        Ok(response) if (200..300).contains(&response.status) => success(&response, timeout_ms),
+        Ok(response) => refused(&response, final_statuses, now),
+        Err(Failure::TimedOut) => failed(format!("no answer within {timeout_ms} ms"), false),
+        Err(Failure::Network(message)) => {
+            failed(format!("network error: {}", one_line(&message)), false)
         }
-        CallEnd::Impossible(message) => failure(one_line(&message), true),
-        CallEnd::RateLimited { retry_after_ms } => Outcome::NotMade {
-            retry_after_ms: clamp(retry_after_ms),
+        Err(Failure::RateLimited { retry_after_ms }) => Outcome::NotMade {
+            retry_after_ms: saturate_to_integer(retry_after_ms),
         },
     }
 }
 
-fn success(answer: TargetAnswer) -> Outcome {
+/// The outcome of a call that cannot be made, nor ever will be.
+pub(crate) fn impossible(message: &str) -> Outcome {
+    failed(one_line(message), true)
+}
+
+fn success(response: &Response, timeout_ms: u64) -> Outcome {
     let report = Report {
-        http_status: Some(answer.status),
-        result: result(&answer),
+        http_status: Some(response.status),
+        result: result(response, timeout_ms),
         ..Report::default()
     };
     Outcome::Settled {
@@ -102,46 +65,49 @@ fn success(answer: TargetAnswer) -> Outcome {
     }
 }
 
-/// JSON as JSON, anything else as a JSON string, nothing as nothing.
+/// JSON as it is, other text as a JSON string, and no result for an empty body.
 ///
-/// An object or an array counts as JSON whatever its content type says:
-/// `new Response(JSON.stringify(value))` says `text/plain`.
-fn result(answer: &TargetAnswer) -> Option<Raw> {
-    let body = excerpt(&answer.body, answer.body.len());
-    if let BodyEnd::Broken(reason) = &answer.body_end {
-        return Some(incomplete(reason, Some(&body)));
-    }
-    // Half of 1234 is JSON too, but not what the target said.
-    let is_whole = answer.body_end == BodyEnd::Whole;
-    let is_json = answer.content_type.as_deref().is_some_and(says_json)
-        || body.trim_start().starts_with(['{', '[']);
-    if is_whole
-        && is_json
-        && let Some(json) = storable_json(&body)
-    {
-        return Some(json);
+/// An object or an array counts as JSON whatever its content type:
+/// `new Response(JSON.stringify(value))` sets `text/plain`.
+fn result(response: &Response, timeout_ms: u64) -> Option<Raw> {
+    let body = excerpt(&response.body, response.body.len());
+    match &response.body_end {
+        BodyEnd::Failed(reason) => return Some(incomplete(reason, Some(&body))),
+        BodyEnd::TimedOut => {
+            let reason = format!("cut off after {timeout_ms} ms");
+            return Some(incomplete(&reason, Some(&body)));
+        }
+        // Half of 1234 is JSON too, but not what the target sent.
+        BodyEnd::Truncated => {}
+        BodyEnd::Complete => {
+            let is_json = response.content_type.as_deref().is_some_and(is_json_type)
+                || body.trim_start().starts_with(['{', '[']);
+            if is_json && let Some(json) = storable_json(&body) {
+                return Some(json);
+            }
+        }
     }
     (!body.is_empty()).then(|| string(&body))
 }
 
-/// A result that says why the target's answer is not all there.
+/// A result that says why the target's response is incomplete.
 pub(crate) fn incomplete(reason: &str, body: Option<&str>) -> Raw {
-    let fact = Object::new()
+    Object::default()
         .text("incomplete", Some(&one_line(reason)))
-        .text("body", body);
-    Raw::trusted(fact.end())
+        .text("body", body)
+        .into()
 }
 
-/// `application/json`, or `application/problem+json`, or …
-fn says_json(content_type: &str) -> bool {
+/// `application/json`, `application/problem+json` and so on.
+fn is_json_type(content_type: &str) -> bool {
     content_type
         .as_bytes()
         .windows(4)
         .any(|four| four.eq_ignore_ascii_case(b"json"))
 }
 
-/// JSON that Postgres takes: `jsonb` has no NUL, which JSON writes as an escape.
-/// (A backslash that is itself escaped before `u0000` makes this too careful, which only means text.)
+/// The body, if it is JSON that Postgres stores: `jsonb` rejects an escaped NUL.
+/// (An escaped backslash before `u0000` is mistaken for one, and stored as text.)
 fn storable_json(body: &str) -> Option<Raw> {
     if body.as_bytes().windows(6).any(|six| six == b"\\u0000") {
         return None;
@@ -149,23 +115,23 @@ fn storable_json(body: &str) -> Option<Raw> {
     Raw::parse(body.trim())
 }
 
-fn refusal(answer: TargetAnswer, final_statuses: &[u16], now: Timestamp) -> Outcome {
-    let status = answer.status;
-    let says_no = answer
+fn refused(response: &Response, final_statuses: &[u16], now: Timestamp) -> Outcome {
+    let status = response.status;
+    let is_declined = response
         .supaqueue_retry
         .as_deref()
         .is_some_and(|value| value.trim().eq_ignore_ascii_case("no"));
     let message = match status {
         300..400 => format!("status {status}: redirects are not followed"),
-        // The platform's own, as a rule; a target can send 503 and 504 too, so the words leave room.
+        // Usually the platform's, but a target can send 503 and 504 too, so the wording is vague.
         503 => "status 503: the target or the platform is unavailable".into(),
         504 => "status 504: the platform had no answer from the target in time".into(),
         546 => "status 546: the platform stopped the target at a resource limit".into(),
         _ => format!("status {status}"),
     };
-    let body = excerpt(&answer.body, ERROR_BODY_BYTES);
+    let body = excerpt(&response.body, ERROR_BODY_BYTES);
     let retry_after = match status {
-        429 | 503 => answer
+        429 | 503 => response
             .retry_after
             .as_deref()
             .and_then(|value| retry_after_ms(value, now)),
@@ -178,7 +144,7 @@ fn refusal(answer: TargetAnswer, final_statuses: &[u16], now: Timestamp) -> Outc
             body: (!body.is_empty()).then_some(body),
         }),
         retry_after_ms: retry_after,
-        is_final: (says_no || final_statuses.contains(&status)).then_some(true),
+        is_final: (is_declined || final_statuses.contains(&status)).then_some(true),
         ..Report::default()
     };
     Outcome::Settled {
@@ -187,7 +153,7 @@ fn refusal(answer: TargetAnswer, final_statuses: &[u16], now: Timestamp) -> Outc
     }
 }
 
-fn failure(message: String, is_final: bool) -> Outcome {
+fn failed(message: String, is_final: bool) -> Outcome {
     let report = Report {
         error: Some(ReportedError {
             message,
@@ -200,26 +166,6 @@ fn failure(message: String, is_final: bool) -> Outcome {
         is_successful: false,
         report,
     }
-}
-
-/// `retry-after` in milliseconds from now: seconds or an HTTP date (RFC 9110, section 10.2.3).
-pub fn retry_after_ms(value: &str, now: Timestamp) -> Option<u32> {
-    let value = value.trim();
-    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than a number holds are a long wait all the same.
-        return Some(clamp(
-            value
-                .parse::<u64>()
-                .unwrap_or(u64::MAX)
-                .saturating_mul(1000),
-        ));
-    }
-    Timestamp::from_http_date(value).map(|date| clamp(date.since(now)))
-}
-
-/// Into what an `integer` of Postgres holds, 24 days.
-pub(crate) fn clamp(ms: u64) -> u32 {
-    ms.min(i32::MAX as u64) as u32
 }
 
 #[cfg(test)]

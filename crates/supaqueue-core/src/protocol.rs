@@ -1,33 +1,33 @@
-//! What travels between the database and us: the dispatch, the call of
-//! `end_current_job` and its answer.
+//! The messages between the database and the function: the dispatch, and the
+//! arguments and result of `end_current_job`.
 //!
-//! Fields that we do not read are ignored, so that the schema may grow columns
-//! without a new function. A payload stays the text that came: every digit of
-//! a number and every key reach the target as Postgres stores them.
+//! Unknown fields are ignored, so that the schema can grow columns without a new
+//! function. A payload stays unparsed: every digit of a number and every key
+//! reach the target as Postgres stores them.
 
 use core::num::NonZeroU32;
 use serde::Deserialize;
 
-use crate::id::Uuid;
-use crate::json::{self, Raw};
-use crate::writer::Object;
+use crate::json::{self, Object, Raw};
+use crate::uuid::Uuid;
 
-/// Identifies a job; the same for all of its attempts.
+/// Identifies a job across all of its attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
-pub struct JobId(pub Uuid);
+pub struct JobId(pub(crate) Uuid);
 
 /// Identifies one attempt of a job by one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
-pub struct CurrentJobId(pub Uuid);
+pub struct CurrentJobId(pub(crate) Uuid);
 
-/// Identifies a lane, so that an acknowledgement can be repeated by it, and by no other.
+/// Identifies a lane, so that it can repeat an acknowledgement and no other lane can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LaneId(Uuid);
 
 impl LaneId {
-    /// A lane's id from random bytes (UUID version 4).
+    /// An id made of random bytes (UUID version 4).
+    #[must_use]
     pub fn from_random(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_random(bytes))
     }
@@ -36,23 +36,24 @@ impl LaneId {
 /// The body of a dispatch.
 #[derive(Debug, Deserialize)]
 pub struct Dispatch {
-    /// One lane is opened for each.
+    /// Each of them starts a lane.
     pub current_jobs: Vec<Assignment>,
 }
 
-/// A current job with its job and queue.
+/// A current job with its job and its queue.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Assignment {
-    /// What joins the worker and the job.
+    /// The row that joins a worker to the job.
     pub current_job: CurrentJob,
-    /// The call to make.
+    /// What to send.
     pub job: Job,
-    /// Whom to call, and how.
+    /// Where to send it, and how.
     pub queue: Queue,
 }
 
 impl Assignment {
-    /// How long the call may take, in milliseconds.
+    /// The call's timeout in milliseconds.
+    #[must_use]
     pub fn timeout_ms(&self) -> u64 {
         self.job.timeout_ms.unwrap_or(self.queue.timeout_ms).into()
     }
@@ -61,28 +62,28 @@ impl Assignment {
 /// A row of `supaqueue.current_job`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CurrentJob {
-    /// Its id: what is acknowledged and reported.
+    /// What an acknowledgement and a report refer to.
     pub id: CurrentJobId,
-    /// Start of the dispatch lease (`timestamptz` as JSON).
+    /// When it was dispatched (`timestamptz` as JSON).
     pub created_at: Option<String>,
-    /// Start of the lease of a current job that came with a report.
+    /// When it was acknowledged: at once, if it came with the result of a report.
     pub acknowledged_at: Option<String>,
-    /// End of the lease.
+    /// When its lease ends.
     pub lease_until: Option<String>,
 }
 
 /// A row of `supaqueue.job`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Job {
-    /// Its id, which is also the call's idempotency key.
+    /// Also the idempotency key of its calls.
     pub id: JobId,
-    /// The body of the call, as Postgres wrote it.
+    /// The body of the call, as Postgres writes it.
     pub payload: Raw,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempts: NonZeroU32,
-    /// Headers of this call: an object of strings, checked when the call is built.
+    /// Headers of the call: an object of strings, checked when the call is made.
     pub headers: Option<Raw>,
-    /// Overrides the queue's.
+    /// Overrides the queue's timeout.
     pub timeout_ms: Option<u32>,
 }
 
@@ -93,18 +94,18 @@ pub struct Queue {
     pub name: String,
     /// The target function.
     pub edge_function_name: String,
-    /// Headers of every call: an object of strings, checked when the call is built.
+    /// Headers of every call: an object of strings, checked when a call is made.
     pub default_headers: Option<Raw>,
-    /// How long a call may take.
+    /// The timeout of a call, in milliseconds.
     pub timeout_ms: u32,
-    /// Which key a call carries.
+    /// The key that a call carries.
     pub auth: Auth,
-    /// Statuses after which a retry is of no use.
+    /// Statuses that are not retried.
     #[serde(default)]
     pub final_statuses: Vec<u16>,
 }
 
-/// Which of the project's keys a call of the target carries.
+/// The project key that a call of a target carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Auth {
@@ -112,32 +113,32 @@ pub enum Auth {
     ServiceRole,
     /// The anonymous key.
     Anon,
-    /// None: the queue's or the job's own `authorization` header, if any, is sent.
+    /// No key: an `authorization` header of the queue or the job is sent as it is.
     None,
 }
 
 /// The named arguments of `end_current_job`.
 #[derive(Debug)]
-pub struct EndCurrentJob<'a> {
-    /// What is acknowledged or reported.
-    pub cur_job_id: CurrentJobId,
-    /// False acknowledges, true reports.
-    pub is_complete: bool,
-    /// Of a report: was the call a success.
-    pub is_successful: bool,
-    /// The rest of what there is to say.
-    pub report: &'a Report,
-    /// Null asks for no next job, a number for one whose timeout is at most so many milliseconds.
-    pub next_within_ms: Option<u32>,
+pub(crate) struct EndCurrentJob {
+    /// The current job that is acknowledged or reported.
+    pub(crate) cur_job_id: CurrentJobId,
+    /// False for an acknowledgement, true for a report.
+    pub(crate) is_complete: bool,
+    /// Of a report: whether the call succeeded.
+    pub(crate) is_successful: bool,
+    /// The details.
+    pub(crate) report: Report,
+    /// Asks for a next job with at most this timeout, in milliseconds; None asks for none.
+    pub(crate) next_within_ms: Option<u32>,
 }
 
-impl EndCurrentJob<'_> {
-    /// The body of the call.
-    pub fn json(&self) -> String {
+impl EndCurrentJob {
+    /// The arguments as JSON.
+    pub(crate) fn json(&self) -> String {
         let next = self
             .next_within_ms
             .map_or("null".into(), |ms| ms.to_string());
-        Object::new()
+        Object::default()
             .text("cur_job_id", Some(&self.cur_job_id.0.to_string()))
             .plain("_is_complete", Some(self.is_complete))
             .plain("_is_successful", Some(self.is_successful))
@@ -147,36 +148,36 @@ impl EndCurrentJob<'_> {
     }
 }
 
-/// What is said of a call.
+/// The details of an acknowledgement or a report.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// The lane that speaks.
-    pub lane: Option<LaneId>,
-    /// The target's status.
-    pub http_status: Option<u16>,
-    /// How long the call took.
-    pub duration_ms: Option<u32>,
-    /// Of a success: the target's answer.
-    pub result: Option<Raw>,
-    /// Of a failure: what went wrong.
-    pub error: Option<ReportedError>,
-    /// The earliest moment of a retry, in milliseconds from now.
-    pub retry_after_ms: Option<u32>,
-    /// True: no retry.
-    pub is_final: Option<bool>,
-    /// False: the attempt is given back.
-    pub is_attempt: Option<bool>,
+pub(crate) struct Report {
+    /// The sender.
+    pub(crate) lane: Option<LaneId>,
+    /// The status of the target's response.
+    pub(crate) http_status: Option<u16>,
+    /// The duration of the call.
+    pub(crate) duration_ms: Option<u32>,
+    /// Of a successful call: the target's response.
+    pub(crate) result: Option<Raw>,
+    /// Of a failed call: the error.
+    pub(crate) error: Option<ReportedError>,
+    /// When to retry at the earliest, in milliseconds from now.
+    pub(crate) retry_after_ms: Option<u32>,
+    /// True prevents a retry.
+    pub(crate) is_final: Option<bool>,
+    /// False if no call was made: the attempt does not count.
+    pub(crate) is_attempt: Option<bool>,
 }
 
 impl Report {
-    /// The report as JSON.
-    pub fn object(&self) -> Object {
+    /// The details as JSON.
+    pub(crate) fn object(&self) -> Object {
         let error = self.error.as_ref().map(|error| {
-            Object::new()
+            Object::default()
                 .text("message", Some(&error.message))
                 .text("body", error.body.as_deref())
         });
-        Object::new()
+        Object::default()
             .text("lane", self.lane.map(|lane| lane.0.to_string()).as_deref())
             .plain("http_status", self.http_status)
             .plain("duration_ms", self.duration_ms)
@@ -188,43 +189,43 @@ impl Report {
     }
 }
 
-/// What is kept of a failure.
+/// The error of a failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReportedError {
-    /// One line.
-    pub message: String,
-    /// The beginning of the target's answer.
-    pub body: Option<String>,
+pub(crate) struct ReportedError {
+    /// What went wrong, as one line.
+    pub(crate) message: String,
+    /// The start of the target's response.
+    pub(crate) body: Option<String>,
 }
 
-/// What `end_current_job` returns.
+/// The result of `end_current_job`.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Answer {
-    /// False: the current job is gone or is another lane's.
-    pub accepted: bool,
-    /// Why it was not accepted.
-    pub reason: Option<String>,
-    /// Of an acknowledgement: how long the lease now is.
-    pub lease_ms: Option<u64>,
-    /// The worker's next job, already acknowledged for this lane.
-    pub next: Option<Box<Assignment>>,
+pub(crate) struct EndCurrentJobResult {
+    /// False if the current job is gone or belongs to another lane.
+    pub(crate) accepted: bool,
+    /// Why not.
+    pub(crate) reason: Option<String>,
+    /// Of an acknowledgement: the remaining lease in milliseconds.
+    pub(crate) lease_ms: Option<u64>,
+    /// Of a report: the worker's next job, already acknowledged for this lane.
+    pub(crate) next: Option<Box<Assignment>>,
 }
 
-/// The payload of a job that calls this function itself, to see that everything between the
-/// database and a target is in order. It starts nothing.
+/// The payload of a job that calls this function itself, to check the whole path
+/// from the database to a target. It starts nothing.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SelfTest {
     self_test: bool,
 }
 
-/// Whether a body is exactly `{"self_test": true}`.
-pub fn is_self_test(body: &str) -> bool {
+/// Whether a body is `{"self_test": true}` and nothing else.
+pub(crate) fn is_self_test(body: &str) -> bool {
     json::from_str::<SelfTest>(body).is_ok_and(|body| body.self_test)
 }
 
-/// Reads the body of a dispatch. An error says where.
-pub fn parse_dispatch(body: &str) -> Result<Dispatch, json::Error> {
+/// Reads the body of a dispatch.
+pub(crate) fn parse_dispatch(body: &str) -> Result<Dispatch, json::Error> {
     json::from_str(body)
 }
 
@@ -232,7 +233,7 @@ pub fn parse_dispatch(body: &str) -> Result<Dispatch, json::Error> {
 mod tests {
     use super::*;
 
-    /// A row as `to_jsonb` writes it, with columns that we do not know.
+    /// Rows as `to_jsonb` writes them, with columns that this version does not know.
     fn assignment(payload: &str) -> String {
         format!(
             r#"{{"current_job":{{"id":"00000000-0000-4000-8000-000000000001","worker":null,"lease_until":"2026-11-23T07:12:54+00:00","new":1}},
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_stays_the_text_that_came() {
+    fn a_payload_stays_unparsed() {
         let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
         for payload in [
             "123456789012345678901234567890.10",
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jobs_timeout_is_its_own_or_its_queues() {
+    fn a_job_overrides_the_timeout_of_its_queue() {
         let mut one: Assignment = json::from_str(&assignment("1")).unwrap();
         assert_eq!(one.timeout_ms(), 60_000);
         one.job.timeout_ms = Some(5);
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_self_test_is_that_and_nothing_else() {
+    fn a_self_test_has_no_other_fields() {
         let cases = [
             (r#"{"self_test": true}"#, true),
             (r#"{"self_test":false}"#, false),
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_dispatch_says_where() {
+    fn an_error_says_where_the_body_is_no_dispatch() {
         let cases = [
             ("", "at byte 0"),
             ("{}", "current_jobs"),
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_has_the_names_of_the_functions_arguments() {
+    fn arguments_and_report_use_the_names_of_the_sql() {
         let report = Report {
             lane: Some(LaneId::from_random([7; 16])),
             http_status: Some(200),
@@ -324,7 +325,7 @@ mod tests {
             cur_job_id: CurrentJobId(Uuid::from_random([0; 16])),
             is_complete: true,
             is_successful: true,
-            report: &report,
+            report,
             next_within_ms: Some(5),
         };
         assert_eq!(

@@ -1,5 +1,5 @@
-//! Standard Webhooks, symmetric: is a request from our database, and what lets
-//! a target see that a call is ours.
+//! Symmetric Standard Webhooks signatures: they prove that a dispatch comes from
+//! our database, and to a target that a call comes from us.
 //!
 //! Specification: <https://github.com/standard-webhooks/standard-webhooks>.
 //! The signature is `v1,<base64 of HMAC-SHA256 over "id.timestamp.body">`.
@@ -11,24 +11,24 @@ use sha2::Sha256;
 
 use crate::time::Timestamp;
 
-/// How far a timestamp may be from our clock, both ways, in seconds.
-pub const TOLERANCE_S: u64 = 300;
+/// How far a timestamp may be off our clock, in seconds.
+const TOLERANCE_S: u64 = 300;
 
-/// What the ids of our calls of targets begin with. A call carries a signature
-/// by the same key as a dispatch, over a body that a user wrote: without a
-/// difference in what is signed, a target could send it to us as a dispatch.
-pub const CALL_ID_PREFIX: &str = "call_";
+/// What the ids of our calls to targets start with. A call is signed with the same
+/// key as a dispatch, over a body that a user wrote: if nothing that is signed
+/// differed, a target could send its call back to us as a dispatch.
+pub(crate) const CALL_ID_PREFIX: &str = "call_";
 
 const KEY_PREFIX: &str = "whsec_";
 /// The specification asks for 192 to 512 bits.
 const KEY_BYTES: core::ops::RangeInclusive<usize> = 24..=64;
 
-/// One key, or several while they are being changed: all of them sign, any of them verifies.
+/// One key, or several during a rotation: all of them sign, any of them verifies.
 #[derive(Clone)]
 pub struct Keys(Vec<Hmac<Sha256>>);
 
 impl fmt::Debug for Keys {
-    /// Says how many, never what.
+    /// Shows how many there are, never their values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Keys({})", self.0.len())
     }
@@ -36,7 +36,8 @@ impl fmt::Debug for Keys {
 
 impl Keys {
     /// Reads `whsec_<base64>`, or several of them separated by white space.
-    /// None where there is no key, or one of them has another form.
+    /// None if there is no key, or any of them is malformed.
+    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let keys = text
             .split_whitespace()
@@ -53,7 +54,7 @@ fn parse_key(text: &str) -> Option<Hmac<Sha256>> {
     Hmac::new_from_slice(&key).ok()
 }
 
-/// The three headers of Standard Webhooks, as they came.
+/// The three headers of Standard Webhooks, unverified.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedHeaders<'a> {
     /// `webhook-id`
@@ -64,10 +65,10 @@ pub struct SignedHeaders<'a> {
     pub signature: &'a str,
 }
 
-/// Why a signature was not accepted. For the owner's log: a stranger is told only that it was not.
+/// Why a signature was rejected. For the owner's log only: the reply does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// One of the three headers is missing; this one.
+pub enum SignatureError {
+    /// This header is missing.
     Missing(&'static str),
     /// The timestamp is not a number of seconds.
     TimestampIsNotANumber,
@@ -75,15 +76,17 @@ pub enum Refusal {
     Stale,
     /// Further in the future than the tolerance.
     FromTheFuture,
-    /// The id is that of a call to a target, not of a dispatch.
+    /// The id is that of a call to a target.
     NotADispatch,
-    /// None of the signatures is one of version 1.
+    /// None of the signatures has version 1.
     NoKnownVersion,
-    /// The body, the id or the timestamp was changed, or the key is another one.
+    /// The body, the id or the timestamp was changed, or the key is a different one.
     NoMatch,
 }
 
-impl fmt::Display for Refusal {
+impl core::error::Error for SignatureError {}
+
+impl fmt::Display for SignatureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(header) => return write!(f, "header {header} is missing"),
@@ -98,20 +101,23 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Checks that `body` was signed by one of the keys within the tolerance of `now`.
-/// The comparison takes the same time wherever the difference is.
+/// Checks that `body` was signed with one of the keys within five minutes of `now`.
+/// The comparison takes constant time.
+///
+/// # Errors
+/// Why the signature was rejected.
 pub fn verify(
     keys: &Keys,
     headers: SignedHeaders<'_>,
     body: &[u8],
     now: Timestamp,
-) -> Result<(), Refusal> {
-    let sent = parse_seconds(headers.timestamp).ok_or(Refusal::TimestampIsNotANumber)?;
+) -> Result<(), SignatureError> {
+    let sent = parse_seconds(headers.timestamp).ok_or(SignatureError::TimestampIsNotANumber)?;
     if now.seconds().saturating_sub(sent) > TOLERANCE_S {
-        return Err(Refusal::Stale);
+        return Err(SignatureError::Stale);
     }
     if sent.saturating_sub(now.seconds()) > TOLERANCE_S {
-        return Err(Refusal::FromTheFuture);
+        return Err(SignatureError::FromTheFuture);
     }
     let given: Vec<[u8; 32]> = headers
         .signature
@@ -120,7 +126,7 @@ pub fn verify(
         .filter_map(decode_mac)
         .collect();
     if given.is_empty() {
-        return Err(Refusal::NoKnownVersion);
+        return Err(SignatureError::NoKnownVersion);
     }
     for key in &keys.0 {
         let mac = mac(key, headers.id, headers.timestamp, body);
@@ -131,11 +137,12 @@ pub fn verify(
             return Ok(());
         }
     }
-    Err(Refusal::NoMatch)
+    Err(SignatureError::NoMatch)
 }
 
-/// The value of `webhook-signature` for a body: one signature by each key, so
-/// that while keys are being changed a target may have either.
+/// The `webhook-signature` of a body: one signature with each key, so that a target
+/// may have either of them during a rotation.
+#[must_use]
 pub fn sign(keys: &Keys, id: &str, now: Timestamp, body: &[u8]) -> String {
     let timestamp = now.seconds().to_string();
     let mut header = String::new();
@@ -143,7 +150,7 @@ pub fn sign(keys: &Keys, id: &str, now: Timestamp, body: &[u8]) -> String {
         let bytes = mac(key, id, &timestamp, body).finalize().into_bytes();
         header.push_str(if header.is_empty() { "v1," } else { " v1," });
         header.push_str(&Base64Unpadded::encode_string(&bytes));
-        // 32 bytes leave two over, which is one character of padding.
+        // 32 bytes need one character of padding.
         header.push('=');
     }
     header
@@ -163,7 +170,7 @@ fn decode_mac(text: &str) -> Option<[u8; 32]> {
     (Base64Unpadded::decode(text, &mut bytes).ok()?.len() == bytes.len()).then_some(bytes)
 }
 
-/// Digits alone: no sign, no space.
+/// Digits only: no sign, no space.
 fn parse_seconds(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
     text.parse().ok()

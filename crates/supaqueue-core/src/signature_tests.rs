@@ -16,7 +16,7 @@ fn check(
     timestamp: &str,
     signature: &str,
     body: &str,
-) -> Result<(), Refusal> {
+) -> Result<(), SignatureError> {
     verify(
         &keys(secret),
         SignedHeaders {
@@ -56,7 +56,7 @@ fn keys_are_read_and_never_shown() {
     );
     assert!(
         Keys::parse(&format!("{SECRET} whsec_x")).is_none(),
-        "one broken key is not passed over"
+        "a malformed key is not ignored"
     );
 }
 
@@ -72,7 +72,7 @@ fn a_signature_made_by_postgres_is_accepted() {
 }
 
 #[test]
-fn what_is_accepted_and_what_is_refused() {
+fn a_signature_is_accepted_or_rejected() {
     let body = r#"{"current_jobs":[]}"#;
     let at = |offset: i64| (NOW.seconds() as i64 + offset).to_string();
     let signed = |secret: &str, id: &str, offset: i64| {
@@ -84,13 +84,9 @@ fn what_is_accepted_and_what_is_refused() {
     let both = format!("{SECRET} {OLD_SECRET}");
     let now = at(0);
 
-    type Verdict = Result<(), Refusal>;
+    type Verdict = Result<(), SignatureError>;
     let cases: Vec<(&str, Verdict, Verdict)> = vec![
-        (
-            "signed by us",
-            check(SECRET, "a", &now, &good, body),
-            Ok(()),
-        ),
+        ("our key", check(SECRET, "a", &now, &good, body), Ok(())),
         (
             "the new key of two",
             check(&both, "a", &now, &good, body),
@@ -104,7 +100,7 @@ fn what_is_accepted_and_what_is_refused() {
         (
             "the key that was removed",
             check(SECRET, "a", &now, &old, body),
-            Err(Refusal::NoMatch),
+            Err(SignatureError::NoMatch),
         ),
         (
             "several, ours second",
@@ -119,42 +115,42 @@ fn what_is_accepted_and_what_is_refused() {
         (
             "another version alone",
             check(SECRET, "a", &now, "v2,abc", body),
-            Err(Refusal::NoKnownVersion),
+            Err(SignatureError::NoKnownVersion),
         ),
         (
             "empty",
             check(SECRET, "a", &now, "", body),
-            Err(Refusal::NoKnownVersion),
+            Err(SignatureError::NoKnownVersion),
         ),
         (
             "no version",
             check(SECRET, "a", &now, &good[3..], body),
-            Err(Refusal::NoKnownVersion),
+            Err(SignatureError::NoKnownVersion),
         ),
         (
-            "cut",
+            "truncated",
             check(SECRET, "a", &now, &good[..20], body),
-            Err(Refusal::NoKnownVersion),
+            Err(SignatureError::NoKnownVersion),
         ),
         (
             "longer",
             check(SECRET, "a", &now, &format!("{good}AAAA"), body),
-            Err(Refusal::NoKnownVersion),
+            Err(SignatureError::NoKnownVersion),
         ),
         (
             "a byte of the body",
             check(SECRET, "a", &now, &good, r#"{"current_jobs":[ ]}"#),
-            Err(Refusal::NoMatch),
+            Err(SignatureError::NoMatch),
         ),
         (
             "another id",
             check(SECRET, "b", &now, &good, body),
-            Err(Refusal::NoMatch),
+            Err(SignatureError::NoMatch),
         ),
         (
-            "another time",
+            "another timestamp",
             check(SECRET, "a", &at(1), &good, body),
-            Err(Refusal::NoMatch),
+            Err(SignatureError::NoMatch),
         ),
         (
             "300 s old",
@@ -164,7 +160,7 @@ fn what_is_accepted_and_what_is_refused() {
         (
             "301 s old",
             check(SECRET, "a", &at(-301), &signed(SECRET, "a", -301), body),
-            Err(Refusal::Stale),
+            Err(SignatureError::Stale),
         ),
         (
             "300 s ahead",
@@ -174,30 +170,30 @@ fn what_is_accepted_and_what_is_refused() {
         (
             "301 s ahead",
             check(SECRET, "a", &at(301), &signed(SECRET, "a", 301), body),
-            Err(Refusal::FromTheFuture),
+            Err(SignatureError::FromTheFuture),
         ),
         (
-            "a time in words",
+            "a timestamp in words",
             check(SECRET, "a", "now", &good, body),
-            Err(Refusal::TimestampIsNotANumber),
+            Err(SignatureError::TimestampIsNotANumber),
         ),
         (
-            "a signed time",
+            "a timestamp with a sign",
             check(SECRET, "a", &format!("+{now}"), &good, body),
-            Err(Refusal::TimestampIsNotANumber),
+            Err(SignatureError::TimestampIsNotANumber),
         ),
         (
-            "no time",
+            "no timestamp",
             check(SECRET, "a", "", &good, body),
-            Err(Refusal::TimestampIsNotANumber),
+            Err(SignatureError::TimestampIsNotANumber),
         ),
         (
-            "a time that no number holds",
+            "a timestamp that overflows",
             check(SECRET, "a", &"9".repeat(40), &good, body),
-            Err(Refusal::TimestampIsNotANumber),
+            Err(SignatureError::TimestampIsNotANumber),
         ),
         (
-            "signed by two",
+            "signed with two keys",
             check(OLD_SECRET, "a", &now, &signed(&both, "a", 0), body),
             Ok(()),
         ),
@@ -220,18 +216,18 @@ proptest! {
     }
 
     #[test]
-    fn one_flipped_bit_is_refused(body in prop::collection::vec(any::<u8>(), 1..100), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+    fn one_flipped_bit_is_rejected(body in prop::collection::vec(any::<u8>(), 1..100), at in any::<prop::sample::Index>(), bit in 0u8..8) {
         let signature = sign(&keys(SECRET), "a", NOW, &body);
         let seconds = NOW.seconds().to_string();
         let headers = SignedHeaders { id: "a", timestamp: &seconds, signature: &signature };
         let mut changed = body;
         let i = at.index(changed.len());
         changed[i] ^= 1 << bit;
-        prop_assert_eq!(verify(&keys(SECRET), headers, &changed, NOW), Err(Refusal::NoMatch));
+        prop_assert_eq!(verify(&keys(SECRET), headers, &changed, NOW), Err(SignatureError::NoMatch));
     }
 }
 
-/// The crate reads the real clock, so here ours is signed at the real time.
+/// The crate reads the real clock, so the signature is made at the real time.
 #[test]
 fn the_standardwebhooks_crate_accepts_what_we_sign() {
     let now = std::time::SystemTime::now()

@@ -1,20 +1,20 @@
 //! `traceparent` (W3C Trace Context, level 1): one trace per dispatch.
 //!
-//! The platform counts calls from function to function per trace, so what came
-//! with a dispatch is passed on, with a span of its own for each call.
+//! The platform rate limits calls between functions per trace, so the trace of a
+//! dispatch is passed on, with a new span for each call.
 
 use core::fmt;
 
 /// The trace that a dispatch belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trace {
+pub(crate) struct Trace {
     id: u128,
     flags: u8,
 }
 
 impl Trace {
-    /// The trace of a `traceparent` header, or a new one from random bytes where it is missing or malformed.
-    pub fn new(traceparent: Option<&str>, random: [u8; 16]) -> Self {
+    /// The trace of a `traceparent` header. If that is missing or malformed, a new one from random bytes.
+    pub(crate) fn new(traceparent: Option<&str>, random: [u8; 16]) -> Self {
         let id = u128::from_be_bytes(random).max(1);
         traceparent
             .and_then(Self::parse)
@@ -26,7 +26,7 @@ impl Trace {
         let version = hex(parts.next()?, 2)?;
         let id = hex(parts.next()?, 32)?;
         let span = hex(parts.next()?, 16)?;
-        // A later version may have more parts.
+        // Later versions may have more parts.
         let last = parts.next()?;
         let flags = match version {
             0 => hex(last, 2)?,
@@ -39,8 +39,8 @@ impl Trace {
         })
     }
 
-    /// The header of a call that is the span `span` of this trace.
-    pub fn child(self, span: u64) -> impl fmt::Display {
+    /// The `traceparent` of a call: the span `span` of this trace.
+    pub(crate) fn child(self, span: u64) -> impl fmt::Display {
         Child {
             trace: self,
             span: span.max(1),
@@ -63,7 +63,7 @@ impl fmt::Display for Child {
     }
 }
 
-/// Lower-case hexadecimal digits, exactly `count`.
+/// Exactly `count` lower-case hexadecimal digits.
 fn hex(text: &str, count: usize) -> Option<u128> {
     let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     (text.len() == count && text.bytes().all(is_hex)).then_some(())?;
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_is_passed_on_and_a_broken_one_replaced() {
+    fn a_trace_is_passed_on_and_a_malformed_one_replaced() {
         let random = [0xAB; 16];
         let new = "00-abababababababababababababababab-0000000000000001-00";
         let id = "0af7651916cd43dd8448eb211c80319c";

@@ -1,66 +1,79 @@
-//! The supaqueue edge function: turns web requests into values of
-//! `supaqueue-core`, and what core decides into fetches.
+//! The supaqueue edge function: converts between the web's types and those of
+//! `supaqueue-core`, and carries out what core decides.
 //!
 //! This crate decides nothing, and is the only one that knows JavaScript.
 
 mod body;
-mod call;
-mod context;
+mod fetch;
+mod js;
 mod platform;
-mod reply;
+mod run;
 
 use supaqueue_core::config::{Settings, settings};
-use supaqueue_core::door::{Admitted, Head, Rejection, check_body, check_head};
-use supaqueue_core::log::{Entry, Level};
-use supaqueue_core::outcome::BodyEnd;
+use supaqueue_core::inbound::{Accepted, Head, Rejection, Reply, check_body, check_head};
+use supaqueue_core::run::Run;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use web_sys::{Request, Response};
+use web_sys::{Request, Response, ResponseInit};
 
-use crate::context::Context;
 pub use crate::platform::Platform;
 
-/// Answers a request. What a dispatch asks for goes on in the background after the answer.
+/// Replies to a request. The jobs of a dispatch run in the background, after the reply.
+///
+/// # Errors
+/// If the runtime cannot make a response.
 #[wasm_bindgen]
 pub async fn handle(request: Request, platform: Platform) -> Result<Response, JsValue> {
+    let reply = reply(&request, platform).await;
+    let init = ResponseInit::new();
+    init.set_status(reply.status);
+    init.set_headers(&serde_wasm_bindgen::to_value(&reply.headers())?);
+    Response::new_with_opt_str_and_init(Some(&reply.body), &init)
+}
+
+async fn reply(request: &Request, platform: Platform) -> Reply {
     let settings = match settings(&|name| platform.env(name)) {
         Ok(settings) => settings,
         Err(error) => {
-            let message = format!("Cannot start: {error}");
-            platform.write(&Entry::new(Level::Error, "misconfigured").because(&message));
-            return reply::rejected(&Rejection::misconfigured(&message));
+            let rejection = Rejection::misconfigured(&error);
+            platform.write(&rejection.entry());
+            return rejection.reply();
         }
     };
-    match admit(&request, &settings, &platform).await {
-        Ok(None | Some(Admitted::SelfTest)) => reply::healthy(&platform.source_hash()),
-        Ok(Some(Admitted::Dispatch(dispatch))) => {
-            let count = dispatch.current_jobs.len();
-            let traceparent = request.headers().get("traceparent").ok().flatten();
-            Context::new(settings, platform, traceparent.as_deref(), count).start(dispatch);
-            reply::accepted(count)
+    match accept(request, &settings, &platform).await {
+        Ok(Accepted::Health) => Reply::health(&platform.source_hash()),
+        Ok(Accepted::Dispatch(dispatch)) => {
+            let jobs = dispatch.current_jobs.len();
+            let run = Run::new(
+                settings,
+                request
+                    .headers()
+                    .get("traceparent")
+                    .ok()
+                    .flatten()
+                    .as_deref(),
+                platform.random_bytes(),
+                platform.started_at(),
+                jobs,
+            );
+            run::start(run, dispatch, platform);
+            Reply::accepted(jobs)
         }
         Err(rejection) => {
-            let reason = rejection
-                .reason
-                .map_or(rejection.message.clone(), |reason| reason.to_string());
-            let entry = Entry::new(Level::Warn, "dispatch_rejected").because(&reason);
-            if settings.level >= Level::Warn {
-                platform.write(&Entry {
-                    status: Some(rejection.status),
-                    ..entry
-                });
+            let entry = rejection.entry();
+            if settings.logs(&entry) {
+                platform.write(&entry);
             }
-            reply::rejected(&rejection)
+            rejection.reply()
         }
     }
 }
 
-/// What a request brings; None where it asks for the function's health.
-async fn admit(
+async fn accept(
     request: &Request,
     settings: &Settings,
     platform: &Platform,
-) -> Result<Option<Admitted>, Rejection> {
+) -> Result<Accepted, Rejection> {
     let headers = request.headers();
     let header = |name| headers.get(name).ok().flatten();
     let method = request.method();
@@ -80,14 +93,9 @@ async fn admit(
         timestamp: timestamp.as_deref(),
         signature: signature.as_deref(),
     };
-    if head.asks_for_health() {
-        return Ok(None);
-    }
-    let signed = check_head(&head, settings)?;
+    let Some(signed) = check_head(&head, settings)? else {
+        return Ok(Accepted::Health);
+    };
     let (body, end) = body::read(request.body(), settings.request_limit).await;
-    match end {
-        BodyEnd::Whole => check_body(signed, &body, settings, platform.timestamp()).map(Some),
-        BodyEnd::Cut => Err(Rejection::too_large(settings.request_limit)),
-        BodyEnd::Broken(_) => Err(Rejection::unreadable()),
-    }
+    check_body(signed, &body, &end, settings, platform.timestamp())
 }

@@ -1,6 +1,5 @@
-//! The seam between the function and the world: time, randomness, the
-//! environment and the network come through one object, which `index.ts` makes
-//! of Deno and the tests of what they script.
+//! Everything from outside, as one object: time, randomness, the environment and
+//! the network. `index.ts` implements it with Deno, the tests with scripts.
 
 use js_sys::{Promise, Uint8Array};
 use supaqueue_core::log::Entry;
@@ -11,36 +10,36 @@ use web_sys::AbortSignal;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPE: &str = r"
-/** What the function needs of the place that it runs in. */
+/** What the function needs from its runtime. */
 export interface Platform {
-  /** A hash of the module's sources, for the health answer. */
+  /** A hash of the module's sources, for the health reply. */
   readonly sourceHash: string;
-  /** When the isolate was started, in milliseconds since the epoch. */
+  /** When the isolate started, in milliseconds since the epoch. */
   readonly startedAt: number;
-  /** Whether the isolate is about to be ended. */
+  /** Whether the isolate is about to end. */
   isEnding(): boolean;
-  /** A variable of the environment. */
+  /** An environment variable. */
   env(name: string): string | undefined;
   /** Milliseconds since the epoch. */
   now(): number;
   /** Sixteen random bytes. */
   random(): Uint8Array;
-  /** Resolves after so many milliseconds. */
+  /** Resolves after this many milliseconds. */
   sleep(ms: number): Promise<unknown>;
-  /** Is aborted after so many milliseconds. */
+  /** Aborts after this many milliseconds. */
   timeout(ms: number): AbortSignal;
-  /** Calls a URL. */
+  /** The `fetch` of the web. */
   fetch(url: string, init: RequestInit): Promise<Response>;
   /** Writes a line to the log. */
   log(level: 'error' | 'warn' | 'info' | 'debug', line: string): void;
-  /** Keeps the isolate until the work is done. */
+  /** Keeps the isolate alive until the work is done. */
   waitUntil(work: Promise<unknown>): void;
 }
 ";
 
 #[wasm_bindgen]
 extern "C" {
-    /// The place that the function runs in: its methods are described in the type above.
+    /// The runtime; the type above describes its methods.
     #[wasm_bindgen(typescript_type = "Platform")]
     pub type Platform;
 
@@ -90,7 +89,7 @@ impl Platform {
     pub(crate) fn random_bytes(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
         let random = self.random();
-        // copy_to panics where the lengths differ.
+        // copy_to panics if the lengths differ.
         random
             .slice(0, 16)
             .to_vec()

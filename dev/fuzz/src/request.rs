@@ -1,27 +1,25 @@
-//! Bytes as a request, and what must hold of every request that comes to the door.
+//! Bytes as an inbound request, and what must hold for every one.
 
 use std::sync::LazyLock;
 
 use serde_json::value::RawValue;
-use supaqueue_core::budget::Budget;
 use supaqueue_core::config::{Settings, settings};
-use supaqueue_core::door::{Admitted, Head, check_body, check_head};
+use supaqueue_core::fetch::{BodyEnd, Response};
+use supaqueue_core::inbound::{Accepted, Head, check_body, check_head};
 use supaqueue_core::json::Raw;
-use supaqueue_core::lane::{Action, Event, Lane, Moment, Run};
+use supaqueue_core::lane::{Action, Event, Lane};
 use supaqueue_core::protocol::{Assignment, LaneId};
-use supaqueue_core::request::target;
+use supaqueue_core::run::Run;
 use supaqueue_core::signature::sign;
 use supaqueue_core::time::Timestamp;
-use supaqueue_core::trace::Trace;
 
 const NOW: Timestamp = Timestamp::from_ms(1_795_417_959_123);
 const SECRETS: &str = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc= whsec_dGhlLWtleS1iZWZvcmUtaXQtaXMtMzItYnl0ZXMtbG9uZyE=";
 
-/// One request: the lines of the input up to an empty one are headers,
-/// `name: value`, the rest is the body. `method: …` is the method. The header
-/// `sign: …` asks for a signature by our key, so that what comes behind the
-/// signature is reached too.
-pub(crate) fn come(input: &[u8]) {
+/// Checks one request. The lines of the input up to an empty one are headers,
+/// `name: value`, and the rest is the body. `method: …` is the method. The header
+/// `sign: …` asks for a signature with our key, to reach the code behind the check.
+pub(crate) fn check(input: &[u8]) {
     let (head, body) = split(input);
     let head = String::from_utf8_lossy(head);
     let header = |name: &str| {
@@ -49,85 +47,74 @@ pub(crate) fn come(input: &[u8]) {
         signature: ours("webhook-signature", &signature),
     };
 
-    let admitted =
-        check_head(&head, settings).and_then(|signed| check_body(signed, body, settings, NOW));
-    match admitted {
-        Ok(Admitted::Dispatch(dispatch)) => {
+    let accepted = check_head(&head, settings).and_then(|signed| match signed {
+        Some(signed) => check_body(signed, body, &BodyEnd::Complete, settings, NOW).map(Some),
+        None => Ok(None),
+    });
+    match accepted {
+        Ok(None) => assert!(matches!(head.method, "GET" | "HEAD"), "let a stranger in"),
+        Ok(Some(accepted)) => {
             assert!(is_signed_by_us, "let a stranger in");
-            dispatch
-                .current_jobs
-                .into_iter()
-                .for_each(|assignment| begin(assignment, settings));
+            if let Accepted::Dispatch(dispatch) = accepted {
+                dispatch.current_jobs.into_iter().for_each(start);
+            }
         }
-        Ok(Admitted::SelfTest) => assert!(is_signed_by_us, "let a stranger in"),
         Err(rejection) => {
             assert!(
                 matches!(rejection.status, 400 | 401 | 405 | 413 | 415),
                 "status {}",
                 rejection.status
             );
-            assert_eq!(
-                rejection.status == 401,
-                rejection.reason.is_some(),
-                "a reason is for the log"
-            );
-            assert!(
-                serde_json::from_str::<&RawValue>(&rejection.body()).is_ok(),
-                "{}",
-                rejection.body()
-            );
+            for text in [rejection.reply().body, rejection.entry().line()] {
+                assert!(is_json(&text), "{text}");
+            }
         }
     }
     if let Ok(text) = str::from_utf8(body) {
-        let theirs = serde_json::from_str::<&RawValue>(text)
-            .map(RawValue::get)
-            .ok();
+        let theirs = serde_json::from_str::<&RawValue>(text).map(RawValue::get);
         assert_eq!(
             Raw::parse(text).as_ref().map(Raw::get),
-            theirs,
+            theirs.ok(),
             "serde_json reads {text:?} differently"
         );
     }
 }
 
-/// What came in can be acknowledged, called and logged, whatever is in it.
-fn begin(assignment: Assignment, settings: &Settings) {
-    if let Ok(request) = target(&assignment, settings, Trace::new(None, [1; 16]), 1, NOW) {
+/// Whatever an assignment contains, it can be acknowledged, called and logged.
+fn start(assignment: Assignment) {
+    let prefix = format!("{}/functions/v1/", SETTINGS.url);
+    let mut run = Run::new(SETTINGS.clone(), None, [1; 16], NOW, 1);
+    let mut lane = Lane::new(LaneId::from_random([1; 16]), assignment);
+    let accepted = Response {
+        status: 200,
+        body: br#"{"accepted":true,"next":null}"#.to_vec(),
+        ..Response::default()
+    };
+    for event in [Event::Start, Event::Fetched(Ok(accepted))] {
+        let Action::Fetch(request) = lane.next(event, &mut run, NOW, 0) else {
+            panic!("the lane sends nothing");
+        };
         let is_line = |text: &str| !text.contains(['\r', '\n', '\0']);
-        let are_lines = request
-            .headers
-            .iter()
-            .all(|(name, value)| is_line(name) && is_line(value));
+        let mut headers = request.headers.iter();
         assert!(
-            are_lines,
+            headers.all(|(name, value)| is_line(name) && is_line(value)),
             "a header of more than one line: {:?}",
             request.headers
         );
-        let prefix = format!("{}/functions/v1/", settings.url);
-        let name = request.url.strip_prefix(&prefix).unwrap_or("/");
-        assert!(
-            !name.contains(['/', '.', '?', '#', '%', '\\']),
-            "a call of {}",
-            request.url
-        );
+        if let Some(name) = request.url.strip_prefix(&prefix) {
+            let is_path = name.contains(['/', '.', '?', '#', '%', '\\']);
+            assert!(!is_path, "a call of {}", request.url);
+        } else {
+            assert_eq!(request.url, "http://x/rest/v1/rpc/end_current_job");
+        }
     }
-    let mut run = Run {
-        budget: Budget::new(NOW, 140_000, 10, 1),
-        is_missing_logged: false,
-    };
-    let mut lane = Lane::new(LaneId::from_random([1; 16]), assignment);
-    let action = lane.next(
-        Event::Begin,
-        Moment {
-            now: NOW,
-            random: 0,
-            run: &mut run,
-        },
-    );
-    assert_eq!(action, Action::Tell);
-    for line in lane.take_log().iter().map(|entry| entry.line()) {
-        assert!(serde_json::from_str::<&RawValue>(&line).is_ok(), "{line}");
+    for line in run.take_log().iter().map(|entry| entry.line()) {
+        assert!(is_json(&line), "{line}");
     }
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
 fn split(input: &[u8]) -> (&[u8], &[u8]) {

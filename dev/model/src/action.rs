@@ -1,55 +1,54 @@
-//! The steps of a world: what each party does by itself, and what may go wrong.
+//! The steps of the model: what each party does on its own, and what may go wrong.
 
 use crate::database::CallId;
-use crate::function::{LaneId, Phase};
+use crate::lane::{LaneId, Phase};
 use crate::protocol::Protocol;
 use crate::settle::Outcome;
 use crate::state::State;
 use crate::transaction::Step;
 
-/// A step of a world.
+/// A step of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A user inserts a job; the transaction is at its end (`33_wake_up.sql`).
+    /// A user inserts a job; the transaction is about to commit (`supaqueue.wake_up`).
     Insert(u8),
-    /// The tick begins (`52_tick.sql`).
+    /// The tick starts (`supaqueue.tick`).
     Tick,
-    /// An open transaction gets the queue's lock, and does what it does with it (`20_lock_queues.sql`).
+    /// An open transaction acquires the queue's lock, and does the work that needs it.
     TakeLock(usize),
     /// An open transaction commits.
     Commit(usize),
     /// An open transaction is rolled back.
     RollBack(usize),
-    /// The lease of a current job is over.
+    /// The lease of a current job ends.
     LeaseEnds(CallId),
-    /// The wait before a retry is over.
+    /// The backoff before a retry is over.
     BecomesDue(u8),
-    /// pg_net delivers a dispatch, for the first time or again: a lane begins.
+    /// pg_net delivers a dispatch, for the first time or again: a lane starts.
     Deliver(CallId),
     /// pg_net loses a dispatch.
     Lose(CallId),
-    /// A lane acknowledges its current job and hears the answer (`42_acknowledge.sql`, `Lane::acknowledged`).
+    /// A lane acknowledges its current job and gets the answer (`supaqueue.acknowledge`, `Lane::acknowledged`).
     Acknowledge(LaneId),
-    /// The call of a lane ends (`Lane::called`).
+    /// The call of a lane ends (`Lane::after_call`).
     EndCall(LaneId, Outcome),
-    /// The report of a lane arrives, and asks for a next job or not (`43_report.sql`).
+    /// The report of a lane arrives, and asks for a next job or not (`supaqueue.report`).
     Report(LaneId, bool),
-    /// A lane hears no answer in time and will repeat its request, which is on its way still
-    /// (`Lane::again`).
+    /// A lane gets no answer in time and will repeat its request, which is still in transit (`Lane::retry`).
     GiveUpWaiting(LaneId, bool),
-    /// A lane dies, with its request on its way.
-    DieTelling(LaneId, bool),
-    /// A lane dies while the target or the database works for it.
+    /// A lane dies while its request is in transit.
+    DieInRequest(LaneId, bool),
+    /// A lane dies while the target or the database is working for it.
     Die(LaneId),
-    /// A request that nobody waits for arrives.
+    /// A request arrives whose sender no longer waits for it.
     Arrive(usize),
 }
 
 impl Protocol {
-    /// What happens sooner or later, whatever happens meanwhile.
+    /// What happens sooner or later, no matter what happens in the meantime.
     pub(crate) fn progress(&self, s: &State, actions: &mut Vec<Action>) {
         let is_new = |job: &u8| s.db.job(*job).is_none() && !s.db.is_job_held(*job);
-        // A later one is not inserted before an earlier one: they are alike.
+        // Jobs are alike, so they are inserted in order.
         actions.extend((0..self.size.jobs).find(is_new).map(Action::Insert));
         let waits = |job: &u8| s.db.job(*job).is_some_and(|row| !row.is_due);
         actions.extend((0..self.size.jobs).filter(waits).map(Action::BecomesDue));
@@ -83,8 +82,8 @@ impl Protocol {
         }
     }
 
-    /// What may happen besides.
-    pub(crate) fn mishaps(&self, s: &State, actions: &mut Vec<Action>) {
+    /// What may happen but need not.
+    pub(crate) fn faults(&self, s: &State, actions: &mut Vec<Action>) {
         actions.extend((0..s.late.len()).map(Action::Arrive));
         if s.aborts_left > 0 {
             actions.extend((0..s.db.open.len()).map(Action::RollBack));
@@ -104,7 +103,7 @@ impl Protocol {
                 Phase::Acknowledging | Phase::Reporting(_) => {
                     for wants_next in [false, true] {
                         actions.push(Action::GiveUpWaiting(lane.id, wants_next));
-                        actions.push(Action::DieTelling(lane.id, wants_next));
+                        actions.push(Action::DieInRequest(lane.id, wants_next));
                     }
                 }
                 Phase::Calling(_) => {

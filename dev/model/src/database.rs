@@ -1,16 +1,15 @@
-//! What is committed: the tables of `sql/schema/11_worker.sql`, `12_job.sql` and
-//! `13_current_job.sql`, for one queue.
+//! What is committed: the tables `worker`, `job` and `current_job`, for one queue.
 //!
-//! Rows hold what the protocol depends on. A time is only what it decides:
-//! whether a job is due, whether a lease is over.
+//! Rows hold only what the protocol depends on. Of a time, that is what it decides:
+//! whether a job is due, whether a lease has ended.
 
 use std::collections::BTreeMap;
 
-use crate::function::LaneId;
+use crate::lane::LaneId;
 use crate::size::Size;
 use crate::transaction::Transaction;
 
-/// The id of a current job: the job, and how many current jobs it had before. Never used twice.
+/// The id of a current job: the job, and how many current jobs it had before. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId {
     pub(crate) job: u8,
@@ -34,14 +33,14 @@ impl Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Job {
     pub(crate) status: Status,
-    /// `run_at` is past.
+    /// `run_at` is in the past.
     pub(crate) is_due: bool,
     pub(crate) attempts: u8,
-    /// Entries of `errors`: of failed calls, of lost attempts, of attempts given back.
+    /// Entries of `errors`, for failed calls, lost attempts and attempts given back.
     pub(crate) failed: u8,
     pub(crate) lost: u8,
     pub(crate) given_back: u8,
-    /// Current jobs that it had; what makes their ids new.
+    /// How many current jobs it had, which makes their ids unique.
     pub(crate) calls: u8,
 }
 
@@ -71,21 +70,21 @@ pub(crate) struct Worker {
 pub(crate) struct CurrentJob {
     pub(crate) worker: u8,
     pub(crate) dispatches: u8,
-    /// The lane that acknowledged it; every lane says who it is.
+    /// The lane that acknowledged it.
     pub(crate) lane: Option<LaneId>,
     pub(crate) previous: Option<CallId>,
-    /// `lease_until` is past.
+    /// `lease_until` is in the past.
     pub(crate) is_lease_over: bool,
 }
 
-/// Committed rows, and the transactions that are open on them.
+/// Committed rows and open transactions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Database {
-    /// By position; none: not inserted yet.
+    /// By number; None if not inserted yet.
     pub(crate) jobs: Vec<Option<Job>>,
     pub(crate) workers: Vec<Worker>,
     pub(crate) calls: BTreeMap<CallId, CurrentJob>,
-    /// Sorted, so that worlds which differ in their order only are one.
+    /// Sorted, so that states differing only in this order are the same.
     pub(crate) open: Vec<Transaction>,
 }
 
@@ -107,7 +106,7 @@ impl Database {
         self.jobs.iter().flatten()
     }
 
-    /// Whether a transaction that is open holds the row; others wait for it, or skip it.
+    /// Whether an open transaction has locked the row; others wait for it, or skip it.
     pub(crate) fn is_job_held(&self, job: u8) -> bool {
         self.open.iter().any(|open| open.jobs.contains_key(&job))
     }
@@ -121,18 +120,18 @@ impl Database {
         self.open.iter().any(|open| open.calls.contains_key(&call))
     }
 
-    /// The current job that was handed out with a report, while it exists.
+    /// The current job that was handed out with this report, while it exists.
     pub(crate) fn handed_out_by(&self, report: CallId) -> Option<CallId> {
         let mut calls = self.calls.iter();
         calls.find_map(|(id, call)| (call.previous == Some(report)).then_some(*id))
     }
 
-    /// Whether anything depends on the id still. One that nothing depends on never comes back.
+    /// Whether anything still depends on the id. If nothing does, nothing ever will.
     pub(crate) fn knows(&self, id: CallId) -> bool {
         self.calls.contains_key(&id) || self.handed_out_by(id).is_some() || self.is_call_held(id)
     }
 
-    /// A ready job and a free worker that nobody holds.
+    /// Whether there is a ready job and a free worker, neither of them locked.
     pub(crate) fn has_startable(&self) -> bool {
         let mut jobs = (0..).zip(&self.jobs);
         let mut workers = (0..).zip(&self.workers);

@@ -1,42 +1,42 @@
 //! The protocol of Supaqueue as a state machine, explored exhaustively.
 //!
-//! The database, pg_net, the supaqueue function and its target are one [`State`]; an [`Action`] is the
+//! The database, pg_net, the supaqueue function and its target form one [`State`]; an [`Action`] is the
 //! smallest thing that one of them does, or that goes wrong. Within the bounds of a [`Size`], every order of
-//! them is tried, and in every state that is reached the rules of [`properties`] must hold. The tests also
-//! take parts out of the protocol, one at a time ([`Broken`]), and expect the rule that falls.
+//! actions is tried, and every state that is reached must satisfy the rules of [`properties`]. The tests
+//! also take parts out of the protocol, one at a time ([`Broken`]), and expect a certain rule to break.
 //!
 //! | module | mirrors |
 //! |---|---|
-//! | `database` | `sql/schema/11_worker.sql`, `12_job.sql`, `13_current_job.sql` |
-//! | `transaction` | Postgres: read committed, row locks, and the queue's lock, `20_lock_queues.sql` |
-//! | `start` | `21_due_jobs.sql`, `28_start_jobs.sql`, `40_hand_out_next_job.sql` |
-//! | `settle` | `30_settle_job.sql`, `31_reclaim.sql` |
-//! | `wake_up` | `32_dispatch.sql`, `33_wake_up.sql`, `41_free_worker.sql`, `43_report.sql`, `52_tick.sql` |
-//! | `exchange` | `42_acknowledge.sql`, `43_report.sql`, and the lane's ear: `supaqueue_core::lane::telling` |
+//! | `database` | the tables `worker`, `job` and `current_job` |
+//! | `transaction` | Postgres: read committed, row locks, and the queue's lock, `supaqueue.lock_queues` |
+//! | `start` | `supaqueue.due_jobs`, `start_jobs`, `hand_out_next_job` |
+//! | `settle` | `supaqueue.settle_job`, `reclaim` |
+//! | `wake_up` | `supaqueue.wake_up`, `dispatch`, `free_worker`, `report`, `tick` |
+//! | `end_current_job` | `supaqueue.acknowledge`, `report`, and what a lane does with their answers |
 //! | `net` | pg_net |
-//! | `function` | `supaqueue_core::lane`: the lane and the calls that it makes |
-//! | `lease` | time, where the protocol depends on it |
+//! | `lane` | `supaqueue_core::lane`, and the calls of the target |
+//! | `lease` | when leases can end |
 //!
 //! # Time
 //!
-//! There is no clock. A lease that can end may end now or later, and likewise a retry may be due now or
-//! later; so every speed is covered, but for one assumption: **a lease does not end under a call that was
-//! made on an answer with which the lease began**. It holds because a lease is the call's timeout and a
-//! grace (30 s), the call is cut off at its timeout, and an answer is waited for no longer than 12 s
-//! (`DATABASE_TIMEOUT_MS` of the function). It includes that a call whose lane died ends within the same
-//! time. [`Broken::LeaseShorterThanCall`] shows what falls without it, and [`Broken::RepetitionKeepsLease`]
-//! why a lease begins again with a repeated answer.
+//! There is no clock. A lease that can end may end now or later, and a retry may be due now or later, so
+//! every speed is covered, with one assumption: **a lease does not end during a call that was made on an
+//! answer with which the lease started**. It holds because a lease is the call's timeout plus a grace (30 s),
+//! a call is aborted at its timeout, and an answer is awaited for at most 12 s (`TIMEOUT_MS` in core's
+//! `database`). It also assumes that a call whose lane died ends within the same time.
+//! [`Broken::LeaseShorterThanCall`] shows what breaks without the assumption, and
+//! [`Broken::RepetitionKeepsLease`] why a repeated answer starts the lease anew.
 //!
 //! # What is left out
 //!
-//! Priorities and `run_at` of users, pauses, changes to the number of workers, cancelled and deleted jobs,
-//! several queues, errors in requests, the hint of `supaqueue.queue_front`. The race tests in `tests/race`
-//! force these on the real engine.
+//! Priorities, `run_at` set by users, pauses, changes to the number of workers, cancelled and deleted jobs,
+//! several queues, errors in requests, and the hint of `supaqueue.queue_front`. The race tests in
+//! `tests/race` force these on the real engine.
 
 mod action;
 mod database;
-mod exchange;
-mod function;
+mod end_current_job;
+mod lane;
 mod lease;
 mod net;
 pub mod properties;
@@ -50,7 +50,7 @@ mod wake_up;
 
 pub use action::Action;
 pub use database::CallId;
-pub use function::LaneId;
+pub use lane::LaneId;
 pub use protocol::Protocol;
 pub use settle::Outcome;
 pub use size::{Broken, Size};

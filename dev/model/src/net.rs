@@ -1,21 +1,21 @@
-//! pg_net and the way to the supaqueue function: a dispatch may be lost, come late,
-//! come in any order, come twice, and be replayed when all is long over.
+//! pg_net and the network: a dispatch may be lost, late, reordered, duplicated, or
+//! replayed long after everything is over.
 //!
-//! A request that carries many current jobs behaves like as many requests that
-//! carry one each, so that is what is modelled.
+//! A request with many current jobs behaves like one request for each of them, and
+//! is modelled as such.
 
 use std::collections::BTreeMap;
 
 use crate::database::CallId;
 
-/// What became of a dispatch that was sent.
+/// What happened to a dispatch after it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Dispatch {
     /// How often it was delivered.
     pub(crate) delivered: u8,
-    /// How many of the lanes that it began called the target.
+    /// How many of the lanes that it started called the target.
     pub(crate) called: u8,
 }
 
-/// Dispatches that were sent and not lost.
+/// Dispatches that were sent and have not been lost.
 pub(crate) type Net = BTreeMap<CallId, Dispatch>;

@@ -1,49 +1,49 @@
-//! The rules of the protocol, and situations that an exploration must have met.
+//! The rules of the protocol, and situations that an exploration must meet.
 
 use stateright::Property;
 
 use crate::database::{Job, Status};
-use crate::function::{Answer, Lane, Phase};
+use crate::lane::{Lane, Origin, Phase};
 use crate::protocol::Protocol;
 use crate::size::{Broken, MAX_ATTEMPTS};
 use crate::state::State;
 use crate::transaction::Step;
 
-/// Never more calls in flight than the queue has workers.
-pub const CALLS_IN_FLIGHT: &str = "calls in flight are never more than the workers";
-/// No two lanes call the target for one job.
+/// A queue never has more calls in flight than workers.
+pub const CALLS_IN_FLIGHT: &str = "calls in flight never exceed the workers";
+/// No two lanes call the target for the same job at once.
 pub const ONE_CALL: &str = "no job is called twice at once";
-/// Of the lanes that one dispatch begins, one calls the target at most.
-pub const REPLAY: &str = "a dispatch that is repeated runs nothing";
-/// A job runs no more often than it has attempts, and has no more than it may.
-pub const ATTEMPTS: &str = "attempts are bounded, and each run spends one";
+/// Of the lanes that a dispatch starts, at most one calls the target.
+pub const REPLAY: &str = "a repeated dispatch runs nothing";
+/// A job runs at most once per attempt, and has no more attempts than allowed.
+pub const ATTEMPTS: &str = "attempts are limited, and each run spends one";
 /// A job runs again only after a failure or a lost attempt that is recorded on it.
 pub const EXPLAINED: &str = "every run beyond the first is explained";
-/// A report that is repeated names the same next job, or is refused once that is over.
-pub const SAME_ANSWER: &str = "a report that is repeated gets the same answer";
-/// A job that is successful or failed stays what it is.
+/// A repeated report gets the same next job, or is refused once that one is over.
+pub const SAME_ANSWER: &str = "a repeated report gets the same answer";
+/// A successful or failed job keeps its status.
 pub const SETTLED: &str = "settled jobs stay settled";
-/// Jobs, workers and current jobs that are committed tell the same story.
+/// Committed jobs, workers and current jobs agree with each other.
 pub const COUNTERS: &str = "counters agree";
-/// When no transaction is open, no new job is pending beside a free worker. Needs no tick.
+/// When no transaction is open, no new job is pending while a worker is free. Needs no tick.
 pub const WAKE_UP: &str = "no wake-up is lost";
-/// When nothing happens any more, all jobs are settled and all workers are free. Needs the tick.
+/// When nothing more happens, all jobs are settled and all workers are free. Needs the tick.
 pub const NOT_STUCK: &str = "nothing is stuck";
 
-/// Situations that every exploration of the whole protocol meets, if its size allows for them.
+/// Situations that every exploration of the intact protocol meets, if its size allows.
 pub const SITUATIONS: [&str; 12] = [
     "all jobs are settled",
-    "all workers are at work",
+    "all workers are busy",
     "a report hands out the next job",
-    "a report hands out a call that was sent",
+    "a report hands out a call that was already sent",
     "a transaction waits for the lock",
     "an attempt is lost",
     "a call is sent again",
     "an attempt is given back",
-    "a lane comes when it has to be refused",
-    "a repeated report is handed the same next job",
-    "a report comes when it is settled already",
-    "a call goes on after its lane died",
+    "a lane starts only to be refused",
+    "a repeated report gets the same next job",
+    "a report arrives after its job was settled",
+    "a call continues after its lane died",
 ];
 
 type Rule = fn(&Protocol, &State) -> bool;
@@ -97,7 +97,7 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
             lanes.any(|lane| lane.phase == Phase::Acknowledging && is_anothers(lane))
         },
         |_, s| {
-            let repeated = Phase::Calling(Answer::Repeated);
+            let repeated = Phase::Calling(Origin::RepeatedAnswer);
             s.lanes.iter().any(|lane| lane.phase == repeated)
         },
         |_, s| {
@@ -128,7 +128,7 @@ fn calls_of(s: &State, job: usize) -> usize {
     calls.filter(|lane| usize::from(lane.at.job) == job).count()
 }
 
-/// Holds for every job that is inserted and how often it ran.
+/// Whether the rule holds for every inserted job and the number of its runs.
 fn each_job(s: &State, rule: fn(&Job, u8) -> bool) -> bool {
     let mut jobs = s.db.jobs.iter().zip(&s.witness.runs);
     jobs.all(|(job, runs)| job.is_none_or(|job| rule(&job, *runs)))
@@ -145,11 +145,11 @@ fn settled_jobs_stay_settled(_: &Protocol, s: &State) -> bool {
     jobs.all(|(job, first)| first.is_none_or(|first| job.is_some_and(|job| job.status == first)))
 }
 
-/// Each attempt is one that failed, was lost, is under way or was successful; each job in progress has a
-/// current job and the reverse, each locked worker has one and the reverse, and none has two.
+/// Each attempt failed, was lost, is in progress or was successful. Jobs in progress and locked workers
+/// each have exactly one current job, and others have none.
 ///
-/// So the sweeps of `supaqueue.reclaim` for jobs and workers without a current job are for what users do
-/// by hand.
+/// So the sweeps of `supaqueue.reclaim` for jobs and workers without a current job only serve users who
+/// changed rows by hand.
 fn counters_agree(_: &Protocol, s: &State) -> bool {
     let attempts = s.db.inserted().all(|job| {
         let is_counted = matches!(job.status, Status::InProgress | Status::Successful);
@@ -170,7 +170,7 @@ fn counters_agree(_: &Protocol, s: &State) -> bool {
     attempts && jobs && workers
 }
 
-/// A retry may wait for the tick, and so may what only a rolled-back transaction would have started.
+/// A retry may wait for the tick, and so may a job that only a rolled-back transaction would have started.
 fn no_wake_up_is_lost(m: &Protocol, s: &State) -> bool {
     let is_excused = s.aborts_left < m.size.aborts && !m.is(Broken::RollbackCounts);
     let is_new = |job: &Job| job.is_ready() && job.calls == 0;

@@ -1,21 +1,21 @@
-//! The protocol as a model: where the steps of a world lead.
+//! The protocol as a model: where each step leads.
 
 use stateright::{Model, Property};
 
 use crate::action::Action;
-use crate::function::Phase;
+use crate::lane::Phase;
 use crate::properties;
 use crate::size::{Broken, Size};
 use crate::state::State;
 use crate::transaction::{Cause, Step};
 use crate::wake_up::{begin_insert, begin_tick, with_lock};
 
-/// The protocol in a world of some size, whole or broken.
+/// The protocol, intact or broken, in a world of some size.
 #[derive(Clone, Copy, Debug)]
 pub struct Protocol {
-    /// How large the world is.
+    /// The bounds of the world.
     pub size: Size,
-    /// What is broken in it, if anything.
+    /// The rule that is broken on purpose, if any.
     pub broken: Option<Broken>,
 }
 
@@ -29,7 +29,7 @@ impl Model for Protocol {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         self.progress(state, actions);
-        self.mishaps(state, actions);
+        self.faults(state, actions);
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
@@ -52,18 +52,18 @@ impl Protocol {
         self.broken == Some(broken)
     }
 
-    /// Whether nothing happens any more, unless something else goes wrong.
+    /// Whether nothing more happens unless something else goes wrong.
     pub(crate) fn is_at_rest(&self, state: &State) -> bool {
-        let mut from_now_on_well = state.clone();
-        from_now_on_well.faults_left = 0;
+        let mut without_faults = state.clone();
+        without_faults.faults_left = 0;
         let mut progress = Vec::new();
-        self.progress(&from_now_on_well, &mut progress);
+        self.progress(&without_faults, &mut progress);
         !progress
             .into_iter()
-            .any(|action| self.apply(&mut from_now_on_well.clone(), action).is_some())
+            .any(|action| self.apply(&mut without_faults.clone(), action).is_some())
     }
 
-    /// None where the step cannot be taken now.
+    /// None if the step cannot be taken now.
     fn apply(&self, s: &mut State, action: Action) -> Option<()> {
         match action {
             Action::Insert(job) => {
@@ -92,7 +92,7 @@ impl Protocol {
             Action::Acknowledge(lane) => {
                 let at = s.lane(lane)?.at;
                 if self.acknowledge(s, at, lane)? {
-                    s.begin_call(lane, at);
+                    s.first_call(lane, at);
                 } else {
                     s.end_lane(lane);
                 }
@@ -103,14 +103,14 @@ impl Protocol {
                 self.report(s, report, true)?;
             }
             Action::GiveUpWaiting(lane, wants_next) => s.leave_request(lane, wants_next)?,
-            Action::DieTelling(lane, wants_next) => {
+            Action::DieInRequest(lane, wants_next) => {
                 s.leave_request(lane, wants_next)?;
                 s.end_lane(lane);
             }
             Action::Die(lane) => {
                 s.spend_fault()?;
                 match s.lane(lane)?.phase {
-                    Phase::Calling(answer) => s.set_phase(lane, Phase::Abandoned(answer)),
+                    Phase::Calling(origin) => s.set_phase(lane, Phase::Abandoned(origin)),
                     _ => s.end_lane(lane),
                 }
             }
@@ -123,7 +123,7 @@ impl Protocol {
         Some(())
     }
 
-    /// Takes the one transaction that may be open to its end: nothing can come between its steps.
+    /// Completes the only transaction that may be open: nothing can come between its steps.
     fn finish(&self, s: &mut State) -> Option<()> {
         while let Some(tx) = s.db.open.first() {
             let step = match tx.step {
@@ -135,7 +135,7 @@ impl Protocol {
         Some(())
     }
 
-    /// One more transaction.
+    /// None if no more transactions may be open.
     pub(crate) fn may_open(&self, s: &State) -> Option<()> {
         (s.db.open.len() < self.size.open).then_some(())
     }
@@ -155,7 +155,7 @@ impl Protocol {
 }
 
 impl State {
-    /// The rows of a transaction are seen, its dispatches leave, its report is answered.
+    /// Makes a transaction's rows visible, sends its dispatches, and answers its report.
     fn commit(&mut self, index: usize) {
         let tx = self.db.open.remove(index);
         tx.commit(&mut self.db);
@@ -165,12 +165,12 @@ impl State {
         if let Cause::Report { id, listener, .. } = tx.cause {
             self.witness.answers.insert(id, tx.next);
             if let Some(lane) = listener {
-                self.hear_settled(lane, tx.next);
+                self.after_settled(lane, tx.next);
             }
         }
     }
 
-    /// Nothing of a transaction is seen. The lane that waits for it hears an error, and repeats.
+    /// Drops a transaction. The lane that waits for it gets an error, and repeats its request.
     fn roll_back(&mut self, index: usize) {
         self.aborts_left -= 1;
         let tx = self.db.open.remove(index);

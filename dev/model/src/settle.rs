@@ -1,4 +1,4 @@
-//! What becomes of a job whose call ended or was lost.
+//! What happens to a job whose call ended or was lost.
 
 use crate::database::{CallId, Database, Job, Status};
 use crate::size::{Broken, MAX_ATTEMPTS, MAX_DISPATCHES};
@@ -8,17 +8,17 @@ use crate::transaction::Transaction;
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// The target said so.
+    /// The target responded with a 2xx status.
     Successful,
-    /// The target said so, or did not answer in time.
+    /// The target responded with another status, or not in time.
     Failed,
-    /// The runtime let no call through: the attempt is given back.
+    /// The runtime's rate limit prevented the call: the attempt is given back.
     NotMade,
-    /// Nobody reported it.
+    /// It was never reported.
     Lost,
 }
 
-/// `supaqueue.settle_job`. A retry waits before it is due.
+/// `supaqueue.settle_job`. A retry is not due at once.
 pub(crate) fn settle_job(job: &mut Job, outcome: Outcome) {
     match outcome {
         Outcome::Successful => {
@@ -40,17 +40,17 @@ pub(crate) fn settle_job(job: &mut Job, outcome: Outcome) {
     job.is_due = false;
 }
 
-/// Whether `supaqueue.reclaim` can take a call back now: its lease is over, and nobody holds its rows.
+/// Whether `supaqueue.reclaim` can reclaim a call now: its lease has ended, and its rows are not locked.
 pub(crate) fn is_reclaimable(db: &Database, id: CallId) -> bool {
     let is_over = db.calls.get(&id).is_some_and(|call| call.is_lease_over);
     is_over && !db.is_call_held(id) && !db.is_job_held(id.job)
 }
 
-/// `supaqueue.reclaim`, up to where it asks for the queue's lock: what was not acknowledged is sent again
-/// under a new id, a bounded number of times; what was acknowledged is a lost attempt.
+/// `supaqueue.reclaim`, up to the queue's lock. What was not acknowledged is sent again under a new id, a
+/// limited number of times; what was acknowledged is a lost attempt.
 ///
-/// Its sweeps for jobs in progress and locked workers without a current job are left out: that there are
-/// none is a property.
+/// Its sweeps for jobs in progress and locked workers without a current job are left out: the rule
+/// [`COUNTERS`](crate::properties::COUNTERS) says that there are none.
 pub(crate) fn reclaim(db: &Database, tx: &mut Transaction, broken: Option<Broken>) {
     for (id, call) in &db.calls {
         if tx.calls.contains_key(id) || !is_reclaimable(db, *id) {
@@ -81,13 +81,13 @@ pub(crate) fn reclaim(db: &Database, tx: &mut Transaction, broken: Option<Broken
         };
         settle_job(&mut job, outcome);
         tx.jobs.insert(id.job, job);
-        tx.bereft.push(call.worker);
+        tx.reclaimed_workers.push(call.worker);
     }
 }
 
-/// The end of `supaqueue.reclaim`, with the queue's lock: frees the workers whose calls were taken back.
-pub(crate) fn free_bereft_workers(db: &Database, tx: &mut Transaction) {
-    for worker in std::mem::take(&mut tx.bereft) {
+/// The end of `supaqueue.reclaim`, with the queue's lock: frees the workers of the calls it reclaimed.
+pub(crate) fn free_reclaimed_workers(db: &Database, tx: &mut Transaction) {
+    for worker in std::mem::take(&mut tx.reclaimed_workers) {
         if !tx.is_busy(db, worker) && !db.is_worker_held(worker) {
             let mut row = tx.worker(db, worker);
             row.is_locked = false;

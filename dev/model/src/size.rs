@@ -1,26 +1,26 @@
-//! How large a world is explored, and what is broken in it on purpose.
+//! The bounds of the worlds that are explored, and the rules that are broken on purpose.
 
 /// The bounds of a world. Within them, every interleaving is explored.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Jobs that are inserted, each by a transaction of its own, at any time.
+    /// Jobs inserted at any time, each in its own transaction.
     pub jobs: u8,
-    /// Workers of the one queue.
+    /// Workers of the only queue.
     pub workers: u8,
-    /// What may go wrong, all kinds together: a dispatch is lost, delivered again or slow; a request of a
-    /// lane arrives late or never, or its answer does not come; a lane dies; a call is not let through.
+    /// Faults of all kinds together: a dispatch is lost, duplicated or slow; a request of a lane is late or
+    /// lost, or its answer is; a lane dies; a call is rate limited.
     pub faults: u8,
-    /// Transactions that may be rolled back before they commit.
+    /// Transactions that are rolled back.
     pub aborts: u8,
-    /// Transactions that may be open at once; 1: each is alone, and over at once.
+    /// Transactions open at once; with 1, each is completed at once.
     pub open: usize,
     /// Whether the tick runs.
     pub has_tick: bool,
 }
 
 impl Size {
-    /// Two things go wrong, anywhere in the lives of two jobs.
-    pub const MISHAPS: Size = Size {
+    /// Two faults, anywhere in the lives of two jobs.
+    pub const FAULTS: Size = Size {
         jobs: 2,
         workers: 1,
         faults: 2,
@@ -32,40 +32,40 @@ impl Size {
     /// The same with two workers.
     pub const TWO_WORKERS: Size = Size {
         workers: 2,
-        ..Size::MISHAPS
+        ..Size::FAULTS
     };
 
-    /// Three jobs, so that a report has a choice of the next one.
+    /// Three jobs, so that a report can choose the next one.
     pub const THREE_JOBS: Size = Size {
         jobs: 3,
         faults: 1,
-        ..Size::MISHAPS
+        ..Size::FAULTS
     };
 
-    /// Four things go wrong in the life of one job, in transactions that overlap.
+    /// Four faults in the life of one job, with overlapping transactions.
     pub const ONE_JOB: Size = Size {
         jobs: 1,
         faults: 4,
         open: 2,
-        ..Size::MISHAPS
+        ..Size::FAULTS
     };
 
-    /// Something goes wrong while transactions overlap, and one of them is rolled back.
+    /// One fault and one rollback, with overlapping transactions.
     pub const OVERLAPS: Size = Size {
         faults: 1,
         aborts: 1,
         open: 2,
-        ..Size::MISHAPS
+        ..Size::FAULTS
     };
 
-    /// The same with two workers, and none is rolled back.
+    /// The same with two workers and no rollback.
     pub const OVERLAPS_OF_TWO_WORKERS: Size = Size {
         workers: 2,
         aborts: 0,
         ..Size::OVERLAPS
     };
 
-    /// Nothing goes wrong, but transactions overlap, three at once, and nothing is swept.
+    /// No fault and no tick, but three transactions overlap.
     pub const WAKE_UPS: Size = Size {
         jobs: 3,
         workers: 2,
@@ -75,7 +75,7 @@ impl Size {
         has_tick: false,
     };
 
-    /// The same, and one of them is rolled back.
+    /// The same with one rollback.
     pub const WAKE_UPS_ROLLED_BACK: Size = Size {
         aborts: 1,
         workers: 1,
@@ -83,37 +83,37 @@ impl Size {
     };
 }
 
-/// Calls of a job, the first one included (`queue.max_attempts`).
+/// Attempts of a job, the first one included (`queue.max_attempts`).
 pub(crate) const MAX_ATTEMPTS: u8 = 2;
-/// Sendings of a current job that nobody acknowledges (`setting.max_dispatches`).
+/// Dispatches of a job without an acknowledgement (`setting.max_dispatches`).
 pub(crate) const MAX_DISPATCHES: u8 = 2;
 
-/// One thing taken out of the protocol, to show that a property needs it.
+/// One part taken out of the protocol, to show that a rule depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
-    /// A report whose current job is gone settles the job all the same.
+    /// A report whose current job is gone still settles the job.
     NoFence,
     /// A lane calls the target without acknowledging its current job first.
     NoAcknowledgement,
-    /// An acknowledgement is accepted from any lane, at any time.
+    /// An acknowledgement is accepted from any lane.
     AcknowledgementTakenTwice,
     /// No lease ever ends.
     NoLease,
-    /// A lease may end while a call is in flight that it was given for.
+    /// A lease may end during the call that it is for.
     LeaseShorterThanCall,
-    /// Nobody takes the queue's lock.
+    /// The queue's lock is ignored.
     NoLock,
-    /// A report that is repeated is handed another next job.
+    /// A repeated report gets another next job.
     RepetitionGetsAnotherJob,
-    /// A report that is repeated is not told the next job that it was handed.
+    /// A repeated report does not get the next job that was handed out with it.
     RepetitionForgetsNext,
-    /// A report that is repeated is handed its next job with what is left of the lease.
+    /// A repeated report gets its next job with what is left of the lease.
     RepetitionKeepsLease,
-    /// A report hands out a call that was sent, and does not acknowledge it.
+    /// A report hands out a call that was already sent, without acknowledging it.
     SentCallIsNotAcknowledged,
-    /// Sending a current job again spends an attempt.
+    /// Sending a job again spends an attempt.
     SendingSpendsAttempt,
-    /// Nothing. But a wake-up counts as lost, too, that a transaction gave which is rolled back after it
-    /// held a worker that another one wanted: the tick gives it again.
+    /// Nothing is broken, but the rule is stricter: a wake-up also counts as lost if its transaction was
+    /// rolled back after it had locked a worker that another one wanted. The tick makes up for that.
     RollbackCounts,
 }

@@ -1,11 +1,10 @@
-//! Starting jobs: by the database on free workers, and with a report on the
-//! worker that it is about.
+//! Starts jobs: on free workers, and with a report on the worker that it frees.
 
 use crate::database::{CallId, CurrentJob, Database, Status};
 use crate::size::Broken;
 use crate::transaction::{Cause, Transaction};
 
-/// `supaqueue.due_jobs`: locks the jobs that are next, skipping those that others hold.
+/// `supaqueue.due_jobs`: locks the next jobs, skipping those that others have locked.
 fn due_jobs(db: &Database, tx: &mut Transaction, limit: usize) -> Vec<u8> {
     let mut due = Vec::new();
     for job in 0..db.jobs.len() as u8 {
@@ -18,8 +17,8 @@ fn due_jobs(db: &Database, tx: &mut Transaction, limit: usize) -> Vec<u8> {
     due
 }
 
-/// `supaqueue.start_jobs`: first the jobs, as many as there seem to be free workers; then the workers,
-/// skipping those that others hold.
+/// `supaqueue.start_jobs`: locks as many jobs as there seem to be free workers, then the workers, skipping
+/// those that others have locked.
 pub(crate) fn start_jobs(db: &Database, tx: &mut Transaction) {
     let workers = 0..db.workers.len() as u8;
     let free: Vec<u8> = workers
@@ -45,7 +44,7 @@ pub(crate) fn start_jobs(db: &Database, tx: &mut Transaction) {
     }
 }
 
-/// `supaqueue.hand_out_next_job`: the next job for the worker of a call that ended, its lane's already.
+/// `supaqueue.hand_out_next_job`: the next job for the worker and lane of a call that ended.
 pub(crate) fn hand_out_next_job(db: &Database, tx: &mut Transaction) {
     let Cause::Report {
         id,
@@ -68,7 +67,7 @@ pub(crate) fn hand_out_next_job(db: &Database, tx: &mut Transaction) {
     tx.next = Some(begin_attempt(tx, job, next));
 }
 
-/// `supaqueue.hand_out_sent_call`: a call that was sent and that no lane has taken, with the worker that it has.
+/// `supaqueue.hand_out_sent_call`: a call that was sent but not acknowledged yet, on the worker that it has.
 pub(crate) fn hand_out_sent_call(db: &Database, tx: &mut Transaction, broken: Option<Broken>) {
     let Cause::Report {
         id,
@@ -105,7 +104,7 @@ fn begin_attempt(tx: &mut Transaction, job: u8, call: CurrentJob) -> CallId {
     id
 }
 
-/// A new id for a current job of a job whose row the transaction holds.
+/// A new current job id for a job that the transaction has locked.
 pub(crate) fn new_id(tx: &mut Transaction, job: u8) -> CallId {
     let mut number = 0;
     if let Some(row) = tx.jobs.get_mut(&job) {

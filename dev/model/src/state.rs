@@ -1,37 +1,37 @@
-//! A world at one moment.
+//! The state of a world.
 
 use std::collections::BTreeMap;
 
 use crate::database::{CallId, Database, Status};
-use crate::function::{Lane, Late};
+use crate::lane::{Lane, Late};
 use crate::net::Net;
 use crate::protocol::Protocol;
 use crate::size::{Broken, Size};
 
-/// A world at one moment.
+/// The state of a world.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
     pub(crate) db: Database,
     pub(crate) net: Net,
     /// Sorted.
     pub(crate) lanes: Vec<Lane>,
-    /// Requests on their way that nobody waits for; sorted.
+    /// Requests in transit whose lanes no longer wait for them; sorted.
     pub(crate) late: Vec<Late>,
     pub(crate) faults_left: u8,
     pub(crate) aborts_left: u8,
     pub(crate) witness: Witness,
 }
 
-/// What an onlooker remembers; the protocol does not.
+/// What the rules need to remember but the protocol does not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Witness {
-    /// Calls of each job that reached the target.
+    /// How many calls of each job reached the target.
     pub(crate) runs: Vec<u8>,
     /// The status that each job was first settled with.
     pub(crate) settled: Vec<Option<Status>>,
-    /// What a report was answered first, while its lane may repeat it.
+    /// The first answer to a report, while its lane may repeat it.
     pub(crate) answers: BTreeMap<CallId, Option<CallId>>,
-    /// A lane was given another answer than the first one.
+    /// Whether a lane got an answer that differs from the first one.
     pub(crate) has_other_answer: bool,
 }
 
@@ -65,8 +65,8 @@ impl State {
         }
     }
 
-    /// Forgets what no step can meet again, and sorts what has no order, so that worlds that differ in
-    /// nothing else are one.
+    /// Forgets what no step can reach again and sorts what has no order, so that states differing only in
+    /// those are the same.
     pub(crate) fn tidy(&mut self, protocol: &Protocol) {
         let Self {
             db,
@@ -95,7 +95,7 @@ impl State {
         if self.faults_left == 0 {
             net.retain(|id, dispatch| dispatch.delivered == 0 || has_lane(*id));
         }
-        // The lanes that it could still begin are refused, and do nothing else.
+        // The lanes that it could still start would be refused, and do nothing else.
         if !protocol.is(Broken::NoAcknowledgement) {
             net.retain(|id, _| db.knows(*id) || has_lane(*id));
         }

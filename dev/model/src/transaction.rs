@@ -1,20 +1,20 @@
-//! A transaction: what it wrote is seen by itself alone until it commits, and the
-//! rows that it wrote or locked are held until then.
+//! A transaction: until it commits, only it sees its writes, and the rows that it
+//! wrote or locked stay locked.
 //!
-//! Read committed: each step looks at what is committed by then, under what the
-//! transaction itself wrote. Everything that wakes up takes three steps, so that
-//! any other transaction can come between them:
+//! Read committed: each step sees what is committed by then, overlaid with the
+//! transaction's own writes. A transaction that wakes up a queue takes three steps,
+//! so that any other one can come between them:
 //!
-//! 1. what comes before the queue's lock is asked for,
-//! 2. what is done with the lock,
+//! 1. the work before the queue's lock,
+//! 2. the work with the lock,
 //! 3. the commit.
 
 use std::collections::BTreeMap;
 
 use crate::database::{CallId, CurrentJob, Database, Job, Worker};
-use crate::function::LaneId;
+use crate::lane::LaneId;
 
-/// Why a transaction was begun.
+/// What started a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Cause {
     Insert(u8),
@@ -22,24 +22,24 @@ pub(crate) enum Cause {
         id: CallId,
         call: CurrentJob,
         wants_next: bool,
-        /// The lane that hears the answer; none: nobody does.
+        /// The lane that gets the answer, if any.
         listener: Option<LaneId>,
     },
     Tick,
 }
 
-/// The lock of a queue (`sql/schema/20_lock_queues.sql`).
+/// The lock of a queue (`supaqueue.lock_queues`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Lock {
     Shared,
     Exclusive,
 }
 
-/// How far a transaction is.
+/// The progress of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Step {
     AsksFor(Lock),
-    /// Nothing is left but the commit.
+    /// Only the commit is left.
     Holds(Option<Lock>),
 }
 
@@ -47,16 +47,16 @@ pub(crate) enum Step {
 pub(crate) struct Transaction {
     pub(crate) cause: Cause,
     pub(crate) step: Step,
-    /// Rows as they will be; a row that was locked only is among them unchanged.
+    /// Rows as they will be, unchanged if they are only locked.
     pub(crate) jobs: BTreeMap<u8, Job>,
     pub(crate) workers: BTreeMap<u8, Worker>,
-    /// None: deleted.
+    /// None if deleted.
     pub(crate) calls: BTreeMap<CallId, Option<CurrentJob>>,
-    /// Workers whose calls were taken back.
-    pub(crate) bereft: Vec<u8>,
-    /// What pg_net will be given.
+    /// Workers whose calls were reclaimed.
+    pub(crate) reclaimed_workers: Vec<u8>,
+    /// The calls that pg_net will send.
     pub(crate) sent: Vec<CallId>,
-    /// The next job that the answer to a report will name.
+    /// The next job in the answer to a report.
     pub(crate) next: Option<CallId>,
 }
 
@@ -68,7 +68,7 @@ impl Transaction {
             jobs: BTreeMap::new(),
             workers: BTreeMap::new(),
             calls: BTreeMap::new(),
-            bereft: Vec::new(),
+            reclaimed_workers: Vec::new(),
             sent: Vec::new(),
             next: None,
         }
@@ -95,7 +95,7 @@ impl Transaction {
             .any(|call| call.worker == worker)
     }
 
-    /// Whether the lock that it asks for can be had.
+    /// Whether the lock that it asks for is available.
     pub(crate) fn can_have_lock(&self, db: &Database) -> bool {
         let Step::AsksFor(lock) = self.step else {
             return false;
@@ -107,7 +107,7 @@ impl Transaction {
         })
     }
 
-    /// Makes all that was written visible at once.
+    /// Makes all writes visible at once.
     pub(crate) fn commit(&self, db: &mut Database) {
         for (job, row) in &self.jobs {
             db.jobs[usize::from(*job)] = Some(*row);

@@ -1,22 +1,21 @@
-//! The transactions that wake up: an insert, a report, the tick. What they do
-//! before and with the queue's lock.
+//! The transactions that wake up a queue (an insert, a report, the tick): what they
+//! do before and with the queue's lock.
 
 use crate::database::{Database, Job};
-use crate::settle::{Outcome, free_bereft_workers, is_reclaimable, reclaim, settle_job};
+use crate::settle::{Outcome, free_reclaimed_workers, is_reclaimable, reclaim, settle_job};
 use crate::size::Broken;
 use crate::start::{hand_out_next_job, hand_out_sent_call, start_jobs};
 use crate::transaction::{Cause, Lock, Step, Transaction};
 
-/// An insert into `supaqueue.job`, at its end: the deferred trigger of `33_wake_up.sql` and
-/// `supaqueue.dispatch`.
+/// The end of a transaction that inserts a job: the deferred trigger, and `supaqueue.dispatch`.
 pub(crate) fn begin_insert(db: &mut Database, job: u8, broken: Option<Broken>) {
     let mut tx = Transaction::new(Cause::Insert(job));
     tx.jobs.insert(job, Job::NEW);
     dispatch(db, tx, broken);
 }
 
-/// `supaqueue.tick`, which is never run twice at once, where it has something to do: what it finds only with
-/// the lock, a tick that begins then finds as well.
+/// `supaqueue.tick`, if it has something to do, and is not running already. What it would find only with
+/// the lock is left to a tick that starts then.
 pub(crate) fn begin_tick(db: &mut Database, broken: Option<Broken>) -> Option<()> {
     let is_running = db.open.iter().any(|open| open.cause == Cause::Tick);
     let has_work = db.has_startable() || db.calls.keys().any(|id| is_reclaimable(db, *id));
@@ -27,10 +26,10 @@ pub(crate) fn begin_tick(db: &mut Database, broken: Option<Broken>) -> Option<()
     Some(())
 }
 
-/// `supaqueue.dispatch`, up to its lock. Who takes calls back makes workers usable.
+/// `supaqueue.dispatch`, up to its lock, which is exclusive if reclaiming calls frees workers.
 fn dispatch(db: &mut Database, mut tx: Transaction, broken: Option<Broken>) {
     reclaim(db, &mut tx, broken);
-    tx.step = Step::AsksFor(if tx.bereft.is_empty() {
+    tx.step = Step::AsksFor(if tx.reclaimed_workers.is_empty() {
         Lock::Shared
     } else {
         Lock::Exclusive
@@ -38,8 +37,8 @@ fn dispatch(db: &mut Database, mut tx: Transaction, broken: Option<Broken>) {
     db.open.push(tx);
 }
 
-/// `supaqueue.report` of a current job that is there and held by nobody, up to the lock that
-/// `supaqueue.free_worker` takes. One that finds a next job for its worker at once needs no lock.
+/// `supaqueue.report` of a current job that exists and is not locked, up to the lock that
+/// `supaqueue.free_worker` takes. A report that finds a next job at once needs no lock.
 pub(crate) fn begin_report(
     db: &mut Database,
     cause: Cause,
@@ -67,12 +66,12 @@ pub(crate) fn begin_report(
     Some(())
 }
 
-/// What is done with the queue's lock.
+/// The work with the queue's lock.
 pub(crate) fn with_lock(db: &Database, tx: &mut Transaction, lock: Lock) {
     tx.step = Step::Holds(Some(lock));
-    free_bereft_workers(db, tx);
+    free_reclaimed_workers(db, tx);
     if let Cause::Report { id, call, .. } = tx.cause {
-        // A call that was sent has its own worker.
+        // A call that was already sent has its own worker.
         let needs_worker = tx.next.is_none();
         if needs_worker {
             hand_out_next_job(db, tx);

@@ -1,4 +1,4 @@
-// Loads the function's WebAssembly module and serves. Every decision is in the module.
+// Loads the function's WebAssembly module, which makes every decision, and serves.
 import { handle, type Platform, sourceHash } from "./supaqueue.js";
 
 const runtime = globalThis as {

@@ -5,35 +5,38 @@
 /** The hash of the sources that the module was built from. */
 export const sourceHash: string;
 
-/** What the function needs of the place that it runs in. */
+/** What the function needs from its runtime. */
 export interface Platform {
-    /** A hash of the module's sources, for the health answer. */
+    /** A hash of the module's sources, for the health reply. */
     readonly sourceHash: string;
-    /** When the isolate was started, in milliseconds since the epoch. */
+    /** When the isolate started, in milliseconds since the epoch. */
     readonly startedAt: number;
-    /** Whether the isolate is about to be ended. */
+    /** Whether the isolate is about to end. */
     isEnding(): boolean;
-    /** A variable of the environment. */
+    /** An environment variable. */
     env(name: string): string | undefined;
     /** Milliseconds since the epoch. */
     now(): number;
     /** Sixteen random bytes. */
     random(): Uint8Array;
-    /** Resolves after so many milliseconds. */
+    /** Resolves after this many milliseconds. */
     sleep(ms: number): Promise<unknown>;
-    /** Is aborted after so many milliseconds. */
+    /** Aborts after this many milliseconds. */
     timeout(ms: number): AbortSignal;
-    /** Calls a URL. */
+    /** The `fetch` of the web. */
     fetch(url: string, init: RequestInit): Promise<Response>;
     /** Writes a line to the log. */
     log(level: 'error' | 'warn' | 'info' | 'debug', line: string): void;
-    /** Keeps the isolate until the work is done. */
+    /** Keeps the isolate alive until the work is done. */
     waitUntil(work: Promise<unknown>): void;
 }
 
 
 
 /**
- * Answers a request. What a dispatch asks for goes on in the background after the answer.
+ * Replies to a request. The jobs of a dispatch run in the background, after the reply.
+ *
+ * # Errors
+ * If the runtime cannot make a response.
  */
 export function handle(request: Request, platform: Platform): Promise<Response>;

@@ -1,11 +1,11 @@
-// Loads a CommonJS package from scripts/node_modules. Deno 2.1.4 does so only
-// for packages that it installed itself, or behind a flag.
+// Loads a CommonJS package from scripts/node_modules. Deno 2.1.4 only loads those
+// that it installed itself, unless a flag is set.
 
 const PACKAGES = new URL("../../../scripts/node_modules/", import.meta.url);
 
 type Require = (name: string) => unknown;
 
-/** What a package exports. */
+/** The exports of a package. */
 export function load(name: string): unknown {
   const folder = new URL(`${name}/`, PACKAGES);
   const text = Deno.readTextFileSync(new URL("package.json", folder));

@@ -1,6 +1,5 @@
-// A project around the function, as index.ts meets it: a runtime with
-// EdgeRuntime, a gateway on 127.0.0.1 with a database that answers
-// end_current_job, and target functions.
+// The surroundings of index.ts in a project: a runtime with EdgeRuntime, and a
+// gateway on 127.0.0.1 to target functions and to a database with end_current_job.
 
 import { load } from "./commonjs.ts";
 
@@ -15,7 +14,7 @@ const standardwebhooks = load("standardwebhooks") as {
 
 export const SECRET = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc=";
 
-/** What the platform lets a function do, as far as this one may need it. */
+/** Of the permissions that the platform grants, those that this function may use. */
 export const PERMISSIONS: Deno.PermissionOptions = {
   env: true,
   net: ["127.0.0.1"],
@@ -29,10 +28,10 @@ export const PERMISSIONS: Deno.PermissionOptions = {
 
 export type Handler = (request: Request) => Promise<Response>;
 
-/** The standardwebhooks package of npm, which made none of our code. */
+/** The npm package standardwebhooks, an independent implementation. */
 export const webhook: Webhook = new standardwebhooks.Webhook(SECRET);
 
-/** What index.ts gave to Deno.serve. */
+/** The handler that index.ts passes to Deno.serve. */
 export async function serveFunction(): Promise<Handler> {
   const serve = Deno.serve;
   let handler: Handler | undefined;
@@ -52,30 +51,30 @@ export async function serveFunction(): Promise<Handler> {
 }
 let served: Handler | undefined;
 
-// deno-lint-ignore no-explicit-any -- whatever the function sent
+// deno-lint-ignore no-explicit-any -- the function may send anything
 export type Sent = { url: string; headers: Headers; body: string; json: any };
 
 export interface Project extends AsyncDisposable {
   /** Calls of end_current_job, in order. */
-  told: Sent[];
+  rpcs: Sent[];
   /** Calls of targets, in order. */
   calls: Sent[];
   /** Lines of the log. */
   log: string[];
   /** Sends a signed dispatch. */
   dispatch(assignments: unknown[]): Promise<Response>;
-  /** Resolves when what was given to EdgeRuntime.waitUntil is done. */
+  /** Resolves when all work passed to EdgeRuntime.waitUntil is done. */
   settled(): Promise<unknown>;
   /** Resolves when the first job is reported. */
   reported: Promise<void>;
 }
 
-/** Starts a project with these targets. */
+/** Starts a project in which `target` answers every call. */
 export async function startProject(
   target: (sent: Sent) => Response | Promise<Response>,
   settings: Record<string, string> = {},
 ): Promise<Project> {
-  const told: Sent[] = [], calls: Sent[] = [], log: string[] = [];
+  const rpcs: Sent[] = [], calls: Sent[] = [], log: string[] = [];
   const work: Promise<unknown>[] = [];
   let report = () => {};
   const reported = new Promise<void>((resolve) => report = resolve);
@@ -86,7 +85,7 @@ export async function startProject(
       const json = body === "" ? null : JSON.parse(body);
       const sent = { url: request.url, headers: request.headers, body, json };
       if (new URL(request.url).pathname === "/rest/v1/rpc/end_current_job") {
-        told.push(sent);
+        rpcs.push(sent);
         if (json._is_complete) report();
         return Response.json({ accepted: true, state: "settled", next: null });
       }
@@ -107,7 +106,7 @@ export async function startProject(
   const runtime = globalThis as { EdgeRuntime?: unknown };
   runtime.EdgeRuntime = {
     waitUntil(promise: unknown) {
-      // The real one takes native promises only.
+      // The real one accepts only native promises.
       if (!(promise instanceof Promise)) throw new TypeError("not a promise");
       work.push(promise);
     },
@@ -118,7 +117,7 @@ export async function startProject(
   }
   const handler = await serveFunction();
   return {
-    told,
+    rpcs,
     calls,
     log,
     dispatch: (assignments) =>
@@ -134,7 +133,7 @@ export async function startProject(
   };
 }
 
-/** A request with a body that standardwebhooks signed. */
+/** A request with this body, signed by standardwebhooks. */
 export function signed(body: string): Request {
   const time = new Date();
   return new Request("http://127.0.0.1/supaqueue", {
@@ -149,7 +148,7 @@ export function signed(body: string): Request {
   });
 }
 
-/** A current job with its job and queue. */
+/** A current job with its job and its queue. */
 export function assignment(payload: unknown, timeout_ms = 60_000) {
   const now = Date.now();
   return {

@@ -1,5 +1,5 @@
-//! A platform that does what a test says: its clock moves when somebody sleeps,
-//! its network is a function from request to reply.
+//! A scripted platform: its clock moves when the function sleeps, and its network
+//! is a function from request to reply.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(
@@ -54,7 +54,7 @@ impl Sent {
         pair.and_then(|pair| pair.get(1).as_string())
     }
 
-    /// A part of the body, which is JSON, by its path.
+    /// A value in the body, which is JSON, by its path.
     pub(crate) fn json(&self, path: &str) -> JsValue {
         let body = JSON::parse(&self.body).expect("a body is JSON");
         path.split('.').fold(body, |value, name| get(&value, name))
@@ -65,9 +65,9 @@ impl Sent {
     }
 }
 
-/// What the network does with a request.
-pub(crate) enum Reply {
-    Answer {
+/// What the network does with a request of the function.
+pub(crate) enum Upstream {
+    Respond {
         status: u16,
         headers: Vec<(&'static str, String)>,
         body: String,
@@ -78,15 +78,15 @@ pub(crate) enum Reply {
     },
     Throw(JsValue),
     ThrowAtOnce(JsValue),
-    /// No answer until the signal aborts, which it does as soon as nothing else is to be done.
+    /// No response until the signal aborts, which it does as soon as nothing else is left to do.
     Hang,
-    /// No answer before [`World::release`].
+    /// No response before [`World::release`].
     Hold,
 }
 
-pub(crate) fn json(status: u16, body: &str) -> Reply {
+pub(crate) fn json(status: u16, body: &str) -> Upstream {
     let headers = vec![("content-type", "application/json".to_owned())];
-    Reply::Answer {
+    Upstream::Respond {
         status,
         headers,
         body: body.to_owned(),
@@ -99,14 +99,14 @@ pub(crate) fn error(name: &str, message: &str) -> JsValue {
     error.into()
 }
 
-pub(crate) fn accepted(next: &str) -> Reply {
+pub(crate) fn accepted(next: &str) -> Upstream {
     json(
         200,
         &format!(r#"{{"accepted":true,"state":"settled","next":{next}}}"#),
     )
 }
 
-type Network = Box<dyn FnMut(&Sent) -> Reply>;
+type Network = Box<dyn FnMut(&Sent) -> Upstream>;
 
 pub(crate) struct World {
     pub(crate) now_ms: Cell<f64>,
@@ -122,8 +122,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A project whose database accepts everything and has no next job, and whose targets are `target`.
-    pub(crate) fn new(mut target: impl FnMut(&Sent) -> Reply + 'static) -> Rc<Self> {
+    /// A project with these targets, whose database accepts everything and has no next job.
+    pub(crate) fn new(mut target: impl FnMut(&Sent) -> Upstream + 'static) -> Rc<Self> {
         Self::with_network(move |sent| {
             if sent.is_rpc() {
                 accepted("null")
@@ -133,7 +133,7 @@ impl World {
         })
     }
 
-    pub(crate) fn with_network(network: impl FnMut(&Sent) -> Reply + 'static) -> Rc<Self> {
+    pub(crate) fn with_network(network: impl FnMut(&Sent) -> Upstream + 'static) -> Rc<Self> {
         let env = [
             ("SUPAQUEUE_SECRET", SECRET),
             ("SUPABASE_URL", "http://project"),
@@ -158,7 +158,7 @@ impl World {
         self.env.borrow_mut().insert(name.into(), value.into());
     }
 
-    pub(crate) fn set_network(&self, network: impl FnMut(&Sent) -> Reply + 'static) {
+    pub(crate) fn set_network(&self, network: impl FnMut(&Sent) -> Upstream + 'static) {
         *self.network.borrow_mut() = Box::new(network);
     }
 
@@ -166,7 +166,7 @@ impl World {
         self.now_ms.set(self.now_ms.get() + ms);
     }
 
-    /// Lets every request that is held go on.
+    /// Responds to every request that is held.
     pub(crate) fn release(&self) {
         for resolve in self.held.take() {
             resolve
@@ -203,7 +203,7 @@ impl World {
             .collect()
     }
 
-    /// The lines of the log that are about an event.
+    /// The log lines of an event.
     pub(crate) fn logged(&self, event: &str) -> Vec<String> {
         let name = format!(r#""event":"{event}""#);
         self.log
@@ -214,8 +214,8 @@ impl World {
             .collect()
     }
 
-    /// Sends a signed dispatch of these assignments to the function.
-    pub(crate) async fn dispatch(self: &Rc<Self>, assignments: &[String]) -> Answer {
+    /// Sends a signed dispatch of these assignments.
+    pub(crate) async fn dispatch(self: &Rc<Self>, assignments: &[String]) -> Reply {
         self.post(&format!(
             r#"{{"current_jobs":[{}]}}"#,
             assignments.join(",")
@@ -223,8 +223,8 @@ impl World {
         .await
     }
 
-    /// Sends a signed body to the function.
-    pub(crate) async fn post(self: &Rc<Self>, body: &str) -> Answer {
+    /// Sends a signed body.
+    pub(crate) async fn post(self: &Rc<Self>, body: &str) -> Reply {
         let now = Timestamp::from_ms(self.now_ms.get() as u64);
         let signature = sign(&Keys::parse(SECRET).unwrap(), "msg_1", now, body.as_bytes());
         let timestamp = now.seconds().to_string();
@@ -246,7 +246,7 @@ impl World {
         method: &str,
         headers: &[(&str, &str)],
         body: Option<&JsValue>,
-    ) -> Answer {
+    ) -> Reply {
         let init = RequestInit::new();
         init.set_method(method);
         let pairs = headers
@@ -255,12 +255,12 @@ impl World {
         init.set_headers(&pairs.collect::<Array>());
         if let Some(body) = body {
             init.set_body(body);
-            // A body that is a stream needs this, and others do not mind.
+            // Required for a stream, and allowed for any body.
             set(&init, "duplex", &"half".into());
         }
         let request = Request::new_with_str_and_init("http://function/supaqueue", &init).unwrap();
         let response = handle(request, self.platform()).await.unwrap();
-        Answer::read(&response).await
+        Reply::read(&response).await
     }
 
     fn platform(self: &Rc<Self>) -> Platform {
@@ -360,31 +360,31 @@ impl World {
         self.sent.borrow_mut().push(sent.clone());
         let reply = (self.network.borrow_mut())(&sent);
         match reply {
-            Reply::Answer {
+            Upstream::Respond {
                 status,
                 headers,
                 body,
             } => Ok(answered(response(status, &headers, &body))),
-            Reply::Stream { status, body } => {
+            Upstream::Stream { status, body } => {
                 let init = ResponseInit::new();
                 init.set_status(status);
                 let response = Response::new_with_opt_readable_stream_and_init(Some(&body), &init);
                 Ok(answered(response.unwrap()))
             }
-            Reply::Throw(error) => Ok(Promise::reject(&error)),
-            Reply::ThrowAtOnce(error) => Err(error),
-            Reply::Hang => {
+            Upstream::Throw(error) => Ok(Promise::reject(&error)),
+            Upstream::ThrowAtOnce(error) => Err(error),
+            Upstream::Hang => {
                 let ms = self.abort_last();
                 self.advance(ms);
                 Ok(Promise::reject(&error("TimeoutError", "Signal timed out.")))
             }
-            Reply::Hold => Ok(Promise::new(&mut |resolve, _| {
+            Upstream::Hold => Ok(Promise::new(&mut |resolve, _| {
                 self.held.borrow_mut().push(resolve);
             })),
         }
     }
 
-    /// Lets the timeout of the latest request pass, and says how long that was.
+    /// Aborts the latest request; returns its timeout.
     pub(crate) fn abort_last(&self) -> f64 {
         let signals = self.signals.borrow();
         let (controller, ms) = signals.last().expect("a request has a timeout");
@@ -408,16 +408,16 @@ fn response(status: u16, headers: &[(&'static str, String)], body: &str) -> Resp
     Response::new_with_opt_str_and_init(body, &init).unwrap()
 }
 
-/// The function's own answer.
+/// The function's reply.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) content_type: Option<String>,
     pub(crate) allow: Option<String>,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl Reply {
     async fn read(response: &Response) -> Self {
         let body = JsFuture::from(response.text().unwrap()).await.unwrap();
         Self {
@@ -429,7 +429,7 @@ impl Answer {
     }
 }
 
-/// Lets everything else that is ready go on.
+/// Runs everything else that is ready.
 pub(crate) async fn turn() {
     let turn = Promise::new(&mut |resolve, _| {
         let set_timeout: Function = get(&js_sys::global(), "setTimeout").unchecked_into();
@@ -438,7 +438,7 @@ pub(crate) async fn turn() {
     JsFuture::from(turn).await.unwrap();
 }
 
-/// The `n`th current job of a queue, as the database writes it, with this payload.
+/// The `n`th current job of a queue as JSON, with this payload.
 pub(crate) fn assignment(n: u32, payload: &str) -> String {
     let now = Timestamp::from_ms(START_MS);
     let until = now.plus(15_000);
@@ -468,7 +468,7 @@ pub(crate) fn set(object: &JsValue, name: &str, value: &JsValue) {
     Reflect::set(object, &name.into(), value).unwrap();
 }
 
-/// Tests end with their process: what they give to JavaScript is never taken back.
+/// Sets a method. JavaScript keeps it for ever, which is as long as the test's process lives.
 pub(crate) fn method<T: ?Sized + wasm_bindgen::closure::WasmClosure>(
     object: &JsValue,
     name: &str,

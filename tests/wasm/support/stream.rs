@@ -1,4 +1,4 @@
-//! Bodies that do not just end.
+//! Bodies that break off, or never end.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,12 +13,12 @@ use super::{method, set};
 /// What happened to a body.
 #[derive(Default)]
 pub(crate) struct Fate {
-    /// Chunks that were asked for.
+    /// How many chunks were pulled.
     pub(crate) pulled: Cell<u32>,
     pub(crate) is_cancelled: Cell<bool>,
 }
 
-/// A body of chunks of `size` bytes: `count` of them, and then `after`, which gets the chance to end it or break it.
+/// A body of `count` chunks of `size` bytes, followed by what `after` does to the stream.
 pub(crate) fn body(
     size: usize,
     count: u32,
@@ -41,7 +41,7 @@ pub(crate) fn body(
         Closure::wrap(Box::new(pull) as Box<dyn FnMut(JsValue) -> Result<(), JsValue>>),
     );
     let seen = Rc::clone(&fate);
-    // A stream may refuse to be cancelled; nobody must trip over that.
+    // Cancelling may fail, which must not harm the function.
     let cancel = move || {
         seen.is_cancelled.set(true);
         Promise::reject(&"cancelled".into())

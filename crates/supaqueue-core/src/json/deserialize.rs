@@ -1,4 +1,4 @@
-//! The reader as serde sees it.
+//! The reader as a serde deserializer.
 
 use serde::de::value::CowStrDeserializer;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -7,7 +7,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 use super::reader::Reader;
 use super::{Error, RAW};
 
-/// One method for each kind of value, so that what a type can not be costs nothing.
+/// One method per kind of value, so that a type costs nothing for what it cannot be.
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
     type Error = Error;
 
@@ -136,7 +136,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
-/// The items of a list, or the entries of an object.
+/// The elements of an array, or the entries of an object.
 struct Items<'a, 'de> {
     reader: &'a mut Reader<'de>,
     close: u8,
@@ -144,7 +144,7 @@ struct Items<'a, 'de> {
 }
 
 impl Items<'_, '_> {
-    /// Whether there is one more. Goes past the comma before it, or past the end.
+    /// Whether there is another one. Skips the comma before it, or the closing bracket.
     fn has_next(&mut self) -> Result<bool, Error> {
         if self.reader.peek()? == self.close {
             self.reader.at += 1;

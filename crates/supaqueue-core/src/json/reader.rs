@@ -1,4 +1,4 @@
-//! The grammar of JSON (RFC 8259): going past values, and reading strings and whole numbers.
+//! The grammar of JSON (RFC 8259): skips values, and reads strings and whole numbers.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use serde::de::Expected;
 
 use super::Error;
 
-/// A text, and how far it is read.
+/// A text, and how much of it was read.
 pub(super) struct Reader<'de> {
     text: &'de str,
     pub(super) at: usize,
@@ -17,7 +17,7 @@ impl<'de> Reader<'de> {
         Self { text, at: 0 }
     }
 
-    /// Nothing is left but space.
+    /// Checks that only white space is left.
     pub(super) fn end(&mut self) -> Result<(), Error> {
         self.skip_space();
         if self.at == self.text.len() {
@@ -46,7 +46,7 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    /// A whole number, and where it begins.
+    /// A whole number, and where it starts.
     pub(super) fn integer(&mut self, what: &dyn Expected) -> Result<(usize, u64), Error> {
         if !self.peek()?.is_ascii_digit() {
             return Err(self.expected(what));
@@ -70,7 +70,7 @@ impl<'de> Reader<'de> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// The byte at which the next token begins.
+    /// The first byte of the next token.
     pub(super) fn peek(&mut self) -> Result<u8, Error> {
         self.skip_space();
         self.byte().ok_or_else(|| self.error("expected more"))
@@ -93,21 +93,21 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    /// The text from `start` to here. Both are beside ASCII characters, so never inside another one.
+    /// The text from `start` to here. Both are next to ASCII characters, so never inside a longer one.
     pub(super) fn since(&self, start: usize) -> Result<&'de str, Error> {
         self.text
             .get(start..self.at)
             .ok_or_else(|| self.error("expected a value"))
     }
 
-    /// Goes past a value, checking it, without recursion: a payload may be nested as deeply as it likes.
+    /// Checks and skips a value without recursion: a payload may be nested to any depth.
     pub(super) fn skip(&mut self) -> Result<(), Error> {
         let mut open = Vec::new();
         loop {
             match self.peek()? {
                 first @ (b'{' | b'[') => {
                     self.at += 1;
-                    // The closing character is two further on in ASCII, for both.
+                    // In ASCII, either closing bracket is two after its opening one.
                     let close = first + 2;
                     if self.peek()? == close {
                         self.at += 1;
@@ -152,7 +152,7 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    /// Goes past a string. Whether there are escapes in it.
+    /// Skips a string; true if it contains escapes.
     fn skip_string(&mut self) -> Result<bool, Error> {
         let mut is_escaped = false;
         self.expect(b'"', "expected a string")?;
@@ -178,7 +178,7 @@ impl<'de> Reader<'de> {
         Ok(is_escaped)
     }
 
-    /// The four digits of an escape; goes past them and the letter before them.
+    /// The four digits of an escape. Skips them and the letter before them.
     fn hex(&mut self) -> Result<u32, Error> {
         let mut code = 0;
         for _ in 0..4 {
@@ -243,7 +243,7 @@ impl<'de> Reader<'de> {
         self.since(start).map(Cow::Borrowed)
     }
 
-    /// The text of a string that was checked, from here to its closing quote at `end`.
+    /// The text of a checked string, from here to its closing quote at `end`.
     fn unescape(&mut self, end: usize) -> Result<String, Error> {
         let mut text = String::new();
         loop {
@@ -273,7 +273,7 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// The character of one escape, or of two that are a surrogate pair.
+    /// The character of one escape, or of the two that form a surrogate pair.
     fn unicode(&mut self) -> Result<char, Error> {
         let mut code = self.hex()?;
         if (0xD800..0xDC00).contains(&code)
@@ -281,7 +281,7 @@ impl<'de> Reader<'de> {
         {
             self.at += 1;
             let low = self.hex()?.wrapping_sub(0xDC00);
-            // A low one that is none makes a code that is no character.
+            // Without a low surrogate the code stays one that is no character.
             code = if low < 0x400 {
                 0x10000 + ((code - 0xD800) << 10) + low
             } else {

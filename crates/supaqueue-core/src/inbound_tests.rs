@@ -1,40 +1,33 @@
 use super::*;
-use crate::config::settings;
+use crate::config::tests::read;
 use crate::signature::sign;
 
-const SECRET: &str = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc=";
 const NOW: Timestamp = Timestamp::from_ms(1_795_417_959_123);
 
-fn configured(limit: &str) -> Settings {
-    let value = |name: &str| match name {
-        "SUPAQUEUE_SECRET" => Some(SECRET),
-        "SUPABASE_URL" => Some("http://x"),
-        "SUPABASE_SERVICE_ROLE_KEY" => Some("jwt"),
-        "SUPAQUEUE_REQUEST_LIMIT_BYTES" => Some(limit),
-        _ => None,
-    };
-    settings(&|name| value(name).map(str::to_owned))
+fn configured() -> Settings {
+    read(&[("SUPAQUEUE_REQUEST_LIMIT_BYTES", "60")])
         .ok()
         .unwrap()
 }
 
-/// Comes to the door as the function does, and says what happens there.
-fn come(head: Head<'_>, body: &[u8]) -> Result<usize, (u16, &'static str, String)> {
-    let settings = configured("60");
-    let signed = check_head(&head, &settings);
-    let result = signed.and_then(|signed| check_body(signed, body, &settings, NOW));
-    let told = |rejection: Rejection| (rejection.status, rejection.code, rejection.message);
-    let jobs = |admitted| match admitted {
-        Admitted::Dispatch(dispatch) => dispatch.current_jobs.len(),
-        Admitted::SelfTest => 1_000_000,
-    };
-    result.map(jobs).map_err(told)
+/// Checks a request as the function does: the number of its jobs, or the rejection.
+fn send(head: Head<'_>, body: &[u8]) -> Result<usize, (u16, &'static str, String)> {
+    let settings = configured();
+    let accepted = check_head(&head, &settings).and_then(|signed| match signed {
+        Some(signed) => check_body(signed, body, &BodyEnd::Complete, &settings, NOW),
+        None => Ok(Accepted::Health),
+    });
+    match accepted {
+        Ok(Accepted::Dispatch(dispatch)) => Ok(dispatch.current_jobs.len()),
+        Ok(Accepted::Health) => panic!("not a dispatch"),
+        Err(rejection) => Err((rejection.status, rejection.code, rejection.message)),
+    }
 }
 
 #[test]
-fn each_kind_of_request_gets_its_answer() {
+fn each_kind_of_request_gets_its_reply() {
     let body = br#"{"current_jobs":[]}"#;
-    let signature = sign(&configured("60").keys, "a", NOW, body);
+    let signature = sign(&configured().keys, "a", NOW, body);
     let seconds = NOW.seconds().to_string();
     let good = Head {
         method: "POST",
@@ -65,7 +58,7 @@ fn each_kind_of_request_gets_its_answer() {
         "content-type is not application/json".to_owned(),
     );
 
-    assert_eq!(come(good, body), Ok(0));
+    assert_eq!(send(good, body), Ok(0));
     let cases = [
         (
             "PUT",
@@ -85,7 +78,7 @@ fn each_kind_of_request_gets_its_answer() {
             Ok(0),
         ),
         (
-            "a length above it",
+            "a length above the limit",
             Head {
                 content_length: Some("61"),
                 ..good
@@ -93,7 +86,7 @@ fn each_kind_of_request_gets_its_answer() {
             Err(large),
         ),
         (
-            "a length that is none",
+            "a malformed length",
             Head {
                 content_length: Some("x"),
                 ..good
@@ -159,18 +152,23 @@ fn each_kind_of_request_gets_its_answer() {
         ),
     ];
     for (name, head, want) in cases {
-        assert_eq!(come(head, body), want, "{name}");
+        assert_eq!(send(head, body), want, "{name}");
     }
     assert_eq!(
-        come(good, br#"{"current_jobs":[ ]}"#),
+        send(good, br#"{"current_jobs":[ ]}"#),
         Err(unsigned),
         "a changed body"
     );
 }
 
 #[test]
-fn a_signed_body_that_is_no_dispatch_is_told_where() {
-    let cases: [(&[u8], u16, &str); 5] = [
+fn a_rejection_says_where_the_body_is_no_dispatch() {
+    let cases: [(&[u8], u16, &str); 6] = [
+        (
+            &[b' '; 60],
+            400,
+            "the body is not a dispatch: expected more at byte 60",
+        ),
         (
             b"",
             400,
@@ -195,7 +193,7 @@ fn a_signed_body_that_is_no_dispatch_is_told_where() {
     ];
     let seconds = NOW.seconds().to_string();
     for (body, status, message) in cases {
-        let signature = sign(&configured("60").keys, "a", NOW, body);
+        let signature = sign(&configured().keys, "a", NOW, body);
         let head = Head {
             method: "POST",
             content_type: Some("application/json"),
@@ -204,20 +202,20 @@ fn a_signed_body_that_is_no_dispatch_is_told_where() {
             timestamp: Some(&seconds),
             signature: Some(&signature),
         };
-        let (got, _, told) = come(head, body).unwrap_err();
-        assert_eq!((got, told.as_str()), (status, message));
+        let (got_status, _, got) = send(head, body).unwrap_err();
+        assert_eq!((got_status, got.as_str()), (status, message));
     }
 }
 
 #[test]
-fn of_calls_to_targets_only_a_self_test_comes_in() {
+fn the_only_call_of_a_target_that_is_accepted_is_a_self_test() {
     let cases: [(&str, &[u8], bool); 4] = [
         ("call_1", br#"{"self_test": true}"#, true),
         ("call_1", br#"{"current_jobs":[]}"#, false),
         ("call_", b"", false),
         ("a", br#"{"self_test": true}"#, false),
     ];
-    let settings = configured("60");
+    let settings = configured();
     let seconds = NOW.seconds().to_string();
     for (id, body, want) in cases {
         let signature = sign(&settings.keys, id, NOW, body);
@@ -226,16 +224,16 @@ fn of_calls_to_targets_only_a_self_test_comes_in() {
             timestamp: &seconds,
             signature: &signature,
         };
-        let admitted = check_body(headers, body, &settings, NOW);
+        let accepted = check_body(headers, body, &BodyEnd::Complete, &settings, NOW);
         assert_eq!(
-            matches!(admitted, Ok(Admitted::SelfTest)),
+            matches!(accepted, Ok(Accepted::Health)),
             want,
             "{id} {body:?}"
         );
         if id != "a" && !want {
             assert_eq!(
-                admitted.unwrap_err().reason,
-                Some(Refusal::NotADispatch),
+                accepted.unwrap_err().reason,
+                Some(SignatureError::NotADispatch),
                 "{id} {body:?}"
             );
         }
@@ -245,42 +243,79 @@ fn of_calls_to_targets_only_a_self_test_comes_in() {
         timestamp: &seconds,
         signature: "v1,x",
     };
-    let rejected = check_body(unsigned, br#"{"self_test": true}"#, &settings, NOW).unwrap_err();
-    assert_eq!(rejected.status, 401, "a self-test is signed");
+    let body = br#"{"self_test": true}"#;
+    let rejection = check_body(unsigned, body, &BodyEnd::Complete, &settings, NOW).unwrap_err();
+    assert_eq!(rejection.status, 401, "a self-test is signed");
 }
 
 #[test]
-fn the_reason_of_a_refusal_is_kept_for_the_log_alone() {
-    let settings = configured("60");
+fn why_a_signature_was_rejected_is_only_logged() {
+    let settings = configured();
     let head = Head {
         method: "POST",
         content_type: Some("application/json"),
         ..Head::default()
     };
     let rejection = check_head(&head, &settings).unwrap_err();
-    assert_eq!(rejection.reason, Some(Refusal::Missing("webhook-id")));
     assert_eq!(
-        rejection.body(),
+        rejection.entry().line(),
+        r#"{"level":"warn","event":"dispatch_rejected","status":401,"message":"header webhook-id is missing"}"#
+    );
+    assert_eq!(
+        rejection.reply().body,
         r#"{"code":"not_signed","message":"the request is not signed by this project's database"}"#
     );
 }
 
 #[test]
-fn health_needs_no_signature() {
-    for (method, want) in [
-        ("GET", true),
-        ("HEAD", true),
-        ("POST", false),
-        ("OPTIONS", false),
-    ] {
+fn a_body_that_was_not_read_to_its_end_is_rejected() {
+    let headers = SignedHeaders {
+        id: "a",
+        timestamp: "1",
+        signature: "v1,x",
+    };
+    let ends = [
+        (BodyEnd::Truncated, 413, "the body is larger than 60 bytes"),
+        (BodyEnd::TimedOut, 400, "the body ended early"),
+        (BodyEnd::Failed("reset".into()), 400, "the body ended early"),
+    ];
+    for (end, status, message) in ends {
+        let rejection = check_body(headers, b"", &end, &configured(), NOW).unwrap_err();
         assert_eq!(
-            Head {
-                method,
-                ..Head::default()
-            }
-            .asks_for_health(),
-            want,
+            (rejection.status, rejection.message.as_str()),
+            (status, message)
+        );
+    }
+}
+
+#[test]
+fn health_needs_no_signature() {
+    for method in ["GET", "HEAD"] {
+        let head = Head {
+            method,
+            ..Head::default()
+        };
+        assert!(
+            matches!(check_head(&head, &configured()), Ok(None)),
             "{method}"
         );
     }
+}
+
+#[test]
+fn a_misconfigured_function_says_so_at_every_level() {
+    let error = read(&[("SUPAQUEUE_SECRET", "")]).err().unwrap();
+    let rejection = Rejection::misconfigured(&error);
+    let message = r#""message":"Cannot start: SUPAQUEUE_SECRET is not set"}"#;
+    assert_eq!(
+        rejection.reply(),
+        Reply {
+            status: 500,
+            body: format!(r#"{{"code":"misconfigured",{message}"#),
+        }
+    );
+    assert_eq!(
+        rejection.entry().line(),
+        format!(r#"{{"level":"error","event":"misconfigured",{message}"#)
+    );
 }

@@ -1,4 +1,4 @@
-//! The fuzzer's corpus, and requests made at random, without the fuzzer.
+//! The fuzzer's corpus, and random requests, without the fuzzer.
 
 #[path = "../../dev/fuzz/src/request.rs"]
 mod request;
@@ -8,12 +8,13 @@ use std::path::Path;
 use proptest::prelude::*;
 
 #[test]
-fn the_corpus_comes_to_the_door() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/fuzz/corpus/door");
+fn the_corpus_is_handled() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/fuzz/corpus/inbound");
     let mut count = 0;
-    for entry in std::fs::read_dir(&folder).expect("dev/fuzz/corpus/door is part of the repository")
+    for entry in
+        std::fs::read_dir(&folder).expect("dev/fuzz/corpus/inbound is part of the repository")
     {
-        request::come(&std::fs::read(entry.unwrap().path()).unwrap());
+        request::check(&std::fs::read(entry.unwrap().path()).unwrap());
         count += 1;
     }
     assert!(count >= 20, "a corpus of {count} requests");
@@ -56,7 +57,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_requests_come_to_the_door(input in input()) {
-        request::come(&input);
+    fn random_requests_are_handled(input in input()) {
+        request::check(&input);
     }
 }

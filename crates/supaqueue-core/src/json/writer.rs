@@ -1,21 +1,16 @@
-//! Writing JSON objects.
+//! Writes JSON objects.
 
 use core::fmt::{Display, Write};
 
-use crate::json::Raw;
+use super::Raw;
 
-/// An object under way. Values that are not there are left out.
-#[derive(Debug)]
-pub struct Object(String);
+/// An object being written. Entries without a value are left out.
+#[derive(Debug, Default)]
+pub(crate) struct Object(String);
 
 impl Object {
-    /// An object without entries.
-    pub fn new() -> Self {
-        Self("{".into())
-    }
-
-    /// A string.
-    pub fn text(mut self, name: &str, value: Option<&str>) -> Self {
+    /// Adds a string.
+    pub(crate) fn text(mut self, name: &str, value: Option<&str>) -> Self {
         if let Some(value) = value {
             self.name(name);
             self.string(value);
@@ -23,18 +18,18 @@ impl Object {
         self
     }
 
-    /// What is written without quotes: a number, a boolean, null.
-    pub fn plain(mut self, name: &str, value: Option<impl Display>) -> Self {
+    /// Adds a value that is written without quotes: a number, a boolean, null.
+    pub(crate) fn plain(mut self, name: &str, value: Option<impl Display>) -> Self {
         if let Some(value) = value {
             self.name(name);
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(self.0, "{value}");
         }
         self
     }
 
-    /// Any JSON.
-    pub fn raw(mut self, name: &str, value: Option<&Raw>) -> Self {
+    /// Adds any JSON.
+    pub(crate) fn raw(mut self, name: &str, value: Option<&Raw>) -> Self {
         if let Some(value) = value {
             self.name(name);
             self.0.push_str(value.get());
@@ -42,8 +37,8 @@ impl Object {
         self
     }
 
-    /// An object in the object.
-    pub fn object(mut self, name: &str, value: Option<Object>) -> Self {
+    /// Adds an object.
+    pub(crate) fn object(mut self, name: &str, value: Option<Object>) -> Self {
         if let Some(value) = value {
             self.name(name);
             self.0.push_str(&value.end());
@@ -51,16 +46,17 @@ impl Object {
         self
     }
 
-    /// The whole text.
-    pub fn end(mut self) -> String {
+    /// The object as text.
+    pub(crate) fn end(mut self) -> String {
+        if self.0.is_empty() {
+            self.0.push('{');
+        }
         self.0.push('}');
         self.0
     }
 
     fn name(&mut self, name: &str) {
-        if self.0.len() > 1 {
-            self.0.push(',');
-        }
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
         self.string(name);
         self.0.push(':');
     }
@@ -72,21 +68,15 @@ impl Object {
     }
 }
 
-impl Default for Object {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// A string as JSON.
-pub fn string(value: &str) -> Raw {
+/// The text as a JSON string.
+pub(crate) fn string(value: &str) -> Raw {
     let mut text = String::from("\"");
     escape(&mut text, value);
     text.push('"');
-    Raw::trusted(text)
+    Raw(text.into())
 }
 
-/// RFC 8259, section 7: quotes, backslashes and control characters, and nothing else.
+/// Escapes what RFC 8259, section 7, requires: quotes, backslashes and control characters.
 fn escape(to: &mut String, value: &str) {
     for c in value.chars() {
         match c {
@@ -109,9 +99,9 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_there_is_written_in_order() {
-        let inner = Object::new().text("x\n", Some("\u{1}\u{1F}"));
-        let object = Object::new()
+    fn entries_with_a_value_are_written_in_order() {
+        let inner = Object::default().text("x\n", Some("\u{1}\u{1F}"));
+        let object = Object::default()
             .text("a", Some("q\"\\é😀"))
             .text("b", None)
             .plain("c", Some(-5))
@@ -123,13 +113,13 @@ mod tests {
             object.end(),
             r#"{"a":"q\"\\é😀","c":-5,"e":"r","f":{"x\n":"\u0001\u001f"}}"#
         );
-        assert_eq!(Object::new().end(), "{}");
+        assert_eq!(Object::default().end(), "{}");
     }
 
     proptest! {
         #[test]
-        fn serde_json_reads_every_string_that_we_write(name in any::<String>(), value in any::<String>()) {
-            let text = Object::new().text(&name, Some(&value)).end();
+        fn serde_json_reads_every_string_written_here(name in any::<String>(), value in any::<String>()) {
+            let text = Object::default().text(&name, Some(&value)).end();
             let read: std::collections::BTreeMap<String, String> = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(read.into_iter().next(), Some((name, value)));
         }

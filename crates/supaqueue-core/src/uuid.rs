@@ -1,17 +1,17 @@
-//! UUIDs, in the one form in which Postgres writes them.
+//! UUIDs, in the one form that Postgres writes.
 
 use core::fmt;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A UUID. (The `uuid` crate reads more forms and explains what is wrong with
-/// all the others: 4 KB of the module for what nobody sends.)
+/// A UUID. (The `uuid` crate reads more forms and describes every error in
+/// detail: 4 KB of the module for input that nobody sends.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Uuid(u128);
+pub(crate) struct Uuid(u128);
 
 impl Uuid {
     /// A random UUID (version 4, RFC 9562, section 5.4) from random bytes.
-    pub const fn from_random(bytes: [u8; 16]) -> Self {
+    pub(crate) const fn from_random(bytes: [u8; 16]) -> Self {
         let random = u128::from_be_bytes(bytes);
         let version = 0xF << 76;
         let variant = 0x3 << 62;
@@ -19,7 +19,7 @@ impl Uuid {
     }
 
     /// Reads `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut value = 0;
         for (i, byte) in text.bytes().enumerate() {
             if matches!(i, 8 | 13 | 18 | 23) {
@@ -69,7 +69,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn only_the_form_that_postgres_writes() {
+    fn only_the_form_that_postgres_writes_is_read() {
         let cases = [
             ("0af76519-16cd-43dd-8448-eb211c80319c", true),
             ("0AF76519-16CD-43DD-8448-EB211C80319C", true),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_one_says_so() {
+    fn a_random_uuid_has_version_4() {
         assert_eq!(
             Uuid::from_random([0xFF; 16]).to_string(),
             "ffffffff-ffff-4fff-bfff-ffffffffffff"
@@ -100,7 +100,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(value in any::<u128>()) {
+        fn a_written_uuid_reads_back(value in any::<u128>()) {
             prop_assert_eq!(Uuid::parse(&Uuid(value).to_string()), Some(Uuid(value)));
         }
     }

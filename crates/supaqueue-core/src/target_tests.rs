@@ -1,28 +1,11 @@
 use super::*;
-use crate::config::settings;
-use crate::door::check_body;
-use crate::protocol::{LaneId, Report};
-use crate::signature::{Refusal, SignedHeaders};
+use crate::config::tests::read;
+use crate::fetch::BodyEnd;
+use crate::inbound::{Rejection, check_body};
+use crate::signature::{SignatureError, SignedHeaders};
 
-const SECRET: &str = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc=";
 const NOW: Timestamp = Timestamp::from_ms(1_795_417_959_123);
 const JOB: &str = "0af76519-16cd-43dd-8448-eb211c80319c";
-
-fn configured(keys: &[(&str, &str)]) -> Settings {
-    let base = [
-        ("SUPAQUEUE_SECRET", SECRET),
-        ("SUPABASE_URL", "http://x/"),
-        ("SUPABASE_SERVICE_ROLE_KEY", "service.jwt"),
-    ];
-    settings(&|name| {
-        let all = keys.iter().chain(&base);
-        all.into_iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| (*value).to_owned())
-    })
-    .ok()
-    .unwrap()
-}
 
 struct Given<'a> {
     function: &'a str,
@@ -58,7 +41,9 @@ fn call(given: &Given<'_>, keys: &[(&str, &str)]) -> Result<Request, String> {
         Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         [0; 16],
     );
-    target(&assignment(given), &configured(keys), trace, 7, NOW)
+    let base = [("SUPABASE_URL", "http://x/"), ("SUPABASE_ANON_KEY", "")];
+    let settings = read(&[keys, &base].concat());
+    request(&assignment(given), &settings.ok().unwrap(), trace, 7, NOW)
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
@@ -72,7 +57,7 @@ fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn a_call_carries_our_headers() {
+fn a_call_carries_our_headers_and_the_payload() {
     let request = call(&PLAIN, &[]).unwrap();
     assert_eq!(request.url, "http://x/functions/v1/f");
     let want = [
@@ -94,10 +79,12 @@ fn a_call_carries_our_headers() {
         assert_eq!(header(&request, name), Some(value), "{name}");
     }
     assert_eq!(request.headers.len(), want.len() + 1, "and the signature");
+    assert_eq!(&*request.body, r#"{"a": 1.10}"#);
+    assert_eq!((request.timeout_ms, request.body_limit), (1000, 262_144));
 }
 
 #[test]
-fn a_call_cannot_be_sent_to_us_as_a_dispatch() {
+fn a_call_is_rejected_as_a_dispatch() {
     let request = call(&PLAIN, &[]).unwrap();
     let [id, timestamp, signature] = ["webhook-id", "webhook-timestamp", "webhook-signature"]
         .map(|name| header(&request, name).unwrap());
@@ -106,15 +93,14 @@ fn a_call_cannot_be_sent_to_us_as_a_dispatch() {
         timestamp,
         signature,
     };
-    let refused = check_body(headers, br#"{"a": 1.10}"#, &configured(&[]), NOW).unwrap_err();
-    assert_eq!(
-        (refused.status, refused.reason),
-        (401, Some(Refusal::NotADispatch))
-    );
+    let (body, settings) = (request.body.as_bytes(), read(&[]).ok().unwrap());
+    let rejection = check_body(headers, body, &BodyEnd::Complete, &settings, NOW).unwrap_err();
+    let reason = SignatureError::NotADispatch;
+    assert_eq!(rejection, Rejection::unsigned(reason));
 }
 
 #[test]
-fn headers_of_a_job_go_over_those_of_its_queue_and_ours_over_both() {
+fn headers_of_a_job_override_those_of_its_queue_and_ours_override_both() {
     let given = Given {
         of_queue: r#"{"X-A":"queue","x-b":"queue","Content-Type":"text/plain","Authorization":"Bearer mine","host":"evil","webhook-extra":"1"}"#,
         of_job: r#"{"x-a":"job","SUPAQUEUE-ATTEMPT":"9","supaqueue-new":"1","apikey":"mine","Content-Length":"1","traceparent":"x"}"#,
@@ -143,7 +129,7 @@ fn headers_of_a_job_go_over_those_of_its_queue_and_ours_over_both() {
 }
 
 #[test]
-fn each_kind_of_key_goes_where_it_is_taken() {
+fn each_form_of_a_key_has_its_header() {
     let secret = ("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_1"}"#);
     let no_jwt = ("SUPABASE_SERVICE_ROLE_KEY", "");
     let anon = ("SUPABASE_ANON_KEY", "anon.jwt");
@@ -183,13 +169,21 @@ fn each_kind_of_key_goes_where_it_is_taken() {
     assert_eq!(
         header(&request, "authorization"),
         Some("Basic eA=="),
-        "a queue without a key may have its own"
+        "a queue without a project key may set its own"
     );
     assert_eq!(header(&request, "apikey"), Some("k"));
 }
 
 #[test]
-fn a_call_that_cannot_be_made_says_why() {
+fn every_name_of_an_edge_function_can_be_called() {
+    for function in ["f", "send-mail", "Send_Mail_2", "-", "_"] {
+        let request = call(&Given { function, ..PLAIN }, &[]).unwrap();
+        assert_eq!(request.url, format!("http://x/functions/v1/{function}"));
+    }
+}
+
+#[test]
+fn an_impossible_call_says_why() {
     let name = |function| format!("cannot call \"{function}\": not the name of an edge function");
     let cases = [
         (
@@ -258,32 +252,5 @@ fn a_call_that_cannot_be_made_says_why() {
     ];
     for (given, want) in cases {
         assert_eq!(call(&given, &[]), Err(want));
-    }
-}
-
-#[test]
-fn the_database_is_told_with_the_project_key() {
-    let report = Report {
-        lane: Some(LaneId::from_random([0; 16])),
-        ..Report::default()
-    };
-    let arguments = EndCurrentJob {
-        cur_job_id: assignment(&PLAIN).current_job.id,
-        is_complete: false,
-        is_successful: false,
-        report: &report,
-        next_within_ms: None,
-    };
-    let secret = [("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_1"}"#)];
-    for (keys, authorization, apikey) in [
-        (&[][..], Some("Bearer service.jwt"), "service.jwt"),
-        (&secret[..], None, "sb_secret_1"),
-    ] {
-        let (request, body) = end_current_job(&configured(keys), &arguments);
-        assert_eq!(request.url, "http://x/rest/v1/rpc/end_current_job");
-        assert_eq!(header(&request, "authorization"), authorization);
-        assert_eq!(header(&request, "apikey"), Some(apikey));
-        assert_eq!(header(&request, "content-type"), Some("application/json"));
-        assert_eq!(body, arguments.json());
     }
 }

@@ -1,8 +1,8 @@
-//! Bytes of an answer as text that Postgres can keep.
+//! Bytes from elsewhere as text that Postgres and a log line can hold.
 
-/// The text of at most `limit` bytes, cut between characters. What is not UTF-8
-/// becomes U+FFFD, and so does NUL, which Postgres' `text` and `jsonb` refuse.
-pub fn excerpt(bytes: &[u8], limit: usize) -> String {
+/// At most `limit` bytes as text, cut between characters. Invalid UTF-8 becomes
+/// U+FFFD, and so does NUL, which Postgres' `text` and `jsonb` reject.
+pub(crate) fn excerpt(bytes: &[u8], limit: usize) -> String {
     let cut = match bytes.get(..limit) {
         // A character that the cut split would become U+FFFD.
         Some(head) => head.get(..char_boundary(head)).unwrap_or(head),
@@ -19,8 +19,8 @@ fn char_boundary(head: &[u8]) -> usize {
     }
 }
 
-/// The message without control characters, cut at 500 bytes: fit for one line of a log or a report.
-pub fn one_line(message: &str) -> String {
+/// At most 500 bytes of the message, with spaces for control characters.
+pub(crate) fn one_line(message: &str) -> String {
     let line = excerpt(message.as_bytes(), 500);
     line.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cut_between_characters() {
+    fn an_excerpt_is_cut_between_characters() {
         let cases: [(&[u8], usize, &str); 7] = [
             (b"abc", 5, "abc"),
             (b"abc", 3, "abc"),
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_one_line() {
+    fn a_message_becomes_one_line() {
         assert_eq!(one_line("a\nb\tc"), "a b c");
         assert_eq!(one_line(&"x".repeat(900)).len(), 500);
     }

@@ -1,7 +1,7 @@
-//! What lanes and database say to each other: `public.end_current_job`.
+//! `public.end_current_job`: acknowledgements and reports of lanes, and their answers.
 
 use crate::database::CallId;
-use crate::function::{Answer, LaneId, Late, Phase};
+use crate::lane::{LaneId, Late, Origin, Phase};
 use crate::protocol::Protocol;
 use crate::settle::{Outcome, settle_job};
 use crate::size::Broken;
@@ -10,7 +10,7 @@ use crate::state::State;
 use crate::transaction::{Cause, Transaction};
 use crate::wake_up::begin_report;
 
-/// What a report says of a call.
+/// A report of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Report {
     pub(crate) lane: LaneId,
@@ -19,15 +19,15 @@ pub(crate) struct Report {
     pub(crate) wants_next: bool,
 }
 
-/// What a lane is told about a report.
+/// The answer to a report.
 #[derive(Clone, Copy)]
-enum Told {
+enum ReportResult {
     Settled(Option<CallId>),
     Refused,
 }
 
 impl Protocol {
-    /// `supaqueue.acknowledge`. None while another transaction holds the row; else whether it was accepted.
+    /// `supaqueue.acknowledge`. Whether it was accepted; None while another transaction has locked the row.
     pub(crate) fn acknowledge(&self, s: &mut State, id: CallId, lane: LaneId) -> Option<bool> {
         if s.db.is_call_held(id) {
             return None;
@@ -44,7 +44,7 @@ impl Protocol {
         Some(true)
     }
 
-    /// `supaqueue.report`. None while another transaction holds the row, or no other one may be open.
+    /// `supaqueue.report`. None while another transaction has locked the row, or no other one may be open.
     pub(crate) fn report(&self, s: &mut State, report: Report, is_heard: bool) -> Option<()> {
         let Report { lane, id, .. } = report;
         if s.db.is_call_held(id) {
@@ -73,51 +73,53 @@ impl Protocol {
         Some(())
     }
 
-    /// A report whose current job is gone (`supaqueue.repeated_answer`): the answer it had before, with a
-    /// lease that begins again, or a refusal.
+    /// A report whose current job is gone (`supaqueue.repeated_answer`): the answer it got before, with a
+    /// lease that starts anew, or a refusal.
     fn report_again(&self, s: &mut State, report: Report, is_heard: bool) -> Option<()> {
         let Report { lane, id, .. } = report;
         let next = s.db.handed_out_by(id);
         if next.is_some_and(|next| s.db.is_call_held(next)) {
             return None;
         }
-        let mut told = match next {
-            Some(next) => Told::Settled(Some(next)),
-            None if s.db.workers.iter().any(|w| w.last_report == Some(id)) => Told::Settled(None),
-            None => Told::Refused,
+        let mut result = match next {
+            Some(next) => ReportResult::Settled(Some(next)),
+            None if s.db.workers.iter().any(|w| w.last_report == Some(id)) => {
+                ReportResult::Settled(None)
+            }
+            None => ReportResult::Refused,
         };
         match self.broken {
             Some(Broken::NoFence) if !s.db.is_job_held(id.job) => {
                 settle_job(s.db.jobs[usize::from(id.job)].as_mut()?, report.outcome);
             }
             Some(Broken::RepetitionForgetsNext) => {
-                told = next.map_or(told, |_| Told::Refused);
+                result = next.map_or(result, |_| ReportResult::Refused);
             }
             Some(Broken::RepetitionGetsAnotherJob) => {
-                told = s
+                result = s
                     .hand_out_another(id, next)
-                    .map_or(told, |other| Told::Settled(Some(other)));
+                    .map_or(result, |other| ReportResult::Settled(Some(other)));
             }
             _ => {}
         }
-        let mut answer = Answer::RepeatedWithoutLease;
+        let mut origin = Origin::RepeatedAnswerWithoutLease;
         if !self.is(Broken::RepetitionKeepsLease)
             && let Some(call) = next.and_then(|next| s.db.calls.get_mut(&next))
         {
             call.is_lease_over = false;
-            answer = Answer::Repeated;
+            origin = Origin::RepeatedAnswer;
         }
         if is_heard {
-            s.compare_with_first(lane, id, told);
-            match told {
-                Told::Settled(Some(next)) => s.call(lane, next, answer),
-                Told::Settled(None) | Told::Refused => s.end_lane(lane),
+            s.compare_with_first(lane, id, result);
+            match result {
+                ReportResult::Settled(Some(next)) => s.call(lane, next, origin),
+                ReportResult::Settled(None) | ReportResult::Refused => s.end_lane(lane),
             }
         }
         Some(())
     }
 
-    /// A request that nobody waits for arrives.
+    /// A request arrives whose sender no longer waits for it.
     pub(crate) fn arrive(&self, s: &mut State, late: Late) -> Option<()> {
         match late {
             Late::Acknowledge { lane, id } => self.acknowledge(s, id, lane).map(|_| ()),
@@ -127,10 +129,10 @@ impl Protocol {
 }
 
 impl State {
-    /// A lane hears that its report settled the job (`Lane::reported`), and what is next.
-    pub(crate) fn hear_settled(&mut self, lane: LaneId, next: Option<CallId>) {
+    /// A lane learns that its report settled the job (`Lane::reported`), and which job is next.
+    pub(crate) fn after_settled(&mut self, lane: LaneId, next: Option<CallId>) {
         match next {
-            Some(next) => self.call(lane, next, Answer::First),
+            Some(next) => self.call(lane, next, Origin::FirstAnswer),
             None => self.end_lane(lane),
         }
     }
@@ -148,17 +150,17 @@ impl State {
         tx.next
     }
 
-    /// To be told of no next job is right, too, once what was handed out is the lane's no more.
-    fn compare_with_first(&mut self, lane: LaneId, id: CallId, told: Told) {
+    /// An answer without a next job is right, too, once the job handed out no longer belongs to the lane.
+    fn compare_with_first(&mut self, lane: LaneId, id: CallId, result: ReportResult) {
         let first = self.witness.answers.get(&id).copied();
-        let is_same = match (first, told) {
-            (Some(Some(next)), Told::Refused | Told::Settled(None)) => {
+        let is_same = match (first, result) {
+            (Some(Some(next)), ReportResult::Refused | ReportResult::Settled(None)) => {
                 let row = self.db.calls.get(&next);
                 row.is_none_or(|row| row.lane != Some(lane))
             }
-            (Some(first), Told::Settled(again)) => first == again,
-            (None, Told::Settled(_)) => false,
-            (Some(None) | None, Told::Refused) => true,
+            (Some(first), ReportResult::Settled(again)) => first == again,
+            (None, ReportResult::Settled(_)) => false,
+            (Some(None) | None, ReportResult::Refused) => true,
         };
         self.witness.has_other_answer |= !is_same;
     }

@@ -1,18 +1,18 @@
-//! The supaqueue function and the target: lanes, as `supaqueue_core::lane::Lane`
-//! decides, and the calls that they make.
+//! The supaqueue function and the target: lanes, as in `supaqueue_core::lane::Lane`,
+//! and the calls that they make.
 //!
-//! A lane repeats what it tells the database until it is answered. A request that it
-//! has given up waiting for arrives late, or never, and its answer is heard by nobody;
-//! so it is, too, where a request arrived at once and only its answer was lost.
+//! A lane repeats a request to the database until it is answered. A request that it
+//! no longer waits for arrives late or never, and nothing gets its answer. That also
+//! covers a request that arrived at once and whose answer was lost.
 
 use crate::database::CallId;
-use crate::exchange::Report;
+use crate::end_current_job::Report;
 use crate::protocol::Protocol;
 use crate::settle::Outcome;
 use crate::size::Broken;
 use crate::state::State;
 
-/// A lane: the dispatch that began it, and which delivery of it.
+/// A lane: the dispatch that started it, and which delivery of that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneId {
     pub(crate) dispatch: CallId,
@@ -22,37 +22,37 @@ pub struct LaneId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Lane {
     pub(crate) id: LaneId,
-    /// The current job that it is at (`Lane::assignment`).
+    /// The current job that it works on.
     pub(crate) at: CallId,
     pub(crate) phase: Phase,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Phase {
-    /// Tells the database that it takes the current job (`State::Acknowledging`).
+    /// It acknowledges the current job (`State::Database`).
     Acknowledging,
-    /// The target works on it (`State::Calling`).
-    Calling(Answer),
-    /// The target works on it still, but the lane is dead.
-    Abandoned(Answer),
-    /// Tells the database how the call ended (`State::Reporting`).
+    /// The target is processing the job (`State::Target`).
+    Calling(Origin),
+    /// The target is still processing the job, but the lane is dead.
+    Abandoned(Origin),
+    /// It reports how the call ended (`State::Database`).
     Reporting(Outcome),
-    /// The same, and the database is at it.
+    /// The same, and the database is processing the report.
     Awaiting(Outcome),
 }
 
-/// What a call was made on.
+/// The answer that led to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Answer {
-    /// The first answer to a request: the lease began with it.
-    First,
-    /// The answer to a report that was settled before: the lease began again with it.
-    Repeated,
-    /// The same, with what is left of a lease that began before.
-    RepeatedWithoutLease,
+pub(crate) enum Origin {
+    /// The first answer to a request, which started the lease.
+    FirstAnswer,
+    /// The answer to a repeated report, which started the lease anew.
+    RepeatedAnswer,
+    /// The same, but with what was left of the lease.
+    RepeatedAnswerWithoutLease,
 }
 
-/// A request of a lane that nobody waits for.
+/// A request whose lane no longer waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Late {
     Acknowledge { lane: LaneId, id: CallId },
@@ -69,7 +69,7 @@ impl Late {
 }
 
 impl Lane {
-    /// Whether the target works on a call of it.
+    /// Whether the target is processing its call.
     pub(crate) fn is_in_flight(&self) -> bool {
         matches!(self.phase, Phase::Calling(_) | Phase::Abandoned(_))
     }
@@ -79,7 +79,7 @@ impl Lane {
         matches!(self.phase, Phase::Reporting(_) | Phase::Awaiting(_))
     }
 
-    /// `Lane::called`. A job that is given back is no reason to ask for the next one.
+    /// `Lane::report`. A lane that gives a job back does not ask for the next one.
     pub(crate) fn report(&self, wants_next: bool) -> Option<Report> {
         match self.phase {
             Phase::Reporting(outcome) if outcome != Outcome::NotMade || !wants_next => {
@@ -106,7 +106,7 @@ impl Lane {
 }
 
 impl Protocol {
-    /// A dispatch begins a lane. The first delivery is what pg_net is for; each one after it is a mishap.
+    /// A dispatch starts a lane. Its first delivery is expected, any other is a fault.
     pub(crate) fn deliver(&self, s: &mut State, id: CallId) -> Option<()> {
         let sent = s.net.get_mut(&id)?;
         let lane = LaneId {
@@ -123,7 +123,7 @@ impl Protocol {
             phase: Phase::Acknowledging,
         });
         if self.is(Broken::NoAcknowledgement) {
-            s.begin_call(lane, id);
+            s.first_call(lane, id);
         }
         Some(())
     }
@@ -145,18 +145,18 @@ impl State {
     }
 
     /// The first call of a lane.
-    pub(crate) fn begin_call(&mut self, lane: LaneId, id: CallId) {
+    pub(crate) fn first_call(&mut self, lane: LaneId, id: CallId) {
         if let Some(sent) = self.net.get_mut(&lane.dispatch) {
             sent.called += 1;
         }
-        self.call(lane, id, Answer::First);
+        self.call(lane, id, Origin::FirstAnswer);
     }
 
-    /// A lane calls the target, if it lives.
-    pub(crate) fn call(&mut self, id: LaneId, at: CallId, answer: Answer) {
+    /// A lane calls the target, if it is alive.
+    pub(crate) fn call(&mut self, id: LaneId, at: CallId, origin: Origin) {
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == id) {
             lane.at = at;
-            lane.phase = Phase::Calling(answer);
+            lane.phase = Phase::Calling(origin);
             self.witness.runs[usize::from(at.job)] += 1;
         }
     }
@@ -169,14 +169,14 @@ impl State {
         }
         if outcome == Outcome::NotMade {
             self.spend_fault()?;
-            // It did not run after all.
+            // The job did not run after all.
             self.witness.runs[usize::from(lane.at.job)] -= 1;
         }
         self.set_phase(id, Phase::Reporting(outcome));
         Some(())
     }
 
-    /// Nobody waits for the request of a lane any more, but it is on its way.
+    /// The lane no longer waits for its request, which stays in transit.
     pub(crate) fn leave_request(&mut self, id: LaneId, wants_next: bool) -> Option<()> {
         self.spend_fault()?;
         let request = self.lane(id)?.request(wants_next)?;

@@ -1,4 +1,4 @@
-//! What the function answers, and to whom.
+//! The replies of the function, and who gets which.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
 
@@ -6,7 +6,7 @@ mod support;
 
 use supaqueue_core::signature::{Keys, sign};
 use supaqueue_core::time::Timestamp;
-use support::{Reply, SECRET, START_MS, World, assignment, job, json};
+use support::{SECRET, START_MS, Upstream, World, assignment, job, json};
 use wasm_bindgen::prelude::JsValue;
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -18,13 +18,13 @@ fn these_tests_run_in_deno() {
     let deno = support::get(&js_sys::global(), "Deno");
     assert!(
         deno.is_object(),
-        "these tests say nothing of the platform unless they run in Deno"
+        "these tests prove nothing about the platform unless they run in Deno"
     );
 }
 
 #[wasm_bindgen_test]
-async fn a_dispatch_is_accepted_before_its_work_is_done() {
-    let world = World::new(|_| Reply::Hold);
+async fn a_dispatch_is_accepted_before_its_jobs_are_done() {
+    let world = World::new(|_| Upstream::Hold);
     let answer = world
         .dispatch(&[
             assignment(1, "{}"),
@@ -37,13 +37,13 @@ async fn a_dispatch_is_accepted_before_its_work_is_done() {
         (202, r#"{"accepted":3}"#)
     );
     assert_eq!(answer.content_type.as_deref(), Some("application/json"));
-    assert_eq!(world.reports().len(), 0, "nothing is done yet");
+    assert_eq!(world.reports().len(), 0, "no job is done yet");
     while world.held() < 3 {
         support::turn().await;
     }
     world.release();
     world.settle().await;
-    assert_eq!(world.reports().len(), 3, "and all of it is done in the end");
+    assert_eq!(world.reports().len(), 3, "all jobs are done in the end");
 }
 
 #[wasm_bindgen_test]
@@ -53,7 +53,7 @@ async fn an_empty_dispatch_is_accepted() {
 }
 
 #[wasm_bindgen_test]
-async fn health_says_which_module_this_is() {
+async fn health_names_the_version_and_the_source_hash() {
     let world = World::new(|_| json(200, "{}"));
     let answer = world.send("GET", &[], None).await;
     let version = env!("CARGO_PKG_VERSION");
@@ -65,7 +65,7 @@ async fn health_says_which_module_this_is() {
 }
 
 #[wasm_bindgen_test]
-async fn a_self_test_is_answered_like_a_question_for_health() {
+async fn a_self_test_gets_the_health_reply() {
     let world = World::new(|_| json(200, "{}"));
     let body = r#"{"self_test": true}"#;
     let signature = sign(
@@ -91,7 +91,7 @@ async fn a_self_test_is_answered_like_a_question_for_health() {
 }
 
 #[wasm_bindgen_test]
-async fn a_missing_setting_is_named_and_its_value_is_not() {
+async fn an_error_names_the_setting_and_not_its_value() {
     let cases = [
         (
             "SUPAQUEUE_SECRET",
@@ -126,7 +126,7 @@ async fn a_missing_setting_is_named_and_its_value_is_not() {
 }
 
 #[wasm_bindgen_test]
-async fn a_stranger_is_told_nothing_and_the_owner_everything() {
+async fn why_a_signature_was_rejected_is_only_logged() {
     let world = World::new(|_| json(200, "{}"));
     let now = (START_MS / 1000).to_string();
     let old = (START_MS / 1000 - 301).to_string();
@@ -172,7 +172,7 @@ async fn a_stranger_is_told_nothing_and_the_owner_everything() {
 }
 
 #[wasm_bindgen_test]
-async fn other_requests_are_told_what_would_be_right() {
+async fn other_rejections_say_what_was_expected() {
     let world = World::new(|_| json(200, "{}"));
     let put = world.send("PUT", &[], Some(&"{}".into())).await;
     assert_eq!(
@@ -211,19 +211,19 @@ async fn a_body_above_the_limit_is_not_read_to_its_end() {
         ("webhook-timestamp", "1"),
         ("webhook-signature", "v1,x"),
     ];
-    // A stream has no content-length that would tell.
+    // A stream has no content-length that would give it away.
     let (body, fate) = support::stream::endless(1000);
     assert_eq!(world.send("POST", &headers, Some(&body)).await.status, 413);
-    assert!(fate.is_cancelled.get(), "the sender was told to stop");
+    assert!(fate.is_cancelled.get(), "the stream was cancelled");
     assert!(
         fate.pulled.get() < 15,
-        "{} chunks were read of ten that fit",
+        "{} chunks were read, of which ten fit",
         fate.pulled.get()
     );
 }
 
 #[wasm_bindgen_test]
-async fn a_body_that_breaks_off_is_said_to() {
+async fn a_body_that_breaks_off_is_rejected() {
     let world = World::new(|_| json(200, "{}"));
     let headers = [
         ("content-type", "application/json"),
@@ -267,7 +267,7 @@ async fn no_secret_and_no_payload_is_logged() {
         )
         .await;
     let log = world.log.borrow().join("\n");
-    assert!(log.contains(&job(1)), "something is logged: {log}");
+    assert!(log.contains(&job(1)), "the job is logged: {log}");
     for hidden in ["hidden", SECRET, &SECRET[6..], support::SERVICE_KEY, "v1,"] {
         assert!(!log.contains(hidden), "{hidden} is in the log:\n{log}");
     }

@@ -1,0 +1,197 @@
+//! The call of a target function: its address, headers and body.
+//!
+//! The job's headers override the queue's, and ours override both.
+
+use core::fmt;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::config::Settings;
+use crate::fetch::Request;
+use crate::json::{self, Raw};
+use crate::protocol::{Assignment, Auth};
+use crate::signature::{CALL_ID_PREFIX, sign};
+use crate::time::Timestamp;
+use crate::trace::Trace;
+
+/// Headers that belong to the connection. Setting one would break the request, so
+/// they are dropped.
+const CONNECTION_HEADERS: [&str; 9] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+];
+
+/// The call that an assignment asks for, as the span `span` of the dispatch's trace.
+/// An error tells the job's owner why it cannot be made.
+pub(crate) fn request(
+    assignment: &Assignment,
+    settings: &Settings,
+    trace: Trace,
+    span: u64,
+    now: Timestamp,
+) -> Result<Request, String> {
+    let Assignment { job, queue, .. } = assignment;
+    let name = &queue.edge_function_name;
+    if !is_function_name(name) {
+        return Err(format!(
+            "cannot call \"{name}\": not the name of an edge function"
+        ));
+    }
+    let mut request = Request {
+        url: format!("{}/functions/v1/{name}", settings.url),
+        headers: Vec::new(),
+        body: job.payload.share(),
+        timeout_ms: assignment.timeout_ms(),
+        body_limit: settings.result_limit,
+    };
+    add_custom(
+        &mut request,
+        "default_headers of the queue",
+        queue.default_headers.as_ref(),
+        queue.auth,
+    )?;
+    add_custom(
+        &mut request,
+        "headers of the job",
+        job.headers.as_ref(),
+        queue.auth,
+    )?;
+
+    if let Some(key) = settings.project_key(queue.auth) {
+        if !key.is_set() {
+            return Err("cannot call with auth \"anon\": SUPABASE_ANON_KEY is not set".into());
+        }
+        // Both forms if the project has both: a target's gateway may check either.
+        if let Some(jwt) = &key.jwt {
+            request.set("authorization", format_args!("Bearer {jwt}"));
+        }
+        if let Some(sb) = &key.sb {
+            request.set("apikey", sb);
+        }
+    }
+    let id = format!("{CALL_ID_PREFIX}{}", job.id.0);
+    let signature = sign(&settings.keys, &id, now, request.body.as_bytes());
+    request.set("content-type", "application/json");
+    request.set("idempotency-key", job.id.0);
+    request.set("supaqueue-queue", percent_encoded(&queue.name));
+    request.set("supaqueue-job-id", job.id.0);
+    request.set("supaqueue-attempt", job.attempts);
+    request.set("supaqueue-deadline", now.plus(request.timeout_ms));
+    request.set("traceparent", trace.child(span));
+    request.set("webhook-id", &id);
+    request.set("webhook-timestamp", now.seconds());
+    request.set("webhook-signature", signature);
+    Ok(request)
+}
+
+fn is_function_name(name: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    !name.is_empty() && name.bytes().all(is_allowed)
+}
+
+/// Adds the headers of a queue or a job.
+fn add_custom(
+    request: &mut Request,
+    source: &str,
+    headers: Option<&Raw>,
+    auth: Auth,
+) -> Result<(), String> {
+    let Some(headers) = headers else {
+        return Ok(());
+    };
+    let Strings(headers) = json::from_str(headers.get())
+        .map_err(|_| format!("the {source} are not an object of strings"))?;
+    for (name, value) in headers {
+        let name = name.to_ascii_lowercase();
+        if !is_header_name(&name) {
+            return Err(format!("the {source} have a name that HTTP does not allow"));
+        }
+        if !is_header_value(&value) {
+            return Err(format!(
+                "the {source} have a value for {name} that HTTP does not allow"
+            ));
+        }
+        if !is_reserved(&name, auth) {
+            request.set(&name, value);
+        }
+    }
+    Ok(())
+}
+
+/// Headers that a queue or a job cannot set. (The rest of ours replace theirs.)
+fn is_reserved(name: &str, auth: Auth) -> bool {
+    let is_key = matches!(name, "authorization" | "apikey");
+    (is_key && auth != Auth::None)
+        || name.starts_with("supaqueue-")
+        || name.starts_with("webhook-")
+        || CONNECTION_HEADERS.contains(&name)
+}
+
+/// A token (RFC 9110, section 5.6.2).
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// What `fetch` accepts: one-byte characters that do not end a line.
+fn is_header_value(value: &str) -> bool {
+    value
+        .chars()
+        .all(|c| c == '\t' || (' '..='\u{FF}').contains(&c) && c != '\u{7F}')
+}
+
+/// Percent-encodes what a queue's name may contain but a header may not (RFC 3986, section 2.1).
+fn percent_encoded(text: &str) -> impl fmt::Display {
+    struct Encoded<'a>(&'a str);
+    impl fmt::Display for Encoded<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            for byte in self.0.bytes() {
+                match byte {
+                    b'%' => f.write_str("%25")?,
+                    b' '..=b'~' => write!(f, "{}", char::from(byte))?,
+                    _ => write!(f, "%{byte:02X}")?,
+                }
+            }
+            Ok(())
+        }
+    }
+    Encoded(text)
+}
+
+/// An object of strings, in order.
+struct Strings(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Strings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Strings;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strings, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Strings(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+#[cfg(test)]
+#[path = "target_tests.rs"]
+mod tests;

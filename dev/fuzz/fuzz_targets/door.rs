@@ -1,9 +1,0 @@
-//! Any request at the door. `crates/supaqueue-core/tests/door.rs` runs the
-//! corpus, and some random requests, without a fuzzer.
-
-#![no_main]
-
-#[path = "../src/request.rs"]
-mod request;
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| request::come(input));
