@@ -1,4 +1,4 @@
-// Runs the script that is its argument where globals have the names that it expects.
+// Runs the script given as argument, after defining the globals that it expects.
 import { pathToFileURL } from "node:url";
 
 globalThis.window = globalThis;

@@ -1,4 +1,4 @@
-//! The demo as it is run from a shell.
+//! Runs the demo as from a shell.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
 use std::fs;
@@ -14,21 +14,21 @@ const THREE_SECTIONS: &str = "\
 # Workers\n\nA worker makes one call at a time, and a queue has a handful of workers for its many calls.\n\n\
 # Retries\n\nWhat fails is tried again.\n";
 
-/// A folder for the files of a test, and another that everything temporary goes to.
-struct Place {
+/// A folder for the files of a test, and another for all temporary files.
+struct Folders {
     files: TempDir,
     temporary: TempDir,
 }
 
-impl Place {
+impl Folders {
     fn new() -> Self {
-        let place = Self {
+        let folders = Self {
             files: tempfile::tempdir().unwrap(),
             temporary: tempfile::tempdir().unwrap(),
         };
-        // As root, Postgres runs as another user, who must get there too.
-        fs::set_permissions(place.temporary.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        place
+        // Under root, Postgres runs as another user, which needs access too.
+        fs::set_permissions(folders.temporary.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        folders
     }
 
     fn file(&self, name: &str, content: impl AsRef<[u8]>) {
@@ -44,10 +44,10 @@ impl Place {
         command
     }
 
-    /// What was left behind: files, and processes that name the temporary folder.
+    /// Temporary files, and processes with the temporary folder in their command line.
     fn left_behind(&self) -> Vec<String> {
         let files = fs::read_dir(self.temporary.path()).unwrap();
-        let mut left: Vec<_> = files
+        let mut found: Vec<_> = files
             .map(|entry| entry.unwrap().path().display().to_string())
             .collect();
         let processes = Command::new("ps")
@@ -55,13 +55,13 @@ impl Place {
             .output()
             .unwrap();
         let name = self.temporary.path().to_str().unwrap();
-        left.extend(
+        found.extend(
             text(&processes.stdout)
                 .lines()
                 .filter(|line| line.contains(name))
                 .map(str::to_owned),
         );
-        left
+        found
     }
 }
 
@@ -74,11 +74,11 @@ fn status(output: &Output) -> Option<i32> {
 }
 
 #[test]
-fn every_section_of_every_file_is_done() {
-    let place = Place::new();
-    place.file("guide.md", THREE_SECTIONS);
-    place.file("note.txt", "One paragraph only.\n");
-    let output = place
+fn every_section_of_every_file_is_measured() {
+    let folders = Folders::new();
+    folders.file("guide.md", THREE_SECTIONS);
+    folders.file("note.txt", "One paragraph only.\n");
+    let output = folders
         .demo(&["--workers", "2", "guide.md", "note.txt"])
         .output()
         .unwrap();
@@ -103,21 +103,21 @@ fn every_section_of_every_file_is_done() {
     };
     assert!(
         out.lines().any(is_longest),
-        "the longest section, its words and its hash: {out}"
+        "the longest section, with its words and hash: {out}"
     );
     assert!(
         !out.contains('\x1b'),
-        "no colours where nobody looks: {out}"
+        "no colours without a terminal: {out}"
     );
-    assert_eq!(place.left_behind(), Vec::<String>::new());
+    assert_eq!(folders.left_behind(), Vec::<String>::new());
 }
 
 #[test]
 fn a_pipeline_splits_measures_and_combines() {
-    let place = Place::new();
-    place.file("guide.md", THREE_SECTIONS);
-    place.file("note.txt", "One paragraph only.\n");
-    let output = place
+    let folders = Folders::new();
+    folders.file("guide.md", THREE_SECTIONS);
+    folders.file("note.txt", "One paragraph only.\n");
+    let output = folders
         .demo(&["pipeline", "--workers", "2", "guide.md", "note.txt"])
         .output()
         .unwrap();
@@ -140,52 +140,49 @@ fn a_pipeline_splits_measures_and_combines() {
         "{last}"
     );
     assert!(last.contains(" → combine-measures: successful"), "{last}");
-    assert_eq!(place.left_behind(), Vec::<String>::new());
+    assert_eq!(folders.left_behind(), Vec::<String>::new());
 }
 
 #[test]
 fn a_pipeline_needs_files_that_fit_in_a_job() {
-    let place = Place::new();
-    place.file("large.txt", "word ".repeat(500_000));
-    let output = place.demo(&["pipeline", "large.txt"]).output().unwrap();
+    let folders = Folders::new();
+    folders.file("large.txt", "word ".repeat(500_000));
+    let output = folders.demo(&["pipeline", "large.txt"]).output().unwrap();
     assert_eq!(status(&output), Some(2));
     assert_eq!(
         text(&output.stderr),
-        "demo pipeline: large.txt: this file has more than 2 MB, too much for one job\n"
+        "demo pipeline: large.txt: the file is larger than 2 MB, which is too large for one job\n"
     );
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_before_anything_starts() {
-    let place = Place::new();
-    place.file("good.md", THREE_SECTIONS);
-    place.file("empty.md", "");
-    place.file("blank.txt", " \n\n\t\n");
-    place.file("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
-    fs::create_dir(place.files.path().join("folder")).unwrap();
+fn unusable_files_are_refused_before_anything_starts() {
+    let folders = Folders::new();
+    folders.file("good.md", THREE_SECTIONS);
+    folders.file("empty.md", "");
+    folders.file("blank.txt", " \n\n\t\n");
+    folders.file("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+    fs::create_dir(folders.files.path().join("folder")).unwrap();
     let cases = [
-        (
-            &["missing.md"][..],
-            "demo: missing.md: there is no such file\n",
-        ),
-        (&["empty.md"], "demo: empty.md: this file is empty\n"),
-        (&["blank.txt"], "demo: blank.txt: this file is empty\n"),
+        (&["missing.md"][..], "demo: missing.md: no such file\n"),
+        (&["empty.md"], "demo: empty.md: the file is empty\n"),
+        (&["blank.txt"], "demo: blank.txt: the file is empty\n"),
         (
             &["picture.png"],
-            "demo: picture.png: this is a binary file, or not in UTF-8\n",
+            "demo: picture.png: not a text file in UTF-8\n",
         ),
         (
             &["folder"],
-            "demo: folder: this is a folder; name the files in it\n",
+            "demo: folder: is a folder; pass the files in it\n",
         ),
         (
             &["good.md", "missing.md"],
-            "demo: missing.md: there is no such file\n",
+            "demo: missing.md: no such file\n",
         ),
     ];
     for (arguments, want) in cases {
-        let mut command = place.demo(arguments);
-        // Would anything be started, there would be another error.
+        let mut command = folders.demo(arguments);
+        // Starting any program would cause a different error.
         command
             .env("SUPAQUEUE_POSTGRES_BIN", "/nonexistent")
             .env("SUPAQUEUE_DENO", "/nonexistent");
@@ -194,15 +191,15 @@ fn what_cannot_be_read_is_refused_before_anything_starts() {
         assert_eq!(text(&output.stdout), "", "{arguments:?}");
         assert_eq!(status(&output), Some(2), "{arguments:?}");
     }
-    assert_eq!(place.left_behind(), Vec::<String>::new());
+    assert_eq!(folders.left_behind(), Vec::<String>::new());
 }
 
 #[test]
-fn a_senseless_number_of_workers_is_refused() {
-    let place = Place::new();
-    place.file("good.md", THREE_SECTIONS);
+fn an_invalid_number_of_workers_is_refused() {
+    let folders = Folders::new();
+    folders.file("good.md", THREE_SECTIONS);
     for workers in ["0", "-1", "101", "many"] {
-        let output = place
+        let output = folders
             .demo(&["good.md", &format!("--workers={workers}")])
             .output()
             .unwrap();
@@ -216,10 +213,10 @@ fn a_senseless_number_of_workers_is_refused() {
 }
 
 #[test]
-fn a_program_that_is_missing_or_broken_is_named() {
-    let place = Place::new();
-    place.file("good.md", THREE_SECTIONS);
-    let broken = place.files.path().join("broken");
+fn a_missing_or_broken_program_is_named() {
+    let folders = Folders::new();
+    folders.file("good.md", THREE_SECTIONS);
+    let broken = folders.files.path().join("broken");
     fs::create_dir(&broken).unwrap();
     for program in ["postgres", "initdb", "pg_ctl", "deno"] {
         executable(
@@ -236,7 +233,7 @@ fn a_program_that_is_missing_or_broken_is_named() {
         ("SUPAQUEUE_DENO", &deno, "Deno"),
     ];
     for (variable, value, want) in cases {
-        let output = place
+        let output = folders
             .demo(&["good.md"])
             .env(variable, value)
             .output()
@@ -248,7 +245,7 @@ fn a_program_that_is_missing_or_broken_is_named() {
             "{variable}={value}: {error}"
         );
     }
-    assert_eq!(place.left_behind(), Vec::<String>::new());
+    assert_eq!(folders.left_behind(), Vec::<String>::new());
 }
 
 fn executable(path: &Path, script: &str) {
@@ -258,19 +255,19 @@ fn executable(path: &Path, script: &str) {
 
 #[test]
 fn an_interruption_leaves_nothing_behind() {
-    let place = Place::new();
-    // More than can be done at 10 calls a second before the signal comes.
-    place.file("long.md", THREE_SECTIONS.repeat(200));
+    let folders = Folders::new();
+    // At 10 calls per second, more than can be done before the signal.
+    folders.file("long.md", THREE_SECTIONS.repeat(200));
     for signal in ["INT", "TERM"] {
-        let mut demo = place
+        let mut demo = folders
             .demo(&["long.md"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
-        let is_under_way = lines.any(|line| line.unwrap().contains("/600 sections"));
-        assert!(is_under_way, "the demo shows its progress");
+        let is_running = lines.any(|line| line.unwrap().contains("/600 sections"));
+        assert!(is_running, "the demo shows no progress");
         let id = demo.id().to_string();
         assert!(
             Command::new("kill")
@@ -284,7 +281,7 @@ fn an_interruption_leaves_nothing_behind() {
                 .filter(|line| line.as_ref().unwrap().contains("longest"))
                 .count(),
             0,
-            "no summary of a part"
+            "no summary after an interruption"
         );
         let mut error = String::new();
         demo.stderr
@@ -293,7 +290,7 @@ fn an_interruption_leaves_nothing_behind() {
             .read_to_string(&mut error)
             .unwrap();
         assert_eq!(demo.wait().unwrap().code(), Some(130), "{error}");
-        assert_eq!(error, "demo: stopped\n");
-        assert_eq!(place.left_behind(), Vec::<String>::new());
+        assert_eq!(error, "demo: interrupted\n");
+        assert_eq!(folders.left_behind(), Vec::<String>::new());
     }
 }

@@ -1,4 +1,4 @@
-// What the functions of `demo pipeline` make of a text.
+// Unit tests of the functions of `demo pipeline`.
 
 import { split } from "../../dev/demo/functions/split-text/split.ts";
 import { combine } from "../../dev/demo/functions/combine-measures/combine.ts";
@@ -9,7 +9,7 @@ function assertSame(got: unknown, want: unknown) {
   }
 }
 
-Deno.test("a part begins at each heading, not at one in a block of code", () => {
+Deno.test("split/starts a part at each heading outside of code blocks", () => {
   assertSame(split("before\n# One\na\n```sh\n# no\n```\n## Two\nb\n"), [
     { title: "before", text: "before" },
     { title: "One", text: "# One\na\n```sh\n# no\n```" },
@@ -17,7 +17,7 @@ Deno.test("a part begins at each heading, not at one in a block of code", () => 
   ]);
 });
 
-Deno.test("a text without headings has a part for each paragraph", () => {
+Deno.test("split/makes a part of each paragraph of a text without headings", () => {
   assertSame(split("a\nb\r\n\r\n\n c \n").map((part) => part.text), [
     "a\nb",
     "c",
@@ -25,7 +25,7 @@ Deno.test("a text without headings has a part for each paragraph", () => {
   assertSame(split(" \n"), []);
 });
 
-Deno.test("measures are added up, the index weighted by words", () => {
+Deno.test("combine/adds up measures and weights the LIX by words", () => {
   const done = (words: number, lix: number) => ({
     status: "successful",
     result: { words, sentences: 1, lix },

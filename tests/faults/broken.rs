@@ -1,4 +1,4 @@
-//! Tests of the test: on an engine broken on purpose, each rule is found broken.
+//! Tests of the tests: each rule detects an engine that is broken on purpose.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use supaqueue_chaos::{Fault, Plan, Rule, Scene, run};
 
 use crate::scene::{break_function, seed, test};
 
-/// The rules that a fault shows to be broken.
-async fn found(scene: &Arc<Scene>, fault: Fault, patience: Duration) -> Vec<Rule> {
+/// The rules that are violated under a fault.
+async fn violated(scene: &Arc<Scene>, fault: Fault, patience: Duration) -> Vec<Rule> {
     let plan = Plan {
         faults: vec![fault],
         time: Duration::from_millis(2500),
@@ -25,36 +25,36 @@ async fn found(scene: &Arc<Scene>, fault: Fault, patience: Duration) -> Vec<Rule
         .collect()
 }
 
-/// How often a fault may miss what is broken.
+/// How many times a fault is injected until the violation shows.
 const ROUNDS: usize = 4;
 
-/// Checks that a changed function is found out, by that rule at least.
+/// Checks that a changed function violates at least this rule.
 fn check(change: [&str; 3], fault: Fault, patience_s: u64, rule: Rule) {
     test(async |scene| {
         break_function(scene, change).await;
         let mut rules = Vec::new();
         for _ in 0..ROUNDS {
-            rules.extend(found(scene, fault, Duration::from_secs(patience_s)).await);
+            rules.extend(violated(scene, fault, Duration::from_secs(patience_s)).await);
             if rules.contains(&rule) {
                 return;
             }
         }
         panic!(
-            "{rule:?} is not among what was found, with SUPAQUEUE_CHAOS_SEED={}: {rules:?}",
+            "{rule:?} is not among the violated rules, with SUPAQUEUE_CHAOS_SEED={}: {rules:?}",
             seed()
         );
     });
 }
 
-/// Long enough for an engine that works otherwise.
+/// For an engine that otherwise works, so that all jobs finish.
 const SETTLES: u64 = 60;
-/// Longer than any lease: what is under way then is stuck.
+/// Longer than any lease, so that jobs still under way are stuck.
 const LEASES_END: u64 = 12;
-/// What is looked for has happened by then, and it never settles.
+/// For an engine that never settles; by then the violation has occurred.
 const NEVER_SETTLES: u64 = 2;
 
 #[test]
-fn without_the_fence_a_repeated_dispatch_is_found_to_run() {
+fn a_repeated_dispatch_that_runs_is_detected() {
     check(
         ["acknowledge", "call.acknowledged_at is not null", "false"],
         Fault::DispatchRepeated,
@@ -64,7 +64,7 @@ fn without_the_fence_a_repeated_dispatch_is_found_to_run() {
 }
 
 #[test]
-fn without_the_acknowledgement_a_call_is_found_to_run_twice() {
+fn a_call_that_runs_twice_without_acknowledgement_is_detected() {
     check(
         [
             "acknowledge",
@@ -78,7 +78,7 @@ fn without_the_acknowledgement_a_call_is_found_to_run_twice() {
 }
 
 #[test]
-fn without_the_lease_jobs_are_found_stuck() {
+fn jobs_stuck_without_leases_are_detected() {
     check(
         ["reclaim", "c.lease_until < at and", "false and"],
         Fault::FunctionKilled,
@@ -88,7 +88,7 @@ fn without_the_lease_jobs_are_found_stuck() {
 }
 
 #[test]
-fn without_the_workers_lock_calls_are_found_above_their_number() {
+fn more_calls_than_workers_are_detected() {
     check(
         ["start_jobs", "set locked = true", "set locked = w.locked"],
         Fault::None,
@@ -98,7 +98,7 @@ fn without_the_workers_lock_calls_are_found_above_their_number() {
 }
 
 #[test]
-fn a_failure_reported_as_success_is_found() {
+fn a_failure_stored_as_success_is_detected() {
     check(
         [
             "report",
@@ -112,17 +112,17 @@ fn a_failure_reported_as_success_is_found() {
 }
 
 #[test]
-fn a_failed_attempt_that_is_not_recorded_is_found() {
+fn an_unrecorded_failed_attempt_is_detected() {
     check(
         ["settle_job", "j.errors || error", "j.errors"],
         Fault::None,
         SETTLES,
-        Rule::RepetitionsAreExplained,
+        Rule::RetriesAreExplained,
     );
 }
 
 #[test]
-fn a_job_that_is_deleted_is_found_lost() {
+fn a_deleted_job_is_detected() {
     check(
         [
             "delete_finished_jobs",
@@ -136,7 +136,7 @@ fn a_job_that_is_deleted_is_found_lost() {
 }
 
 #[test]
-fn a_wrong_count_is_found() {
+fn a_wrong_counter_is_detected() {
     check(
         [
             "before_write_job_tg_fn",
@@ -150,7 +150,7 @@ fn a_wrong_count_is_found() {
 }
 
 #[test]
-fn a_pipeline_out_of_order_is_found() {
+fn a_job_called_before_its_dependencies_is_detected() {
     check(
         [
             "count_dependencies",

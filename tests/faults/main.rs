@@ -1,6 +1,6 @@
-//! The promises while everything fails: the short form of `./scripts/chaos`, and tests of that.
+//! A short form of `./scripts/chaos`, and tests that its rules detect a broken engine.
 //!
-//! `SUPAQUEUE_CHAOS_SEED` repeats a run's choices (not its timing).
+//! `SUPAQUEUE_CHAOS_SEED` reproduces the random choices of a run, but not its timing.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
 mod broken;

@@ -1,55 +1,59 @@
-//! The scene that the tests of this program share, one after the other.
+//! The scene, which the tests of this program share, one at a time.
 
 use std::sync::{Arc, LazyLock};
 
+use supaqueue_chaos::random::Seed;
 use supaqueue_chaos::{Pace, Scene};
 use supaqueue_tests::{get, run};
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, OnceCell};
 
-/// One runtime for all tests: the stack's tasks must not end with the test that started it.
+/// One runtime for all tests, so that the stack's tasks outlive the test that started it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// Runs a test on the shared scene, in which nothing has happened yet and nothing is broken.
+/// Runs a test on the shared scene, without jobs and with all functions intact.
 pub(crate) fn test(body: impl AsyncFnOnce(&Arc<Scene>)) {
     RUNTIME.block_on(async {
         static SCENE: OnceCell<Mutex<Arc<Scene>>> = OnceCell::const_new();
         let scene = SCENE.get_or_init(async || {
-            let scene = Scene::start(seed(), Pace::Quick).await;
+            let scene = Scene::start(Seed(seed()), Pace::Quick).await;
             Mutex::new(scene.expect("the scene starts"))
         });
         let scene = scene.await.lock().await;
-        mend(&scene).await;
-        scene.clear().await.expect("what was left is removed");
+        restore_functions(&scene).await;
+        scene
+            .clear()
+            .await
+            .expect("the jobs of the last test are deleted");
         body(&scene).await;
     });
 }
 
-/// What the functions were that a test has broken.
-static WHOLE: Mutex<Vec<String>> = Mutex::const_new(Vec::new());
+/// The original definitions of the functions that a test has broken.
+static ORIGINALS: Mutex<Vec<String>> = Mutex::const_new(Vec::new());
 
-/// Changes the text of a function, until the next test.
+/// Replaces a part of a function's definition until the next test.
 pub(crate) async fn break_function(scene: &Scene, [function, from, to]: [&str; 3]) {
     let client = scene.connect().await.unwrap();
     let definition = format!("select pg_get_functiondef('supaqueue.{function}'::regproc)");
-    let whole = get(&client, &definition).await;
+    let original = get(&client, &definition).await;
     assert!(
-        whole.contains(from),
-        "{function} no longer contains {from:?}: break it in another way"
+        original.contains(from),
+        "{function} no longer contains {from:?}: update this test"
     );
-    let broken = whole.replace(from, to);
-    WHOLE.lock().await.push(whole);
+    let broken = original.replace(from, to);
+    ORIGINALS.lock().await.push(original);
     run(&client, &broken).await;
 }
 
-async fn mend(scene: &Scene) {
+async fn restore_functions(scene: &Scene) {
     let client = scene.connect().await.unwrap();
-    for whole in WHOLE.lock().await.drain(..) {
-        run(&client, &whole).await;
+    for original in ORIGINALS.lock().await.drain(..) {
+        run(&client, &original).await;
     }
 }
 
-/// The seed that the environment names, or one of the clock.
+/// The seed from the environment, or one from the clock.
 pub(crate) fn seed() -> u64 {
     static SEED: LazyLock<u64> = LazyLock::new(|| match std::env::var("SUPAQUEUE_CHAOS_SEED") {
         Ok(seed) => seed.parse().expect("SUPAQUEUE_CHAOS_SEED is a number"),

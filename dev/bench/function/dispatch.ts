@@ -1,9 +1,9 @@
-// Dispatches as the database makes them.
+// Dispatches as the database sends them.
 
-/** A secret as the Vault and the function's environment hold it. */
+/** The secret, as stored in the Vault and in the function's environment. */
 export const secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
-/** A current job with its job and its queue: a payload of about a kilobyte. */
+/** A current job with its job and its queue, and a payload of about a kilobyte. */
 export function assignment() {
   const now = new Date();
   const id = crypto.randomUUID();
@@ -50,7 +50,7 @@ export function assignment() {
   };
 }
 
-/** A signed dispatch of so many current jobs. */
+/** A signed dispatch of `count` current jobs. */
 export async function dispatch(count: number): Promise<Request> {
   const current_jobs = Array.from({ length: count }, assignment);
   const body = JSON.stringify({ current_jobs });

@@ -1,12 +1,12 @@
-// Runs one function in this process and prints one number, as JSON.
-// usage: host.ts MODULE first         milliseconds from import to first answer
-//        host.ts MODULE cpu JOBS      milliseconds of CPU time per job
+// Runs a function in this process and prints one measurement as JSON.
+// usage: host.ts MODULE first       milliseconds from import to first answer
+//        host.ts MODULE cpu JOBS    milliseconds of CPU time per job
 
 import { dispatch } from "./dispatch.ts";
 
 type Handler = (request: Request) => Response | Promise<Response>;
 
-const [module, what, jobs] = Deno.args;
+const [module, measurement, jobs] = Deno.args;
 const lanes: Promise<unknown>[] = [];
 let handler: Handler | undefined;
 
@@ -33,9 +33,9 @@ async function drain(jobs: number): Promise<void> {
   await Promise.all(lanes.splice(0));
 }
 
-/** CPU time of this process so far, all threads, in milliseconds. */
+/** The CPU time of all threads of this process so far, in milliseconds. */
 function cpuTime(): number {
-  // Fields 14 and 15 of proc(5), in hundredths of a second; the second field may hold spaces.
+  // Fields 14 and 15 in proc(5), in hundredths of a second. Field 2 may contain spaces.
   const [, fields] = Deno.readTextFileSync("/proc/self/stat").split(") ");
   const [user, system] = fields.split(" ").slice(11, 13);
   return (Number(user) + Number(system)) * 10;
@@ -48,10 +48,10 @@ await answer(request);
 const first = performance.now() - start;
 await Promise.all(lanes.splice(0));
 
-if (what === "first") {
+if (measurement === "first") {
   console.log(JSON.stringify(first));
 } else {
-  // The first jobs meet cold code, in both functions.
+  // A warm-up: at first, the code of either function is not optimized yet.
   await drain(500);
   const before = cpuTime();
   await drain(Number(jobs));

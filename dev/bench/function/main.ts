@@ -5,7 +5,7 @@ import { secret } from "./dispatch.ts";
 const here = new URL(".", import.meta.url);
 const functions = {
   wasm: new URL("../../supabase/functions/supaqueue/index.ts", here),
-  typescript: new URL("yardstick.ts", here),
+  typescript: new URL("reference.ts", here),
 };
 type Name = keyof typeof functions;
 const startRuns = 21;
@@ -22,7 +22,7 @@ async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
   for await (const text of stream.pipeThrough(new TextDecoderStream())) {
     return text.trim();
   }
-  throw new Error("Cannot measure: services.ts has not started");
+  throw new Error("Cannot measure: services.ts did not start");
 }
 
 async function host(name: Name, ...words: string[]): Promise<number> {
@@ -30,7 +30,7 @@ async function host(name: Name, ...words: string[]): Promise<number> {
     args: [
       "run",
       "--no-check",
-      // Deno lets no one with less read /proc.
+      // Deno requires all permissions to read /proc.
       "--allow-all",
       new URL("host.ts", here).pathname,
       functions[name].href,
@@ -56,10 +56,10 @@ interface Comparison {
   ratio: number;
 }
 
-/** Medians of pairs of runs, one after the other so that a busy moment hits both. */
+/** Medians of pairs of runs. A pair runs back to back, so that noise affects both. */
 async function compare(runs: number, ...words: string[]): Promise<Comparison> {
   const pairs: Comparison[] = [];
-  // One more, uncounted: Deno translates TypeScript once and keeps the result.
+  // The first pair does not count, because Deno compiles TypeScript once and caches it.
   for (let run = -1; run < runs; run++) {
     const wasm = await host("wasm", ...words);
     const typescript = await host("typescript", ...words);
@@ -74,7 +74,7 @@ async function compare(runs: number, ...words: string[]): Promise<Comparison> {
   };
 }
 
-/** Bytes, as they are and as they travel. */
+/** The size in bytes, uncompressed and gzipped. */
 async function sizes(content: Blob) {
   const stream = content.stream().pipeThrough(new CompressionStream("gzip"));
   const gzipped = (await new Response(stream).arrayBuffer()).byteLength;
@@ -86,7 +86,7 @@ function against(wasm: number, typescript: number): Comparison {
 }
 
 function row(
-  what: string,
+  name: string,
   { wasm, typescript, ratio }: Comparison,
   limit = "",
 ) {
@@ -94,7 +94,7 @@ function row(
     n.toFixed(n < 10 ? 3 : n < 1000 ? 1 : 0).padStart(12)
   );
   const last = `${ratio.toFixed(2).padStart(8)}   ${limit}`;
-  console.log(`${what.padEnd(38)}${cells.join("")}${last}`.trimEnd());
+  console.log(`${name.padEnd(38)}${cells.join("")}${last}`.trimEnd());
 }
 
 try {
@@ -116,23 +116,25 @@ try {
     const cpu = await compare(cpuRuns, "cpu", String(jobs));
     row("CPU time per job, ms", cpu, "limit 1.00");
   } else {
-    console.log("CPU time per job is read from /proc, which only Linux has");
+    console.log("CPU time per job is only measured on Linux, from /proc");
   }
 
   const module = await Deno.readTextFile(
     new URL("supaqueue.js", functions.wasm),
   );
   const base64 = /decode\("([^"]+)"\)/.exec(module);
-  if (!base64) throw new Error("Cannot measure: supaqueue.js holds no bytes");
+  if (!base64) {
+    throw new Error("Cannot measure: supaqueue.js contains no WebAssembly");
+  }
   const bytes = Uint8Array.from(atob(base64[1]), (c) => c.charCodeAt(0));
   const wasm = await sizes(new Blob([bytes]));
   const script = await sizes(new Blob([module]));
   const source = await Deno.readTextFile(functions.typescript);
-  const yardstick = await sizes(new Blob([source]));
-  row("WebAssembly, bytes", against(wasm.raw, yardstick.raw));
-  row("  gzipped", against(wasm.gzipped, yardstick.gzipped));
-  row("the module that holds it, bytes", against(script.raw, yardstick.raw));
-  row("  gzipped", against(script.gzipped, yardstick.gzipped));
+  const reference = await sizes(new Blob([source]));
+  row("WebAssembly, bytes", against(wasm.raw, reference.raw));
+  row("  gzipped", against(wasm.gzipped, reference.gzipped));
+  row("module that contains it, bytes", against(script.raw, reference.raw));
+  row("  gzipped", against(script.gzipped, reference.gzipped));
 } finally {
   services.kill();
   await services.status;

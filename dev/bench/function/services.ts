@@ -1,8 +1,7 @@
-// The database's API and a target function, in a process of their own so that
-// their work is not counted as the function's. Prints its port.
+// A stub of the database API and of a target function, in a separate process so
+// that its CPU time is not counted. Prints its port.
 //
-// How many jobs there are is said by POST /jobs: that many less one per lane
-// are handed out with reports.
+// POST /jobs sets how many jobs the answers to reports hand out.
 
 import { assignment } from "./dispatch.ts";
 

@@ -1,4 +1,4 @@
-//! What the pictures have in common.
+//! Diagrams.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -13,8 +13,7 @@ const FONT: &str = "sans-serif";
 const SMALL: i32 = 12;
 const MARGIN: i32 = 12;
 
-/// Writes a title and below it what each colour means; returns the rest of the area, where no curve
-/// can run under them.
+/// Writes a title and a legend. Returns the area below them.
 pub(crate) fn heading<'a>(
     area: &Area<'a>,
     title: &str,
@@ -26,7 +25,7 @@ pub(crate) fn heading<'a>(
         let y = MARGIN + 24;
         area.draw(&Rectangle::new([(x, y), (x + 10, y + 10)], colour.filled()))?;
         area.draw_text(name, &text(area, SMALL, HPos::Left), (x + 15, y))?;
-        // Nothing here knows the font that a reader's browser takes; a letter is about this wide.
+        // An estimate: the width of a character depends on the reader's browser.
         x += 15 + i32::try_from(name.chars().count())? * SMALL * 3 / 5 + 16;
     }
     Ok(area.margin(MARGIN + 42, 0, 0, 0))
@@ -37,23 +36,23 @@ fn text<'a>(area: &Area<'_>, size: i32, at: HPos) -> TextStyle<'a> {
     style.pos(Pos::new(at, VPos::Top))
 }
 
-/// A line in a diagram.
+/// A line of a diagram.
 pub(crate) struct Curve<'a> {
     pub(crate) name: &'a str,
     pub(crate) colour: RGBColor,
-    /// Minute and value.
+    /// Pairs of minute and value.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// The time that a diagram shows, in minutes.
+/// The time axis of a diagram, in minutes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Minutes {
     pub(crate) all: f64,
-    /// Of that the part at the beginning that is drawn on grey.
+    /// The part at the beginning that has a grey background.
     pub(crate) grey: f64,
 }
 
-/// A diagram of what happened over some time, from 0 up.
+/// Draws values over time.
 pub(crate) fn curves(
     area: &Area<'_>,
     title: &str,
@@ -64,7 +63,7 @@ pub(crate) fn curves(
     let area = heading(area, title, &legend)?;
     let all = curves.iter().flat_map(|curve| &curve.points);
     let top = all.map(|point| point.1).fold(0.0, f64::max);
-    // A diagram needs some height, also of nothing.
+    // An empty diagram needs some height, too.
     let top = if top > 0.0 { top * 1.08 } else { 1.0 };
     let digits = usize::from(top < 5.0);
     let minute_digits = usize::from(minutes.all < 7.0);
@@ -97,7 +96,7 @@ pub(crate) fn curves(
     Ok(())
 }
 
-/// Groups of bars: a group for each name, which may have several lines, in it a bar of each series.
+/// Draws a group of bars for each name, which may have several lines, with a bar for each series.
 pub(crate) fn bars(
     area: &Area<'_>,
     title: &str,

@@ -1,10 +1,11 @@
-//! Measurements of Supaqueue on a local stack: what its engine costs in Postgres (`engine`), how fast
-//! the whole is (`speed`), and whether anything grows under a load that lasts (`load`).
+//! Benchmarks of Supaqueue on a local stack: the cost of a job in Postgres (`engine`), the speed of the
+//! whole system (`speed`), and whether anything grows under a long, steady load (`load`).
 
 mod chart;
 mod engine;
 mod load;
 mod machine;
+mod numbers;
 mod project;
 mod results;
 mod speed;
@@ -13,15 +14,14 @@ mod table;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 
-/// Whatever goes wrong ends the measurement.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
 const USAGE: &str = "\
-usage: bench [speed] [quick]   how fast the whole is: efficiency, ceiling, latency
-       bench load [MINUTES]    whether anything grows under a steady load; an hour unless said otherwise
-       bench engine [quick]    what jobs cost in Postgres
-quick (of load, too): less of all, to see that it works. Results are kept in dev/bench/results, and shown
-in the README, of a full speed and of a load of an hour or more.";
+usage: bench [speed] [quick]         measure efficiency, maximum throughput and latency
+       bench load [MINUTES|quick]    check that nothing grows under a steady load (default: an hour)
+       bench engine [quick]          measure the cost of a job in Postgres
+`quick` is a short run that only shows that the benchmark works. A full run of `speed`, and a run of `load`
+of an hour or more, replace the results in dev/bench/results.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -49,7 +49,6 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What was asked for is not understood.
 fn usage() -> ExitCode {
     eprintln!("{USAGE}");
     ExitCode::from(2)

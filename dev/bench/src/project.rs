@@ -1,57 +1,53 @@
-//! The stack that is measured.
+//! The local stack under test.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use procfs::process::Process;
-use supaqueue_local::{ExtensionKind as Kind, Stack};
+use supaqueue_local::{Database, ExtensionKind as Kind, Stack};
 use tokio_postgres::Client;
 
 use crate::Result;
 
-/// A project with the target functions.
+/// Settings of Postgres as a small hosted project has them.
+pub(crate) const SETTINGS: [(&str, &str); 2] =
+    [("shared_buffers", "512MB"), ("max_wal_size", "4GB")];
+
+/// A local stack with the target functions.
 pub(crate) struct Project {
     pub(crate) stack: Stack,
     pub(crate) client: Client,
 }
 
 impl Project {
-    /// A Postgres as a small hosted project has it, whose commits wait for the disk.
+    /// Starts the stack. Commits wait for the disk.
     pub(crate) async fn start() -> Result<Self> {
         let functions = Path::new(env!("CARGO_MANIFEST_DIR")).join("functions");
-        let stack = Stack::builder()
+        let mut builder = Stack::builder()
             .functions(functions)
             .fsync(true)
-            .setting("shared_buffers", "512MB")
-            .setting("max_wal_size", "4GB")
             .connections(30)
-            // The paid plan's, so that no process ends in the middle of a measurement.
+            // That of paid plans, so that no process ends during a measurement.
             .wall_clock(Duration::from_secs(400))
             .env("SUPAQUEUE_TIME_BUDGET_MS", "390000")
-            .env("SUPAQUEUE_LOG_LEVEL", "warn")
-            .start()
-            .await?;
+            .env("SUPAQUEUE_LOG_LEVEL", "warn");
+        for (name, value) in SETTINGS {
+            builder = builder.setting(name, value);
+        }
+        let stack = builder.start().await?;
         let client = stack.database().connect().await?;
         Ok(Self { stack, client })
     }
 
-    /// As autovacuum would have left it some time ago.
-    pub(crate) async fn settle_down(&self) -> Result<()> {
-        let admin = self.stack.database().connect_as_admin().await?;
-        admin.batch_execute("vacuum analyze").await?;
-        admin.batch_execute("checkpoint").await?;
-        Ok(())
-    }
-
-    /// The programs that were measured. The functions must have run.
+    /// The versions of the programs under test. The functions must be running.
     pub(crate) async fn versions(&self) -> Result<Vec<String>> {
         let net = match self.stack.extensions().real(Kind::Net) {
             Some(version) => format!("pg_net {version}"),
-            None => "the stand-in of pg_net".into(),
+            None => "pg_net emulated".into(),
         };
         let function = self.stack.function_pid("wait").await;
-        let deno = Process::new(function.ok_or("the target does not run")?)?.exe()?;
+        let deno = Process::new(function.ok_or("the target is not running")?)?.exe()?;
         let deno = Command::new(deno).arg("--version").output()?.stdout;
         let deno = String::from_utf8_lossy(&deno);
         let deno: Vec<&str> = deno.split_whitespace().take(2).collect();
@@ -63,18 +59,11 @@ impl Project {
         ])
     }
 
-    /// A new queue that calls `wait`, with so many workers.
-    pub(crate) async fn queue(&self, name: &str, workers: u32) -> Result<()> {
-        self.client
-            .batch_execute(&format!(
-                "insert into supaqueue.queue (name, edge_function_name) values ('{name}', 'wait');
-                 select supaqueue.set_workers('{name}', {workers})"
-            ))
-            .await?;
-        Ok(())
+    pub(crate) async fn create_queue(&self, name: &str, workers: u32) -> Result<()> {
+        create_queue(&self.client, name, workers).await
     }
 
-    /// Gives a queue so many jobs whose calls take so long.
+    /// Inserts jobs whose calls take the given time.
     pub(crate) async fn enqueue(&self, queue: &str, jobs: u32, call_ms: u32) -> Result<()> {
         self.client
             .batch_execute(&format!(
@@ -86,7 +75,7 @@ impl Project {
         Ok(())
     }
 
-    /// Drops the jobs of a queue that have not begun, and waits for the calls that have.
+    /// Deletes the pending jobs of a queue and waits for its calls in flight.
     pub(crate) async fn drain(&self, queue: &str) -> Result<()> {
         self.client
             .execute(
@@ -95,14 +84,13 @@ impl Project {
                 &[&queue],
             )
             .await?;
-        self.settle(
-            "select count(*) from supaqueue.current_job c where c.queue = supaqueue.queue_id($1)",
-            queue,
-        )
+        self.wait_for_zero(&format!(
+            "select count(*) from supaqueue.current_job c where c.queue = supaqueue.queue_id('{queue}')"
+        ))
         .await
     }
 
-    /// Removes a queue once its calls have ended.
+    /// Drains and deletes a queue.
     pub(crate) async fn drop_queue(&self, queue: &str) -> Result<()> {
         self.drain(queue).await?;
         self.client
@@ -111,7 +99,19 @@ impl Project {
         Ok(())
     }
 
-    /// How much a count grows in a second, from some time on.
+    /// Successful jobs per second of a queue, measured for `window` after `warm_up`.
+    pub(crate) async fn throughput(
+        &self,
+        queue: &str,
+        warm_up: Duration,
+        window: Duration,
+    ) -> Result<f64> {
+        let count =
+            format!("select s.successful from supaqueue.queue_status s where s.name = '{queue}'");
+        self.rate(&count, warm_up, window).await
+    }
+
+    /// How much a count grows per second, measured for `window` after `warm_up`.
     pub(crate) async fn rate(
         &self,
         count: &str,
@@ -131,24 +131,24 @@ impl Project {
         Ok((jobs_after - jobs_before) / (after - before))
     }
 
-    /// Waits until a count is 0.
-    pub(crate) async fn settle(&self, count: &str, of: &str) -> Result<()> {
+    /// Waits until a count of calls in flight is zero.
+    pub(crate) async fn wait_for_zero(&self, count: &str) -> Result<()> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         loop {
-            let left: i64 = self.client.query_one(count, &[&of]).await?.get(0);
+            let left: i64 = self.client.query_one(count, &[]).await?.get(0);
             if left == 0 {
                 return Ok(());
             }
             if tokio::time::Instant::now() > deadline {
-                return Err(format!("{left} calls of {of} have not ended in a minute").into());
+                return Err(format!("{left} calls are still in flight after a minute").into());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// New processes for the functions, so that none comes to its end while it is measured.
-    pub(crate) async fn renew_functions(&self) {
-        for name in ["supaqueue", "wait", "usual-way"] {
+    /// Restarts the functions, so that no process reaches its wall-clock limit during a measurement.
+    pub(crate) async fn restart_functions(&self) {
+        for name in ["supaqueue", "wait", "baseline"] {
             self.stack.stop_function(name).await;
         }
     }
@@ -157,4 +157,23 @@ impl Project {
         drop(self.client);
         self.stack.stop().await;
     }
+}
+
+/// Creates a queue that calls the target `wait`.
+pub(crate) async fn create_queue(client: &Client, name: &str, workers: u32) -> Result<()> {
+    client
+        .batch_execute(&format!(
+            "insert into supaqueue.queue (name, edge_function_name) values ('{name}', 'wait');
+             select supaqueue.set_workers('{name}', {workers})"
+        ))
+        .await?;
+    Ok(())
+}
+
+/// Brings the database into the state in which autovacuum and checkpoints would leave it.
+pub(crate) async fn vacuum(database: &Database) -> Result<()> {
+    let admin = database.connect_as_admin().await?;
+    admin.batch_execute("vacuum analyze").await?;
+    admin.batch_execute("checkpoint").await?;
+    Ok(())
 }

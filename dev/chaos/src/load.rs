@@ -1,17 +1,18 @@
-//! Jobs that keep coming.
+//! A continuous load of new jobs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fastrand::Rng;
 use tokio::task::JoinSet;
 
-use crate::random::Random;
+use crate::random::chance;
 use crate::{Result, Scene};
 
-/// Tasks that insert jobs.
+/// The number of tasks that insert jobs.
 const INSERTERS: u32 = 2;
-/// A queue with so many unfinished jobs gets no more for a while.
+/// Queues with this many unfinished jobs get no new ones.
 const BACKLOG: i64 = 15;
 const HAS_ROOM: &str = "
     select bool_and(
@@ -21,10 +22,10 @@ const HAS_ROOM: &str = "
       ) < $2)
     from supaqueue.queue q
     where q.name = any ($1)";
-/// An answer of Postgres that takes longer is not waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for an answer of Postgres.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A job to be inserted.
+/// A job to insert.
 #[derive(Debug)]
 pub(crate) struct NewJob {
     pub(crate) id: String,
@@ -33,42 +34,42 @@ pub(crate) struct NewJob {
     pub(crate) sources: Vec<String>,
 }
 
-/// Jobs that are inserted in one transaction.
+/// Jobs inserted in one transaction.
 #[derive(Debug)]
 pub(crate) struct Batch(pub(crate) Vec<NewJob>);
 
 impl Batch {
-    /// One of many kinds.
-    fn some(random: &mut Random) -> Self {
-        if random.percent(12) {
-            return Self::pipeline(random);
+    /// A random batch: a pipeline, or a few jobs for one queue.
+    fn random(rng: &mut Rng) -> Self {
+        if chance(rng, 12) {
+            return Self::pipeline(rng);
         }
-        let queue = match random.below(10) {
+        let queue = match rng.u8(..10) {
             0..4 => "quick",
             4..6 => "slow",
             6..9 => "failing",
             _ => "limited",
         };
-        let number = 1 + random.below(4);
-        Self((0..number).map(|_| NewJob::some(queue, random)).collect())
+        let number = rng.u8(1..=4);
+        Self((0..number).map(|_| NewJob::random(queue, rng)).collect())
     }
 
     /// One job for each queue.
-    pub(crate) fn of_each_queue(random: &mut Random) -> Self {
+    pub(crate) fn for_each_queue(rng: &mut Rng) -> Self {
         let queues = crate::QUEUES.iter();
         Self(
             queues
-                .map(|(queue, _)| NewJob::some(queue, random))
+                .map(|(queue, _)| NewJob::random(queue, rng))
                 .collect(),
         )
     }
 
-    /// One job, three that wait for it, one that waits for those, across queues.
-    fn pipeline(random: &mut Random) -> Self {
+    /// A job, three jobs that depend on it, and one that depends on those, across queues.
+    fn pipeline(rng: &mut Rng) -> Self {
         let mut job = |queue, sources: &[&NewJob]| NewJob {
             is_doomed: false,
             sources: sources.iter().map(|source| source.id.clone()).collect(),
-            ..NewJob::some(queue, random)
+            ..NewJob::random(queue, rng)
         };
         let first = job("quick", &[]);
         let parts = [
@@ -85,24 +86,7 @@ impl Batch {
     }
 
     pub(crate) fn sql(&self) -> String {
-        let rows: Vec<_> = self
-            .0
-            .iter()
-            .map(
-                |NewJob {
-                     id,
-                     queue,
-                     is_doomed,
-                     ..
-                 }| {
-                    let (attempts, headers) = match is_doomed {
-                        true => ("2", r#"'{"chaos-is-doomed": "yes"}'"#),
-                        false => ("null", "null"),
-                    };
-                    format!("('{id}'::uuid, '{queue}', {attempts}::integer, {headers}::jsonb)")
-                },
-            )
-            .collect();
+        let rows: Vec<_> = self.0.iter().map(NewJob::row).collect();
         let mut sql = format!(
             "insert into supaqueue.job (id, queue, max_attempts, headers)
              select id, supaqueue.queue_id(queue), attempts, headers
@@ -121,17 +105,39 @@ impl Batch {
 }
 
 impl NewJob {
-    fn some(queue: &'static str, random: &mut Random) -> Self {
+    fn random(queue: &'static str, rng: &mut Rng) -> Self {
         Self {
-            id: random.uuid(),
+            id: uuid(rng),
             queue,
-            is_doomed: queue == "failing" && random.percent(10),
+            is_doomed: queue == "failing" && chance(rng, 10),
             sources: Vec::new(),
         }
     }
+
+    fn row(&self) -> String {
+        let Self { id, queue, .. } = self;
+        let (attempts, headers) = match self.is_doomed {
+            true => ("2", r#"'{"chaos-is-doomed": "yes"}'"#),
+            false => ("null", "null"),
+        };
+        format!("('{id}'::uuid, '{queue}', {attempts}::integer, {headers}::jsonb)")
+    }
 }
 
-/// A load that goes on until it is stopped.
+/// A random version 4 UUID, in the form in which Postgres prints it.
+fn uuid(rng: &mut Rng) -> String {
+    let digits = format!("{:032x}", rng.u128(..));
+    format!(
+        "{}-{}-4{}-a{}-{}",
+        &digits[..8],
+        &digits[8..12],
+        &digits[13..16],
+        &digits[17..20],
+        &digits[20..]
+    )
+}
+
+/// A load that continues until it is stopped.
 #[derive(Debug)]
 pub(crate) struct Load {
     is_over: Arc<AtomicBool>,
@@ -143,13 +149,13 @@ impl Load {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut inserters = JoinSet::new();
         for _ in 0..INSERTERS {
-            let random = scene.random("inserter");
-            inserters.spawn(insert(scene.clone(), random, is_over.clone()));
+            let rng = scene.rng("inserter");
+            inserters.spawn(insert(scene.clone(), rng, is_over.clone()));
         }
         Self { is_over, inserters }
     }
 
-    /// Waits until no more jobs come.
+    /// Stops the load and waits until no more jobs are inserted.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.is_over.store(true, Ordering::SeqCst);
         while let Some(ended) = self.inserters.join_next().await {
@@ -159,16 +165,16 @@ impl Load {
     }
 }
 
-async fn insert(scene: Arc<Scene>, mut random: Random, is_over: Arc<AtomicBool>) -> Result<()> {
+async fn insert(scene: Arc<Scene>, mut rng: Rng, is_over: Arc<AtomicBool>) -> Result<()> {
     let mut client = None;
     while !is_over.load(Ordering::SeqCst) {
-        tokio::time::sleep(Duration::from_millis(40 + random.below(80))).await;
+        tokio::time::sleep(Duration::from_millis(rng.u64(40..120))).await;
         let connection = match &client {
             Some(connection) => connection,
             None => client.insert(scene.connect().await?),
         };
-        let batch = Batch::some(&mut random);
-        let done = tokio::time::timeout(PATIENCE, async {
+        let batch = Batch::random(&mut rng);
+        let done = tokio::time::timeout(TIMEOUT, async {
             let has_room: bool = connection
                 .query_one(HAS_ROOM, &[&batch.queues(), &BACKLOG])
                 .await?
@@ -180,9 +186,9 @@ async fn insert(scene: Arc<Scene>, mut random: Random, is_over: Arc<AtomicBool>)
         });
         let done = done.await;
         if let Ok(Err(error)) = &done {
-            scene.ledger.refuse(error);
+            scene.ledger.record_error(error);
         }
-        // Whether an insert that failed is there after all, only Postgres knows: another connection.
+        // After a failure the connection may be broken or still busy.
         if !matches!(done, Ok(Ok(()))) {
             client = None;
         }

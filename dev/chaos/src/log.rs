@@ -1,52 +1,54 @@
-//! The targets' own log: what they were called for, and what they answered.
+//! The targets' log: the calls they received, and what they answered.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-/// One call of a target, from the first byte that reached it to the last that left it.
+use crate::lock;
+
+/// A call of a target, from its first byte received to the last byte sent.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The job, as `supaqueue-job-id` says.
+    /// The job, from the header `supaqueue-job-id`.
     pub job: String,
-    /// The queue, as `supaqueue-queue` says.
+    /// The queue, from the header `supaqueue-queue`.
     pub queue: String,
-    /// The attempt, as `supaqueue-attempt` says.
+    /// The attempt, from the header `supaqueue-attempt`.
     pub attempt: u32,
     /// When it reached the target.
     pub begun: Instant,
-    /// What it was answered with, once it was.
+    /// The status of the answer, once it was sent.
     pub status: Option<u16>,
-    /// When it was over for the target.
+    /// When it ended for the target.
     pub ended: Option<Instant>,
-    /// Whether it broke off before its answer was written.
+    /// Whether it was cut off before the answer was complete.
     pub is_cut: bool,
 }
 
 impl Call {
-    /// Whether the target did its work, and said so.
+    /// Whether the target answered with success.
     pub fn is_success(&self) -> bool {
         self.status
             .is_some_and(|status| (200..300).contains(&status))
     }
 }
 
-/// All calls, in the order in which they came.
+/// All calls, in order of arrival.
 #[derive(Debug, Default)]
 pub struct TargetLog(Mutex<Vec<Call>>);
 
 impl TargetLog {
-    /// The calls so far.
+    /// A copy of all calls so far.
     pub fn calls(&self) -> Vec<Call> {
         self.entries().clone()
     }
 
-    /// How many calls are under way.
-    pub fn open(&self) -> usize {
-        let is_open = |call: &&Call| call.ended.is_none();
-        self.entries().iter().filter(is_open).count()
+    /// The number of calls in flight.
+    pub fn in_flight(&self) -> usize {
+        let is_in_flight = |call: &&Call| call.ended.is_none();
+        self.entries().iter().filter(is_in_flight).count()
     }
 
-    /// Notes that a call has come.
+    /// Logs a call that has arrived.
     pub(crate) fn begin(self: &Arc<Self>, queue: &str, job: &str, attempt: u32) -> OpenCall {
         let mut calls = self.entries();
         calls.push(Call {
@@ -60,36 +62,36 @@ impl TargetLog {
         });
         OpenCall {
             log: self.clone(),
-            place: calls.len() - 1,
+            index: calls.len() - 1,
         }
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Call>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
-/// A call under way. Dropped before [`Self::end`], it was cut off: the caller has gone, or we have.
+/// A call in flight. If it is dropped before [`Self::end`], it was cut off by either side.
 #[derive(Debug)]
 pub(crate) struct OpenCall {
     log: Arc<TargetLog>,
-    place: usize,
+    index: usize,
 }
 
 impl OpenCall {
-    /// The status is about to leave.
+    /// Logs that the status is about to be sent.
     pub(crate) fn answer(&self, status: u16) {
-        self.log.entries()[self.place].status = Some(status);
+        self.log.entries()[self.index].status = Some(status);
     }
 
-    /// All of the answer is about to leave.
+    /// Logs that the rest of the answer is about to be sent.
     pub(crate) fn end(self) {
-        self.log.entries()[self.place].is_cut = false;
+        self.log.entries()[self.index].is_cut = false;
     }
 }
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        self.log.entries()[self.place].ended = Some(Instant::now());
+        self.log.entries()[self.index].ended = Some(Instant::now());
     }
 }

@@ -1,4 +1,4 @@
-//! `scripts/chaos`: every fault, for as long as it takes.
+//! `scripts/chaos`: injects every fault and waits for recovery.
 
 mod small_disk;
 
@@ -6,28 +6,29 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use supaqueue_chaos::random::Seed;
 use supaqueue_chaos::{Fault, Pace, Plan, Result, Scene, run};
 
-/// Injects one fault after another into a local stack under load, and counts every job.
+/// Injects one fault after another into a local stack under load, and accounts for every job.
 #[derive(Debug, Parser)]
 #[command(name = "chaos")]
 struct Arguments {
-    /// Repeats the choices of a run that had this seed
+    /// Seed of the random choices, to reproduce those of an earlier run
     #[arg(long)]
     seed: Option<u64>,
-    /// Only these faults, in this order
+    /// Inject only these faults, in this order
     #[arg(long = "fault", value_name = "NAME", num_args = 1.., hide_possible_values = true)]
     faults: Vec<Fault>,
-    /// Name the faults that there are
+    /// List the faults
     #[arg(long)]
     list: bool,
-    /// As the tests do it: leases of seconds, faults one upon the other, all counted in the end
+    /// Run as the tests do: leases of seconds, faults without a break, one check at the end
     #[arg(long)]
     quick: bool,
-    /// How long each fault goes on
+    /// How long each fault lasts
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     seconds: u64,
-    /// How long jobs may take to end after a fault
+    /// How long jobs may take to finish after a fault
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     patience: u64,
 }
@@ -40,7 +41,8 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match inject(arguments).await {
-        Ok(code) => code,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -52,15 +54,13 @@ fn list() {
     for fault in Fault::all().into_iter().chain([Fault::DiskFull]) {
         let value = fault.to_possible_value();
         let help = value.as_ref().and_then(|value| value.get_help());
-        println!(
-            "{:<24}{}",
-            fault.name(),
-            help.map(ToString::to_string).unwrap_or_default()
-        );
+        let help = help.map(ToString::to_string).unwrap_or_default();
+        println!("{:<24}{help}", fault.name());
     }
 }
 
-async fn inject(arguments: Arguments) -> Result<ExitCode> {
+/// Injects the faults. Returns whether no rule was violated.
+async fn inject(arguments: Arguments) -> Result<bool> {
     let seed = match arguments.seed {
         Some(seed) => seed,
         None => std::time::UNIX_EPOCH.elapsed()?.subsec_nanos().into(),
@@ -74,8 +74,8 @@ async fn inject(arguments: Arguments) -> Result<ExitCode> {
         faults = Fault::all();
         faults.push(Fault::DiskFull);
     }
-    // That one has a disk of its own, and so a stack of its own.
-    let fills_disk = !small_disk::is_here() && faults.contains(&Fault::DiskFull);
+    // This fault needs a disk, and therefore a stack, of its own.
+    let fills_disk = !small_disk::is_mounted() && faults.contains(&Fault::DiskFull);
     if fills_disk {
         faults.retain(|fault| *fault != Fault::DiskFull);
     }
@@ -84,26 +84,23 @@ async fn inject(arguments: Arguments) -> Result<ExitCode> {
         time: Duration::from_secs(arguments.seconds),
         patience: Duration::from_secs(arguments.patience),
     };
-    let mut outcome = ExitCode::SUCCESS;
-    if !plan.faults.is_empty() && !is_good(seed, pace, &plan).await? {
-        outcome = ExitCode::FAILURE;
+    let mut is_ok = plan.faults.is_empty() || execute(seed, pace, &plan).await?;
+    if fills_disk {
+        is_ok &= small_disk::run(&options(seed, pace, &plan))?;
     }
-    if fills_disk && !small_disk::is_good(&options(seed, pace, &plan))? {
-        outcome = ExitCode::FAILURE;
-    }
-    Ok(outcome)
+    Ok(is_ok)
 }
 
-/// Runs a plan, and shows what came of it.
-async fn is_good(seed: u64, pace: Pace, plan: &Plan) -> Result<bool> {
+/// Executes a plan and prints the report. Returns whether no rule was violated.
+async fn execute(seed: u64, pace: Pace, plan: &Plan) -> Result<bool> {
     println!("seed {seed}, {} s for each fault", plan.time.as_secs());
     let faults: Vec<_> = plan.faults.iter().map(|fault| fault.name()).collect();
     let again = format!(
-        "again: ./scripts/chaos {} --fault {}",
+        "reproduce with: ./scripts/chaos {} --fault {}",
         options(seed, pace, plan).join(" "),
         faults.join(" ")
     );
-    let scene = Scene::start(seed, pace).await?;
+    let scene = Scene::start(Seed(seed), pace).await?;
     let report = run(&scene, plan).await;
     let report = report.map_err(|error| format!("{error}\n{again}"))?;
     println!("\n{report}");
@@ -113,7 +110,7 @@ async fn is_good(seed: u64, pace: Pace, plan: &Plan) -> Result<bool> {
     Ok(report.violations.is_empty())
 }
 
-/// The options of a run, but its faults.
+/// The command line options of a run, except its faults.
 fn options(seed: u64, pace: Pace, plan: &Plan) -> Vec<String> {
     let (seconds, patience) = (plan.time.as_secs(), plan.patience.as_secs());
     let mut options = vec![

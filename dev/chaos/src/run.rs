@@ -1,14 +1,15 @@
-//! Load, faults, and the count afterwards.
+//! Runs the load and the faults, then checks the rules.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::load::Load;
+use crate::report::{Report, Row};
 use crate::rule::Facts;
-use crate::table::{Report, Row};
-use crate::{Fault, Pace, Result, Scene, Violation};
+use crate::wait::poll;
+use crate::{Fault, Pace, Result, Scene};
 
-/// With less unfinished jobs than this, more are inserted into most queues.
+/// With fewer unfinished jobs than this, most queues take new ones.
 const FLOWING: i64 = 40;
 
 /// What to do to a scene.
@@ -16,14 +17,20 @@ const FLOWING: i64 = 40;
 pub struct Plan {
     /// The faults, in this order.
     pub faults: Vec<Fault>,
-    /// How long each goes on.
+    /// How long each of them lasts.
     pub time: Duration,
-    /// How long jobs may take to end after a fault, before they count as stuck.
+    /// How long jobs may take to finish after a fault before they count as stuck.
     pub patience: Duration,
 }
 
-/// Injects the faults under one load. At [`Pace::Real`] jobs settle and are counted after each
-/// fault; at [`Pace::Quick`] the faults follow one another, and all is counted in the end.
+/// Injects the faults under load.
+///
+/// At [`Pace::Real`], jobs settle and are checked after each fault. At [`Pace::Quick`], the faults
+/// follow each other without a break, and everything is checked at the end.
+///
+/// # Errors
+///
+/// If a fault cannot be injected or the database cannot be queried.
 pub async fn run(scene: &Arc<Scene>, plan: &Plan) -> Result<Report> {
     let mut report = Report::default();
     match scene.pace {
@@ -37,7 +44,7 @@ pub async fn run(scene: &Arc<Scene>, plan: &Plan) -> Result<Report> {
     Ok(report)
 }
 
-/// One load, the faults that it meets, and the count; `first` is the number of the first fault.
+/// Injects `faults` under one load and checks the rules; `first` is the number of the first fault.
 async fn episode(
     scene: &Arc<Scene>,
     plan: &Plan,
@@ -48,69 +55,55 @@ async fn episode(
     scene.ledger.begin_fault(first);
     let load = Load::start(scene);
     let mut ends = Vec::new();
-    let mut violations = Vec::new();
     for (number, fault) in (first..).zip(faults) {
         scene.ledger.begin_fault(number);
-        flow(scene, plan.patience).await?;
+        wait_for_flow(scene, plan.patience).await?;
         println!("  {}", fault.name());
         let injected = fault.inject(scene, plan.time).await;
-        let found = injected.map_err(|error| format!("{}: {error}", fault.name()))?;
-        violations.extend(found);
+        let violations = injected.map_err(|error| format!("{}: {error}", fault.name()))?;
+        report.violations.extend(violations);
         ends.push(SystemTime::now());
     }
     load.stop().await?;
     settle(scene, plan.patience).await?;
 
     let facts = Facts::collect(scene, first).await?;
-    violations.extend(facts.violations());
+    report.violations.extend(facts.violations());
     for ((number, fault), end) in (first..).zip(faults).zip(ends) {
-        report.add(Row::of(&fault.name(), number, end, &facts));
+        let row = Row::of(&fault.name(), number, end, &facts);
+        println!("{row}");
+        report.rows.push(row);
     }
-    report.violations.extend(violations);
     Ok(())
 }
 
-/// Waits until the load flows again: else a fault would meet nothing but what the last one left.
-async fn flow(scene: &Scene, patience: Duration) -> Result<()> {
-    let deadline = Instant::now() + patience;
+/// Waits until new jobs are inserted again, so that the next fault does not only meet old ones.
+async fn wait_for_flow(scene: &Scene, patience: Duration) -> Result<()> {
     let client = scene.connect().await?;
     let unfinished =
         "select count(*) from supaqueue.job where status in ('pending', 'waiting', 'in_progress')";
-    while Instant::now() < deadline {
+    poll(Duration::from_millis(50), patience, async || {
         let unfinished: i64 = client.query_one(unfinished, &[]).await?.get(0);
-        if unfinished < FLOWING {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        Ok(unfinished < FLOWING)
+    })
+    .await?;
     Ok(())
 }
 
-/// Waits until nothing is under way any more. That it never comes is for the rules to say.
+/// Waits until nothing is under way. If that takes too long, the rules report what is stuck.
 async fn settle(scene: &Scene, patience: Duration) -> Result<()> {
-    let deadline = Instant::now() + patience;
     let unsettled = "select
           (select count(*) from supaqueue.job where status in ('pending', 'waiting', 'in_progress'))
         + (select count(*) from supaqueue.current_job)
         + (select count(*) from supaqueue.worker where locked)";
     let mut client = scene.connect().await?;
-    while Instant::now() < deadline {
+    poll(Duration::from_millis(100), patience, async || {
         match client.query_one(unsettled, &[]).await {
-            Ok(row) if row.get::<_, i64>(0) == 0 && scene.proxy.held() == 0 => return Ok(()),
-            Ok(_) => {}
+            Ok(row) => return Ok(row.get::<_, i64>(0) == 0 && scene.proxy.held() == 0),
             Err(_) => client = scene.connect().await?,
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        Ok(false)
+    })
+    .await?;
     Ok(())
-}
-
-impl Report {
-    /// What was found, or that nothing was.
-    pub fn outcome(&self) -> Result<(), Vec<Violation>> {
-        match self.violations.is_empty() {
-            true => Ok(()),
-            false => Err(self.violations.clone()),
-        }
-    }
 }

@@ -1,10 +1,11 @@
-//! The place where everything happens: a stack, the proxy before it, and the queues.
+//! The system under test: a local stack behind the proxy, with its queues.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use supaqueue_files::Part;
 use supaqueue_local::Stack;
 use tokio_postgres::Client;
@@ -12,14 +13,14 @@ use tokio_postgres::Client;
 use crate::Result;
 use crate::ledger::Ledger;
 use crate::proxy::Proxy;
-use crate::random::Random;
+use crate::random::Seed;
 
 fn job_dependencies() -> Result<Part> {
     let add_on = supaqueue_files::add_on("job_dependencies");
     Ok(add_on.ok_or("this program lacks the add-on job_dependencies")?)
 }
 
-/// The queues: name, which is also that of the target behind `chaos-`, and number of workers.
+/// The name and number of workers of each queue. The target of a queue is called `chaos-` and its name.
 pub const QUEUES: [(&str, u32); 5] = [
     ("quick", 4),
     ("slow", 3),
@@ -28,12 +29,12 @@ pub const QUEUES: [(&str, u32); 5] = [
     ("step", 3),
 ];
 
-/// How long Supaqueue waits before it takes something for lost.
+/// How long Supaqueue waits before it considers a dispatch or call lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// Seconds, so that tests see the end of it.
+    /// Seconds, so that tests observe the recovery.
     Quick,
-    /// What users have who set nothing, but calls that take at most ten seconds.
+    /// The default settings, except that calls time out after ten seconds.
     Real,
 }
 
@@ -54,39 +55,43 @@ impl Pace {
     }
 }
 
-/// A stack behind a faulty proxy, with queues for each of the proxy's targets.
+/// A local stack behind a faulty proxy, with a queue for each of the proxy's targets.
 #[derive(Debug)]
 pub struct Scene {
-    /// The stack. What must not pass the proxy goes to its gateway.
+    /// The stack. Requests to its gateway bypass the proxy.
     pub stack: Stack,
-    /// What stands before the gateway.
+    /// The proxy in front of the gateway.
     pub proxy: Proxy,
-    /// Every job that was inserted, known beside the database.
+    /// Every inserted job, recorded outside the database.
     pub ledger: Ledger,
-    /// Where choices come from.
-    pub random: Random,
-    /// How soon something is taken for lost.
+    /// The seed of all random choices.
+    pub seed: Seed,
+    /// How soon a dispatch or call is considered lost.
     pub pace: Pace,
-    asked: AtomicUsize,
+    generators: AtomicUsize,
 }
 
 impl Scene {
-    /// Starts everything, with the add-on `job_dependencies`.
-    pub async fn start(seed: u64, pace: Pace) -> Result<Arc<Self>> {
+    /// Starts the stack and the proxy, and installs the add-on `job_dependencies`.
+    ///
+    /// # Errors
+    ///
+    /// If the stack cannot be started or prepared.
+    pub async fn start(seed: Seed, pace: Pace) -> Result<Arc<Self>> {
         let proxy = Proxy::start(seed).await?;
         let stack = Stack::builder()
             .public_url(proxy.url())
-            // A line for each call that fails is a flood here.
+            // One line for each failed call would flood the output.
             .env("SUPAQUEUE_LOG_LEVEL", "error")
             .start()
             .await?;
-        proxy.lead_to(stack.gateway_url());
+        proxy.set_gateway(stack.gateway_url());
         let client = stack.database().connect().await?;
         client
             .batch_execute(&job_dependencies()?.from_scratch())
             .await?;
         for (name, workers) in QUEUES {
-            // A rate limit costs attempts.
+            // Each answer 429 costs an attempt.
             let attempts = if name == "limited" { 1000 } else { 20 };
             client
                 .batch_execute(&format!(
@@ -102,19 +107,23 @@ impl Scene {
             stack,
             proxy,
             ledger: Ledger::default(),
-            random: Random::new(seed),
+            seed,
             pace,
-            asked: AtomicUsize::new(0),
+            generators: AtomicUsize::new(0),
         }))
     }
 
-    /// A generator that nobody had before, for what has that name.
-    pub fn random(&self, name: &str) -> Random {
-        let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        self.random.part(&format!("{name} {number}"))
+    /// A new generator of random choices. It differs from every earlier one, even of the same name.
+    pub(crate) fn rng(&self, name: &str) -> Rng {
+        let number = self.generators.fetch_add(1, Ordering::Relaxed);
+        self.seed.rng(&format!("{name} {number}"))
     }
 
-    /// A connection as role `postgres`, as soon as Postgres takes one.
+    /// Connects as role `postgres`, retrying while Postgres is down.
+    ///
+    /// # Errors
+    ///
+    /// If Postgres accepts no connection for a minute.
     pub async fn connect(&self) -> Result<Client> {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
@@ -126,7 +135,11 @@ impl Scene {
         }
     }
 
-    /// Replaces all code of core and add-on under way, as an upgrade does.
+    /// Replaces all code of the core and the add-on, as an upgrade does.
+    ///
+    /// # Errors
+    ///
+    /// If the database rejects it.
     pub async fn upgrade(&self) -> Result<()> {
         let mut sql = "select supaqueue.take_tables();".to_owned();
         sql += &supaqueue_files::core().code();
@@ -135,7 +148,11 @@ impl Scene {
         done.map_err(|error| format!("cannot upgrade: {}", describe(&error)).into())
     }
 
-    /// Forgets everything that happened, in the database, too; the queues stay.
+    /// Deletes all jobs, from the database and from the ledger. The queues stay.
+    ///
+    /// # Errors
+    ///
+    /// If the database rejects it.
     pub async fn clear(&self) -> Result<()> {
         let client = self.connect().await?;
         client
@@ -152,13 +169,13 @@ impl Scene {
         Ok(())
     }
 
-    /// The folder of Postgres' data.
-    pub fn data_folder(&self) -> Option<&Path> {
+    /// The folder with Postgres' data.
+    pub(crate) fn data_folder(&self) -> Option<&Path> {
         self.stack.postgres().map(|postgres| postgres.folder())
     }
 }
 
-/// `tokio_postgres::Error` displays as "db error" alone.
+/// The message of the database; `tokio_postgres::Error` itself only displays "db error".
 fn describe(error: &tokio_postgres::Error) -> String {
     error
         .as_db_error()

@@ -1,28 +1,29 @@
-//! Runs this program once more, with Postgres' data on a small disk of its own.
+//! Runs this program again, with Postgres' data on a small disk.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use supaqueue_chaos::{Fault, Result};
 
-/// A folder that is removed in the end, once nothing is mounted there any more.
-struct Folder(std::path::PathBuf);
+/// A mount point, removed when dropped.
+struct MountPoint(std::path::PathBuf);
 
-impl Drop for Folder {
+impl Drop for MountPoint {
     fn drop(&mut self) {
-        // What is left is empty: the mount was in another namespace.
+        // The folder is empty: the disk was mounted in another namespace.
         let _ = std::fs::remove_dir(&self.0);
     }
 }
 
-/// Whether we are that program.
-pub(crate) fn is_here() -> bool {
+/// Whether this process already runs on the small disk.
+pub(crate) fn is_mounted() -> bool {
     std::env::var_os(supaqueue_chaos::fault::DISK).is_some()
 }
 
-/// Injects [`Fault::DiskFull`], or says why it cannot be done here; whether nothing was wrong.
-pub(crate) fn is_good(options: &[String]) -> Result<bool> {
-    let folder = Folder(std::env::temp_dir().join(format!("chaos-{}", std::process::id())));
+/// Injects [`Fault::DiskFull`], or reports why it is skipped. Returns whether no rule was violated.
+pub(crate) fn run(options: &[String]) -> Result<bool> {
+    let fault = Fault::DiskFull.name();
+    let folder = MountPoint(std::env::temp_dir().join(format!("chaos-{}", std::process::id())));
     std::fs::create_dir(&folder.0)?;
     let probe = script(&folder.0, Path::new("true"))
         .stdin(Stdio::null())
@@ -30,15 +31,14 @@ pub(crate) fn is_good(options: &[String]) -> Result<bool> {
     if !probe.status.success() {
         let reason = String::from_utf8_lossy(&probe.stderr);
         println!(
-            "| {} | skipped: it needs a small disk, and this user cannot mount one: {} |",
-            Fault::DiskFull.name(),
+            "{fault} skipped: it needs a small disk, which this user cannot mount: {}",
             reason.trim()
         );
         return Ok(true);
     }
     let status = script(&folder.0, &std::env::current_exe()?)
         .args(options)
-        .args(["--fault", &Fault::DiskFull.name()])
+        .args(["--fault", &fault])
         .status()?;
     Ok(status.success())
 }

@@ -1,5 +1,5 @@
-# Runs a program in a mount namespace of its own, where the folder $1 is a small disk.
-# An ordinary user becomes root for the mount alone, where the system lets users do so.
+# Runs a program in its own mount namespace, with a small disk mounted at the folder $1.
+# Where the system allows it, an unprivileged user becomes root in a user namespace for the mount only.
 disk=$1
 shift
 export TMPDIR="$disk" SUPAQUEUE_CHAOS_DISK="$disk"

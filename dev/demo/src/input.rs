@@ -1,154 +1,123 @@
-//! Reads the files that the demo is given, or says why it cannot use one.
+//! Reads the input files.
 
-use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::sections::{self, Section};
 
-/// What the demo reads when it is given no file: this repository's README.
+/// The default input: this repository's README.
 const DEFAULT: (&str, &str) = ("README.md", include_str!("../../../README.md"));
 
-/// A text that is larger makes no better demo. In bytes.
-const MOST_BYTES: u64 = 20_000_000;
+/// The maximum size of a file in bytes. A larger one makes no better demo.
+const MAX_BYTES: u64 = 20_000_000;
 
-/// A payload has at most 5 MB, and a text may grow by what JSON escapes. In bytes.
-const MOST_BYTES_OF_A_JOB: usize = 2_000_000;
+/// The maximum size of a text in a job in bytes. A payload may have 5 MB, and JSON escapes may enlarge it.
+const MAX_JOB_BYTES: usize = 2_000_000;
 
-/// A file and its sections.
-#[derive(Debug)]
-pub(super) struct Document {
-    /// As it was given, on one line.
-    pub(super) name: String,
-    pub(super) sections: Vec<Section>,
-}
-
-/// A file and its text, whole.
+/// The contents of a file.
 #[derive(Debug)]
 pub(super) struct Text {
-    /// As it was given, on one line.
+    /// The path as given, on one line.
     pub(super) name: String,
     pub(super) text: String,
+    is_markdown: bool,
 }
 
-/// A file that cannot be used, and why.
+impl Text {
+    /// The sections: of Markdown at its headings, of other text at blank lines.
+    pub(super) fn sections(&self) -> Vec<Section> {
+        match self.is_markdown {
+            true => sections::of_markdown(&self.text),
+            false => sections::of_plain_text(&self.text),
+        }
+    }
+
+    /// Checks that the whole text fits in the payload of a job.
+    pub(super) fn check_fits_in_a_job(&self) -> Result<(), Unusable> {
+        if self.text.len() <= MAX_JOB_BYTES {
+            return Ok(());
+        }
+        Err(Unusable(format!(
+            "{}: the file is larger than {} MB, which is too large for one job",
+            self.name,
+            MAX_JOB_BYTES / 1_000_000
+        )))
+    }
+}
+
+/// A file that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unusable {
-    path: PathBuf,
-    reason: String,
-}
+pub(super) struct Unusable(String);
 
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {}",
-            sections::one_line(&self.path.to_string_lossy()),
-            self.reason
-        )
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
-/// Reads and cuts the files; all of them must be usable.
-pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<Document>, Unusable> {
-    if paths.is_empty() {
-        let (name, text) = DEFAULT;
-        return Ok(vec![Document {
-            name: name.into(),
-            sections: sections::of_markdown(text),
-        }]);
-    }
-    paths.iter().map(|path| document(path)).collect()
-}
+impl std::error::Error for Unusable {}
 
-/// Reads the files whole; each must fit in the payload of one job.
-pub(super) fn texts(paths: &[PathBuf]) -> Result<Vec<Text>, Unusable> {
+/// Reads the files, all of which must be usable, or the default if there are none.
+pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<Text>, Unusable> {
     if paths.is_empty() {
         let (name, text) = DEFAULT;
         return Ok(vec![Text {
             name: name.into(),
             text: text.into(),
+            is_markdown: true,
         }]);
     }
-    paths
-        .iter()
-        .map(|path| {
-            let unusable = |reason| Unusable {
-                path: path.into(),
-                reason,
-            };
-            let text = text(path).map_err(unusable)?;
-            if text.len() > MOST_BYTES_OF_A_JOB {
-                return Err(unusable(format!(
-                    "this file has more than {} MB, too much for one job",
-                    MOST_BYTES_OF_A_JOB / 1_000_000
-                )));
-            }
-            Ok(Text {
-                name: sections::one_line(&path.to_string_lossy()),
+    let read = |path: &PathBuf| {
+        let name = sections::one_line(&path.to_string_lossy());
+        match read_text(path) {
+            Ok(text) => Ok(Text {
+                name,
                 text,
-            })
-        })
-        .collect()
-}
-
-fn document(path: &Path) -> Result<Document, Unusable> {
-    let text = text(path).map_err(|reason| Unusable {
-        path: path.into(),
-        reason,
-    })?;
-    let is_markdown = path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .is_some_and(|extension| {
-            ["md", "markdown", "mdx"]
-                .iter()
-                .any(|known| extension.eq_ignore_ascii_case(known))
-        });
-    let sections = if is_markdown {
-        sections::of_markdown(&text)
-    } else {
-        sections::of_plain_text(&text)
+                is_markdown: is_markdown(path),
+            }),
+            Err(reason) => Err(Unusable(format!("{name}: {reason}"))),
+        }
     };
-    Ok(Document {
-        name: sections::one_line(&path.to_string_lossy()),
-        sections,
-    })
+    paths.iter().map(read).collect()
 }
 
-fn text(path: &Path) -> Result<String, String> {
+fn is_markdown(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    ["md", "markdown", "mdx"]
+        .iter()
+        .any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
     let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "you may not read this file".to_owned(),
-        _ => format!("cannot be read: {error}"),
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => format!("cannot read the file: {error}"),
     };
     if fs::metadata(path).map_err(unreadable)?.is_dir() {
-        return Err("this is a folder; name the files in it".into());
+        return Err("is a folder; pass the files in it".into());
     }
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(unreadable)?;
-    // One byte more than is allowed, to tell. A pipe has no length to ask for.
-    file.take(MOST_BYTES + 1)
+    // Reads one byte beyond the limit to detect larger files, as a pipe has no length.
+    file.take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    if bytes.len() as u64 > MOST_BYTES {
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(format!(
-            "this file has more than {} MB",
-            MOST_BYTES / 1_000_000
+            "the file is larger than {} MB",
+            MAX_BYTES / 1_000_000
         ));
     }
     let text = match String::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => text,
-        _ => return Err("this is a binary file, or not in UTF-8".into()),
+        _ => return Err("not a text file in UTF-8".into()),
     };
-    // The mark that some editors put first is not part of the text.
-    let text = text
-        .strip_prefix('\u{FEFF}')
-        .map(str::to_owned)
-        .unwrap_or(text);
+    // A byte order mark is not part of the text.
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text).to_owned();
     if text.trim().is_empty() {
-        return Err("this file is empty".into());
+        return Err("the file is empty".into());
     }
     Ok(text)
 }
@@ -161,24 +130,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         fs::write(&path, content).unwrap();
-        read(&[path]).err().map(|unusable| unusable.reason)
+        let Unusable(message) = read(&[path]).err()?;
+        Some(message.rsplit(": ").next()?.to_owned())
     }
 
     #[test]
-    fn what_is_not_text_is_refused() {
+    fn files_without_text_are_refused() {
         let cases: [(&[u8], &str); 6] = [
-            (b"", "this file is empty"),
-            (b" \n\t\r\n", "this file is empty"),
-            (b"\xEF\xBB\xBF", "this file is empty"),
-            (
-                b"\x89PNG\r\n\x1a\n\0\0",
-                "this is a binary file, or not in UTF-8",
-            ),
-            (b"nul \0 inside", "this is a binary file, or not in UTF-8"),
-            (
-                b"caf\xE9 in Latin-1",
-                "this is a binary file, or not in UTF-8",
-            ),
+            (b"", "the file is empty"),
+            (b" \n\t\r\n", "the file is empty"),
+            (b"\xEF\xBB\xBF", "the file is empty"),
+            (b"\x89PNG\r\n\x1a\n\0\0", "not a text file in UTF-8"),
+            (b"nul \0 inside", "not a text file in UTF-8"),
+            (b"caf\xE9 in Latin-1", "not a text file in UTF-8"),
         ];
         for (content, want) in cases {
             assert_eq!(
@@ -191,27 +155,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_file_is_refused() {
+    fn missing_files_and_folders_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let missing = folder.path().join("none.md");
-        assert_eq!(
-            read(&[missing]).unwrap_err().reason,
-            "there is no such file"
-        );
-        assert_eq!(
-            read(&[folder.path().into()]).unwrap_err().reason,
-            "this is a folder; name the files in it"
-        );
+        let check = |path: PathBuf, want: &str| {
+            let Unusable(message) = read(&[path]).unwrap_err();
+            assert!(message.ends_with(want), "{message}");
+        };
+        check(folder.path().join("none.md"), ": no such file");
+        check(folder.path().into(), ": is a folder; pass the files in it");
     }
 
     #[test]
-    fn a_refusal_is_one_line_whatever_the_name() {
+    fn control_characters_in_a_name_are_not_printed() {
         let unusable = read(&["two\nlines\x1b[2J".into()]).unwrap_err();
-        assert_eq!(unusable.to_string(), "two lines [2J: there is no such file");
+        assert_eq!(unusable.to_string(), "two lines [2J: no such file");
     }
 
     #[test]
-    fn the_extension_says_how_a_file_is_cut() {
+    fn the_extension_determines_how_a_file_is_split() {
         let folder = tempfile::tempdir().unwrap();
         let text = "# One\ntext\n# Two\ntext\n";
         let paths = ["a.md", "b.MARKDOWN", "c.txt", "d"].map(|name| folder.path().join(name));
@@ -221,19 +182,16 @@ mod tests {
         let counts: Vec<_> = read(&paths)
             .unwrap()
             .iter()
-            .map(|document| document.sections.len())
+            .map(|text| text.sections().len())
             .collect();
         assert_eq!(counts, [2, 2, 1, 1]);
     }
 
     #[test]
     fn the_default_is_the_readme() {
-        let documents = read(&[]).unwrap();
-        assert_eq!(documents[0].name, "README.md");
-        assert!(
-            documents[0].sections.len() >= 10,
-            "{} sections",
-            documents[0].sections.len()
-        );
+        let texts = read(&[]).unwrap();
+        assert_eq!(texts[0].name, "README.md");
+        let sections = texts[0].sections().len();
+        assert!(sections >= 5, "{sections} sections");
     }
 }

@@ -1,49 +1,77 @@
-//! Shows how far the queue is: a bar in a terminal, plain lines elsewhere.
+//! Shows the progress of a queue: as a bar on a terminal, as lines elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::queue::Progress;
 
-/// Lines of a log are not for every change.
-const BETWEEN_LINES: Duration = Duration::from_secs(1);
+/// The minimum time between two lines, so that not every change is printed.
+pub(super) const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where progress is shown.
-pub(super) enum Display {
-    Bar(ProgressBar),
-    Lines { last: Option<(Instant, Progress)> },
-}
+/// The time between two queries of the state.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Writes a line to standard output. Whoever closed it no longer wants to know.
-pub(super) fn say(line: &str) {
+/// After this time without a change, the demo gives up.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// Prints a line. Errors are ignored: if stdout is closed, nobody reads it.
+pub(super) fn print(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-/// Shows that something is being waited for, until the value is dropped.
-pub(super) struct Waiting(Option<ProgressBar>);
+/// Reads and shows a state until `show` returns that it is final.
+pub(super) async fn watch<T: PartialEq>(
+    read: impl AsyncFn() -> Result<T>,
+    mut show: impl FnMut(&T) -> bool,
+) -> Result<()> {
+    let mut last = (Instant::now(), None);
+    loop {
+        let state = read().await?;
+        if show(&state) {
+            return Ok(());
+        }
+        let (changed, last_state) = &last;
+        if last_state.as_ref() != Some(&state) {
+            last = (Instant::now(), Some(state));
+        } else if changed.elapsed() > STALLED {
+            bail!("no progress for {} s", STALLED.as_secs());
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
 
-impl Waiting {
-    pub(super) fn for_(what: &str) -> Self {
+/// An indication that something takes a while, until it is dropped.
+pub(super) struct Spinner(Option<ProgressBar>);
+
+impl Spinner {
+    pub(super) fn new(message: &str) -> Self {
         if !std::io::stdout().is_terminal() {
-            say(&format!("{what} …"));
+            print(&format!("{message} …"));
             return Self(None);
         }
         let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
         spinner.set_style(style("{spinner} {msg} … {elapsed}"));
-        spinner.set_message(what.to_owned());
+        spinner.set_message(message.to_owned());
         spinner.enable_steady_tick(Duration::from_millis(100));
         Self(Some(spinner))
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Spinner {
     fn drop(&mut self) {
         if let Some(spinner) = &self.0 {
             spinner.finish_and_clear();
         }
     }
+}
+
+/// Where the progress is shown.
+pub(super) enum Display {
+    Bar(ProgressBar),
+    Lines { last: Option<(Instant, Progress)> },
 }
 
 impl Display {
@@ -65,12 +93,12 @@ impl Display {
                 bar.set_message(describe(progress));
             }
             Self::Lines { last } => {
-                let is_news = last.is_none_or(|(at, shown)| {
-                    shown != progress && (progress.is_over() || at.elapsed() >= BETWEEN_LINES)
+                let is_due = last.is_none_or(|(at, shown)| {
+                    shown != progress && (progress.is_over() || at.elapsed() >= LINE_INTERVAL)
                 });
-                if is_news {
+                if is_due {
                     let all = progress.finished() + progress.in_progress + progress.pending;
-                    say(&format!(
+                    print(&format!(
                         "{}/{all} sections  {}",
                         progress.finished(),
                         describe(progress)
@@ -83,7 +111,7 @@ impl Display {
 }
 
 impl Drop for Display {
-    /// Leaves the screen to what is written next.
+    /// Removes the bar from the screen.
     fn drop(&mut self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
@@ -91,8 +119,8 @@ impl Drop for Display {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
-    // The templates are above and right; the default is for the compiler.
+pub(super) fn style(template: &str) -> ProgressStyle {
+    // All templates are constants; an invalid one only looks different.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
@@ -104,10 +132,9 @@ fn describe(progress: Progress) -> String {
         retries,
         ..
     } = progress;
-    let failed = if failed > 0 {
-        format!(", {failed} failed")
-    } else {
-        String::new()
+    let failed = match failed {
+        0 => String::new(),
+        _ => format!(", {failed} failed"),
     };
     format!("{in_progress} in progress, {pending} pending{failed}, {retries} retries")
 }
@@ -117,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_failed_is_mentioned_only_then() {
+    fn failed_jobs_are_only_shown_if_there_are_any() {
         let progress = Progress {
             pending: 7,
             in_progress: 5,

@@ -1,4 +1,4 @@
-//! The demo's queue, as any client of Supaqueue would use it: in SQL.
+//! The demo's queue, used in SQL like by any client of Supaqueue.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +7,28 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use super::input::Document;
+use super::sections::Section;
 
-/// The edge function that the queue calls, and so the queue's name.
+/// The edge function that the queue calls, which is also the queue's name.
 pub(super) const TARGET: &str = "measure-text";
 
-/// The demo's queue in a database.
+/// The demo's queue.
 pub(super) struct Queue {
     client: Client,
 }
 
-/// Where the queue is at.
+/// The numbers of jobs by status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) pending: i64,
     pub(super) in_progress: i64,
     pub(super) successful: i64,
     pub(super) failed: i64,
-    /// Calls so far on top of each job's first.
+    /// The number of calls beyond the first of each job.
     pub(super) retries: i64,
 }
 
-/// What became of one file.
+/// The totals of a file.
 pub(super) struct FileTotals {
     pub(super) name: String,
     pub(super) sections: i64,
@@ -36,20 +36,20 @@ pub(super) struct FileTotals {
     pub(super) calls: i64,
 }
 
-/// What became of all of it.
+/// The totals of the demo.
 pub(super) struct Totals {
     pub(super) files: Vec<FileTotals>,
-    /// How often the target answered with which status; 0 for no answer.
+    /// The number of answers by HTTP status; 0 stands for no answer.
     pub(super) statuses: BTreeMap<i64, i64>,
-    /// As the target counted them.
-    pub(super) most_calls_in_flight: i64,
-    /// From the insertion to the end of the last call, by the database's clock.
+    /// The maximum number of calls in flight, as counted by the target.
+    pub(super) max_calls_in_flight: i64,
+    /// The time from the insert to the end of the last call, by the database's clock.
     pub(super) seconds: f64,
-    pub(super) longest: Vec<Measured>,
+    pub(super) longest: Vec<MeasuredSection>,
 }
 
-/// A section, and what the target says of it.
-pub(super) struct Measured {
+/// A section and the target's answer.
+pub(super) struct MeasuredSection {
     pub(super) title: String,
     pub(super) result: Measures,
 }
@@ -63,8 +63,8 @@ pub(super) struct Measures {
     pub(super) sha256: String,
 }
 
-/// A retry of an idle queue is started by the tick. Whoever watches does not like to wait five
-/// seconds for it, which is the default.
+/// Shortens the tick's interval from five seconds to one. The tick starts the retries of an idle queue,
+/// for which the user of the demo would have to wait.
 pub(super) async fn tick_every_second(client: &Client) -> Result<()> {
     client
         .batch_execute(
@@ -75,9 +75,9 @@ pub(super) async fn tick_every_second(client: &Client) -> Result<()> {
 }
 
 impl Queue {
-    /// A queue for the target, with that many workers.
+    /// Creates the queue.
     pub(super) async fn create(client: Client, workers: i32) -> Result<Self> {
-        // The target answers 429 to whoever comes too often: that is no reason to give up soon.
+        // Enough attempts for a target that often answers 429.
         client
             .execute(
                 "insert into supaqueue.queue (edge_function_name, max_attempts, backoff_base_ms) values ($1, 20, 250)",
@@ -93,16 +93,14 @@ impl Queue {
         Ok(Self { client })
     }
 
-    /// One job per section, all in one statement.
-    pub(super) async fn enqueue(&self, documents: &[Document]) -> Result<()> {
-        let payloads: Vec<Value> = documents
-            .iter()
-            .flat_map(|Document { name, sections }| {
-                sections
-                    .iter()
-                    .map(move |section| json!({ "file": name, "title": section.title, "text": section.text }))
-            })
-            .collect();
+    /// Inserts a job for each section, in one statement.
+    pub(super) async fn enqueue(&self, files: &[(&str, Vec<Section>)]) -> Result<()> {
+        let mut payloads: Vec<Value> = Vec::new();
+        for (file, sections) in files {
+            for Section { title, text } in sections {
+                payloads.push(json!({ "file": file, "title": title, "text": text }));
+            }
+        }
         self.client
             .execute(
                 "select supaqueue.enqueue_many($1, $2)",
@@ -153,9 +151,9 @@ impl Queue {
              ) as answer (status)
              group by 1"
         ));
-        let whole = self.query(format!(
+        let overall = self.query(format!(
             "select
-               coalesce(max((j.result ->> 'most_calls_in_flight')::bigint), 0),
+               coalesce(max((j.result ->> 'max_calls_in_flight')::bigint), 0),
                extract(epoch from max(j.finished_at) - min(j.created_at))::double precision
              from {jobs}"
         ));
@@ -166,8 +164,9 @@ impl Queue {
              order by (j.result ->> 'words')::bigint desc, j.position
              limit 3"
         ));
-        let (files, statuses, whole, longest) = tokio::try_join!(files, statuses, whole, longest)?;
-        let whole = whole.first().context("the queue has no jobs")?;
+        let (files, statuses, overall, longest) =
+            tokio::try_join!(files, statuses, overall, longest)?;
+        let overall = overall.first().context("the queue has no jobs")?;
         Ok(Totals {
             files: files
                 .iter()
@@ -182,14 +181,14 @@ impl Queue {
                 .iter()
                 .map(|row| (row.get(0), row.get(1)))
                 .collect(),
-            most_calls_in_flight: whole.get(0),
-            seconds: whole.get::<_, Option<f64>>(1).unwrap_or_default(),
+            max_calls_in_flight: overall.get(0),
+            seconds: overall.get::<_, Option<f64>>(1).unwrap_or_default(),
             longest: longest
                 .iter()
                 .map(|row| {
                     let result = serde_json::from_value(row.get(1))
-                        .context("the target answered something else")?;
-                    Ok(Measured {
+                        .context("the target gave an unexpected answer")?;
+                    Ok(MeasuredSection {
                         title: row.get(0),
                         result,
                     })
@@ -198,14 +197,14 @@ impl Queue {
         })
     }
 
-    /// What is wrong, as Supaqueue and the jobs themselves see it: a line each, at most three.
+    /// At most three problems that Supaqueue or the jobs report, one per line.
     pub(super) async fn problems(&self) -> Result<Vec<String>> {
         let rows = self
             .query(
                 "select p.problem || '. ' || p.remedy from supaqueue.problem p
                  union all
-                 select format('\"%s\" is %s after %s calls; of the last: %s',
-                   j.payload ->> 'title', j.status, j.attempts, coalesce(j.errors -> -1 ->> 'message', 'nothing known'))
+                 select format('\"%s\" is %s after %s calls; last error: %s',
+                   j.payload ->> 'title', j.status, j.attempts, coalesce(j.errors -> -1 ->> 'message', 'unknown'))
                  from supaqueue.job j join supaqueue.queue q on q.id = j.queue
                  where q.name = $1 and j.status <> 'successful'
                  limit 3"

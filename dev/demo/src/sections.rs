@@ -1,28 +1,28 @@
-//! Cuts a text into sections.
+//! Splits a text into sections.
 //!
-//! Nothing is left out: the sections, put together, are the text.
+//! Nothing is lost: the concatenated sections are the text.
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-/// A longer section is cut again, so that no call is much bigger than the others. In bytes.
-const MOST_BYTES: usize = 16_000;
+/// The maximum size of a section in bytes. Longer ones are split, so that all calls have similar sizes.
+const MAX_BYTES: usize = 16_000;
 
-/// Shorter blocks of plain text are joined with the next one. In bytes.
-const LEAST_BYTES: usize = 300;
+/// The minimum size of a section of plain text in bytes. Shorter blocks are joined with the next.
+const MIN_BYTES: usize = 300;
 
-/// How much of a title is kept, in characters.
+/// The maximum length of a title in characters.
 const TITLE_CHARS: usize = 44;
 
-/// A part of a text that is worth a call of its own.
+/// A part of a text, which becomes a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Section {
-    /// The heading, or else the first line; one line without control characters.
+    /// The heading or else the first line, without control characters.
     pub(super) title: String,
-    /// As in the file.
+    /// The text as in the file.
     pub(super) text: String,
 }
 
-/// A section from each heading to the next, and one for what comes before the first.
+/// Splits Markdown at its headings. Text before the first heading is a section, too.
 pub(super) fn of_markdown(text: &str) -> Vec<Section> {
     let headings = headings(text);
     let mut sections = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn of_markdown(text: &str) -> Vec<Section> {
         add(&mut sections, None, &text[..first]);
     }
     for (index, (start, title)) in headings.iter().enumerate() {
-        // Blank lines before the first heading belong to it.
+        // Includes blank lines before the first heading.
         let start = if index == 0 && !has_preamble {
             0
         } else {
@@ -46,30 +46,27 @@ pub(super) fn of_markdown(text: &str) -> Vec<Section> {
     sections
 }
 
-/// A section from each blank line to the next, short ones joined.
+/// Splits plain text at blank lines, and joins short blocks.
 pub(super) fn of_plain_text(text: &str) -> Vec<Section> {
-    let mut sections = Vec::new();
-    for piece in pieces(text, LEAST_BYTES) {
-        sections.push(Section {
-            title: first_line(piece),
-            text: piece.to_owned(),
-        });
-    }
-    sections
+    let section = |piece: &str| Section {
+        title: first_line(piece),
+        text: piece.to_owned(),
+    };
+    pieces(text, MIN_BYTES).into_iter().map(section).collect()
 }
 
 fn add(sections: &mut Vec<Section>, title: Option<&str>, text: &str) {
     let title = title
         .filter(|title| !title.is_empty())
         .map_or_else(|| first_line(text), one_line);
-    if text.len() <= MOST_BYTES {
+    if text.len() <= MAX_BYTES {
         sections.push(Section {
             title,
             text: text.to_owned(),
         });
         return;
     }
-    for (index, piece) in pieces(text, MOST_BYTES / 2).into_iter().enumerate() {
+    for (index, piece) in pieces(text, MAX_BYTES / 2).into_iter().enumerate() {
         let title = match index {
             0 => title.clone(),
             _ => format!("{title} ({})", index + 1),
@@ -81,7 +78,7 @@ fn add(sections: &mut Vec<Section>, title: Option<&str>, text: &str) {
     }
 }
 
-/// Where each heading starts, and what it says. Those inside of a quotation or a list are none.
+/// The position and text of each heading, except those in quotations and lists.
 fn headings(text: &str) -> Vec<(usize, String)> {
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_FOOTNOTES
@@ -104,17 +101,15 @@ fn headings(text: &str) -> Vec<(usize, String)> {
                 is_heading &= !matches!(tag, TagEnd::Heading(_));
             }
             Event::Text(part) | Event::Code(part) if is_heading => {
-                headings
-                    .last_mut()
-                    .into_iter()
-                    .for_each(|(_, title)| title.push_str(&part));
+                if let Some((_, title)) = headings.last_mut() {
+                    title.push_str(&part);
+                }
             }
-            // An underlined heading may have several lines.
+            // A setext heading may have several lines.
             Event::SoftBreak | Event::HardBreak if is_heading => {
-                headings
-                    .last_mut()
-                    .into_iter()
-                    .for_each(|(_, title)| title.push(' '));
+                if let Some((_, title)) = headings.last_mut() {
+                    title.push(' ');
+                }
             }
             _ => {}
         }
@@ -122,25 +117,25 @@ fn headings(text: &str) -> Vec<(usize, String)> {
     headings
 }
 
-/// Joins blocks until a piece has `least` bytes, and cuts those that have too many.
-fn pieces(text: &str, least: usize) -> Vec<&str> {
+/// Joins blocks into pieces of at least `min` bytes, and splits pieces that are too large.
+fn pieces(text: &str, min: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut start = 0;
     let mut end = 0;
     for block in blocks(text) {
         end += block.len();
-        if end - start >= least {
-            cut(&text[start..end], &mut pieces);
+        if end - start >= min {
+            split(&text[start..end], &mut pieces);
             start = end;
         }
     }
     if start < end {
-        cut(&text[start..end], &mut pieces);
+        split(&text[start..end], &mut pieces);
     }
     pieces
 }
 
-/// The paragraphs of a text, each with the blank lines after it (the first also with those before it).
+/// The paragraphs of a text, each with the blank lines that follow; the first also with those before it.
 fn blocks(text: &str) -> Vec<&str> {
     let mut blocks = Vec::new();
     let (mut start, mut end) = (0, 0);
@@ -159,11 +154,11 @@ fn blocks(text: &str) -> Vec<&str> {
     blocks
 }
 
-/// Cuts at the end of a line, else between words, else between characters.
-fn cut<'a>(mut text: &'a str, pieces: &mut Vec<&'a str>) {
-    // What is cut off holds more than the blanks at the end.
-    while text.trim_end().len() > MOST_BYTES {
-        let head = &text[..text.floor_char_boundary(MOST_BYTES)];
+/// Splits at the end of a line, else between words, else between characters.
+fn split<'a>(mut text: &'a str, pieces: &mut Vec<&'a str>) {
+    // Whitespace alone does not make a piece.
+    while text.trim_end().len() > MAX_BYTES {
+        let head = &text[..text.floor_char_boundary(MAX_BYTES)];
         let end_of_line = head.rfind('\n').map(|at| at + 1);
         let end_of_word = || {
             let (at, blank) = head.char_indices().rfind(|(_, c)| c.is_whitespace())?;
@@ -184,7 +179,7 @@ fn first_line(text: &str) -> String {
     )
 }
 
-/// On one line, without what a terminal would take for a command.
+/// Shortens a text to one line without control characters.
 pub(super) fn one_line(text: &str) -> String {
     let plain: String = text
         .chars()
@@ -218,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn markdown_is_cut_at_its_headings() {
+    fn markdown_is_split_at_its_headings() {
         let cases: [(&str, &[&str]); 11] = [
             ("# One\ntext\n## Two\ntext\n", &["One", "Two"]),
             ("before\n\n# One\n", &["before", "One"]),
@@ -243,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_is_cut_at_blank_lines_and_short_blocks_are_joined() {
+    fn plain_text_is_split_at_blank_lines_and_short_blocks_are_joined() {
         let long = |word: &str| format!("{}\n\n", format!("{word} ").repeat(100));
         let text = format!(
             "\n\nTitle\n\n{}{}  \n\t\n{}short",
@@ -259,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overlong_section_is_cut_again() {
+    fn an_overlong_section_is_split_again() {
         let paragraphs = "A line of words that goes on.\nAnd another one.\n\n".repeat(1000);
         let cases = [
             format!("# Long\n{paragraphs}"),
@@ -275,7 +270,7 @@ mod tests {
             assert_eq!(joined(&sections), text);
             for section in &sections {
                 assert!(
-                    section.text.trim_end().len() <= MOST_BYTES,
+                    section.text.trim_end().len() <= MAX_BYTES,
                     "{} bytes",
                     section.text.len()
                 );

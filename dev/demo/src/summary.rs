@@ -1,4 +1,4 @@
-//! The tables at the end of the demo.
+//! The summary at the end of the demo.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use super::queue::{FileTotals, Totals};
 
-/// What the demo says at its end.
+/// The results of the demo.
 pub(super) struct Summary<'a> {
     pub(super) totals: &'a Totals,
     pub(super) workers: i32,
-    /// From the start of the stack until it was ready.
-    pub(super) start: Duration,
+    /// The time that the stack took to start.
+    pub(super) start_time: Duration,
 }
 
 impl Totals {
-    /// Whether everything is as it was promised.
-    pub(super) fn is_good(&self, workers: i32) -> bool {
+    /// Whether every job succeeded, with no more calls in flight than workers.
+    pub(super) fn is_success(&self, workers: i32) -> bool {
         self.files
             .iter()
             .all(|file| file.successful == file.sections)
-            && self.most_calls_in_flight <= workers.into()
+            && self.max_calls_in_flight <= workers.into()
     }
 
     fn sum(&self, count: impl Fn(&FileTotals) -> i64) -> i64 {
@@ -30,9 +30,14 @@ impl Totals {
 }
 
 impl Summary<'_> {
-    /// The tables as text.
+    /// The summary as tables.
     pub(super) fn text(&self) -> String {
-        format!("{}\n\n{}\n\n{}", self.files(), self.whole(), self.longest())
+        format!(
+            "{}\n\n{}\n\n{}",
+            self.files(),
+            self.overall(),
+            self.longest()
+        )
     }
 
     fn files(&self) -> String {
@@ -54,15 +59,11 @@ impl Summary<'_> {
             let (sections, successful) = (totals.sum(|f| f.sections), totals.sum(|f| f.successful));
             table.add_row(row("all", sections, successful, totals.sum(|f| f.calls)));
         }
-        for column in 1..5 {
-            if let Some(column) = table.column_mut(column) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
+        align_right(&mut table, 1..5);
         lines(&table)
     }
 
-    fn whole(&self) -> String {
+    fn overall(&self) -> String {
         let totals = self.totals;
         let jobs = totals.sum(|file| file.sections);
         let calls = totals.sum(|file| file.calls);
@@ -82,8 +83,8 @@ impl Summary<'_> {
         table.add_row([
             "in flight",
             &format!(
-                "{} at most, as the target function counted them",
-                totals.most_calls_in_flight
+                "at most {}, as counted by the target function",
+                totals.max_calls_in_flight
             ),
         ]);
         table.add_row(["attempts", &format!("{calls}: {}", answers.join(", "))]);
@@ -91,9 +92,9 @@ impl Summary<'_> {
         table.add_row([
             "time",
             &format!(
-                "{:.1} s, {rate:.1} jobs/s; the stack was up in {:.1} s",
+                "{:.1} s, {rate:.1} jobs/s; the stack started in {:.1} s",
                 totals.seconds,
-                self.start.as_secs_f64()
+                self.start_time.as_secs_f64()
             ),
         ]);
         lines(&table)
@@ -117,11 +118,7 @@ impl Summary<'_> {
                 &result.sha256.chars().take(12).collect(),
             ]);
         }
-        for column in [1, 2] {
-            if let Some(column) = table.column_mut(column) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
+        align_right(&mut table, [1, 2]);
         lines(&table)
     }
 }
@@ -135,7 +132,15 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-/// Without the blanks that the table puts around everything.
+fn align_right(table: &mut Table, columns: impl IntoIterator<Item = usize>) {
+    for column in columns {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// The table without the padding around its lines.
 fn lines(table: &Table) -> String {
     let trim = |line: String| {
         line.strip_prefix(' ')

@@ -1,37 +1,20 @@
-//! From Rust to WebAssembly and its glue, the same bytes in every clone.
+//! Compiles the crate to WebAssembly and JavaScript glue, with the same bytes in every clone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use cargo_metadata::{Metadata, MetadataCommand};
 use wasm_bindgen_cli_support::Bindgen;
 
-use super::sources::name_and_version;
+use super::dependencies::dependencies;
+use super::settings::{CRATE, PROFILE, TARGET, WASM_OPT};
 use xtask::repository::{Repository, output, succeed};
 
-pub(super) const CRATE: &str = "supaqueue-edge";
-pub(super) const TARGET: &str = "wasm32-unknown-unknown";
-pub(super) const PROFILE: &str = "wasm";
+/// The base name of the files that wasm-bindgen writes. The script refers to the types by it.
+const NAME: &str = "supaqueue";
 
-/// What wasm-opt is told: to make the module small, and which features it may use.
-///
-/// The features are those that Rust's target has by default and the platform's V8
-/// understands; a stripped module does not name them itself.
-pub(super) const WASM_OPT: [&str; 9] = [
-    "-Oz",
-    "--enable-bulk-memory",
-    "--enable-nontrapping-float-to-int",
-    "--enable-sign-ext",
-    "--enable-mutable-globals",
-    "--enable-reference-types",
-    "--enable-multivalue",
-    "--strip-debug",
-    "--strip-producers",
-];
-
-/// What wasm-bindgen makes of the crate.
+/// The output of wasm-bindgen and wasm-opt.
 pub(super) struct Glue {
     pub(super) wasm: Vec<u8>,
     pub(super) script: String,
@@ -41,59 +24,59 @@ pub(super) struct Glue {
 /// Compiles the function.
 pub(super) fn compile(repository: &Repository) -> Result<Glue> {
     let metadata = metadata(repository)?;
-    let target_folder = metadata["target_directory"].as_str();
-    let target_folder = Path::new(target_folder.context("cargo metadata names no target folder")?);
-    build(repository, &metadata, target_folder)?;
+    build(repository, &metadata)?;
 
-    let name = CRATE.replace('-', "_");
+    let target_folder = metadata.target_directory.as_std_path();
     let built = target_folder.join(TARGET).join(PROFILE);
     let folder = target_folder.join("function");
+    // Left by an earlier build, if there is one.
     let _ = fs::remove_dir_all(&folder);
     Bindgen::new()
-        .input_path(built.join(&name).with_extension("wasm"))
+        .input_path(built.join(CRATE.replace('-', "_")).with_extension("wasm"))
+        .out_name(NAME)
         .web(true)?
         .typescript(true)
         .remove_name_section(true)
         .remove_producers_section(true)
         .generate(&folder)
-        .context("wasm-bindgen cannot make the function's glue")?;
+        .context("wasm-bindgen cannot generate the function's glue")?;
     ensure!(
         !folder.join("snippets").exists(),
-        "the function has JavaScript snippets, which one module cannot hold"
+        "the function has JavaScript snippets, which do not fit in a single module"
     );
 
-    let wasm = folder.join(format!("{name}_bg.wasm"));
-    optimise(repository, &wasm)?;
+    let wasm = folder.join(format!("{NAME}_bg.wasm"));
+    optimize(repository, &wasm)?;
     let read = |extension| {
-        let path = folder.join(&name).with_extension(extension);
+        let path = folder.join(NAME).with_extension(extension);
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     };
     Ok(Glue {
-        wasm: fs::read(&wasm).context("cannot read what wasm-opt wrote")?,
+        wasm: fs::read(&wasm).context("cannot read the output of wasm-opt")?,
         script: read("js")?,
         types: read("d.ts")?,
     })
 }
 
-fn metadata(repository: &Repository) -> Result<Value> {
-    let metadata = output(
+fn metadata(repository: &Repository) -> Result<Metadata> {
+    let json = output(
         repository
             .cargo()
             .args(["metadata", "--locked", "--format-version", "1"])
             .args(["--filter-platform", TARGET]),
     )?;
-    serde_json::from_str(&metadata).context("cargo metadata printed something strange")
+    MetadataCommand::parse(json).context("cannot parse the output of cargo metadata")
 }
 
-fn build(repository: &Repository, metadata: &Value, target_folder: &Path) -> Result<()> {
-    let generated = (target_folder.to_owned(), "target".to_owned());
-    let flags: Vec<String> = renamed_folders(repository, metadata)?
+fn build(repository: &Repository, metadata: &Metadata) -> Result<()> {
+    let target_folder = metadata.target_directory.clone().into_std_path_buf();
+    let flags: Vec<String> = remapped_folders(repository, metadata)?
         .into_iter()
-        .chain([generated])
+        .chain([(target_folder, "target".to_owned())])
         .map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display()))
         .collect();
     let mut cargo = repository.cargo();
-    // The user's own settings for builds would show in the bytes.
+    // Build settings from the user's environment would change the bytes.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("CARGO_PROFILE_") || name.starts_with("WASM_BINDGEN_") {
@@ -103,49 +86,47 @@ fn build(repository: &Repository, metadata: &Value, target_folder: &Path) -> Res
     cargo
         .args(["build", "--locked", "--quiet", "--package", CRATE])
         .args(["--target", TARGET, "--profile", PROFILE])
-        // This form allows for spaces in paths, and goes before all other settings of flags.
+        // Allows spaces in paths, and takes precedence over every other source of flags.
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .env("CARGO_INCREMENTAL", "0");
     succeed(&mut cargo)
 }
 
-/// Folders whose paths panics would name, and what to call them instead.
-fn renamed_folders(repository: &Repository, metadata: &Value) -> Result<Vec<(PathBuf, String)>> {
-    // A later one goes before an earlier one where both fit.
+/// Folders that appear in panic messages, and the names that replace them.
+fn remapped_folders(
+    repository: &Repository,
+    metadata: &Metadata,
+) -> Result<Vec<(PathBuf, String)>> {
+    // Where several prefixes match, rustc applies the last.
     let mut folders = vec![(repository.root().to_owned(), "supaqueue".to_owned())];
     let sysroot = output(repository.command("rustc").args(["--print", "sysroot"]))?;
     let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust");
     folders.push((library, "rust".to_owned()));
 
-    let tree = output(
-        repository
-            .cargo()
-            .args(["tree", "--locked", "--package", CRATE, "--target", TARGET])
-            .args(["--edges", "normal,build", "--prefix", "none"]),
-    )?;
-    let linked: Vec<_> = tree.lines().map(name_and_version).collect();
-    let packages = metadata["packages"].as_array();
-    for package in packages.context("cargo metadata lists no packages")? {
-        let text = |key: &str| package[key].as_str().unwrap_or_default();
-        let (name, version) = (text("name"), text("version"));
-        let ours = package["source"].is_null();
-        if ours || !linked.contains(&(name, version)) {
+    let linked = dependencies(repository)?;
+    for package in &metadata.packages {
+        let version = package.version.to_string();
+        let is_linked = linked
+            .iter()
+            .any(|linked| *package.name == linked.name && version == linked.version);
+        // Only our own crates have no source.
+        if package.source.is_none() || !is_linked {
             continue;
         }
-        let manifest = Path::new(text("manifest_path"));
-        let folder = manifest.parent().context("a manifest without a folder")?;
-        folders.push((folder.to_owned(), format!("{name}-{version}")));
+        let folder = package.manifest_path.parent();
+        let folder = folder.context("the manifest has no parent folder")?;
+        folders.push((folder.into(), format!("{}-{version}", package.name)));
     }
     Ok(folders)
 }
 
-fn optimise(repository: &Repository, wasm: &Path) -> Result<()> {
+fn optimize(repository: &Repository, wasm: &Path) -> Result<()> {
     let program = repository.node_modules().join("binaryen/bin/wasm-opt");
-    let mut node = Command::new("node");
+    let mut node = repository.command("node");
     node.arg(program)
         .args(WASM_OPT)
         .arg(wasm)
         .arg("-o")
         .arg(wasm);
-    succeed(&mut node).context("wasm-opt comes with ./scripts/setup")
+    succeed(&mut node).context("./scripts/setup installs wasm-opt")
 }

@@ -1,11 +1,13 @@
-//! The WebAssembly function: from Rust to the module that is committed and deployed.
+//! Builds the supaqueue function: from Rust to the module that is committed and deployed.
 //!
-//! [`sources`] says what it is made of, as a hash; [`compile`] makes the
-//! WebAssembly, the same bytes wherever the repository lies; [`module`] puts them
-//! into one JavaScript file, which is all that `supabase functions deploy` needs.
+//! [`compile`] produces the WebAssembly, with the same bytes wherever the repository is cloned.
+//! [`module`] embeds it in one JavaScript file, which is all that `supabase functions deploy` needs.
+//! [`sources`] hashes everything that goes into it, so that a stale module is detected.
 
 mod compile;
+mod dependencies;
 mod module;
+mod settings;
 mod sources;
 
 use std::fmt;
@@ -21,7 +23,7 @@ use xtask::repository::Repository;
 
 const USAGE: &str = "\
 usage: cargo xtask function build            build supabase/functions/supaqueue/supaqueue.js
-       cargo xtask function check            build it again and compare every byte
+       cargo xtask function check            rebuild it and compare every byte
        cargo xtask function check --quick    compare only the hash of its sources";
 
 const FOLDER: &str = "supabase/functions/supaqueue";
@@ -48,38 +50,38 @@ fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Builds the function and writes its module, which may then prove too heavy.
+/// Builds the function and writes its module, even if that exceeds the size limit.
 fn build(repository: &Repository) -> Result<()> {
-    let (module, weight) = make(repository)?;
+    let (module, size) = generate(repository)?;
     for (name, text) in module.files() {
         let path = repository.path(FOLDER).join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         println!("wrote {FOLDER}/{name}");
     }
-    weight.check()
+    size.check()
 }
 
-/// Builds the function anew and compares it with what is committed, byte for byte.
+/// Rebuilds the function and compares it with the committed one, byte for byte.
 fn check(repository: &Repository) -> Result<()> {
-    let (module, weight) = make(repository)?;
+    let (module, size) = generate(repository)?;
     for (name, text) in module.files() {
         if committed(repository, name)? != text {
-            bail!("{FOLDER}/{name} is not what its sources give: run ./scripts/build");
+            bail!("{FOLDER}/{name} differs from a fresh build: run ./scripts/build");
         }
     }
-    println!("{FOLDER}/{} is what its sources give", module::SCRIPT);
-    weight.check()
+    println!("{FOLDER}/{} matches a fresh build", module::SCRIPT);
+    size.check()
 }
 
-/// Compares only the hash of the sources with the one in the committed module.
+/// Compares the hash of the sources with the one in the committed module.
 fn check_hash(repository: &Repository) -> Result<()> {
     let script = committed(repository, module::SCRIPT)?;
     let hash = module::source_hash(&script)
-        .with_context(|| format!("{FOLDER}/{} names no sourceHash", module::SCRIPT))?;
+        .with_context(|| format!("{FOLDER}/{} has no sourceHash", module::SCRIPT))?;
     if hash != sources::hash(repository)? {
         bail!("the function's sources have changed since it was built: run ./scripts/build");
     }
-    println!("{FOLDER}/{} is of these sources", module::SCRIPT);
+    println!("{FOLDER}/{} is up to date", module::SCRIPT);
     Ok(())
 }
 
@@ -88,22 +90,22 @@ fn committed(repository: &Repository, name: &str) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {FOLDER}/{name}"))
 }
 
-fn make(repository: &Repository) -> Result<(Module, Weight)> {
+fn generate(repository: &Repository) -> Result<(Module, Size)> {
     let hash = sources::hash(repository)?;
     let glue = compile::compile(repository)?;
-    let weight = Weight::of(&glue.wasm)?;
-    println!("WebAssembly: {weight}");
-    Ok((Module::new(&glue, &hash)?, weight))
+    let size = Size::of(&glue.wasm)?;
+    println!("WebAssembly: {size}");
+    Ok((Module::new(&glue, &hash), size))
 }
 
-/// Bytes of the WebAssembly, as it is and as it travels.
-struct Weight {
+/// The size of the WebAssembly in bytes.
+struct Size {
     raw: usize,
     gzipped: usize,
 }
 
-impl Weight {
-    const LIMIT: Weight = Weight {
+impl Size {
+    const LIMIT: Self = Self {
         raw: 150_000,
         gzipped: 65_000,
     };
@@ -111,22 +113,21 @@ impl Weight {
     fn of(bytes: &[u8]) -> Result<Self> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(bytes)?;
-        let gzipped = encoder.finish()?.len();
         Ok(Self {
             raw: bytes.len(),
-            gzipped,
+            gzipped: encoder.finish()?.len(),
         })
     }
 
-    /// It is decoded and compiled at every cold start, so it must not grow unseen.
+    /// The WebAssembly is decoded and compiled at every cold start, so it must not grow unnoticed.
     fn check(&self) -> Result<()> {
-        let light = self.raw <= Self::LIMIT.raw && self.gzipped <= Self::LIMIT.gzipped;
-        ensure!(light, "the WebAssembly may be {} at most", Self::LIMIT);
+        let fits = self.raw <= Self::LIMIT.raw && self.gzipped <= Self::LIMIT.gzipped;
+        ensure!(fits, "the WebAssembly exceeds the limit of {}", Self::LIMIT);
         Ok(())
     }
 }
 
-impl fmt::Display for Weight {
+impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes, {} gzipped", self.raw, self.gzipped)
     }

@@ -1,38 +1,44 @@
-//! What the function is made of, as a hash.
+//! The hash of everything that the function is built from.
 //!
-//! Everything that can change the bytes goes in, and nothing that cannot: tests and
-//! the other crates of the workspace may change without a new build of the function.
+//! It covers whatever can change the bytes, and nothing else: a change of a test or of another crate
+//! of the workspace does not require a new build of the function.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+use toml::{Table, Value};
+use walkdir::WalkDir;
 
-use super::compile::{CRATE, PROFILE, TARGET, WASM_OPT};
+use super::dependencies::{Dependency, dependencies};
 use super::module::LAYOUT;
+use super::settings::{PROFILE, WASM_OPT};
 use xtask::repository::{Repository, output};
 
-/// The crates whose code is ours.
+/// The crates of the workspace that the function consists of.
 const CRATES: [&str; 2] = ["crates/supaqueue-core", "crates/supaqueue-edge"];
 
-/// The hash of everything that the function is made of, in hexadecimal.
+/// The hash of everything that the function is built from, in hexadecimal.
 pub(super) fn hash(repository: &Repository) -> Result<String> {
     let mut hash = Sha256::new();
     let mut add = |name: &str, content: &str| {
-        // Lengths keep one entry's end from passing as the next one's beginning.
+        // With the length, the end of one entry cannot pass for the start of the next.
         hash.update(format!("{name} {}\n", content.len()));
         hash.update(content);
     };
     for path in files(repository)? {
         let name = path.strip_prefix(repository.root()).unwrap_or(&path);
         let name = name.to_string_lossy().replace('\\', "/");
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
-        // A checkout on Windows may have other line ends.
-        add(&name, &text.replace("\r\n", "\n"));
+        // A checkout on Windows may have CRLF line endings.
+        add(&name, &read(repository, &name)?.replace("\r\n", "\n"));
     }
-    add("dependencies", &dependencies(repository)?);
-    add("profile", &profile(repository)?);
+    let lock = table(repository, "Cargo.lock")?;
+    add(
+        "dependencies",
+        &with_checksums(&lock, &dependencies(repository)?),
+    );
+    add("profile", &profiles(&table(repository, "Cargo.toml")?));
     add("compiler", &compiler(repository)?);
     add("binaryen", &binaryen(repository)?);
     add("wasm-opt", &WASM_OPT.join(" "));
@@ -40,118 +46,81 @@ pub(super) fn hash(repository: &Repository) -> Result<String> {
     Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
 }
 
+fn read(repository: &Repository, name: &str) -> Result<String> {
+    fs::read_to_string(repository.path(name)).with_context(|| format!("cannot read {name}"))
+}
+
+fn table(repository: &Repository, name: &str) -> Result<Table> {
+    read(repository, name)?
+        .parse()
+        .with_context(|| format!("cannot parse {name}"))
+}
+
 fn files(repository: &Repository) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for folder in CRATES.map(|folder| repository.path(folder)) {
         files.push(folder.join("Cargo.toml"));
         files.extend(Some(folder.join("build.rs")).filter(|path| path.is_file()));
-        find(&folder.join("src"), &mut files)?;
+        for entry in WalkDir::new(folder.join("src")) {
+            let entry = entry?;
+            let is_test = entry.file_name().to_string_lossy().ends_with("tests.rs");
+            if entry.file_type().is_file() && !is_test {
+                files.push(entry.into_path());
+            }
+        }
     }
     files.sort();
     Ok(files)
 }
 
-fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("in {}", folder.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() {
-            find(&path, files)?;
-        } else if !name.ends_with("tests.rs") {
-            files.push(path);
-        }
-    }
-    Ok(())
+/// Each dependency with its features and its checksum, which our own crates do not have.
+fn with_checksums(lock: &Table, dependencies: &[Dependency]) -> String {
+    let lines = dependencies.iter().map(|dependency| {
+        let Dependency {
+            name,
+            version,
+            features,
+        } = dependency;
+        let checksum = checksum(lock, name, version).unwrap_or("ours");
+        format!("{name} {version} {features} {checksum}\n")
+    });
+    lines.collect()
 }
 
-/// The crates that the function is linked of, with their features and checksums.
-fn dependencies(repository: &Repository) -> Result<String> {
-    let tree = output(
-        repository
-            .cargo()
-            .args(["tree", "--locked", "--package", CRATE, "--target", TARGET])
-            .args(["--edges", "normal,build", "--prefix", "none"])
-            .args(["--no-dedupe", "--format", "{p} {f}"]),
-    )?;
-    let lock =
-        fs::read_to_string(repository.path("Cargo.lock")).context("cannot read Cargo.lock")?;
-    let mut lines: Vec<String> = tree
-        .lines()
-        .map(|line| {
-            let (name, version) = name_and_version(line);
-            let checksum = checksum(&lock, name, version).unwrap_or("ours");
-            format!("{} {checksum}", without_folder(line))
-        })
-        .collect();
-    lines.sort();
-    lines.dedup();
-    Ok(lines.join("\n"))
+fn checksum<'a>(lock: &'a Table, name: &str, version: &str) -> Option<&'a str> {
+    let packages = lock.get("package")?.as_array()?;
+    let is_wanted = |package: &&Value| {
+        let text = |key| package.get(key).and_then(Value::as_str);
+        text("name") == Some(name) && text("version") == Some(version)
+    };
+    packages.iter().find(is_wanted)?.get("checksum")?.as_str()
 }
 
-/// `serde v1.0.229 default,std` → `("serde", "1.0.229")`.
-pub(super) fn name_and_version(line: &str) -> (&str, &str) {
-    let mut words = line.split(' ');
-    let name = words.next().unwrap_or_default();
-    let version = words.next().unwrap_or_default();
-    (name, version.trim_start_matches('v'))
+/// The function's profile and the one that it inherits from.
+fn profiles(manifest: &Table) -> String {
+    let profile = |name| manifest.get("profile").and_then(|all| all.get(name));
+    let text = |name| profile(name).map_or_else(String::new, Value::to_string);
+    format!("{}\n{}", text("release"), text(PROFILE))
 }
 
-/// The line without the folder in which a crate of ours lies.
-fn without_folder(line: &str) -> String {
-    match (line.find(" ("), line.find(')')) {
-        (Some(start), Some(end)) if start < end && &line[start..=end] != " (proc-macro)" => {
-            format!("{}{}", &line[..start], &line[end + 1..])
-        }
-        _ => line.to_owned(),
-    }
-}
-
-fn checksum<'a>(lock: &'a str, name: &str, version: &str) -> Option<&'a str> {
-    let wanted = format!("name = \"{name}\"\nversion = \"{version}\"\n");
-    let lock_entry = lock
-        .split("[[package]]\n")
-        .find(|entry| entry.starts_with(&wanted))?;
-    let line = |line: &'a str| line.strip_prefix("checksum = ");
-    lock_entry.lines().find_map(line)
-}
-
-/// What the workspace's manifest says of the function's profile and the one that it builds on.
-fn profile(repository: &Repository) -> Result<String> {
-    let manifest =
-        fs::read_to_string(repository.path("Cargo.toml")).context("cannot read Cargo.toml")?;
-    Ok(profile_lines(&manifest).join("\n"))
-}
-
-fn profile_lines(manifest: &str) -> Vec<&str> {
-    let ours = ["release", PROFILE].map(|name| format!("[profile.{name}"));
-    let mut is_ours = false;
-    let mut lines = Vec::new();
-    for line in manifest.lines() {
-        if line.starts_with('[') {
-            is_ours = ours.iter().any(|heading| line.starts_with(heading));
-        }
-        if is_ours && !line.is_empty() && !line.starts_with('#') {
-            lines.push(line);
-        }
-    }
-    lines
-}
-
-/// The compiler, but not the machine that it runs on.
+/// The version of the compiler, without the host it runs on.
 fn compiler(repository: &Repository) -> Result<String> {
     let version = output(repository.command("rustc").arg("-vV"))?;
-    let told = |line: &&str| !line.starts_with("host:");
-    Ok(version.lines().filter(told).collect::<Vec<_>>().join("\n"))
+    let lines: Vec<_> = version
+        .lines()
+        .filter(|line| !line.starts_with("host:"))
+        .collect();
+    Ok(lines.join("\n"))
 }
 
 /// The version of wasm-opt.
 fn binaryen(repository: &Repository) -> Result<String> {
-    let manifest = fs::read_to_string(repository.path("scripts/package.json"))
-        .context("cannot read scripts/package.json")?;
-    let line = manifest.lines().find(|line| line.contains("\"binaryen\""));
-    let line = line.context("scripts/package.json does not name binaryen")?;
-    Ok(line.trim().trim_end_matches(',').to_owned())
+    const MANIFEST: &str = "scripts/package.json";
+    let manifest: serde_json::Value = serde_json::from_str(&read(repository, MANIFEST)?)
+        .with_context(|| format!("cannot parse {MANIFEST}"))?;
+    let version = manifest["devDependencies"]["binaryen"].as_str();
+    let version = version.with_context(|| format!("{MANIFEST} does not list binaryen"))?;
+    Ok(version.to_owned())
 }
 
 #[cfg(test)]
@@ -159,33 +128,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_the_tree_loses_its_folder_and_nothing_else() {
-        let ours = "supaqueue-core v0.1.0 (/some/where/crates/supaqueue-core) std";
-        assert_eq!(without_folder(ours), "supaqueue-core v0.1.0 std");
-        let macros = "serde_derive v1.0.229 (proc-macro) default";
-        assert_eq!(without_folder(macros), macros);
-        assert_eq!(name_and_version(ours), ("supaqueue-core", "0.1.0"));
-    }
-
-    #[test]
-    fn the_profile_is_all_of_its_sections() {
-        let manifest = "[workspace]\nresolver = 3\n\n# Small.\n[profile.wasm]\nlto = true\n\n\
-                        [profile.wasm.package.sha2]\nopt-level = 3\n\n[profile.dev]\ndebug = 1\n";
-        let want = [
-            "[profile.wasm]",
-            "lto = true",
-            "[profile.wasm.package.sha2]",
-            "opt-level = 3",
-        ];
-        assert_eq!(profile_lines(manifest), want);
+    fn only_the_functions_profiles_are_hashed() {
+        let manifest = |debug| -> Table {
+            format!(
+                "[profile.wasm]\nlto = true\n\n[profile.wasm.package.sha2]\nopt-level = 3\n\n\
+                 [profile.dev]\ndebug = {debug}\n"
+            )
+            .parse()
+            .unwrap()
+        };
+        let profiles = profiles(&manifest(1));
+        assert!(profiles.contains("lto = true"), "{profiles}");
+        assert!(profiles.contains("opt-level = 3"), "{profiles}");
+        assert_eq!(profiles, super::profiles(&manifest(2)));
     }
 
     #[test]
     fn a_checksum_is_found_by_name_and_version() {
         let lock = "version = 4\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n\
                     checksum = \"one\"\n\n[[package]]\nname = \"a\"\nversion = \"2.0.0\"\n\
-                    source = \"registry\"\nchecksum = \"two\"\n";
-        assert_eq!(checksum(lock, "a", "2.0.0"), Some("\"two\""));
-        assert_eq!(checksum(lock, "a", "3.0.0"), None);
+                    source = \"registry\"\nchecksum = \"two\"\n"
+            .parse()
+            .unwrap();
+        assert_eq!(checksum(&lock, "a", "2.0.0"), Some("two"));
+        assert_eq!(checksum(&lock, "a", "3.0.0"), None);
     }
 }

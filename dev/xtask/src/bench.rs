@@ -1,7 +1,6 @@
-//! Measurements. What is measured, and how, is in `dev/bench`.
+//! Starts the benchmarks of `dev/bench`.
 
 use anyhow::Result;
-
 use xtask::repository::{Deno, Repository, succeed};
 
 /// Compares the function with the same work in plain TypeScript, on the platform's Deno.
@@ -12,11 +11,10 @@ pub(crate) fn function(repository: &Repository) -> Result<()> {
     succeed(&mut deno)
 }
 
-/// Measures on a local stack: what jobs cost in Postgres, how fast the whole is, or what grows under a
-/// load that lasts.
+/// Runs a benchmark on a local stack: of speed, of the engine in Postgres, or under a steady load.
 pub(crate) fn stack(repository: &Repository, words: &[&str]) -> Result<()> {
     let mut cargo = repository.cargo();
-    // Optimized: it shares the processor with the Postgres that it measures.
+    // Optimized, because it shares the CPU with the Postgres that it measures.
     cargo
         .args(["run", "--locked", "--quiet", "--release"])
         .args(["--package", "supaqueue-bench", "--"])

@@ -1,6 +1,6 @@
-//! Chores of the repository, run as `cargo xtask <chore>`.
+//! Maintenance tasks of this repository, run as `cargo xtask <task>`.
 //!
-//! The scripts in `scripts/` are doors to these; what a chore does is here.
+//! The scripts in `scripts/` install what a task needs and then call it.
 
 mod bench;
 mod setup;
@@ -10,23 +10,29 @@ mod wasm_tests;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-
 use xtask::repository::{Repository, succeed};
 use xtask::sql;
 
 const USAGE: &str = "\
-usage: cargo xtask <chore>
+usage: cargo xtask <task>
 
-  setup [run|test]            install what running or (default) testing needs
-  sql build|check             assemble the newest migration and the add-ons from their files
-  sql release                 record the newest migration as released: it may not change any more
-  function build|check        build supabase/functions/supaqueue/supaqueue.js
+  setup [run|test]            install what the demo (run) or everything (test, the default) needs
+  sql build|check             assemble, or verify, the newest migration and the add-ons
+  sql release                 mark the newest migration as released, so that it can no longer change
+  function build|check        build, or verify, supabase/functions/supaqueue/supaqueue.js
   function check --quick      compare only the hash of its sources
-  test [STEP…]                every test, or the named steps
+  test [STEP…]                run every test, or only the named steps
+  bench [quick]               measure efficiency, maximum throughput and latency
+  bench engine [quick]        measure the cost of a job in Postgres against its goals
   bench function              compare the function with one in plain TypeScript
-  bench engine [quick]        what jobs cost in Postgres, with the goals
-  bench load [MINUTES|quick]  whether anything grows under a steady load: an hour, or so many minutes
-  bench [quick]               how fast the whole is: efficiency, ceiling, latency";
+  bench load [MINUTES|quick]  check that nothing grows under a steady load (default: an hour)";
+
+fn usage() -> String {
+    format!(
+        "{USAGE}\n\nsteps of test: {}",
+        suite::step_names().join(" ")
+    )
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -52,9 +58,9 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["bench", "function"] => bench::function(&repository)?,
         ["bench", words @ ..] => bench::stack(&repository, words)?,
         ["test", steps @ ..] => return suite::run(&repository, steps),
-        ["help" | "--help" | "-h"] => println!("{USAGE}"),
-        [] => bail!("which chore?\n\n{USAGE}"),
-        _ => bail!("no such chore: {}\n\n{USAGE}", arguments.join(" ")),
+        ["help" | "--help" | "-h"] => println!("{}", usage()),
+        [] => bail!("no task given\n\n{}", usage()),
+        _ => bail!("unknown task: {}\n\n{}", arguments.join(" "), usage()),
     }
     Ok(ExitCode::SUCCESS)
 }

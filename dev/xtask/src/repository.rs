@@ -1,4 +1,4 @@
-//! Where things are in the repository, and how its programs are run.
+//! Paths in the repository, and commands that run its programs.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,20 +12,20 @@ pub struct Repository {
     root: PathBuf,
 }
 
-/// The Denos that everything is tested with.
+/// The versions of Deno that everything is tested with.
 #[derive(Clone, Copy, Debug)]
 pub enum Deno {
     /// The version that the hosted edge runtime is compatible with.
     Platform,
-    /// The newest that `scripts/package.json` names.
+    /// The newest release, as pinned in `scripts/package.json`.
     Newest,
 }
 
 impl Deno {
-    /// Oldest first.
+    /// Both versions, the older one first.
     pub const BOTH: [Deno; 2] = [Deno::Platform, Deno::Newest];
 
-    /// The npm package; `deno-platform` is an alias for an older `deno`.
+    /// The npm package; `deno-platform` is an alias of an older `deno`.
     pub fn package(self) -> &'static str {
         match self {
             Deno::Platform => "deno-platform",
@@ -44,62 +44,66 @@ impl fmt::Display for Deno {
 }
 
 impl Repository {
-    /// The working copy that cargo runs us from.
+    /// The working copy from which cargo runs this program.
+    ///
+    /// # Errors
+    ///
+    /// If the program was not started by cargo.
     pub fn find() -> Result<Self> {
-        // Not the path compiled in: with a shared target directory that may be another clone's.
+        // Read at run time: with a shared target directory, the compiled-in path may be another clone's.
         let package = std::env::var_os("CARGO_MANIFEST_DIR")
             .context("CARGO_MANIFEST_DIR is not set: run this as `cargo xtask`")?;
         let root = Path::new(&package)
             .ancestors()
             .nth(2)
-            .context("xtask is not two folders below the top of the repository")?;
+            .context("the package is not two folders below the root of the repository")?;
         Ok(Self { root: root.into() })
     }
 
-    /// The top folder.
+    /// The root folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A path below the top folder.
+    /// A path below the root folder.
     pub fn path(&self, relative: &str) -> PathBuf {
         self.root.join(relative)
     }
 
-    /// The npm packages that `scripts/package.json` names.
+    /// The installed npm packages of `scripts/package.json`.
     pub fn node_modules(&self) -> PathBuf {
         self.path("scripts/node_modules")
     }
 
-    /// Programs that cargo installed for this repository alone.
+    /// The folder of programs that cargo installed for this repository only.
     pub fn tools(&self) -> PathBuf {
         self.path(".tools")
     }
 
-    /// A program of `.tools/bin`.
+    /// A program in `.tools/bin`.
     pub fn tool(&self, name: &str) -> PathBuf {
         let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
         self.tools().join("bin").join(name)
     }
 
-    /// The Deno program itself, without npm's wrapper around it.
+    /// The Deno executable itself rather than its npm wrapper.
     pub fn deno(&self, version: Deno) -> PathBuf {
         let name = format!("deno{}", std::env::consts::EXE_SUFFIX);
         self.node_modules().join(version.package()).join(name)
     }
 
-    /// A command that runs `program` at the top of the repository.
+    /// A command that runs `program` in the root folder.
     pub fn command(&self, program: impl Into<OsString>) -> Command {
         let mut command = Command::new(program.into());
         command.current_dir(&self.root);
         command
     }
 
-    /// A command that runs cargo at the top of the repository.
+    /// A command that runs cargo in the root folder.
     pub fn cargo(&self) -> Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = self.command(cargo);
-        // What cargo told us about ourselves is not true of what we start.
+        // Cargo set these for this package; they are wrong for others.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
@@ -109,7 +113,7 @@ impl Repository {
         command
     }
 
-    /// A command that runs Deno at the top of the repository, caching nothing outside it.
+    /// A command that runs Deno in the root folder, with its cache inside the repository.
     pub fn deno_command(&self, version: Deno) -> Command {
         let mut command = self.command(self.deno(version));
         command
@@ -120,7 +124,11 @@ impl Repository {
     }
 }
 
-/// Runs a command to its end, which must be a good one.
+/// Runs a command.
+///
+/// # Errors
+///
+/// If the command cannot be started or does not exit with 0.
 pub fn succeed(command: &mut Command) -> Result<()> {
     let status = command
         .status()
@@ -131,7 +139,11 @@ pub fn succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What a command prints; its complaints go to ours.
+/// Runs a command and returns its stdout; its stderr is inherited.
+///
+/// # Errors
+///
+/// If the command cannot be started, does not exit with 0, or prints invalid UTF-8.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stderr(std::process::Stdio::inherit())
@@ -140,10 +152,11 @@ pub fn output(command: &mut Command) -> Result<String> {
     if !output.status.success() {
         bail!("{} failed ({})", name(command), output.status);
     }
-    String::from_utf8(output.stdout).with_context(|| format!("{} printed no text", name(command)))
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("the output of {} is not UTF-8", name(command)))
 }
 
-/// The program and its first argument: enough to know which command it was.
+/// The program and its first argument, which is enough to identify the command.
 fn name(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let program = program.file_name().unwrap_or(command.get_program());

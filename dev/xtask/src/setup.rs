@@ -1,42 +1,41 @@
 //! Installs what the repository's programs need, into folders that git ignores.
 //!
-//! Each part first looks whether it is in place, so that a second run does nothing.
+//! Each part first checks whether it is already installed, so that a second run does nothing.
 
 use std::fs::{self, File};
 use std::io::IsTerminal;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use xtask::repository::{Deno, Repository, output, succeed};
 
-use xtask::repository::{Deno, Repository, succeed};
-
-/// Programs that cargo builds, with the file by which we know that they are there.
+/// Crates that `cargo install` builds: name, version, and the program that shows they are installed.
 ///
-/// The first one's version is that of `wasm-bindgen` in `Cargo.toml`: they only work together.
+/// wasm-bindgen-cli only works with the same version of `wasm-bindgen`, which `Cargo.toml` pins.
 const TOOLS: [(&str, &str, &str); 3] = [
     ("wasm-bindgen-cli", "0.2.129", "wasm-bindgen-test-runner"),
     ("wasm-pack", "0.15.1", "wasm-pack"),
     ("cargo-deny", "0.20.2", "cargo-deny"),
 ];
 
-/// Which of the npm packages are wanted.
+/// A set of npm packages.
 #[derive(Clone, Copy, PartialEq)]
 enum Packages {
-    /// Those that Supaqueue itself runs on: Deno and Postgres.
+    /// What Supaqueue itself runs on: Deno and Postgres.
     Run,
-    /// Those that building and testing take besides.
+    /// Also what building and testing need.
     All,
 }
 
-/// What the demo and the local stack need.
+/// Installs what the demo and the local stack need.
 pub(crate) fn run(repository: &Repository) -> Result<()> {
     let _lock = lock(repository)?;
     packages(repository, Packages::Run)
 }
 
-/// What building and testing need.
+/// Installs what building and testing need.
 pub(crate) fn test(repository: &Repository) -> Result<()> {
     let _lock = lock(repository)?;
     rust(repository)?;
@@ -44,48 +43,42 @@ pub(crate) fn test(repository: &Repository) -> Result<()> {
     tools(repository)
 }
 
-/// Two set-ups of one clone at the same time would tread on each other; the second waits.
+/// Makes concurrent setups of the same clone wait for each other.
 fn lock(repository: &Repository) -> Result<File> {
     fs::create_dir_all(repository.tools()).context("cannot create .tools")?;
     let path = repository.tools().join("setup.lock");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     if file.try_lock().is_err() {
-        say("another set-up of this clone is under way: waiting for it");
-        file.lock().context("cannot wait for the other set-up")?;
+        say("waiting for another setup of this clone");
+        file.lock().context("cannot lock .tools/setup.lock")?;
     }
     Ok(file)
 }
 
-/// The parts of the Rust toolchain that a bare one lacks.
+/// Adds the parts of the Rust toolchain that a minimal installation lacks.
 fn rust(repository: &Repository) -> Result<()> {
-    let sysroot = repository
-        .command("rustc")
-        .args(["--print", "sysroot"])
-        .output()
-        .context("cannot start rustc")?;
-    let sysroot = String::from_utf8_lossy(&sysroot.stdout).trim().to_owned();
-    let target = Path::new(&sysroot).join("lib/rustlib/wasm32-unknown-unknown/lib");
-    if !target.is_dir() {
-        let add = ["target", "add", "wasm32-unknown-unknown"];
-        step("the WebAssembly target of Rust", || {
-            succeed(repository.command("rustup").args(add))
-                .context("try `rustup target add wasm32-unknown-unknown` by hand")
-        })?;
-    }
-    for component in ["rustfmt", "clippy"] {
-        let program = if component == "clippy" {
-            "cargo-clippy"
-        } else {
-            component
-        };
-        let program = format!("bin/{program}{}", std::env::consts::EXE_SUFFIX);
-        if !Path::new(&sysroot).join(program).is_file() {
-            step(component, || {
-                succeed(
-                    repository
-                        .command("rustup")
-                        .args(["component", "add", component]),
-                )
+    let sysroot = output(repository.command("rustc").args(["--print", "sysroot"]))?;
+    let sysroot = Path::new(sysroot.trim());
+    let program = |name| format!("bin/{name}{}", std::env::consts::EXE_SUFFIX);
+    let parts = [
+        (
+            sysroot.join("lib/rustlib/wasm32-unknown-unknown/lib"),
+            ["target", "add", "wasm32-unknown-unknown"],
+        ),
+        (
+            sysroot.join(program("rustfmt")),
+            ["component", "add", "rustfmt"],
+        ),
+        (
+            sysroot.join(program("cargo-clippy")),
+            ["component", "add", "clippy"],
+        ),
+    ];
+    for (path, add) in parts {
+        if !path.exists() {
+            step(add[2], || {
+                succeed(repository.command("rustup").args(add))
+                    .with_context(|| format!("try `rustup {}` by hand", add.join(" ")))
             })?;
         }
     }
@@ -95,7 +88,7 @@ fn rust(repository: &Repository) -> Result<()> {
 fn packages(repository: &Repository, wanted: Packages) -> Result<()> {
     let lock = fs::read_to_string(repository.path("scripts/package-lock.json"))
         .context("cannot read scripts/package-lock.json")?;
-    // Written last, so an installation that was broken off is done again.
+    // Written last, so that an interrupted installation is repeated.
     let stamp = repository.node_modules().join(".installed");
     let complete = |packages: Packages| {
         let kind = match packages {
@@ -106,32 +99,27 @@ fn packages(repository: &Repository, wanted: Packages) -> Result<()> {
         format!("{kind} {os} {cpu}\n{lock}")
     };
     let installed = fs::read_to_string(&stamp).unwrap_or_default();
-    let good_enough = [wanted, Packages::All];
-    if good_enough.map(complete).contains(&installed) {
+    if [wanted, Packages::All].map(complete).contains(&installed) {
         return Ok(());
     }
     step("npm packages: Deno, Postgres and others", || {
         let mut npm = repository.command("npm");
         npm.current_dir(repository.path("scripts"))
-            // Deno's and Postgres' packages put themselves together with install scripts.
+            // The packages of Deno and Postgres complete their installation with scripts.
             .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts=false"])
             .args((wanted == Packages::Run).then_some("--omit=dev"))
             .stdin(Stdio::null());
         succeed(&mut npm).context(
-            "the npm packages of scripts/package-lock.json could not be installed: \
+            "cannot install the npm packages of scripts/package-lock.json: \
              is the npm registry reachable (`npm ping`)?",
         )?;
         for deno in Deno::BOTH {
-            runs(Command::new(repository.deno(deno)).arg("--version"))
-                .with_context(|| format!("{deno} was installed but does not run here"))?;
+            output(repository.command(repository.deno(deno)).arg("--version"))
+                .with_context(|| format!("{deno} is installed but does not run on this machine"))?;
         }
         fs::write(&stamp, complete(wanted))
             .with_context(|| format!("cannot write {}", stamp.display()))
     })
-}
-
-fn runs(command: &mut Command) -> Result<()> {
-    succeed(command.stdout(Stdio::null()))
 }
 
 fn tools(repository: &Repository) -> Result<()> {
@@ -147,22 +135,22 @@ fn tools(repository: &Repository) -> Result<()> {
             let mut install = repository.cargo();
             install
                 .args(["install", "--locked", "--debug", "--force"])
-                // Cargo's progress is for someone who watches; hundreds of lines in a log are not.
+                // In a log, cargo's progress would be hundreds of lines.
                 .args((!std::io::stderr().is_terminal()).then_some("--quiet"))
                 .args(["--version", version, name, "--root"])
                 .arg(&root)
-                // The three share many crates, which are so built once.
+                // The tools share many crates, which are thus built once.
                 .arg("--target-dir")
                 .arg(&build)
                 .env("CARGO_PROFILE_DEV_DEBUG", "0")
                 .env("CARGO_INCREMENTAL", "0")
                 .env_remove("CARGO_BUILD_TARGET");
             succeed(&mut install).with_context(|| {
-                format!("{name} could not be installed: is the crates registry reachable?")
+                format!("cannot install {name}: is the crates registry reachable?")
             })
         })?;
     }
-    // More than a gigabyte that nothing reads again.
+    // More than a gigabyte that is never read again.
     match fs::remove_dir_all(&build) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             bail!("cannot remove {}: {error}", build.display())
@@ -171,7 +159,7 @@ fn tools(repository: &Repository) -> Result<()> {
     }
 }
 
-/// Says what is being installed, and how long it took.
+/// Reports what is being installed, and how long it took.
 fn step(what: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     say(&format!("installing {what} …"));
     let start = Instant::now();
@@ -189,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_test_runner_is_of_the_same_version_as_wasm_bindgen() {
+    fn the_test_runner_has_the_same_version_as_wasm_bindgen() {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
         let manifest = fs::read_to_string(manifest).unwrap();
         let (name, version, _) = TOOLS[0];

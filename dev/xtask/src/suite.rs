@@ -1,25 +1,26 @@
-//! Every test of the repository, cheap ones first, ending in one count.
+//! Runs every test of the repository, cheap ones first, and counts them.
 //!
-//! A step with tests counts them; a step without, like a formatter, counts as one.
+//! A step without tests of its own, such as a formatter, counts as one test.
 
 mod tally;
 mod typescript;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
+use xtask::repository::{Deno, Repository, succeed};
 
 use self::tally::{Tally, counted};
 use crate::wasm_tests;
 use xtask::repository::{Deno, Repository, succeed};
 use xtask::sql;
 
-/// The WebAssembly function is built and tested for WebAssembly only.
+/// This crate only compiles for WebAssembly.
 const EDGE: &str = "supaqueue-edge";
 
-/// Where Debian puts the Postgres that many projects still have.
+/// Where Debian installs Postgres 15, which many projects still run.
 const POSTGRES_15: &str = "/usr/lib/postgresql/15/bin";
 
 struct Step {
@@ -36,94 +37,92 @@ const STEPS: [Step; 11] = [
     },
     Step {
         name: "sql",
-        title: "released migrations are unchanged; the newest are what their files say",
+        title: "released migrations are unchanged; the newest match their sources",
         run: |repository| sql::check(repository).map(|()| Tally::ONE),
     },
     Step {
         name: "typescript",
-        title: "TypeScript is formatted, without lint, and has its types right",
+        title: "TypeScript is formatted, passes the linter and type-checks",
         run: typescript::check,
     },
     Step {
         name: "licences",
-        title: "licences and sources of the crates that we use (advisories need a server: not checked)",
+        title: "licences and sources of all crates are allowed (advisories are not checked offline)",
         run: licences,
     },
     Step {
         name: "lint",
-        title: "clippy has nothing to say",
+        title: "clippy reports no warning",
         run: lint,
     },
     Step {
         name: "function",
-        title: "the committed WebAssembly module is what its sources give, byte for byte",
-        run: function,
+        title: "the committed function matches a fresh build, byte for byte",
+        run: |repository| check(&mut function_builder(repository, &["check"])),
     },
     Step {
         name: "wasm",
-        title: "WebAssembly tests in headless Deno, the platform's and the newest",
-        run: wasm,
+        title: "WebAssembly tests in headless Deno, in both versions",
+        run: |repository| in_both_denos(repository, wasm_tests::command),
     },
     Step {
         name: "deno",
-        title: "tests of the function in Deno, the platform's and the newest",
-        run: deno,
+        title: "Deno tests of the function and the demo, in both versions",
+        run: |repository| in_both_denos(repository, deno_tests),
     },
     Step {
         name: "native",
-        title: "native tests, the SQL and end-to-end tests among them",
+        title: "native tests, including SQL, races and end to end",
         run: native,
     },
     Step {
         name: "postgres15",
-        title: "the SQL and race tests once more on Postgres 15, where it is installed",
+        title: "SQL and race tests on Postgres 15, if it is installed",
         run: postgres15,
     },
     Step {
         name: "docs",
-        title: "the documentation's links lead somewhere",
+        title: "rustdoc reports no warning, such as a broken link",
         run: docs,
     },
 ];
 
-/// Runs the named steps, or all, and prints the count of tests as the last line.
+/// The names of all steps, in the order in which they run.
+pub(crate) fn step_names() -> [&'static str; STEPS.len()] {
+    STEPS.map(|step| step.name)
+}
+
+/// Runs the named steps, or all of them, and prints the total number of tests as the last line.
 pub(crate) fn run(repository: &Repository, names: &[&str]) -> Result<ExitCode> {
-    for name in names {
-        if !STEPS.iter().any(|step| step.name == *name) {
-            let known: Vec<_> = STEPS.iter().map(|step| step.name).collect();
-            bail!("no step is called {name}; there are: {}", known.join(", "));
-        }
+    let known = step_names();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
+        bail!("unknown step: {unknown}; known steps: {}", known.join(", "));
     }
-    let wanted = |step: &&Step| names.is_empty() || names.contains(&step.name);
-    let mut results = Vec::new();
-    for step in STEPS.iter().filter(wanted) {
+    let mut total = Tally::default();
+    let mut summary = String::new();
+    for step in &STEPS {
+        if !names.is_empty() && !names.contains(&step.name) {
+            continue;
+        }
         println!("\n=== {}: {}", step.name, step.title);
         let start = Instant::now();
         let tally = (step.run)(repository).unwrap_or_else(|error| {
             println!("error: {error:#}");
             Tally::FAILURE
         });
-        println!("--- {}: {tally} in {:.0?}", step.name, start.elapsed());
-        results.push((step.name, tally, start.elapsed()));
+        let result = format!("{tally} in {:.0?}", start.elapsed());
+        println!("--- {}: {result}", step.name);
+        summary += &format!("{:<12}{result}\n", step.name);
+        total = total + tally;
     }
-    Ok(summary(&results))
+    println!("\n=== summary\n{summary}\n{total}");
+    Ok(match total.failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
 }
 
-fn summary(results: &[(&str, Tally, Duration)]) -> ExitCode {
-    println!("\n=== summary");
-    for (name, tally, time) in results {
-        println!("{name:<12}{tally} in {time:.0?}");
-    }
-    let total: Tally = results.iter().map(|(_, tally, _)| *tally).sum();
-    println!("\n{total}");
-    if total.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
-}
-
-/// A command that counts as one test.
+/// Runs a command that counts as one test.
 fn check(command: &mut Command) -> Result<Tally> {
     succeed(command).map(|()| Tally::ONE)
 }
@@ -144,76 +143,58 @@ fn lint(repository: &Repository) -> Result<Tally> {
             .args(["--", "-D", "warnings"]);
         check(&mut cargo)
     };
-    let native = clippy(&["--workspace", "--exclude", EDGE]);
-    let wasm = clippy(&["--package", EDGE, "--target", "wasm32-unknown-unknown"]);
-    Ok(native? + wasm?)
+    let native = clippy(&["--workspace", "--exclude", EDGE])?;
+    let wasm = clippy(&["--package", EDGE, "--target", "wasm32-unknown-unknown"])?;
+    Ok(native + wasm)
 }
 
-fn function(repository: &Repository) -> Result<Tally> {
-    check(&mut function_builder(repository, &["check"]))
-}
-
-/// The function builder is a program of its own, so that setting up the demo need not compile it.
-pub(crate) fn function_builder(repository: &Repository, words: &[&str]) -> Command {
+/// The function builder is a separate program, so that setting up the demo need not compile it.
+pub(crate) fn function_builder(repository: &Repository, arguments: &[&str]) -> Command {
     let mut cargo = repository.cargo();
     cargo
-        .args([
-            "run",
-            "--locked",
-            "--quiet",
-            "--package",
-            "function-builder",
-            "--",
-        ])
-        .args(words);
+        .args(["run", "--locked", "--quiet"])
+        .args(["--package", "function-builder", "--"])
+        .args(arguments);
     cargo
 }
 
-fn wasm(repository: &Repository) -> Result<Tally> {
-    let folder = PathBuf::from(wasm_tests::CRATE);
-    both(repository, |deno| {
-        counted(&mut wasm_tests::command(repository, &folder, deno)?)
-    })
+fn deno_tests(repository: &Repository, deno: Deno) -> Result<Command> {
+    let mut command = repository.deno_command(deno);
+    command
+        // The step `typescript` checks the types.
+        .args(["test", "--no-check", "--allow-read", "--allow-env"])
+        .args(["--allow-net=127.0.0.1", "tests/deno"]);
+    Ok(command)
 }
 
-fn deno(repository: &Repository) -> Result<Tally> {
-    both(repository, |deno| {
-        let mut command = repository.deno_command(deno);
-        command
-            // Types are the step typescript's.
-            .args(["test", "--no-check", "--allow-read", "--allow-env"])
-            .args(["--allow-net=127.0.0.1", "tests/deno"]);
-        counted(&mut command)
-    })
-}
-
-/// Runs the same tests in both Denos: each must run some, and both the same number.
-fn both(repository: &Repository, run: impl Fn(Deno) -> Result<Tally>) -> Result<Tally> {
-    let mut tallies = Vec::new();
-    for deno in Deno::BOTH {
+/// Runs the same tests in both versions of Deno, which must run the same number of them.
+fn in_both_denos(
+    repository: &Repository,
+    command: fn(&Repository, Deno) -> Result<Command>,
+) -> Result<Tally> {
+    let run = |deno| {
         println!("in {deno}: {}", repository.deno(deno).display());
-        let tally = run(deno)?;
-        ensure!(tally.total() > 0, "{deno} ran no test at all");
-        tallies.push(tally);
-    }
-    if let [platform, newest] = tallies[..] {
-        ensure!(
-            platform.total() == newest.total(),
-            "the platform's Deno ran {} tests, the newest {}",
-            platform.total(),
-            newest.total()
-        );
-    }
-    Ok(tallies.into_iter().sum())
+        let tally = counted(&mut command(repository, deno)?)?;
+        ensure!(tally.total() > 0, "{deno} ran no tests");
+        Ok(tally)
+    };
+    let (platform, newest) = (run(Deno::Platform)?, run(Deno::Newest)?);
+    ensure!(
+        platform.total() == newest.total(),
+        "the platform's Deno ran {} tests, the newest {}",
+        platform.total(),
+        newest.total()
+    );
+    Ok(platform + newest)
 }
 
 fn native(repository: &Repository) -> Result<Tally> {
     let tally = counted(&mut native_tests(repository))?;
-    ensure!(tally.total() > 0, "no native test ran");
+    ensure!(tally.total() > 0, "no native tests ran");
     Ok(tally)
 }
 
-/// Always of the same packages with the same features, so that nothing is compiled twice.
+/// Every step selects the same packages, and so the same features, so that nothing is compiled twice.
 fn native_tests(repository: &Repository) -> Command {
     let mut cargo = repository.cargo();
     cargo
@@ -224,7 +205,7 @@ fn native_tests(repository: &Repository) -> Command {
 
 fn postgres15(repository: &Repository) -> Result<Tally> {
     if !Path::new(POSTGRES_15).join("postgres").exists() {
-        println!("there is no {POSTGRES_15}/postgres: nothing to run");
+        println!("skipped: {POSTGRES_15}/postgres does not exist");
         return Ok(Tally::default());
     }
     let mut cargo = native_tests(repository);
@@ -239,13 +220,8 @@ fn docs(repository: &Repository) -> Result<Tally> {
     let mut cargo = repository.cargo();
     cargo
         .args(["doc", "--locked", "--quiet", "--no-deps", "--workspace"])
-        .args([
-            "--document-private-items",
-            "--exclude",
-            EDGE,
-            "--exclude",
-            "xtask",
-        ])
+        .args(["--document-private-items", "--exclude", EDGE])
+        .args(["--exclude", "xtask"])
         .env("RUSTDOCFLAGS", "-D warnings");
-    check(&mut cargo).context("see the warnings above")
+    check(&mut cargo)
 }

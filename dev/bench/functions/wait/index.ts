@@ -1,4 +1,4 @@
-// Takes as long as the payload says, and says when it was reached.
+// Answers after the time that the payload asks for, with the time of the call.
 
 Deno.serve(async (request) => {
   const reachedAt = performance.timeOrigin + performance.now();

@@ -1,20 +1,20 @@
-//! Lanes that report a success and get the next job with the answer, again and again.
+//! Lanes: connections that report a success, get the next job in the answer, and so on.
 
 use std::time::{Duration, Instant};
 
 use procfs::process::Process;
 use tokio_postgres::{Client, Statement};
 
-use super::project::Stage;
+use super::database::TestDatabase;
 use crate::Result;
 
-/// As the supaqueue function asks.
+/// The report as the supaqueue function sends it.
 const SETTLE: &str =
     "select public.end_current_job($1::text::uuid, true, true, $2::text::jsonb, 100000)
   #>> '{next,current_job,id}'";
 const REPORT: &str = r#"{"http_status": 200, "duration_ms": 100, "result": {"ok": true}}"#;
 
-/// One connection, with the call that it has.
+/// A connection and its current call.
 struct Lane {
     client: Client,
     process: i32,
@@ -23,7 +23,7 @@ struct Lane {
 }
 
 impl Lane {
-    /// Settles until the end, and counts; one count for each second, or less.
+    /// Settles jobs until the time is over. Returns the number of jobs in each second.
     async fn run(mut self, start: Instant, time: Duration) -> Result<(Self, Vec<u32>)> {
         let seconds = usize::try_from(time.as_secs())? + 1;
         let mut counts = vec![0; seconds];
@@ -34,7 +34,7 @@ impl Lane {
                 .await?;
             self.call = row
                 .get::<_, Option<String>>(0)
-                .ok_or("there are too few jobs to go on for so long")?;
+                .ok_or("there are too few jobs for this duration")?;
             let second = usize::try_from(start.elapsed().as_secs())?.min(seconds - 1);
             counts[second] += 1;
         }
@@ -42,13 +42,13 @@ impl Lane {
     }
 }
 
-/// All lanes of a database: one for each worker that is busy.
+/// The lanes of a database, one for each busy worker.
 pub(crate) struct Lanes(Vec<Lane>);
 
 impl Lanes {
-    /// Takes every call of the database.
-    pub(crate) async fn of(stage: &Stage) -> Result<Self> {
-        let calls = stage
+    /// Acknowledges every call of the database.
+    pub(crate) async fn of(database: &TestDatabase) -> Result<Self> {
+        let calls = database
             .client()
             .query(
                 "select id::text from supaqueue.current_job order by id",
@@ -57,7 +57,7 @@ impl Lanes {
             .await?;
         let mut lanes = Vec::new();
         for call in calls {
-            let client = stage.connect().await?;
+            let client = database.connect().await?;
             let settle = client.prepare(SETTLE).await?;
             let call: String = call.get(0);
             client
@@ -81,8 +81,8 @@ impl Lanes {
         Ok(Self(lanes))
     }
 
-    /// Whether their commits wait for the disk.
-    pub(crate) async fn wait_for_disk(&self, on: bool) -> Result<()> {
+    /// Sets whether commits wait for the disk.
+    pub(crate) async fn set_synchronous_commit(&self, on: bool) -> Result<()> {
         for lane in &self.0 {
             let value = if on { "on" } else { "off" };
             lane.client
@@ -92,7 +92,7 @@ impl Lanes {
         Ok(())
     }
 
-    /// Jobs settled in each second by the first so many lanes, at once.
+    /// Runs the first `lanes` lanes at once. Returns the number of jobs in each second.
     pub(crate) async fn run(&mut self, lanes: usize, time: Duration) -> Result<Vec<u32>> {
         let start = Instant::now();
         let idle = self.0.split_off(lanes.min(self.0.len()));
@@ -113,16 +113,16 @@ impl Lanes {
         Ok(total)
     }
 
-    /// Jobs settled per second.
+    /// Runs lanes as [`Self::run`] does. Returns the number of jobs per second.
     pub(crate) async fn rate(&mut self, lanes: usize, time: Duration) -> Result<f64> {
         let counts = self.run(lanes, time).await?;
         Ok(f64::from(counts.iter().sum::<u32>()) / time.as_secs_f64())
     }
 
-    /// Milliseconds of a processor that the first lane's process has had so far, to the nanosecond
-    /// (schedstat): what others do on the machine at the same time is not in it.
-    pub(crate) fn processor_ms(&self) -> Result<f64> {
-        let lane = self.0.first().ok_or("there is no lane")?;
+    /// The CPU time of the first lane's Postgres process so far, in milliseconds. Schedstat counts it in
+    /// nanoseconds, without the time of other processes.
+    pub(crate) fn cpu_ms(&self) -> Result<f64> {
+        let lane = self.0.first().ok_or("the database has no lanes")?;
         let time = Process::new(lane.process)?.schedstat()?.sum_exec_runtime;
         Ok(Duration::from_nanos(time).as_secs_f64() * 1000.0)
     }

@@ -1,72 +1,75 @@
-//! Measures what the engine costs, on a Postgres whose commits wait for the disk.
+//! Measures the cost of the engine in Postgres, with commits that wait for the disk.
 //!
-//! Each number is a median of runs that take turns, so that a slow moment of the
-//! machine meets all of them; what the machine did meanwhile is printed beside them.
+//! Each number is the median of several runs. Runs that are compared alternate, so that a slow phase of
+//! the machine affects all of them. The state of the machine is printed next to the results.
 
+mod database;
 mod insert;
 mod lanes;
 mod open_transaction;
-mod project;
 mod settle;
 mod tick;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
 
 use crate::Result;
-use crate::machine::{self, Moment, computation_ms, fsync_ms};
+use crate::machine::{self, CpuSnapshot, fsync_ms, reference_ms};
+use crate::numbers::median;
 use crate::table::Table;
-use project::Project;
+use database::Server;
 
-/// How much is measured.
+/// The size of the benchmark.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale {
-    /// "A million jobs".
+    /// The number of jobs in a large table.
     many: u32,
-    /// "Ten thousand jobs".
+    /// The number of jobs in a small table.
     few: u32,
-    /// Turns of what is compared.
-    turns: usize,
-    /// How long a turn takes.
-    turn: Duration,
-    /// How long a transaction is left open.
+    /// The number of runs of each measurement.
+    runs: usize,
+    /// The duration of a run.
+    run: Duration,
+    /// How long a transaction stays open.
     open: Duration,
 }
 
 pub(crate) const FULL: Scale = Scale {
     many: 1_000_000,
     few: 10_000,
-    turns: 7,
-    turn: Duration::from_secs(3),
+    runs: 7,
+    run: Duration::from_secs(3),
     open: Duration::from_secs(60),
 };
 
 pub(crate) const QUICK: Scale = Scale {
     many: 100_000,
     few: 10_000,
-    turns: 3,
-    turn: Duration::from_secs(1),
+    runs: 3,
+    run: Duration::from_secs(1),
     open: Duration::from_secs(6),
 };
 
-/// Measures it all.
+/// Runs the benchmark and prints the results.
 pub(crate) async fn measure(scale: Scale) -> Result<()> {
-    let project = Project::start().await?;
-    let mut table = Table::default();
+    let server = Server::start().await?;
+    let mut table = Table::new();
     println!(
         "Postgres {}, fsync on, {}\n",
-        project.version(),
+        server.version(),
         machine::description()?
     );
 
-    let mut backlogs = settle::backlogs(&project, scale).await?;
-    quietly(&project, settle::cost(&mut backlogs, scale, &mut table)).await?;
-    quietly(&project, tick::idle(&backlogs, &mut table)).await?;
-    quietly(&project, insert::one_into_busy_queue(&backlogs, &mut table)).await?;
-    quietly(&project, insert::many_at_once(&project, &mut table)).await?;
-    quietly(&project, settle::throughput(&project, scale, &mut table)).await?;
-    quietly(
-        &project,
-        open_transaction::beside(&project, scale, &mut table),
+    let mut backlogs = settle::backlogs(&server, scale).await?;
+    with_noise(&server, settle::cost(&mut backlogs, scale, &mut table)).await?;
+    with_noise(&server, tick::idle(&backlogs, &mut table)).await?;
+    with_noise(&server, insert::one_into_busy_queue(&backlogs, &mut table)).await?;
+    with_noise(&server, insert::many_at_once(&server, &mut table)).await?;
+    with_noise(&server, settle::throughput(&server, scale, &mut table)).await?;
+    with_noise(
+        &server,
+        open_transaction::measure(&server, scale, &mut table),
     )
     .await?;
 
@@ -74,17 +77,29 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
     Ok(())
 }
 
-/// Shows after a measurement how quiet the machine was.
-async fn quietly(project: &Project, measurement: impl Future<Output = Result<()>>) -> Result<()> {
-    let speeds = || -> Result<(f64, f64)> { Ok((computation_ms(), fsync_ms(project.folder())?)) };
-    let (computation, fsync) = speeds()?;
-    let before = Moment::now()?;
+/// Takes a measurement and prints the noise during it.
+async fn with_noise(server: &Server, measurement: impl Future<Output = Result<()>>) -> Result<()> {
+    let speeds = || -> Result<(f64, f64)> { Ok((reference_ms(), fsync_ms(server.folder())?)) };
+    let (reference, fsync) = speeds()?;
+    let before = CpuSnapshot::now()?;
     measurement.await?;
-    let disturbance = Moment::now()?.since(&before);
-    let (computation_after, fsync_after) = speeds()?;
+    let noise = CpuSnapshot::now()?.since(&before);
+    let (reference_after, fsync_after) = speeds()?;
     println!(
-        "  the machine: a fixed computation {computation:.2} → {computation_after:.2} ms, \
-         fsync {fsync:.2} → {fsync_after:.2} ms, {disturbance}\n"
+        "  machine: reference computation {reference:.2} → {reference_after:.2} ms, \
+         fsync {fsync:.2} → {fsync_after:.2} ms, {noise}\n"
     );
     Ok(())
+}
+
+/// The median response time of a statement, in milliseconds.
+async fn median_ms(client: &Client, sql: &str) -> Result<f64> {
+    let statement = client.prepare(sql).await?;
+    let mut times = Vec::new();
+    for _ in 0..300 {
+        let start = Instant::now();
+        client.execute(&statement, &[]).await?;
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(median(&mut times))
 }

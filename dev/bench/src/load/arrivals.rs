@@ -1,4 +1,4 @@
-//! Jobs that arrive at a fixed rate, whatever becomes of those before them.
+//! Inserts jobs at a fixed rate, independent of how fast they are processed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,10 +14,10 @@ use super::{CALL_MS, QUEUES};
 use crate::Result;
 use crate::project::Project;
 
-/// How long to wait before a connection is tried again.
+/// The time between two attempts to connect.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// What arrives, a connection for each queue.
+/// The tasks that insert jobs, one for each queue.
 pub(super) struct Arrivals {
     counts: Arc<Counts>,
     tasks: Vec<JoinHandle<()>>,
@@ -26,11 +26,11 @@ pub(super) struct Arrivals {
 #[derive(Debug, Default)]
 struct Counts {
     inserted: AtomicU32,
-    unsure: AtomicU32,
+    unconfirmed: AtomicU32,
 }
 
 impl Arrivals {
-    /// Starts: so many jobs per second in all, for some time.
+    /// Starts to insert `rate` jobs per second in total, for the given time.
     pub(super) async fn start(
         project: &Project,
         rate: f64,
@@ -55,21 +55,21 @@ impl Arrivals {
         Ok(Self { counts, tasks })
     }
 
-    /// Waits until the last one has arrived.
-    pub(super) async fn ended(&self) {
+    /// Waits until the last job has been inserted.
+    pub(super) async fn finish(&self) {
         while !self.tasks.iter().all(JoinHandle::is_finished) {
             sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Jobs whose insert was committed.
+    /// The number of jobs whose insert was committed.
     pub(super) fn inserted(&self) -> u32 {
         self.counts.inserted.load(Ordering::Relaxed)
     }
 
-    /// Jobs of which that is not known, since the connection was lost.
-    pub(super) fn unsure(&self) -> u32 {
-        self.counts.unsure.load(Ordering::Relaxed)
+    /// The number of jobs that may or may not be committed, because the connection was lost.
+    pub(super) fn unconfirmed(&self) -> u32 {
+        self.counts.unconfirmed.load(Ordering::Relaxed)
     }
 }
 
@@ -81,7 +81,7 @@ struct Queue {
 }
 
 impl Queue {
-    /// Inserts a job whenever one is due; one that comes late does not delay the next.
+    /// Inserts a job whenever one is due. A late job does not delay the next one.
     async fn fill(self, first: Instant, every: Duration, end: Instant) {
         let sql = format!(
             "insert into supaqueue.job (queue, payload)
@@ -96,9 +96,9 @@ impl Queue {
             match connected.execute(&sql, &[&self.name]).await {
                 Ok(_) => self.counts.inserted.fetch_add(1, Ordering::Relaxed),
                 Err(error) => {
-                    self.errors.add("a job was not inserted", &error);
+                    self.errors.add("cannot insert a job", &error);
                     if connected.is_closed() {
-                        self.counts.unsure.fetch_add(1, Ordering::Relaxed);
+                        self.counts.unconfirmed.fetch_add(1, Ordering::Relaxed);
                         client = self.connect(end).await;
                     }
                     continue;
@@ -107,12 +107,12 @@ impl Queue {
         }
     }
 
-    /// Tries until it is connected, or there is nothing left to do.
+    /// Connects, retrying until the run ends.
     async fn connect(&self, end: Instant) -> Option<Client> {
         while Instant::now() < end {
             match self.database.connect().await {
                 Ok(client) => return Some(client),
-                Err(error) => self.errors.add("no connection to insert jobs", error),
+                Err(error) => self.errors.add("cannot connect to insert jobs", error),
             }
             sleep(RECONNECT).await;
         }

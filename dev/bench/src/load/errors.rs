@@ -1,13 +1,13 @@
-//! What went wrong on the way without ending the run.
+//! Errors that do not end the run.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A list of errors that many write to.
+/// A shared list of errors.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Errors(Arc<Mutex<Vec<String>>>);
 
 impl Errors {
-    /// Adds one, and shows it at once.
+    /// Adds an error and prints it.
     pub(super) fn add(&self, what: &str, error: impl std::fmt::Display) {
         let text = format!("{what}: {error}");
         eprintln!("  {text}");

@@ -1,25 +1,25 @@
-//! What became of the jobs that finished in some time, and how long they took to reach the target.
+//! Counts finished jobs and computes their latency.
 //!
-//! The time is from the start of the insert's transaction (`created_at`), so that the commit is in
-//! it, to the first line of the target's handler. Both clocks are this machine's.
+//! The latency includes the commit: it begins with the insert's transaction (`created_at`) and ends at
+//! the first line of the target's handler. Both use the clock of this machine.
 
 use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::Result;
 
-/// Jobs that finished in some time.
+/// Jobs that finished within a period.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Finished {
     pub(super) successful: u32,
-    /// Of them, how many took more than one attempt.
-    pub(super) repeated: u32,
+    /// How many of them took more than one attempt.
+    pub(super) retried: u32,
     pub(super) p50_ms: Option<f64>,
     pub(super) p95_ms: Option<f64>,
     pub(super) p99_ms: Option<f64>,
 }
 
-/// From one time (inclusive) to another (exclusive), in seconds since 1970.
+/// Reads the jobs that finished in a period, given in seconds since 1970: `from` inclusive, `to` exclusive.
 pub(super) async fn finished(client: &Client, from: f64, to: f64) -> Result<Finished> {
     let row = client
         .query_one(
@@ -37,7 +37,7 @@ pub(super) async fn finished(client: &Client, from: f64, to: f64) -> Result<Fini
     let percentile = |place: usize| percentiles.as_ref()?.get(place).copied();
     Ok(Finished {
         successful: u32::try_from(row.get::<_, i64>(0))?,
-        repeated: u32::try_from(row.get::<_, i64>(1))?,
+        retried: u32::try_from(row.get::<_, i64>(1))?,
         p50_ms: percentile(0),
         p95_ms: percentile(1),
         p99_ms: percentile(2),

@@ -1,7 +1,7 @@
-//! The memory of the stack's parts.
+//! The memory of each part of the stack.
 
+use procfs::WithCurrentSystemInfo;
 use procfs::process::{MMapPath, Process};
-use procfs::{Current, Uptime, WithCurrentSystemInfo};
 use serde::Serialize;
 
 use crate::Result;
@@ -9,31 +9,27 @@ use crate::machine::processes;
 
 const MB: f64 = 1_000_000.0;
 
-/// What each part has, in megabytes.
+/// Memory in megabytes, by part.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Memory {
     /// The processes of the supaqueue function.
     pub(super) function: Vec<Generation>,
     /// The processes of the target.
     pub(super) target: Vec<Generation>,
-    /// Resident, of the stack's own process: the gateway, the stand-ins, and this measurement.
+    /// Resident memory of this process: the gateway, the emulated extensions, and the benchmark itself.
     pub(super) gateway_mb: f64,
-    /// Of all processes of Postgres, what they share counted once ("proportional set size").
-    pub(super) postgres_mb: f64,
-    /// Of that, what is not shared buffers nor files.
-    pub(super) postgres_own_mb: f64,
+    /// Memory of all Postgres processes, without shared buffers and files.
+    pub(super) postgres_private_mb: f64,
 }
 
-/// A function's process: one follows the other, as the platform ends them by the wall clock.
+/// A process of a function. One replaces the other when it reaches the wall-clock limit.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Generation {
     pub(super) pid: i32,
-    /// Since its start.
-    pub(super) age_s: f64,
     pub(super) resident_mb: f64,
 }
 
-/// Which processes are which.
+/// The ids of the processes.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) function: Vec<i32>,
@@ -42,44 +38,34 @@ pub(super) struct Parts {
 }
 
 impl Memory {
-    /// What they have now. It takes a while, in which the thread is blocked.
+    /// Measures the current memory. This blocks the thread for a while.
     pub(super) fn of(parts: &Parts) -> Result<Self> {
-        let (mut postgres_mb, mut postgres_own_mb) = (0.0, 0.0);
+        let mut postgres_private_mb = 0.0;
         for stat in processes() {
             let is_postgres = Some(stat.pid) == parts.postgres || Some(stat.ppid) == parts.postgres;
-            // One that has ended since has nothing.
+            // Processes that have ended in the meantime are ignored.
             if is_postgres && let Ok(process) = Process::new(stat.pid) {
-                postgres_mb += proportional_mb(&process, "Pss").unwrap_or(0.0);
-                postgres_own_mb += proportional_mb(&process, "Pss_Anon").unwrap_or(0.0);
+                postgres_private_mb += private_mb(&process).unwrap_or(0.0);
             }
         }
         Ok(Self {
-            function: generations(&parts.function)?,
-            target: generations(&parts.target)?,
+            function: generations(&parts.function),
+            target: generations(&parts.target),
             gateway_mb: resident_mb(&Process::myself()?)?,
-            postgres_mb,
-            postgres_own_mb,
+            postgres_private_mb,
         })
     }
 }
 
-fn generations(pids: &[i32]) -> Result<Vec<Generation>> {
-    let uptime = Uptime::current()?.uptime;
+fn generations(pids: &[i32]) -> Vec<Generation> {
     let generation = |pid: &i32| {
         let process = Process::new(*pid).ok()?;
-        let started = process.stat().ok()?.starttime;
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "ticks since the machine's start"
-        )]
-        let started_s = started as f64 / procfs::ticks_per_second() as f64;
         Some(Generation {
             pid: *pid,
-            age_s: uptime - started_s,
             resident_mb: resident_mb(&process).ok()?,
         })
     };
-    Ok(pids.iter().filter_map(generation).collect())
+    pids.iter().filter_map(generation).collect()
 }
 
 fn resident_mb(process: &Process) -> Result<f64> {
@@ -87,11 +73,11 @@ fn resident_mb(process: &Process) -> Result<f64> {
     Ok(megabytes(bytes))
 }
 
-/// A line of smaps_rollup (proc_pid_smaps(5)).
-fn proportional_mb(process: &Process, line: &str) -> Option<f64> {
+/// The process's share of anonymous memory, see proc_pid_smaps(5).
+fn private_mb(process: &Process) -> Option<f64> {
     let maps = process.smaps_rollup().ok()?.memory_map_rollup;
     let all = maps.iter().find(|map| map.pathname == MMapPath::Rollup)?;
-    all.extension.map.get(line).copied().map(megabytes)
+    all.extension.map.get("Pss_Anon").copied().map(megabytes)
 }
 
 fn megabytes(bytes: u64) -> f64 {

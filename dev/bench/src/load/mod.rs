@@ -1,55 +1,55 @@
-//! Keeps a local stack under a steady load for long, and looks for what grows.
+//! Keeps a local stack under a long, steady load and checks that nothing grows.
 //!
-//! Jobs arrive at a fixed rate, whatever becomes of them ("open loop"), below what the machine was
-//! just seen to hold. Finished jobs are kept for some minutes, so that the tables come to rest; what
-//! is judged is the time after that.
+//! The load is an open loop: jobs arrive at a fixed rate, below the capacity measured before. Finished
+//! jobs are deleted after some minutes, so that the tables reach a steady size. Only the time after that
+//! warm-up is judged.
 
 mod arrivals;
 mod calibration;
 mod errors;
 mod latency;
 mod memory;
-mod page;
+mod monitor;
 mod plot;
+mod report;
 mod result;
 mod size;
 mod verdict;
-mod watch;
 
 use std::time::Duration;
 
-use crate::project::Project;
-use crate::table::grouped;
+use crate::numbers::grouped;
+use crate::project::{Project, vacuum};
 use crate::{Result, machine, results};
 use arrivals::Arrivals;
 use errors::Errors;
+use monitor::Monitor;
 use result::{Run, Totals};
-use watch::Watch;
 
-/// Queues that share the load.
+/// The queues that share the load.
 const QUEUES: [&str; 5] = ["load 1", "load 2", "load 3", "load 4", "load 5"];
-/// Workers of each queue.
+/// The number of workers of each queue.
 const WORKERS: u32 = 10;
-/// How long a call takes at the target, in milliseconds.
+/// The time of a call in milliseconds.
 const CALL_MS: u32 = 100;
-/// Jobs that an hour has to bring at least.
-const JOBS_PER_HOUR: f64 = 100_000.0;
-/// How long the last jobs may take to end.
+/// The minimum number of jobs per hour.
+const MIN_JOBS_PER_HOUR: f64 = 100_000.0;
+/// How long the last jobs may take to finish.
 const DRAIN: Duration = Duration::from_secs(120);
 
-/// How much is done.
+/// The size of the benchmark.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale {
     /// How long jobs arrive.
     time: Duration,
-    /// How long the machine is tried out before.
+    /// How long the capacity is measured before.
     calibration: Duration,
     /// Whether the results are kept.
     is_kept: bool,
 }
 
 impl Scale {
-    /// So many minutes; the results of an hour or more are kept.
+    /// A run of the given length. The results of an hour or more are kept.
     pub(crate) const fn minutes(minutes: u32) -> Self {
         Self {
             time: Duration::from_secs(60 * minutes as u64),
@@ -58,14 +58,14 @@ impl Scale {
         }
     }
 
-    /// How long finished jobs are kept: until they are surely read, in a short run.
+    /// How long finished jobs are kept: in a short run, just long enough to be read.
     fn retention(self) -> Duration {
         let read = self.window() * 2 + self.interval() * 4;
         (self.time / 8).min(Duration::from_secs(300)).max(read)
     }
 
-    /// From when on results are judged: by then as many jobs are deleted as arrive, and what they
-    /// leave is used again.
+    /// The time after which results are judged: by then as many jobs are deleted as arrive, and the
+    /// space that they free is reused.
     fn warm_up(self) -> Duration {
         self.retention() * 2
     }
@@ -75,12 +75,12 @@ impl Scale {
         self.warm_up() + (self.time.saturating_sub(self.warm_up())) / 3
     }
 
-    /// The time of which percentiles are taken.
+    /// The interval over which percentiles are computed.
     fn window(self) -> Duration {
         (self.time / 10).min(Duration::from_secs(60))
     }
 
-    /// The time between two looks.
+    /// The time between two samples.
     fn interval(self) -> Duration {
         (self.time / 240).max(Duration::from_secs(5))
     }
@@ -94,10 +94,11 @@ pub(crate) const QUICK: Scale = Scale {
     is_kept: false,
 };
 
-/// Runs it all, prints it, and keeps it in `dev/bench/results` (if it took an hour).
+/// Runs the benchmark, and prints and stores the results.
 ///
 /// # Errors
-/// Also if something that was claimed does not hold; the results are kept all the same.
+///
+/// Also if a goal is not met, after the results are stored.
 pub(crate) async fn measure(scale: Scale) -> Result<()> {
     let project = Project::start().await?;
     let run = run(&project, scale).await;
@@ -106,24 +107,24 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
 
     println!();
     let verdict = verdict::of(&run);
-    let page = page::markdown(&run, &verdict);
-    println!("\n{page}");
-    results::keep("load", scale.is_kept, &run, &page, |path| {
+    let report = report::markdown(&run, &verdict);
+    println!("\n{report}");
+    results::write("load", scale.is_kept, &run, &report, |path| {
         plot::write(&run, path)
     })?;
     match verdict.table.unmet() {
         0 => Ok(()),
-        number => Err(format!("{number} of the goals are not met; see the table above").into()),
+        number => Err(format!("{number} of the goals in the table above not met").into()),
     }
 }
 
 async fn run(project: &Project, scale: Scale) -> Result<Run> {
     for queue in QUEUES {
-        project.queue(queue, WORKERS).await?;
+        project.create_queue(queue, WORKERS).await?;
     }
-    let held = calibration::held(project, scale.calibration).await?;
-    let rate = calibration::rate(held)?;
-    // Now, so that nothing can fail once there are results.
+    let capacity = calibration::capacity(project, scale.calibration).await?;
+    let rate = calibration::rate(capacity)?;
+    // Queried first, so that a failure cannot discard the results.
     let (machine, versions) = (machine::description()?, project.versions().await?);
     let retention = scale.retention().as_secs_f64();
     project
@@ -135,37 +136,37 @@ async fn run(project: &Project, scale: Scale) -> Result<Run> {
             &[&retention, &QUEUES.as_slice()],
         )
         .await?;
-    project.settle_down().await?;
+    vacuum(project.stack.database()).await?;
 
     let errors = Errors::default();
     let arrivals = Arrivals::start(project, rate, scale.time, &errors).await?;
-    let mut watch = Watch::new(project, scale, &arrivals, &errors).await?;
-    watch.until_the_end().await;
-    arrivals.ended().await;
-    let left = watch.drained(DRAIN).await;
+    let mut monitor = Monitor::new(project, scale, &arrivals, &errors).await?;
+    monitor.run().await;
+    arrivals.finish().await;
+    let unfinished = monitor.drain(DRAIN).await;
     let totals = Totals {
         inserted: arrivals.inserted(),
-        unsure: arrivals.unsure(),
-        successful: watch.successful(),
-        repeated: watch.repeated(),
-        failed: watch.failed().await,
-        left,
+        unconfirmed: arrivals.unconfirmed(),
+        successful: monitor.successful(),
+        retried: monitor.retried(),
+        failed: monitor.failed().await,
+        unfinished,
     };
     println!(
         "{} jobs arrived, {} were successful",
         grouped(totals.inserted),
         grouped(totals.successful)
     );
-    watch.vacuum().await;
-    let (samples, windows, vacuumed) = watch.seen();
+    monitor.vacuum().await;
+    let (samples, windows, vacuumed) = monitor.into_results();
     Ok(Run {
         date: machine::today(),
         machine,
         versions,
         minutes: scale.time.as_secs_f64() / 60.0,
         warm_up_minutes: scale.warm_up().as_secs_f64() / 60.0,
-        kept_minutes: retention / 60.0,
-        held_per_second: held,
+        retention_minutes: retention / 60.0,
+        capacity_per_second: capacity,
         rate_per_second: rate,
         totals,
         samples,

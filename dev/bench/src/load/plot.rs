@@ -1,4 +1,4 @@
-//! The results as one picture: a diagram for each thing that could grow.
+//! The results as a page of diagrams, one for everything that could grow.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use plotters::prelude::*;
 
 use super::memory::Generation;
 use super::result::{Run, Sample, Window};
-use super::size::Size;
+use super::size::{dead_rows, job_indexes_mb, job_table_mb, other_tables_mb};
 use crate::Result;
 use crate::chart::{Curve, Minutes, curves};
 
@@ -16,86 +16,91 @@ const BLUE: RGBColor = RGBColor(45, 100, 200);
 const ORANGE: RGBColor = RGBColor(225, 120, 20);
 const GREY: RGBColor = RGBColor(130, 130, 130);
 
-/// Writes the picture.
+/// Writes the diagrams.
 pub(super) fn write(run: &Run, path: &Path) -> Result<()> {
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let parts = area.split_evenly((4, 2));
-    let (windows, samples) = (&run.windows, &run.samples);
-    let others = |one: &Window| one.disturbance.others * 100.0;
-    let stolen = |one: &Window| one.disturbance.stolen * 100.0;
+    let window = |name, colour, value: fn(&Window) -> f64| Curve {
+        name,
+        colour,
+        points: run
+            .windows
+            .iter()
+            .map(|one| (one.minute, value(one)))
+            .collect(),
+    };
+    let sample = |name, colour, value: fn(&Sample) -> f64| Curve {
+        name,
+        colour,
+        points: run
+            .samples
+            .iter()
+            .map(|one| (one.minute, value(one)))
+            .collect(),
+    };
     let diagrams: [(&str, Vec<Curve<'_>>); 8] = [
         (
             "jobs per second",
             vec![
-                over(windows, "arrived", GREY, |one| one.arrived_per_second),
-                over(windows, "successful", GREEN, |one| {
-                    one.successful_per_second
-                }),
+                window("arrived", GREY, |one| one.arrived_per_second),
+                window("successful", GREEN, |one| one.successful_per_second),
             ],
         ),
         (
             "latency: from insert to target, ms",
             vec![
-                over(windows, "p50", GREEN, |one| ms(one.finished.p50_ms)),
-                over(windows, "p95", BLUE, |one| ms(one.finished.p95_ms)),
-                over(windows, "p99", ORANGE, |one| ms(one.finished.p99_ms)),
+                window("p50", GREEN, |one| one.finished.p50_ms.unwrap_or(0.0)),
+                window("p95", BLUE, |one| one.finished.p95_ms.unwrap_or(0.0)),
+                window("p99", ORANGE, |one| one.finished.p99_ms.unwrap_or(0.0)),
             ],
         ),
         (
-            "memory of the functions: their largest process, MB",
+            "memory of the functions: largest process, MB",
             vec![
-                at(samples, "supaqueue function", GREEN, |one| {
+                sample("supaqueue function", GREEN, |one| {
                     largest(&one.memory.function)
                 }),
-                at(samples, "target", BLUE, |one| largest(&one.memory.target)),
+                sample("target", BLUE, |one| largest(&one.memory.target)),
             ],
         ),
         (
             "memory of the rest, MB",
             vec![
-                at(samples, "Postgres without shared buffers", ORANGE, |one| {
-                    one.memory.postgres_own_mb
+                sample("Postgres without shared buffers", ORANGE, |one| {
+                    one.memory.postgres_private_mb
                 }),
-                at(samples, "gateway", GREY, |one| one.memory.gateway_mb),
+                sample("gateway", GREY, |one| one.memory.gateway_mb),
             ],
         ),
         (
             "size, MB",
             vec![
-                at(samples, "table of jobs", GREEN, |one| {
-                    sum(one, true, |size| size.table_mb)
-                }),
-                at(samples, "its indexes", BLUE, |one| {
-                    sum(one, true, |size| size.indexes_mb)
-                }),
-                at(samples, "other tables, with indexes", ORANGE, |one| {
-                    sum(one, false, |size| size.table_mb + size.indexes_mb)
+                sample("job table", GREEN, |one| job_table_mb(&one.sizes)),
+                sample("its indexes", BLUE, |one| job_indexes_mb(&one.sizes)),
+                sample("other tables, with indexes", ORANGE, |one| {
+                    other_tables_mb(&one.sizes)
                 }),
             ],
         ),
         (
             "dead rows",
             vec![
-                at(samples, "of jobs", GREEN, |one| {
-                    sum(one, true, |size| number(size.dead_rows))
-                }),
-                at(samples, "of other tables", ORANGE, |one| {
-                    sum(one, false, |size| number(size.dead_rows))
+                sample("of jobs", GREEN, |one| dead_rows(&one.sizes, true)),
+                sample("of other tables", ORANGE, |one| {
+                    dead_rows(&one.sizes, false)
                 }),
             ],
         ),
         (
-            "jobs that are not finished",
-            vec![at(samples, "pending and in progress", GREEN, |one| {
-                number(one.backlog)
-            })],
+            "unfinished jobs",
+            vec![sample("pending and in progress", GREEN, |one| one.backlog)],
         ),
         (
-            "what others had of the machine, %",
+            "noise: CPU time, %",
             vec![
-                over(windows, "other programs", GREY, others),
-                over(windows, "other machines of the host", ORANGE, stolen),
+                window("other processes", GREY, |one| one.noise.others * 100.0),
+                window("steal", ORANGE, |one| one.noise.steal * 100.0),
             ],
         ),
     ];
@@ -110,51 +115,7 @@ pub(super) fn write(run: &Run, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn over<'a>(
-    windows: &[Window],
-    name: &'a str,
-    colour: RGBColor,
-    of: impl Fn(&Window) -> f64,
-) -> Curve<'a> {
-    Curve {
-        name,
-        colour,
-        points: windows.iter().map(|one| (one.minute, of(one))).collect(),
-    }
-}
-
-fn at<'a>(
-    samples: &[Sample],
-    name: &'a str,
-    colour: RGBColor,
-    of: impl Fn(&Sample) -> f64,
-) -> Curve<'a> {
-    Curve {
-        name,
-        colour,
-        points: samples.iter().map(|one| (one.minute, of(one))).collect(),
-    }
-}
-
-fn ms(time: Option<f64>) -> f64 {
-    time.unwrap_or(0.0)
-}
-
 fn largest(processes: &[Generation]) -> f64 {
     let all = processes.iter().map(|one| one.resident_mb);
     all.fold(0.0, f64::max)
-}
-
-fn sum(sample: &Sample, is_of_jobs: bool, of: impl Fn(&Size) -> f64) -> f64 {
-    let sizes = sample.sizes.iter();
-    sizes
-        .filter(|size| (size.table == "job") == is_of_jobs)
-        .map(of)
-        .sum()
-}
-
-fn number(rows: i64) -> f64 {
-    #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let rows = rows as f64;
-    rows
 }

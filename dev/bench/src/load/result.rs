@@ -1,61 +1,61 @@
-//! What is kept of a run, as it is in the JSON file.
+//! The results of a run, as stored in the JSON file.
 
 use serde::Serialize;
 
 use super::latency::Finished;
 use super::memory::Memory;
 use super::size::Size;
-use crate::machine::Disturbance;
+use crate::machine::Noise;
 
-/// All of a run. Times are counted from the first job on.
+/// A run. Times count from the first job.
 #[derive(Debug, Serialize)]
 pub(super) struct Run {
     pub(super) date: String,
     pub(super) machine: String,
     pub(super) versions: Vec<String>,
     pub(super) minutes: f64,
-    /// Not judged.
+    /// The time at the beginning that is not judged.
     pub(super) warm_up_minutes: f64,
     /// How long finished jobs are kept.
-    pub(super) kept_minutes: f64,
-    /// What the machine held before.
-    pub(super) held_per_second: f64,
+    pub(super) retention_minutes: f64,
+    /// The capacity measured before.
+    pub(super) capacity_per_second: f64,
     /// The rate at which jobs arrived.
     pub(super) rate_per_second: f64,
     pub(super) totals: Totals,
     pub(super) samples: Vec<Sample>,
     pub(super) windows: Vec<Window>,
     pub(super) vacuumed: Vec<Vacuumed>,
-    /// Of the measurement.
+    /// Errors of the benchmark itself.
     pub(super) errors: Vec<String>,
 }
 
-/// What became of all jobs.
+/// The numbers of jobs.
 #[derive(Debug, Serialize)]
 pub(super) struct Totals {
     pub(super) inserted: u32,
-    /// It is not known whether they were inserted, since the connection was lost.
-    pub(super) unsure: u32,
+    /// May or may not be inserted, because the connection was lost.
+    pub(super) unconfirmed: u32,
     pub(super) successful: u32,
-    /// Took more than one attempt.
-    pub(super) repeated: u32,
-    /// Null: could not be counted.
+    /// Successful after more than one attempt.
+    pub(super) retried: u32,
+    /// Null if they could not be counted.
     pub(super) failed: Option<i64>,
-    /// Had not ended two minutes after the last one arrived; null: could not be counted.
-    pub(super) left: Option<i64>,
+    /// Unfinished two minutes after the last one arrived. Null if they could not be counted.
+    pub(super) unfinished: Option<f64>,
 }
 
-/// One look.
+/// The state at one time.
 #[derive(Debug, Serialize)]
 pub(super) struct Sample {
     pub(super) minute: f64,
     pub(super) memory: Memory,
     pub(super) sizes: Vec<Size>,
-    /// Jobs that are not finished.
-    pub(super) backlog: i64,
+    /// The number of unfinished jobs.
+    pub(super) backlog: f64,
 }
 
-/// A minute, or less in a short run.
+/// A period of a minute, or less in a short run.
 #[derive(Debug, Serialize)]
 pub(super) struct Window {
     /// Its end.
@@ -63,10 +63,10 @@ pub(super) struct Window {
     pub(super) arrived_per_second: f64,
     pub(super) successful_per_second: f64,
     pub(super) finished: Finished,
-    pub(super) disturbance: Disturbance,
+    pub(super) noise: Noise,
 }
 
-/// The sizes after `vacuum`.
+/// The sizes right after a vacuum.
 #[derive(Debug, Serialize)]
 pub(super) struct Vacuumed {
     pub(super) minute: f64,

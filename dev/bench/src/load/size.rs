@@ -1,26 +1,26 @@
-//! The sizes of the tables and their indexes, and how many jobs wait.
+//! The sizes of tables and indexes, and the number of unfinished jobs.
 
 use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::Result;
 
-/// A table.
+/// The size of a table.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Size {
     pub(super) table: String,
     pub(super) table_mb: f64,
     pub(super) indexes_mb: f64,
-    /// Rows that vacuum has yet to remove, as the statistics estimate it.
-    pub(super) dead_rows: i64,
+    /// The estimated number of rows that vacuum has yet to remove.
+    pub(super) dead_rows: f64,
 }
 
-/// The tables that each job changes.
+/// The sizes of the tables that every job changes.
 pub(super) async fn sizes(client: &Client) -> Result<Vec<Size>> {
     let rows = client
         .query(
             "select s.relname::text, pg_table_size(s.relid) / 1e6::float8, pg_indexes_size(s.relid) / 1e6::float8,
-               s.n_dead_tup
+               s.n_dead_tup::float8
              from pg_stat_user_tables s
              where s.schemaname = 'supaqueue'
                and s.relname in ('job', 'current_job', 'worker', 'queue_front')
@@ -39,13 +39,39 @@ pub(super) async fn sizes(client: &Client) -> Result<Vec<Size>> {
         .collect())
 }
 
-/// Jobs that are not finished.
-pub(super) async fn backlog(client: &Client) -> Result<i64> {
+/// The number of unfinished jobs.
+pub(super) async fn backlog(client: &Client) -> Result<f64> {
     let row = client
         .query_one(
-            "select coalesce(sum(s.pending + s.in_progress), 0)::bigint from supaqueue.queue_status s",
+            "select coalesce(sum(s.pending + s.in_progress), 0)::float8 from supaqueue.queue_status s",
             &[],
         )
         .await?;
     Ok(row.get(0))
+}
+
+pub(super) fn job_table_mb(sizes: &[Size]) -> f64 {
+    sum(sizes, true, |size| size.table_mb)
+}
+
+pub(super) fn job_indexes_mb(sizes: &[Size]) -> f64 {
+    sum(sizes, true, |size| size.indexes_mb)
+}
+
+/// The size of all other tables, including their indexes.
+pub(super) fn other_tables_mb(sizes: &[Size]) -> f64 {
+    sum(sizes, false, |size| size.table_mb + size.indexes_mb)
+}
+
+/// The number of dead rows in the job table or in all others.
+pub(super) fn dead_rows(sizes: &[Size], is_job: bool) -> f64 {
+    sum(sizes, is_job, |size| size.dead_rows)
+}
+
+fn sum(sizes: &[Size], is_job: bool, value: fn(&Size) -> f64) -> f64 {
+    let sizes = sizes.iter();
+    sizes
+        .filter(|size| (size.table == "job") == is_job)
+        .map(value)
+        .sum()
 }

@@ -1,36 +1,41 @@
-//! Whether what was claimed holds: the first third of the time that is judged beside the last.
+//! Judges a run by comparing the first and the last third of the time after the warm-up.
 
 use std::collections::BTreeMap;
 
-use super::JOBS_PER_HOUR;
+use super::MIN_JOBS_PER_HOUR;
 use super::memory::{Generation, Memory};
 use super::result::{Run, Sample, Window};
-use super::size::Size;
-use crate::table::{Table, grouped, median};
+use super::size::{Size, job_indexes_mb, job_table_mb, other_tables_mb};
+use crate::numbers::{grouped, median};
+use crate::table::Table;
 
-/// What memory and tables may grow by.
+/// The maximum growth of memory and tables.
 const GROWTH: f64 = 1.1;
-/// What latency may grow by: a percentile of a minute varies more.
+/// The maximum growth of latency, whose percentiles vary more.
 const DRIFT: f64 = 1.2;
-/// From this share of the machine on, a minute is others', not ours.
-const DISTURBED: f64 = 0.05;
+/// The noise above which a minute is not used to judge latency.
+const NOISY: f64 = 0.05;
 
-/// What is compared.
 type OfWindow = fn(&Window) -> Option<f64>;
 type OfMemory = fn(&Memory) -> &[Generation];
 type OfSample = fn(&Sample) -> f64;
 type OfSizes = fn(&[Size]) -> f64;
 
-/// A row for each claim, and what could not be judged.
-#[derive(Debug, Default)]
+/// A table row for each goal, and notes.
+#[derive(Debug)]
 pub(super) struct Verdict {
     pub(super) table: Table,
     pub(super) notes: Vec<String>,
+    /// What could not be judged because the run was too short.
+    pub(super) not_judged: Vec<String>,
 }
 
-/// Judges a run.
 pub(super) fn of(run: &Run) -> Verdict {
-    let mut verdict = Verdict::default();
+    let mut verdict = Verdict {
+        table: Table::new(),
+        notes: Vec::new(),
+        not_judged: Vec::new(),
+    };
     verdict.jobs(run);
     verdict.latency(run);
     verdict.memory(run);
@@ -41,7 +46,7 @@ pub(super) fn of(run: &Run) -> Verdict {
 impl Verdict {
     fn jobs(&mut self, run: &Run) {
         let totals = &run.totals;
-        let wanted = JOBS_PER_HOUR * run.minutes / 60.0;
+        let wanted = MIN_JOBS_PER_HOUR * run.minutes / 60.0;
         self.table.add(
             "jobs that arrived",
             grouped(totals.inserted),
@@ -49,44 +54,44 @@ impl Verdict {
             format!("≥ {wanted:.0}"),
             f64::from(totals.inserted) >= wanted,
         );
-        let most = totals.inserted.saturating_add(totals.unsure);
+        let max = totals.inserted.saturating_add(totals.unconfirmed);
         let lost = i64::from(totals.inserted) - i64::from(totals.successful);
-        let unsure = match totals.unsure {
+        let unconfirmed = match totals.unconfirmed {
             0 => String::new(),
-            number => format!(", {number} unsure"),
+            number => format!(", {number} unconfirmed"),
         };
         self.table.add(
-            "jobs lost (arrived, not successful)",
-            format!("{lost}{unsure}"),
+            "jobs lost (arrived but not successful)",
+            format!("{lost}{unconfirmed}"),
             "",
             "0",
-            (totals.inserted..=most).contains(&totals.successful) && totals.left == Some(0),
+            (totals.inserted..=max).contains(&totals.successful) && totals.unfinished == Some(0.0),
         );
         let failed = totals
             .failed
             .map_or_else(|| "?".into(), |failed| failed.to_string());
         self.table.add(
-            "jobs that failed; that took more than one attempt",
-            format!("{failed}; {}", totals.repeated),
+            "failed jobs; retried jobs",
+            format!("{failed}; {}", totals.retried),
             "",
             "0; 0",
-            totals.failed == Some(0) && totals.repeated == 0,
+            totals.failed == Some(0) && totals.retried == 0,
         );
     }
 
     fn latency(&mut self, run: &Run) {
-        let is_quiet = |window: &&Window| window.disturbance.sum() <= DISTURBED;
+        let is_quiet = |window: &&Window| window.noise.sum() <= NOISY;
         let [first, last] = thirds(run, &run.windows, |window| window.minute);
         let quiet =
             [&first, &last].map(|third| third.iter().copied().filter(is_quiet).collect::<Vec<_>>());
-        // Some minutes of each say more than all of them, if nobody disturbed those.
-        let is_enough = |place: usize, all: &[&Window]| quiet[place].len() * 3 >= all.len().max(1);
+        // A third of the minutes is enough to judge, if those were quiet.
+        let is_enough = |index: usize, all: &[&Window]| quiet[index].len() * 3 >= all.len().max(1);
         let [first, last] = if is_enough(0, &first) && is_enough(1, &last) {
             quiet
         } else {
             self.notes.push(format!(
-                "Others had more than {:.0} % of the machine in most minutes of a third: latency is judged with them.",
-                DISTURBED * 100.0
+                "The noise was above {:.0} % in most minutes of a third, so latency is judged including noisy minutes.",
+                NOISY * 100.0
             ));
             [first, last]
         };
@@ -99,7 +104,7 @@ impl Verdict {
             let [first, last] =
                 [&first, &last].map(|third| third.iter().copied().filter_map(of).collect());
             self.compare(
-                &format!("latency {name}, the median minute"),
+                &format!("latency {name}, median minute"),
                 first,
                 last,
                 "ms",
@@ -114,11 +119,11 @@ impl Verdict {
             ("the target", |memory| &memory.target),
         ];
         for (name, of) in functions {
-            let generations = generations(&run.samples, of);
-            let [first, last] = thirds(run, &generations, |one| one.minute)
-                .map(|third| third.iter().map(|one| one.most_mb).collect());
+            let lifetimes = lifetimes(&run.samples, of);
+            let [first, last] = thirds(run, &lifetimes, |one| one.minute)
+                .map(|third| third.iter().map(|one| one.peak_mb).collect());
             self.compare(
-                &format!("memory of {name}, the most of a process"),
+                &format!("memory of {name}, peak per process"),
                 first,
                 last,
                 "MB",
@@ -126,8 +131,8 @@ impl Verdict {
             );
         }
         let others: [(&str, OfSample); 2] = [
-            ("Postgres' processes, without shared buffers", |sample| {
-                sample.memory.postgres_own_mb
+            ("Postgres, without shared buffers", |sample| {
+                sample.memory.postgres_private_mb
             }),
             ("the gateway", |sample| sample.memory.gateway_mb),
         ];
@@ -137,13 +142,13 @@ impl Verdict {
     }
 
     fn sizes(&mut self, run: &Run) {
-        // How far the small ones grow between two vacuums says more of autovacuum than of them.
+        // Not the small tables: their growth between two vacuums depends on the timing of autovacuum.
         for (name, of) in &SIZES[..2] {
             self.compare_samples(run, name, |sample| of(&sample.sizes));
         }
         let (Some(first), Some(last)) = (run.vacuumed.first(), run.vacuumed.get(1)) else {
             self.notes
-                .push("The sizes after vacuum are not judged: one of the two failed.".into());
+                .push("The sizes after a vacuum are not judged, because a vacuum failed.".into());
             return;
         };
         for (name, of) in SIZES {
@@ -158,29 +163,28 @@ impl Verdict {
         }
     }
 
-    fn compare_samples(&mut self, run: &Run, what: &str, of: impl Fn(&Sample) -> f64) {
+    fn compare_samples(&mut self, run: &Run, name: &str, of: impl Fn(&Sample) -> f64) {
         let [first, last] = thirds(run, &run.samples, |sample| sample.minute)
             .map(|third| third.iter().map(|sample| of(sample)).collect());
-        self.compare(what, first, last, "MB", GROWTH);
+        self.compare(name, first, last, "MB", GROWTH);
     }
 
-    /// Adds a row: the medians of both thirds.
+    /// Adds a row that compares the medians of both thirds.
     fn compare(
         &mut self,
-        what: &str,
+        name: &str,
         mut first: Vec<f64>,
         mut last: Vec<f64>,
         unit: &str,
         goal: f64,
     ) {
         if first.is_empty() || last.is_empty() {
-            self.notes
-                .push(format!("Not judged, as the run is too short: {what}."));
+            self.not_judged.push(name.to_owned());
             return;
         }
         let (first, last) = (median(&mut first), median(&mut last));
         self.table.add(
-            what,
+            name,
             format!("{first:.1} → {last:.1} {unit}"),
             format!("{:.2}", last / first),
             format!("≤ {goal}"),
@@ -189,28 +193,14 @@ impl Verdict {
     }
 }
 
-/// What is compared of the tables.
+/// The sizes that are compared.
 const SIZES: [(&str, OfSizes); 3] = [
-    ("the table of jobs", |sizes| {
-        sum(sizes, |size| size.table == "job", |size| size.table_mb)
-    }),
-    ("its indexes", |sizes| {
-        sum(sizes, |size| size.table == "job", |size| size.indexes_mb)
-    }),
-    ("the other tables, with indexes", |sizes| {
-        sum(
-            sizes,
-            |size| size.table != "job",
-            |size| size.table_mb + size.indexes_mb,
-        )
-    }),
+    ("size of the job table", job_table_mb),
+    ("size of its indexes", job_indexes_mb),
+    ("size of the other tables, with indexes", other_tables_mb),
 ];
 
-fn sum(sizes: &[Size], which: impl Fn(&Size) -> bool, of: impl Fn(&Size) -> f64) -> f64 {
-    sizes.iter().filter(|size| which(size)).map(of).sum()
-}
-
-/// What lies in the first and in the last third of the time after the warm-up.
+/// The items in the first and in the last third of the time after the warm-up.
 fn thirds<'a, T>(run: &Run, all: &'a [T], minute: impl Fn(&T) -> f64) -> [Vec<&'a T>; 2] {
     let third = (run.minutes - run.warm_up_minutes) / 3.0;
     let between = |from: f64| {
@@ -220,32 +210,32 @@ fn thirds<'a, T>(run: &Run, all: &'a [T], minute: impl Fn(&T) -> f64) -> [Vec<&'
     [between(run.warm_up_minutes), between(run.minutes - third)]
 }
 
-/// A process from its start to its end.
+/// The memory of a process over its lifetime.
 #[derive(Debug, PartialEq)]
-struct Life {
-    /// Of the first look at it.
+struct Lifetime {
+    /// The time of the first sample.
     minute: f64,
-    most_mb: f64,
+    peak_mb: f64,
 }
 
-/// All processes that were seen to end.
-fn generations(samples: &[Sample], of: impl Fn(&Memory) -> &[Generation]) -> Vec<Life> {
-    let mut lives: BTreeMap<i32, Life> = BTreeMap::new();
+/// All processes that ended during the run.
+fn lifetimes(samples: &[Sample], of: impl Fn(&Memory) -> &[Generation]) -> Vec<Lifetime> {
+    let mut lifetimes: BTreeMap<i32, Lifetime> = BTreeMap::new();
     for sample in samples {
         for one in of(&sample.memory) {
-            let life = lives.entry(one.pid).or_insert(Life {
+            let lifetime = lifetimes.entry(one.pid).or_insert(Lifetime {
                 minute: sample.minute,
-                most_mb: 0.0,
+                peak_mb: 0.0,
             });
-            life.most_mb = life.most_mb.max(one.resident_mb);
+            lifetime.peak_mb = lifetime.peak_mb.max(one.resident_mb);
         }
     }
     if let Some(last) = samples.last() {
         for alive in of(&last.memory) {
-            lives.remove(&alive.pid);
+            lifetimes.remove(&alive.pid);
         }
     }
-    lives.into_values().collect()
+    lifetimes.into_values().collect()
 }
 
 #[cfg(test)]
@@ -258,34 +248,29 @@ mod tests {
             memory: Memory {
                 function: processes
                     .iter()
-                    .map(|&(pid, resident_mb)| Generation {
-                        pid,
-                        age_s: 0.0,
-                        resident_mb,
-                    })
+                    .map(|&(pid, resident_mb)| Generation { pid, resident_mb })
                     .collect(),
                 target: Vec::new(),
                 gateway_mb: 0.0,
-                postgres_mb: 0.0,
-                postgres_own_mb: 0.0,
+                postgres_private_mb: 0.0,
             },
             sizes: Vec::new(),
-            backlog: 0,
+            backlog: 0.0,
         }
     }
 
     #[test]
-    fn the_most_of_a_process_counts_once_it_has_ended() {
+    fn the_peak_of_a_process_counts_once_it_has_ended() {
         let samples = [
             sample(1.0, &[(7, 50.0)]),
             sample(2.0, &[(7, 70.0), (9, 40.0)]),
             sample(3.0, &[(7, 60.0), (9, 45.0)]),
             sample(4.0, &[(9, 50.0)]),
         ];
-        let want = Life {
+        let want = Lifetime {
             minute: 1.0,
-            most_mb: 70.0,
+            peak_mb: 70.0,
         };
-        assert_eq!(generations(&samples, |memory| &memory.function), [want]);
+        assert_eq!(lifetimes(&samples, |memory| &memory.function), [want]);
     }
 }

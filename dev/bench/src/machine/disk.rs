@@ -1,4 +1,4 @@
-//! How long a commit waits for the disk.
+//! The time for which a commit waits for the disk.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::Result;
-use crate::table::median;
+use crate::numbers::median;
 
-/// The median time of a small write that waits for the disk, as a commit does, in this folder.
+/// The median time, in milliseconds, of a small synchronous write in a folder, as a commit does.
 pub(crate) fn fsync_ms(folder: &Path) -> Result<f64> {
     let path = folder.join("fsync-probe");
     let mut file = File::create(&path)?;

@@ -1,8 +1,8 @@
-//! The machine: what it is, and what else it does while something is measured on it.
+//! The machine: its description, and how much other load disturbs a measurement.
 
-mod computation;
+mod cpu_speed;
 mod disk;
-mod disturbance;
+mod noise;
 mod processes;
 mod quiet;
 
@@ -10,17 +10,17 @@ use procfs::{CpuInfo, Current, Meminfo};
 
 use crate::Result;
 
-pub(crate) use computation::computation_ms;
+pub(crate) use cpu_speed::reference_ms;
 pub(crate) use disk::fsync_ms;
-pub(crate) use disturbance::{Disturbance, Moment};
-pub(crate) use processes::{milliseconds, processes};
+pub(crate) use noise::{CpuSnapshot, Noise};
+pub(crate) use processes::{cpu_ms, processes};
 pub(crate) use quiet::Quiet;
 
-/// The machine, in a few words.
+/// A short description of the machine.
 pub(crate) fn description() -> Result<String> {
     let cores = std::thread::available_parallelism()?;
     let processors = CpuInfo::current()?;
-    // Only some architectures name it there.
+    // Only some architectures have a model name.
     let model = processors.model_name(0).unwrap_or(std::env::consts::ARCH);
     let gib = Meminfo::current()?.mem_total.div_ceil(1 << 30);
     let kernel = procfs::sys::kernel::Version::current()?;
@@ -30,7 +30,7 @@ pub(crate) fn description() -> Result<String> {
     ))
 }
 
-/// The day, such as 2026-11-30.
+/// The date in UTC, such as 2026-11-30.
 pub(crate) fn today() -> String {
-    chrono::Utc::now().format("%Y-%m-%d").to_string()
+    jiff::Timestamp::now().strftime("%F").to_string()
 }

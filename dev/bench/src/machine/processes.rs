@@ -1,10 +1,10 @@
-//! The processor time of processes.
+//! The CPU time of processes.
 
 use std::collections::HashMap;
 
 use procfs::process::{Stat, all_processes};
 
-/// All processes of the machine.
+/// All processes on the machine.
 pub(crate) fn processes() -> impl Iterator<Item = Stat> {
     all_processes()
         .into_iter()
@@ -12,17 +12,17 @@ pub(crate) fn processes() -> impl Iterator<Item = Stat> {
         .filter_map(|process| process.ok()?.stat().ok())
 }
 
-/// The processor time that a process has used so far.
-pub(crate) fn milliseconds(stat: &Stat) -> f64 {
+/// The CPU time that a process has used so far, in milliseconds.
+pub(crate) fn cpu_ms(stat: &Stat) -> f64 {
     ticks_ms(stat.utime + stat.stime)
 }
 
-/// The processor time that this process and all that came of it have used so far, and that of the
-/// ones that ended, in milliseconds.
-pub(super) fn ours_ms() -> f64 {
+/// The CPU time that this process and all its descendants have used so far, in milliseconds, including
+/// those that have ended.
+pub(super) fn own_ms() -> f64 {
     let all: HashMap<i32, Stat> = processes().map(|stat| (stat.pid, stat)).collect();
     let own = i32::try_from(std::process::id()).unwrap_or_default();
-    let is_ours = |mut pid: i32| {
+    let is_own = |mut pid: i32| {
         while pid != own {
             match all.get(&pid) {
                 Some(stat) => pid = stat.ppid,
@@ -32,17 +32,14 @@ pub(super) fn ours_ms() -> f64 {
         true
     };
     all.values()
-        .filter(|stat| is_ours(stat.pid))
-        .map(|stat| {
-            milliseconds(stat) + ticks_ms(u64::try_from(stat.cutime + stat.cstime).unwrap_or(0))
-        })
+        .filter(|stat| is_own(stat.pid))
+        .map(|stat| cpu_ms(stat) + ticks_ms(u64::try_from(stat.cutime + stat.cstime).unwrap_or(0)))
         .sum()
 }
 
-/// Ticks of the kernel's accounting in milliseconds.
+/// Converts ticks of the kernel's accounting to milliseconds.
 pub(super) fn ticks_ms(ticks: u64) -> f64 {
-    // Far below 2^52, so nothing is lost.
-    #[allow(clippy::cast_precision_loss, reason = "ticks since the start")]
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
     let ticks = ticks as f64;
     #[allow(clippy::cast_precision_loss, reason = "about a hundred")]
     let per_second = procfs::ticks_per_second() as f64;

@@ -1,14 +1,14 @@
-//! Turns of a measurement that says how fast a quiet machine is.
+//! Repeats a measurement until the machine is quiet.
 
-use super::{Disturbance, Moment, computation_ms};
+use super::{CpuSnapshot, Noise, reference_ms};
 use crate::Result;
 
-/// What others may have of the processors on a quiet machine, as a share.
-const OTHERS: f64 = 0.03;
-/// How much longer than the fastest one a fixed computation may take on a quiet machine.
-const SLOWNESS: f64 = 1.15;
+/// The fraction of CPU time that others may use on a quiet machine.
+const MAX_NOISE: f64 = 0.03;
+/// How much slower the reference computation may be than its fastest run on a quiet machine.
+const MAX_SLOWDOWN: f64 = 1.15;
 
-/// How fast the machine is at its quietest, as far as that was seen.
+/// The fastest speed of the machine seen so far.
 #[derive(Debug)]
 pub(crate) struct Quiet {
     fastest_ms: f64,
@@ -21,55 +21,52 @@ impl Quiet {
         }
     }
 
-    /// Takes turns until so many met a quiet machine, but no more than `at_most`; returns those that
-    /// met the quietest one, that first, and how many there were.
+    /// Repeats a measurement until `wanted` runs met a quiet machine, but at most `at_most` times.
+    /// Returns the `wanted` quietest runs, quietest first, and the number of all runs.
     ///
-    /// A turn is chosen by what others had of the machine meanwhile and by how long a fixed
-    /// computation took right before and after it, never by what came out of it.
-    pub(crate) async fn turns<T>(
+    /// Runs are selected by the CPU use of others and by the time of the reference computation before
+    /// and after them, never by their result.
+    pub(crate) async fn runs<T>(
         &mut self,
         wanted: usize,
         at_most: usize,
-        mut turn: impl AsyncFnMut() -> Result<T>,
-    ) -> Result<(Vec<(T, Disturbance)>, usize)> {
-        let mut turns = Vec::new();
-        let mut computation_before = computation_ms();
-        while turns.len() < at_most {
-            let before = Moment::now()?;
-            let result = turn().await?;
-            let disturbance = Moment::now()?.since(&before);
-            let computation_after = computation_ms();
-            self.fastest_ms = self
-                .fastest_ms
-                .min(computation_before)
-                .min(computation_after);
-            turns.push((
+        mut run: impl AsyncFnMut() -> Result<T>,
+    ) -> Result<(Vec<(T, Noise)>, usize)> {
+        let mut runs = Vec::new();
+        let mut reference_before = reference_ms();
+        while runs.len() < at_most {
+            let before = CpuSnapshot::now()?;
+            let result = run().await?;
+            let noise = CpuSnapshot::now()?.since(&before);
+            let reference_after = reference_ms();
+            self.fastest_ms = self.fastest_ms.min(reference_before).min(reference_after);
+            runs.push((
                 result,
-                Disturbance {
-                    computation_ms: Some(computation_before.max(computation_after)),
-                    ..disturbance
+                Noise {
+                    reference_ms: Some(reference_before.max(reference_after)),
+                    ..noise
                 },
             ));
-            computation_before = computation_after;
-            let quiet = turns.iter().filter(|(_, beside)| self.is_quiet(beside));
+            reference_before = reference_after;
+            let quiet = runs.iter().filter(|(_, noise)| self.is_quiet(noise));
             if quiet.count() >= wanted {
                 break;
             }
         }
-        let taken = turns.len();
-        turns.sort_by(|(_, one), (_, other)| self.slowness(one).total_cmp(&self.slowness(other)));
-        turns.truncate(wanted);
-        Ok((turns, taken))
+        let number = runs.len();
+        runs.sort_by(|(_, a), (_, b)| self.slowdown(a).total_cmp(&self.slowdown(b)));
+        runs.truncate(wanted);
+        Ok((runs, number))
     }
 
-    fn is_quiet(&self, beside: &Disturbance) -> bool {
-        beside.sum() <= OTHERS && self.slowness(beside) <= SLOWNESS
+    fn is_quiet(&self, noise: &Noise) -> bool {
+        noise.sum() <= MAX_NOISE && self.slowdown(noise) <= MAX_SLOWDOWN
     }
 
-    /// How many times as long as on the quietest machine anything takes.
-    fn slowness(&self, beside: &Disturbance) -> f64 {
-        let computation = beside.computation_ms.map_or(1.0, |ms| ms / self.fastest_ms);
-        computation / (1.0 - beside.sum()).max(f64::EPSILON)
+    /// The estimated factor by which everything was slower than on the quietest machine.
+    fn slowdown(&self, noise: &Noise) -> f64 {
+        let reference = noise.reference_ms.map_or(1.0, |ms| ms / self.fastest_ms);
+        reference / (1.0 - noise.sum()).max(f64::EPSILON)
     }
 }
 
@@ -78,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_is_quiet_where_neither_others_nor_its_host_slow_it_down() {
+    fn a_machine_is_quiet_if_neither_processes_nor_the_host_slow_it_down() {
         let quiet = Quiet { fastest_ms: 10.0 };
         let cases = [
             ((0.0, 0.0, 10.0), true),
@@ -87,13 +84,13 @@ mod tests {
             ((0.0, 0.04, 10.0), false),
             ((0.0, 0.0, 11.6), false),
         ];
-        for ((others, stolen, computation), want) in cases {
-            let beside = Disturbance {
+        for ((others, steal, reference), want) in cases {
+            let noise = Noise {
                 others,
-                stolen,
-                computation_ms: Some(computation),
+                steal,
+                reference_ms: Some(reference),
             };
-            assert_eq!(quiet.is_quiet(&beside), want, "{beside}");
+            assert_eq!(quiet.is_quiet(&noise), want, "{noise}");
         }
     }
 }

@@ -1,15 +1,15 @@
-//! How near a queue comes to its limit: workers ÷ call time.
+//! The throughput of a queue relative to its limit, workers ÷ call time.
 
 use std::time::Duration;
 
-use super::page;
+use super::report::{BASELINE, workers as count_workers};
 use super::result::Efficiency;
 use super::{Scale, quietest};
 use crate::Result;
 use crate::machine::Quiet;
 use crate::project::Project;
 
-/// Workers, the time of a call in milliseconds, and the efficiency that is wanted.
+/// The workers, the time of a call in milliseconds, and the goal for the efficiency.
 const LOADS: [(u32, u32, Option<f64>); 4] = [
     (1, 100, None),
     (10, 100, Some(0.90)),
@@ -17,10 +17,10 @@ const LOADS: [(u32, u32, Option<f64>); 4] = [
     (10, 1000, None),
 ];
 
-/// Which load the usual way is given, too.
+/// The load at which the baseline is measured, too.
 const COMPARED: (u32, u32) = (10, 100);
 
-/// All loads, one after the other.
+/// Measures all loads.
 pub(super) async fn all(
     project: &Project,
     scale: Scale,
@@ -28,66 +28,63 @@ pub(super) async fn all(
 ) -> Result<Vec<Efficiency>> {
     let mut results = Vec::new();
     for (workers, call_ms, goal) in LOADS {
-        let mut add = |way, goal, (rate, disturbance)| {
+        let mut add = |is_baseline, goal, (rate, noise)| {
             let limit = f64::from(workers) * 1000.0 / f64::from(call_ms);
             let result = Efficiency {
-                way,
+                is_baseline,
                 workers,
                 call_ms,
                 jobs_per_second: rate,
                 efficiency: rate / limit,
                 goal,
-                disturbance,
+                noise,
             };
             println!(
-                "  {way}, {} × {call_ms} ms: {rate:.1} jobs/s of {limit:.0}, efficiency {:.2}; {disturbance}",
-                page::workers(workers),
+                "  {}, {} × {call_ms} ms: {rate:.1} jobs/s of {limit:.0}, efficiency {:.2}; {noise}",
+                if is_baseline { BASELINE } else { "Supaqueue" },
+                count_workers(workers),
                 result.efficiency
             );
             results.push(result);
         };
         let measured = quietest(quiet, async || {
-            supaqueue_way(project, scale, workers, call_ms).await
+            supaqueue(project, scale, workers, call_ms).await
         })
         .await?;
-        add("supaqueue", goal, measured);
+        add(false, goal, measured);
         if (workers, call_ms) == COMPARED {
             let measured = quietest(quiet, async || {
-                usual_way(project, scale, workers, call_ms).await
+                baseline(project, scale, workers, call_ms).await
             })
             .await?;
-            add("usual way", None, measured);
+            add(true, None, measured);
         }
     }
     Ok(results)
 }
 
-/// Jobs that end per second while there are always more.
-async fn supaqueue_way(project: &Project, scale: Scale, workers: u32, call_ms: u32) -> Result<f64> {
-    project.renew_functions().await;
-    project.queue("efficiency", workers).await?;
+/// Finished jobs per second of a queue that never runs empty.
+async fn supaqueue(project: &Project, scale: Scale, workers: u32, call_ms: u32) -> Result<f64> {
+    project.restart_functions().await;
+    project.create_queue("efficiency", workers).await?;
     project
         .enqueue("efficiency", enough(scale, workers, call_ms), call_ms)
         .await?;
     let rate = project
-        .rate(
-            "select s.successful from supaqueue.queue_status s where s.name = 'efficiency'",
-            scale.warm_up,
-            scale.window,
-        )
+        .throughput("efficiency", scale.warm_up, scale.window)
         .await?;
     project.drop_queue("efficiency").await?;
     Ok(rate)
 }
 
-/// The same without Supaqueue: one pg_net call for each job, in which the target is awaited.
-async fn usual_way(project: &Project, scale: Scale, workers: u32, call_ms: u32) -> Result<f64> {
-    project.renew_functions().await;
+/// The same without Supaqueue: one pg_net call per job, which awaits the target.
+async fn baseline(project: &Project, scale: Scale, workers: u32, call_ms: u32) -> Result<f64> {
+    project.restart_functions().await;
     project
         .client
         .execute(
             &format!(
-                "insert into usual_way.job (payload)
+                "insert into baseline.job (payload)
                  select jsonb_build_object('ms', {call_ms}) from generate_series(1, {})",
                 enough(scale, workers, call_ms)
             ),
@@ -96,36 +93,30 @@ async fn usual_way(project: &Project, scale: Scale, workers: u32, call_ms: u32) 
         .await?;
     project
         .client
-        .execute(&format!("select usual_way.start({workers})"), &[])
+        .execute(&format!("select baseline.start({workers})"), &[])
         .await?;
     let rate = project
         .rate(
-            "select count(*) from usual_way.job j where j.status = 'successful'",
+            "select count(*) from baseline.job j where j.status = 'successful'",
             scale.warm_up,
             scale.window,
         )
         .await?;
     project
         .client
-        .execute(
-            "delete from usual_way.job j where j.status = 'pending'",
-            &[],
-        )
+        .execute("delete from baseline.job j where j.status = 'pending'", &[])
         .await?;
     project
-        .settle(
-            "select count(*) from usual_way.job j where j.status = 'in_progress' and $1 <> ''",
-            "the usual way",
-        )
+        .wait_for_zero("select count(*) from baseline.job j where j.status = 'in_progress'")
         .await?;
     project
         .client
-        .execute("delete from usual_way.job j where true", &[])
+        .execute("delete from baseline.job j where true", &[])
         .await?;
     Ok(rate)
 }
 
-/// More jobs than the limit allows in the time.
+/// More jobs than can finish in the time.
 fn enough(scale: Scale, workers: u32, call_ms: u32) -> u32 {
     let ms = (scale.warm_up + scale.window + Duration::from_secs(2)).as_millis();
     workers * u32::try_from(ms).unwrap_or(u32::MAX) / call_ms

@@ -1,49 +1,50 @@
-//! How long a job takes from the commit of its insert to the target.
+//! The latency of a job, from the commit of its insert until the call reaches the target.
 //!
-//! The commit counts from when the client hears of it; the target's time is that of its handler's
-//! first line. Both clocks are this machine's.
+//! It begins when the client has received the answer to the commit, and ends at the first line of the
+//! target's handler. Both use the clock of this machine.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rand::RngExt;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use super::result::Latency;
 use super::{Scale, quietest};
 use crate::Result;
-use crate::machine::{Disturbance, Quiet};
+use crate::machine::{Noise, Quiet};
 use crate::project::Project;
 
-/// Jobs under way at once beside load; the queue has a worker for each.
-const AT_ONCE: usize = 5;
-/// Workers of the queue that is the load, and the time of its calls in milliseconds.
+/// The number of concurrent probes under load. Their queue has a worker for each.
+const CONCURRENT: usize = 5;
+/// The workers of the queue that makes the load, and the time of its calls in milliseconds.
 const LOAD: (u32, u32) = (10, 100);
 
-/// At rest, and beside a queue that has no free worker.
+/// Measures the latency when idle, and beside a queue without free workers.
 pub(super) async fn all(
     project: &Project,
     scale: Scale,
     quiet: &mut Quiet,
 ) -> Result<Vec<Latency>> {
-    project.renew_functions().await;
-    project.queue("probe", u32::try_from(AT_ONCE)?).await?;
-    // The first one starts the functions.
+    project.restart_functions().await;
+    project
+        .create_queue("probe", u32::try_from(CONCURRENT)?)
+        .await?;
+    // The first call starts the functions.
     probe(&project.client).await?;
 
-    // One after the other: pg_net rests for a second after each.
+    // One at a time: pg_net pauses for a second after each batch.
     let idle = quietest(quiet, async || probes(project, scale.probes, 1).await).await?;
     let idle = summary("idle", idle);
 
     let (workers, call_ms) = LOAD;
-    project.queue("load", workers).await?;
+    project.create_queue("load", workers).await?;
     let loaded = quietest(quiet, async || {
-        // More than it can do in the time that any of them may take.
-        let seconds = u32::try_from(scale.probes * 2 / AT_ONCE)? * 6 + 60;
+        // More jobs than can finish while the probes are measured, even slow ones.
+        let seconds = u32::try_from(scale.probes * 2 / CONCURRENT)? * 6 + 60;
         project
             .enqueue("load", workers * seconds * 1000 / call_ms, call_ms)
             .await?;
-        let times = probes(project, scale.probes * 2, AT_ONCE).await?;
+        let times = probes(project, scale.probes * 2, CONCURRENT).await?;
         let left: i64 = project
             .client
             .query_one(
@@ -53,7 +54,7 @@ pub(super) async fn all(
             .await?
             .get(0);
         if left == 0 {
-            return Err("the load ended before the last latency beside it was measured".into());
+            return Err("the load ended before the last latency was measured".into());
         }
         project.drain("load").await?;
         Ok(times)
@@ -65,16 +66,16 @@ pub(super) async fn all(
     Ok(vec![idle, loaded])
 }
 
-/// The latencies of so many jobs, some of them at once.
-async fn probes(project: &Project, number: usize, at_once: usize) -> Result<Vec<f64>> {
+/// The sorted latencies of `number` jobs, `concurrent` of them at a time.
+async fn probes(project: &Project, number: usize, concurrent: usize) -> Result<Vec<f64>> {
     let mut probers = JoinSet::new();
-    for _ in 0..at_once {
+    for _ in 0..concurrent {
         let client = project.stack.database().connect().await?;
         probers.spawn(async move {
             let mut times = Vec::new();
-            for _ in 0..number.div_ceil(at_once) {
-                // So that pg_net has come to rest, and at any point of whatever else is periodic.
-                let pause = rand::rng().random_range(1050..1450);
+            for _ in 0..number.div_ceil(concurrent) {
+                // Longer than pg_net's pause, and random, so as not to be in phase with anything periodic.
+                let pause = fastrand::u64(1050..1450);
                 tokio::time::sleep(Duration::from_millis(pause)).await;
                 times.push(probe(&client).await?);
             }
@@ -118,9 +119,9 @@ async fn probe(client: &Client) -> Result<f64> {
     Err("a job did not reach its target in a minute".into())
 }
 
-fn summary(when: &'static str, (times, disturbance): (Vec<f64>, Disturbance)) -> Latency {
+fn summary(when: &'static str, (times, noise): (Vec<f64>, Noise)) -> Latency {
     let percentile = |percent: usize| {
-        // The smallest number that so many percent are not above ("nearest rank").
+        // The nearest-rank method.
         let rank = (times.len() * percent).div_ceil(100).max(1);
         times.get(rank - 1).copied().unwrap_or(f64::NAN)
     };
@@ -130,13 +131,13 @@ fn summary(when: &'static str, (times, disturbance): (Vec<f64>, Disturbance)) ->
         p50_ms: percentile(50),
         p95_ms: percentile(95),
         p99_ms: percentile(99),
-        disturbance,
+        noise,
     };
     println!(
-        "  latency {when}: p50 {:.0} ms, p95 {:.0} ms, {} {:.0} ms; {disturbance}",
+        "  latency {when}: p50 {:.0} ms, p95 {:.0} ms, {} {:.0} ms; {noise}",
         result.p50_ms,
         result.p95_ms,
-        result.last(),
+        result.highest(),
         result.p99_ms
     );
     result

@@ -1,40 +1,40 @@
-//! Measures how fast the whole is: database, pg_net, gateway, the supaqueue function and a target,
-//! all on this machine.
+//! Measures the speed of the whole system: database, pg_net, gateway, the supaqueue function and a
+//! target, all on this machine.
 //!
-//! Each number is taken again where the machine was not as quiet as it had been in this run; how much
-//! others had of it is printed.
+//! A measurement is repeated if the machine was not as quiet as before in this run. The noise is printed
+//! with the results.
 
-mod ceiling;
+mod cpu_time;
 mod efficiency;
 mod latency;
+mod max_throughput;
 mod other_jobs;
-mod page;
 mod plot;
+mod report;
 mod result;
-mod share;
 
 use std::time::Duration;
 
 use crate::Result;
-use crate::machine::{Disturbance, Quiet};
+use crate::machine::{Noise, Quiet};
+use crate::numbers::grouped;
 use crate::project::Project;
-use crate::table::grouped;
 use crate::{machine, results};
 use result::{Run, Size};
 
-/// How often a number is taken at most.
-const ATTEMPTS: usize = 3;
+/// How often a measurement is taken at most.
+const MAX_ATTEMPTS: usize = 3;
 
-/// How much is measured.
+/// The size of the benchmark.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale {
-    /// Numbers of other jobs in the table.
+    /// The numbers of other jobs in the table.
     sizes: &'static [u32],
-    /// How long jobs run before they are counted, so that the start is not.
+    /// How long jobs run before they are counted.
     warm_up: Duration,
-    /// How long they are counted.
+    /// How long jobs are counted.
     window: Duration,
-    /// Jobs whose latency is measured at rest; beside load it is twice as many.
+    /// The number of jobs whose latency is measured when idle; under load it is twice that.
     probes: usize,
     /// Whether the results are kept.
     is_kept: bool,
@@ -56,7 +56,7 @@ pub(crate) const QUICK: Scale = Scale {
     is_kept: false,
 };
 
-/// Measures it all, prints it, and keeps it in `dev/bench/results` (not when quick).
+/// Runs the benchmark, and prints and stores the results.
 pub(crate) async fn measure(scale: Scale) -> Result<()> {
     let mut quiet = Quiet::new();
     let mut run = Run {
@@ -72,28 +72,28 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
         run.sizes.push(Size {
             other_jobs,
             efficiency: efficiency::all(&project, scale, &mut quiet).await?,
-            ceiling: ceiling::all(&project, scale, &mut quiet).await?,
+            max_throughput: max_throughput::all(&project, scale, &mut quiet).await?,
             latency: latency::all(&project, scale, &mut quiet).await?,
         });
         run.versions = project.versions().await?;
         project.stop().await;
     }
-    let page = page::markdown(&run);
-    println!("\n{page}");
-    results::keep("speed", scale.is_kept, &run, &page, |path| {
+    let report = report::markdown(&run);
+    println!("\n{report}");
+    results::write("speed", scale.is_kept, &run, &report, |path| {
         plot::write(&run, path)
     })
 }
 
-/// Measures until the machine is quiet, three times at most; returns the result of the quietest time.
+/// Measures until the machine is quiet, at most three times. Returns the result of the quietest run.
 async fn quietest<T>(
     quiet: &mut Quiet,
     measure: impl AsyncFnMut() -> Result<T>,
-) -> Result<(T, Disturbance)> {
-    let (turns, taken) = quiet.turns(1, ATTEMPTS, measure).await?;
-    if taken > 1 {
-        println!("  disturbed; the quietest of {taken} counts:");
+) -> Result<(T, Noise)> {
+    let (runs, number) = quiet.runs(1, MAX_ATTEMPTS, measure).await?;
+    if number > 1 {
+        println!("  the quietest of {number} runs, because of noise:");
     }
-    let first = turns.into_iter().next();
+    let first = runs.into_iter().next();
     first.ok_or_else(|| "nothing was measured".into())
 }

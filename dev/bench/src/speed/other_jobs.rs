@@ -1,14 +1,13 @@
-//! What is in the database before anything is measured.
+//! Prepares the database.
 
 use crate::Result;
-use crate::project::Project;
+use crate::project::{Project, vacuum};
 
-/// Makes the usual way and the other jobs: half of them finished, half pending in a queue that is
-/// paused.
+/// Creates the baseline and the other jobs, half of them finished and half pending in a paused queue.
 pub(super) async fn prepare(project: &Project, other_jobs: u32) -> Result<()> {
     project
         .client
-        .batch_execute(include_str!("usual_way.sql"))
+        .batch_execute(include_str!("baseline.sql"))
         .await?;
     let half = other_jobs / 2;
     project
@@ -25,5 +24,5 @@ pub(super) async fn prepare(project: &Project, other_jobs: u32) -> Result<()> {
              from generate_series(1, {half}) as number"
         ))
         .await?;
-    project.settle_down().await
+    vacuum(project.stack.database()).await
 }

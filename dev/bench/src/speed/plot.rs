@@ -1,13 +1,14 @@
-//! The results as one picture: efficiency and latency beside growing tables.
+//! The results as a diagram: efficiency and latency at growing table sizes.
 
 use std::path::Path;
 
 use plotters::prelude::*;
 
+use super::report::BASELINE;
 use super::result::{Run, Size};
 use crate::Result;
 use crate::chart::{Area, bars};
-use crate::table::grouped;
+use crate::numbers::grouped;
 
 /// A colour for each number of other jobs.
 const COLOURS: [RGBColor; 3] = [
@@ -16,10 +17,10 @@ const COLOURS: [RGBColor; 3] = [
     RGBColor(20, 60, 50),
 ];
 const SIZE: (u32, u32) = (1080, 420);
-/// Where the diagram on the left ends.
+/// The right edge of the left diagram.
 const MIDDLE: i32 = 560;
 
-/// Writes the picture.
+/// Writes the diagram.
 pub(super) fn write(run: &Run, path: &Path) -> Result<()> {
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
@@ -39,9 +40,9 @@ fn efficiency(run: &Run, area: &Area<'_>) -> Result<()> {
         .iter()
         .map(|one| {
             let load = format!("{} × {} ms", one.workers, one.call_ms);
-            match one.way {
-                "supaqueue" => vec![load],
-                way => vec![load, format!("the {way}")],
+            match one.is_baseline {
+                false => vec![load],
+                true => vec![load, BASELINE.to_owned()],
             }
         })
         .collect();
@@ -59,7 +60,9 @@ fn latency(run: &Run, area: &Area<'_>) -> Result<()> {
     let names: Vec<Vec<String>> = first
         .latency
         .iter()
-        .flat_map(|one| ["p50", "p95", one.last()].map(|p| vec![p.to_owned(), one.when.to_owned()]))
+        .flat_map(|one| {
+            ["p50", "p95", one.highest()].map(|p| vec![p.to_owned(), one.when.to_owned()])
+        })
         .collect();
     let values = series(run, |size| {
         let all = size.latency.iter();

@@ -1,11 +1,11 @@
-//! What is kept of a run, as it is in the JSON file.
+//! The results of a run, as stored in the JSON file.
 
 use serde::Serialize;
 
-use super::share::Share;
-use crate::machine::Disturbance;
+use super::cpu_time::CpuTime;
+use crate::machine::Noise;
 
-/// All of a run.
+/// A run.
 #[derive(Debug, Serialize)]
 pub(super) struct Run {
     pub(super) date: String,
@@ -14,39 +14,38 @@ pub(super) struct Run {
     pub(super) sizes: Vec<Size>,
 }
 
-/// What was measured beside some number of other jobs in the table.
+/// The results with a number of other jobs in the table.
 #[derive(Debug, Serialize)]
 pub(super) struct Size {
     pub(super) other_jobs: u32,
     pub(super) efficiency: Vec<Efficiency>,
-    pub(super) ceiling: Vec<Ceiling>,
+    pub(super) max_throughput: Vec<MaxThroughput>,
     pub(super) latency: Vec<Latency>,
 }
 
-/// How near a queue came to its limit, workers ÷ call time.
+/// The throughput of a queue relative to its limit, workers ÷ call time.
 #[derive(Debug, Serialize)]
 pub(super) struct Efficiency {
-    /// `supaqueue` or `usual way`.
-    pub(super) way: &'static str,
+    /// Whether this is the baseline, one pg_net call per job, rather than Supaqueue.
+    pub(super) is_baseline: bool,
     pub(super) workers: u32,
     pub(super) call_ms: u32,
     pub(super) jobs_per_second: f64,
     pub(super) efficiency: f64,
     pub(super) goal: Option<f64>,
-    pub(super) disturbance: Disturbance,
+    pub(super) noise: Noise,
 }
 
-/// What a target that takes no time leaves of the machine.
+/// The throughput with a target that answers at once.
 #[derive(Debug, Serialize)]
-pub(super) struct Ceiling {
+pub(super) struct MaxThroughput {
     pub(super) workers: u32,
     pub(super) jobs_per_second: f64,
-    /// Milliseconds of processor time for each job.
-    pub(super) processor_ms_per_job: Share,
-    pub(super) disturbance: Disturbance,
+    pub(super) cpu_ms_per_job: CpuTime,
+    pub(super) noise: Noise,
 }
 
-/// From the commit of an insert to the target, in milliseconds.
+/// The time from the commit of an insert until the call reaches the target.
 #[derive(Debug, Serialize)]
 pub(super) struct Latency {
     /// `idle` or `under load`.
@@ -55,12 +54,12 @@ pub(super) struct Latency {
     pub(super) p50_ms: f64,
     pub(super) p95_ms: f64,
     pub(super) p99_ms: f64,
-    pub(super) disturbance: Disturbance,
+    pub(super) noise: Noise,
 }
 
 impl Latency {
-    /// What the last number is: of fewer than a hundred probes it is the largest of all.
-    pub(super) fn last(&self) -> &'static str {
-        if self.probes < 100 { "most" } else { "p99" }
+    /// The name of the highest value: the p99 of fewer than a hundred probes is their maximum.
+    pub(super) fn highest(&self) -> &'static str {
+        if self.probes < 100 { "max" } else { "p99" }
     }
 }

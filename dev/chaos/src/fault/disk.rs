@@ -1,22 +1,22 @@
-//! A disk without room.
+//! A full disk.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::Scope;
-use crate::{Result, Rule, Violation};
+use super::Injection;
+use crate::Result;
 
-/// Names the folder that is a small disk of its own: nothing else is ever filled.
+/// The environment variable that names a folder on a small disk, the only one that is ever filled.
 pub const DISK: &str = "SUPAQUEUE_CHAOS_DISK";
-/// More than the disk can hold.
-const TOO_MUCH: usize = 1 << 30;
+/// A file of this size means that the disk is not the small one after all.
+const TOO_LARGE: usize = 1 << 30;
 
-impl Scope<'_> {
-    /// Fills the disk that holds Postgres' data, keeps it full, and makes room again. Then Postgres
-    /// is started again if it has given up, as its owner would.
-    pub(super) async fn fill_disk(&mut self) -> Result<Vec<Violation>> {
+impl Injection<'_> {
+    /// Keeps the disk with Postgres' data full for a while, then frees it and restarts Postgres if
+    /// that has shut down, as an operator would.
+    pub(super) async fn fill_disk(&mut self) -> Result<()> {
         let disk = std::env::var_os(DISK).map(PathBuf::from);
         let folder = self.scene.data_folder().and_then(|folder| folder.parent());
         let Some(disk) = disk.filter(|disk| folder == Some(disk)) else {
@@ -26,39 +26,36 @@ impl Scope<'_> {
         let mut file = File::create(&ballast)?;
         let end = Instant::now() + self.time;
         while Instant::now() < end {
-            // What Postgres lets go of is taken, too.
+            // Repeated, to also take what Postgres frees.
             fill(&mut file)?;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         drop(file);
         std::fs::remove_file(&ballast)?;
-        let has_given_up = self.scene.stack.database().connect().await.is_err();
-        if has_given_up {
+        let is_down = self.scene.stack.database().connect().await.is_err();
+        if is_down {
             self.scene.stack.restart_postgres(true).await?;
         }
-        let without_room = self.scene.ledger.take_without_room();
-        println!("  {without_room} inserts found no room; Postgres gave up: {has_given_up}");
-        if without_room > 0 || has_given_up {
-            return Ok(Vec::new());
-        }
-        let what = "nothing met a full disk";
-        Ok(vec![Violation::new(Rule::AsExpected, what)])
+        let disk_full = self.scene.ledger.take_disk_full();
+        println!("  {disk_full} inserts failed on the full disk; Postgres shut down: {is_down}");
+        self.check(disk_full > 0 || is_down, "nothing hit the full disk");
+        Ok(())
     }
 }
 
-/// Writes until there is no room.
+/// Writes until the disk is full.
 fn fill(file: &mut File) -> Result<()> {
-    let mut part = vec![0; 1 << 20];
+    let mut chunk = vec![0; 1 << 20];
     let mut written = 0;
-    while written < TOO_MUCH {
-        match file.write(&part) {
+    while written < TOO_LARGE {
+        match file.write(&chunk) {
             Ok(bytes) => written += bytes,
-            Err(error) if error.kind() == ErrorKind::StorageFull && part.len() > 4096 => {
-                part.truncate(part.len() / 2);
+            Err(error) if error.kind() == ErrorKind::StorageFull && chunk.len() > 4096 => {
+                chunk.truncate(chunk.len() / 2);
             }
             Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(()),
             Err(error) => return Err(error.into()),
         }
     }
-    Err("the disk that was to be filled is too large".into())
+    Err("the disk to fill is too large".into())
 }

@@ -1,150 +1,169 @@
-//! What is made to fail.
+//! The faults, and how each is injected.
 
 mod database;
 mod disk;
 mod kill;
+mod network;
 mod project;
-mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use fastrand::Rng;
 
 pub use disk::DISK;
 
-use crate::proxy::{DispatchFault, RpcFault, TargetFault};
-use crate::random::Random;
-use crate::{Pace, Result, Scene, Violation};
+use crate::proxy::{DispatchFault, Faults, RpcFault, TargetFault};
+use crate::{Pace, Result, Rule, Scene, Violation};
 
-/// One thing that fails, for a while.
+/// A fault that is injected for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Fault {
-    /// Nothing: what the load is like by itself
+    /// No fault: the load alone
     None,
     /// kill -9 of the supaqueue function's process, several times
     FunctionKilled,
-    /// The gateway is gone, with all that was under way through it
+    /// The gateway stops, cutting every request under way
     GatewayKilled,
-    /// kill -9 of the worker of pg_net: its tables are emptied
+    /// kill -9 of pg_net's worker, which empties its tables
     NetWorkerKilled,
-    /// kill -9 of a backend of Postgres, which restarts all of them
+    /// kill -9 of a Postgres backend, after which Postgres restarts them all
     BackendKilled,
-    /// kill -9 of Postgres; it recovers as from a crash
+    /// kill -9 of Postgres, which then recovers from the crash
     PostgresKilled,
-    /// pg_net sends nothing for a minute
+    /// pg_net sends nothing
     NetDown,
     /// Dispatches arrive 30 seconds late
     DispatchDelayed,
     /// Dispatches arrive three times
     DispatchRepeated,
-    /// Dispatches arrive behind those that came after them
+    /// Dispatches arrive in reverse order
     DispatchReordered,
-    /// Dispatches are sent again by somebody who has recorded them
+    /// Recorded dispatches are replayed
     DispatchReplayed,
-    /// Dispatches are sent again an hour later
+    /// Recorded dispatches are replayed an hour later
     DispatchReplayedLate,
-    /// Acknowledgements and reports are done, and their answers lost
+    /// Acknowledgements and reports are executed, but their answers are lost
     ReportAnswerLost,
-    /// The database's functions answer 500
+    /// The database API answers 500
     Rpc500,
-    /// The database's functions answer 429
+    /// The database API answers 429
     Rpc429,
-    /// The database's functions do not answer
+    /// The database API does not answer
     RpcHangs,
     /// Targets do not answer
     TargetHangs,
-    /// Targets cut the connection, before or within the answer
+    /// Targets cut the connection, before or during the answer
     TargetCuts,
     /// Targets answer byte by byte
     TargetDrips,
-    /// Targets answer 100 MB
+    /// Targets answer with 100 MB
     TargetFloods,
     /// The function's clock is ten minutes ahead
     ClockAhead,
     /// The function's clock is ten minutes behind
     ClockBehind,
-    /// A user's transaction with new jobs is left open for minutes
+    /// A transaction that inserted jobs stays open for minutes
     TransactionOpen,
-    /// The secret is replaced by a new one
+    /// The secret is rotated
     SecretRotated,
     /// The newest migration and the add-on are installed again, several times
     Upgraded,
-    /// Postgres' disk is full
+    /// The disk with Postgres' data is full
     DiskFull,
 }
 
-/// What a fault is to know.
+/// The context of one injection.
 #[derive(Debug)]
-struct Scope<'a> {
+struct Injection<'a> {
     scene: &'a Arc<Scene>,
-    /// How long it is to go on.
+    /// How long the fault lasts.
     time: Duration,
-    random: Random,
+    rng: Rng,
+    violations: Vec<Violation>,
+}
+
+impl Injection<'_> {
+    /// Checks that the fault took effect.
+    fn check(&mut self, took_effect: bool, otherwise: &str) {
+        if !took_effect {
+            let violation = Violation::new(Rule::FaultTookEffect, otherwise);
+            self.violations.push(violation);
+        }
+    }
 }
 
 impl Fault {
-    /// Its name, as on the command line.
+    /// The fault's name on the command line.
     pub fn name(self) -> String {
         self.to_possible_value()
             .map(|value| value.get_name().to_owned())
             .unwrap_or_default()
     }
 
-    /// All that there are, but [`Self::DiskFull`], which needs a scene of its own.
+    /// All faults except [`Self::DiskFull`], which needs a scene of its own.
     pub fn all() -> Vec<Self> {
-        let is_fault = |fault: &Self| ![Self::None, Self::DiskFull].contains(fault);
-        Self::value_variants()
-            .iter()
-            .copied()
-            .filter(is_fault)
-            .collect()
+        let mut faults = Self::value_variants().to_vec();
+        faults.retain(|fault| ![Self::None, Self::DiskFull].contains(fault));
+        faults
     }
 
-    /// Injects it for so long, and ends it; what was other than it should be meanwhile.
+    /// Injects the fault for the given time and removes it. Returns a violation if it had no effect.
     pub(crate) async fn inject(self, scene: &Arc<Scene>, time: Duration) -> Result<Vec<Violation>> {
-        let mut scope = Scope {
+        let mut injection = Injection {
             scene,
             time,
-            random: scene.random(&self.name()),
+            rng: scene.rng(&self.name()),
+            violations: Vec::new(),
         };
         match self {
             Self::None => tokio::time::sleep(time).await,
-            Self::FunctionKilled => return Ok(scope.kill_function().await),
-            Self::GatewayKilled => scope.kill_gateway().await?,
-            Self::NetWorkerKilled => scope.kill_net_worker().await?,
-            Self::BackendKilled => scope.kill_backend().await?,
-            Self::PostgresKilled => scope.kill_postgres().await?,
-            Self::NetDown => scope.stop_net().await,
+            Self::FunctionKilled => injection.kill_function().await?,
+            Self::GatewayKilled => injection.kill_gateway().await?,
+            Self::NetWorkerKilled => injection.kill_net_worker().await?,
+            Self::BackendKilled => injection.kill_backend().await?,
+            Self::PostgresKilled => injection.kill_postgres().await?,
+            Self::NetDown => injection.stop_net_worker().await,
+            Self::DispatchReplayed => injection.replay().await?,
+            Self::DispatchReplayedLate => injection.replay_late().await?,
+            Self::ClockAhead => injection.set_clock(600_000).await?,
+            Self::ClockBehind => injection.set_clock(-600_000).await?,
+            Self::TransactionOpen => injection.leave_transaction_open().await?,
+            Self::SecretRotated => injection.rotate_secret().await?,
+            Self::Upgraded => injection.upgrade().await?,
+            Self::DiskFull => injection.fill_disk().await?,
+            _ => {
+                let faults = self.proxy_faults(scene.pace);
+                injection.set_proxy(faults).await?;
+            }
+        }
+        Ok(injection.violations)
+    }
+
+    /// What the proxy does for the faults of messages; nothing for the others.
+    fn proxy_faults(self, pace: Pace) -> Faults {
+        let mut faults = Faults::default();
+        match self {
             Self::DispatchDelayed => {
-                let late = match scene.pace {
-                    // Longer than the lease: by then it has been sent again.
+                // Longer than the lease, so that the jobs are dispatched again in the meantime.
+                faults.dispatch = DispatchFault::Delayed(match pace {
                     Pace::Quick => Duration::from_secs(3),
                     Pace::Real => Duration::from_secs(30),
-                };
-                return Ok(scope.set_dispatch(DispatchFault::Delayed(late)).await);
+                });
             }
-            Self::DispatchRepeated => return Ok(scope.set_dispatch(DispatchFault::Repeated).await),
-            Self::DispatchReordered => {
-                return Ok(scope.set_dispatch(DispatchFault::Reordered).await);
-            }
-            Self::DispatchReplayed => return scope.replay().await,
-            Self::DispatchReplayedLate => return scope.replay_late().await,
-            Self::ReportAnswerLost => return Ok(scope.set_rpc(RpcFault::AnswerLost).await),
-            Self::Rpc500 => return Ok(scope.set_rpc(RpcFault::Status(500)).await),
-            Self::Rpc429 => return Ok(scope.set_rpc(RpcFault::Status(429)).await),
-            Self::RpcHangs => return Ok(scope.set_rpc(RpcFault::Hangs).await),
-            Self::TargetHangs => return Ok(scope.set_target(TargetFault::Hangs).await),
-            Self::TargetCuts => return Ok(scope.set_target(TargetFault::Cuts).await),
-            Self::TargetDrips => return Ok(scope.set_target(TargetFault::Drips).await),
-            Self::TargetFloods => return Ok(scope.set_target(TargetFault::Floods).await),
-            Self::ClockAhead => return scope.set_clock(600_000).await,
-            Self::ClockBehind => return scope.set_clock(-600_000).await,
-            Self::TransactionOpen => scope.leave_transaction_open().await?,
-            Self::SecretRotated => scope.rotate_secret().await?,
-            Self::Upgraded => scope.upgrade().await?,
-            Self::DiskFull => return scope.fill_disk().await,
+            Self::DispatchRepeated => faults.dispatch = DispatchFault::Repeated,
+            Self::DispatchReordered => faults.dispatch = DispatchFault::Reordered,
+            Self::ReportAnswerLost => faults.rpc = RpcFault::AnswerLost,
+            Self::Rpc500 => faults.rpc = RpcFault::Status(500),
+            Self::Rpc429 => faults.rpc = RpcFault::Status(429),
+            Self::RpcHangs => faults.rpc = RpcFault::Hangs,
+            Self::TargetHangs => faults.target = TargetFault::Hangs,
+            Self::TargetCuts => faults.target = TargetFault::Cuts,
+            Self::TargetDrips => faults.target = TargetFault::Drips,
+            Self::TargetFloods => faults.target = TargetFault::Floods,
+            _ => {}
         }
-        Ok(Vec::new())
+        faults
     }
 }

@@ -1,37 +1,38 @@
-//! Dispatches that come late, twice, out of order or again.
+//! Dispatches that are delayed, repeated, reordered or replayed.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Shared;
 use super::http::{Answer, Cut, Message, answer};
+use crate::lock;
 
-/// How many dispatches are recorded: the last ones.
+/// How many of the latest dispatches are recorded.
 const RECORDED: usize = 50;
-/// How long dispatches gather before they are delivered in the reverse order.
-const GATHERED_FOR: Duration = Duration::from_millis(700);
+/// How long dispatches are collected before they are delivered in reverse order.
+const COLLECTED_FOR: Duration = Duration::from_millis(700);
 
-/// What becomes of a dispatch on its way.
+/// A fault of dispatches.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum DispatchFault {
-    /// It arrives.
+    /// They arrive.
     #[default]
     None,
-    /// It arrives so much later, whether the sender still waits or not.
+    /// They arrive this much later, even if the sender no longer waits.
     Delayed(Duration),
-    /// It arrives three times: twice at once, and again a second later.
+    /// They arrive three times: twice at once, and again a second later.
     Repeated,
-    /// It is accepted, and arrives behind those that came after it.
+    /// They are accepted and collected for a while, then delivered in reverse order.
     Reordered,
 }
 
-/// The dispatches that have come.
+/// The dispatches that the proxy keeps.
 #[derive(Debug, Default)]
 pub(super) struct Dispatches {
     recorded: Mutex<VecDeque<Message>>,
-    gathered: Mutex<Vec<Message>>,
+    collected: Mutex<Vec<Message>>,
 }
 
 impl Dispatches {
@@ -56,7 +57,7 @@ impl Shared {
     pub(super) async fn dispatch(self: &Arc<Self>, message: Message) -> Result<Answer, Cut> {
         self.dispatches.record(&message);
         let fault = self.faults().dispatch;
-        self.meet(!matches!(fault, DispatchFault::None));
+        self.count_hit(!matches!(fault, DispatchFault::None));
         match fault {
             DispatchFault::None => self.forward(message).await,
             DispatchFault::Delayed(time) => {
@@ -78,29 +79,29 @@ impl Shared {
             }
             DispatchFault::Reordered => {
                 let is_first = {
-                    let mut gathered = lock(&self.dispatches.gathered);
-                    gathered.push(message);
-                    gathered.len() == 1
+                    let mut collected = lock(&self.dispatches.collected);
+                    collected.push(message);
+                    collected.len() == 1
                 };
                 if is_first {
                     let shared = self.clone();
-                    self.hold(async move { shared.deliver_gathered().await });
+                    self.hold(async move { shared.deliver_collected().await });
                 }
                 answer(202, "")
             }
         }
     }
 
-    async fn deliver_gathered(&self) {
-        tokio::time::sleep(GATHERED_FOR).await;
-        let gathered = std::mem::take(&mut *lock(&self.dispatches.gathered));
-        for message in gathered.into_iter().rev() {
-            // One that does not arrive is lost, which is a fault, too.
+    async fn deliver_collected(&self) {
+        tokio::time::sleep(COLLECTED_FOR).await;
+        let collected = std::mem::take(&mut *lock(&self.dispatches.collected));
+        for message in collected.into_iter().rev() {
+            // If it does not arrive, the dispatch is lost: one more fault.
             let _ = self.forward(message).await;
         }
     }
 
-    /// Does something that goes on when its sender has gone.
+    /// Runs work that continues even if the sender disconnects.
     fn hold<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl Future<Output = T> + Send + 'static,
@@ -113,8 +114,4 @@ impl Shared {
             done
         })
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Messages as the proxy passes them on: read whole, so that they can be kept and sent again.
+//! Requests and answers as the proxy forwards them: buffered, so that they can be kept and replayed.
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -14,10 +14,10 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Cut>;
 pub(super) type Answer = Response<Body>;
 pub(super) type Client = legacy::Client<HttpConnector, Full<Bytes>>;
 
-/// Of one connection, or made anew for each message.
-const OF_THE_CONNECTION: [HeaderName; 3] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
+/// Headers that belong to one connection or are set again for each message.
+const HOP_BY_HOP: [HeaderName; 3] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
 
-/// The connection ends here, without an answer or with half of one.
+/// The connection is cut, without an answer or in the middle of one.
 #[derive(Debug)]
 pub(super) struct Cut;
 
@@ -35,7 +35,7 @@ pub(super) fn client() -> Client {
     legacy::Client::builder(TokioExecutor::new()).build(connector)
 }
 
-/// A request that has arrived whole.
+/// A request with its complete body.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     method: Method,
@@ -48,7 +48,7 @@ impl Message {
     pub(super) async fn read(request: Request<Incoming>) -> Result<Self, Cut> {
         let (parts, body) = request.into_parts();
         let mut headers = parts.headers;
-        for name in OF_THE_CONNECTION {
+        for name in HOP_BY_HOP {
             headers.remove(name);
         }
         Ok(Self {
@@ -71,24 +71,24 @@ impl Message {
             .map_err(|_| Cut)?;
         *request.headers_mut() = self.headers;
         let (mut parts, body) = client.request(request).await.map_err(|_| Cut)?.into_parts();
-        for name in OF_THE_CONNECTION {
+        for name in HOP_BY_HOP {
             parts.headers.remove(name);
         }
         let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
-        Ok(Response::from_parts(parts, whole(body)))
+        Ok(Response::from_parts(parts, full(body)))
     }
 }
 
-/// An answer of ours.
+/// An answer made by the proxy itself.
 pub(super) fn answer(status: u16, body: impl Into<Bytes>) -> Result<Answer, Cut> {
     Response::builder()
         .status(status)
         .header("content-type", "application/json")
-        .body(whole(body.into()))
+        .body(full(body.into()))
         .map_err(|_| Cut)
 }
 
-fn whole(body: Bytes) -> Body {
+fn full(body: Bytes) -> Body {
     Full::new(body)
         .map_err(|never| match never {})
         .boxed_unsync()

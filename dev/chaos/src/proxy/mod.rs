@@ -1,8 +1,8 @@
-//! A proxy before the gateway that fails on demand.
+//! A proxy in front of the gateway that fails on demand.
 //!
-//! Database and supaqueue function are told its address in place of the project's. So it sees
-//! dispatches, calls of the database's functions and calls of targets, and can lose, delay, repeat
-//! or spoil each of them.
+//! The database and the supaqueue function use its address as the project's. It therefore sees
+//! dispatches, calls of the database API and calls of targets, and can lose, delay, repeat or corrupt
+//! each of them.
 
 mod dispatch;
 mod http;
@@ -11,8 +11,9 @@ mod target;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use fastrand::Rng;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,28 +22,28 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::Result;
 use crate::log::TargetLog;
-use crate::random::Random;
+use crate::random::Seed;
+use crate::{Result, lock};
 pub use dispatch::DispatchFault;
 use dispatch::Dispatches;
 use http::{Answer, Client, Cut, Message};
 pub use rpc::RpcFault;
+use target::RateLimit;
 pub use target::TargetFault;
-use target::Targets;
 
-/// What the proxy does to what passes through it.
+/// The faults that the proxy applies to the traffic.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
-    /// To dispatches, from the database to the supaqueue function.
+    /// Of dispatches, from the database to the supaqueue function.
     pub dispatch: DispatchFault,
-    /// To calls of the database, from the supaqueue function.
+    /// Of calls of the database API, from the supaqueue function.
     pub rpc: RpcFault,
-    /// To calls of targets.
+    /// Of calls of targets.
     pub target: TargetFault,
 }
 
-/// The proxy. It ends when this is dropped.
+/// The proxy. It stops when dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -51,9 +52,13 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Binds a free port on 127.0.0.1 and serves it. What is for the gateway is cut off until
-    /// [`Self::lead_to`].
-    pub async fn start(seed: u64) -> Result<Self> {
+    /// Serves a free port on 127.0.0.1. Requests for the gateway are cut off until
+    /// [`Self::set_gateway`] is called.
+    ///
+    /// # Errors
+    ///
+    /// If no port can be bound.
+    pub async fn start(seed: Seed) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(seed));
@@ -64,42 +69,42 @@ impl Proxy {
         })
     }
 
-    /// The proxy's own address, such as `http://127.0.0.1:40123`.
+    /// The proxy's base URL, such as `http://127.0.0.1:40123`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Names the gateway. Only the first call counts.
-    pub fn lead_to(&self, gateway: &str) {
+    /// Sets the URL of the gateway. Only the first call has an effect.
+    pub fn set_gateway(&self, gateway: &str) {
         self.shared.gateway.get_or_init(|| gateway.to_owned());
     }
 
-    /// What the targets saw.
+    /// The targets' log.
     pub fn log(&self) -> &TargetLog {
         &self.shared.log
     }
 
-    /// Changes what goes wrong.
-    pub fn set(&self, change: impl FnOnce(&mut Faults)) {
-        change(&mut self.shared.faults_mut());
+    /// Sets the faults.
+    pub fn set(&self, faults: Faults) {
+        *lock(&self.shared.faults) = faults;
     }
 
-    /// How many messages have met a fault since this was last asked.
-    pub fn take_met(&self) -> usize {
-        self.shared.met.swap(0, Ordering::SeqCst)
+    /// The number of messages that hit a fault since the last call.
+    pub fn take_hits(&self) -> usize {
+        self.shared.hits.swap(0, Ordering::SeqCst)
     }
 
-    /// How many messages it holds that it has still to deliver.
+    /// The number of messages that are held back for later delivery.
     pub fn held(&self) -> usize {
         self.shared.held.load(Ordering::SeqCst)
     }
 
-    /// Forgets the dispatches that it has recorded.
+    /// Forgets the recorded dispatches.
     pub fn forget_dispatches(&self) {
         self.shared.dispatches.forget();
     }
 
-    /// Sends all recorded dispatches once more, as they came; the status of each answer.
+    /// Sends all recorded dispatches again, unchanged. Returns the status of each answer.
     pub async fn replay(&self) -> Vec<u16> {
         let mut statuses = Vec::new();
         for message in self.shared.dispatches.recorded() {
@@ -110,85 +115,81 @@ impl Proxy {
         statuses
     }
 
-    /// Ends it as a crash does: nothing listens, and what was under way is cut.
+    /// Stops like a crash: the port is closed, and every connection is cut.
     pub async fn stop(&self) {
-        let serving = self.serving().take();
+        let serving = lock(&self.serving).take();
         if let Some(serving) = serving {
             serving.abort();
-            // Aborted is how it ends.
+            // The only result is that the task was aborted.
             let _ = serving.await;
         }
     }
 
-    /// Serves again, on the same port.
+    /// Serves the same port again.
+    ///
+    /// # Errors
+    ///
+    /// If the port is no longer free.
     pub async fn resume(&self) -> Result<()> {
         self.stop().await;
         let listener = TcpListener::bind(self.address).await?;
-        *self.serving() = Some(tokio::spawn(serve(listener, self.shared.clone())));
+        *lock(&self.serving) = Some(tokio::spawn(serve(listener, self.shared.clone())));
         Ok(())
-    }
-
-    fn serving(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        if let Some(serving) = self.serving().take() {
+        if let Some(serving) = lock(&self.serving).take() {
             serving.abort();
         }
     }
 }
 
-/// What the proxy's connections share.
+/// The state shared by all connections.
 #[derive(Debug)]
 struct Shared {
     gateway: OnceLock<String>,
     client: Client,
     log: Arc<TargetLog>,
-    random: Random,
-    thrown: AtomicU64,
+    seed: Seed,
+    decisions: AtomicU64,
     faults: Mutex<Faults>,
     dispatches: Dispatches,
-    targets: Targets,
+    rate_limit: RateLimit,
     held: AtomicUsize,
-    met: AtomicUsize,
+    hits: AtomicUsize,
 }
 
 impl Shared {
-    fn new(seed: u64) -> Self {
+    fn new(seed: Seed) -> Self {
         Self {
             gateway: OnceLock::new(),
             client: http::client(),
             log: Arc::default(),
-            random: Random::new(seed).part("proxy"),
-            thrown: AtomicU64::new(0),
+            seed,
+            decisions: AtomicU64::new(0),
             faults: Mutex::default(),
             dispatches: Dispatches::default(),
-            targets: Targets::default(),
+            rate_limit: RateLimit::default(),
             held: AtomicUsize::new(0),
-            met: AtomicUsize::new(0),
+            hits: AtomicUsize::new(0),
         }
     }
 
     fn faults(&self) -> Faults {
-        *self.faults_mut()
+        *lock(&self.faults)
     }
 
-    fn faults_mut(&self) -> MutexGuard<'_, Faults> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Counts a message that hits a fault.
+    fn count_hit(&self, is_fault: bool) {
+        self.hits.fetch_add(is_fault.into(), Ordering::SeqCst);
     }
 
-    /// Notes whether a message meets a fault.
-    fn meet(&self, is_fault: bool) {
-        self.met.fetch_add(is_fault.into(), Ordering::SeqCst);
-    }
-
-    /// A generator for one decision.
-    fn dice(&self) -> Random {
-        let number = self.thrown.fetch_add(1, Ordering::Relaxed);
-        self.random.part(&number.to_string())
+    /// A generator for the decisions about one message.
+    fn rng(&self) -> Rng {
+        let number = self.decisions.fetch_add(1, Ordering::Relaxed);
+        self.seed.rng(&format!("message {number}"))
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, Cut> {
@@ -212,23 +213,23 @@ impl Shared {
     }
 }
 
-/// Serves until aborted; then its connections are cut, as the set of their tasks is dropped.
+/// Serves until aborted. Dropping the set of tasks then cuts all connections.
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // Out of file descriptors, or the peer has gone: the next may do better.
+                // Out of file descriptors, or the peer is gone: the next attempt may succeed.
                 let Ok((stream, _)) = accepted else {
                     tokio::task::yield_now().await;
                     continue;
                 };
-                // Only costs latency if it fails.
+                // A failure only costs latency.
                 let _ = stream.set_nodelay(true);
                 let shared = shared.clone();
                 connections.spawn(async move {
                     let service = service_fn(|request| shared.clone().answer(request));
-                    // A call that was cut off ends its connection with an error: that is the point.
+                    // A cut connection is reported as an error, which is intended.
                     let _ = http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;

@@ -1,4 +1,4 @@
-//! Calls of the database that go wrong.
+//! Faulty calls of the database API.
 
 use std::time::Duration;
 
@@ -6,33 +6,34 @@ use hyper::header::{HeaderValue, RETRY_AFTER};
 
 use super::Shared;
 use super::http::{Answer, Cut, Message, answer};
+use crate::random::chance;
 
-/// So many of 100 calls go wrong.
-const PERCENT: u64 = 40;
-/// How long a call hangs: longer than any caller waits.
+/// The percentage of calls that hit a fault.
+const PERCENT: u8 = 40;
+/// How long a call hangs, which is longer than any timeout.
 const HANGS_FOR: Duration = Duration::from_secs(60);
 
-/// What becomes of a call of the database.
+/// A fault of calls of the database API.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum RpcFault {
-    /// It is answered.
+    /// They are answered.
     #[default]
     None,
-    /// It is done, and its answer never arrives.
+    /// They are executed, but their answer is lost.
     AnswerLost,
-    /// It is not done, but answered with this status.
+    /// They are not executed but answered with this status.
     Status(u16),
-    /// It is not done, and never answered.
+    /// They are neither executed nor answered.
     Hangs,
 }
 
 impl Shared {
     pub(super) async fn rpc(&self, message: Message) -> Result<Answer, Cut> {
         let fault = self.faults().rpc;
-        if !self.dice().percent(PERCENT) {
+        if !chance(&mut self.rng(), PERCENT) {
             return self.forward(message).await;
         }
-        self.meet(!matches!(fault, RpcFault::None));
+        self.count_hit(!matches!(fault, RpcFault::None));
         match fault {
             RpcFault::None => self.forward(message).await,
             RpcFault::AnswerLost => {

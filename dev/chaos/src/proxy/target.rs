@@ -1,6 +1,6 @@
-//! The targets, `chaos-quick` and so on, and what goes wrong with them.
+//! The targets, such as `chaos-quick`, and their faults.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,39 +12,41 @@ use hyper::http::HeaderMap;
 
 use super::Shared;
 use super::http::{Answer, Cut, answer};
+use crate::lock;
 use crate::log::OpenCall;
+use crate::random::chance;
 
-/// So many of 100 calls go wrong.
-const PERCENT: u64 = 40;
-/// How many calls a second the target with a rate limit takes.
+/// The percentage of calls that hit a fault.
+const PERCENT: u8 = 40;
+/// How many calls per second the rate-limited target accepts.
 const RATE: u32 = 8;
-/// How long a call hangs: longer than any caller waits.
+/// How long a call hangs, which is longer than any timeout.
 const HANGS_FOR: Duration = Duration::from_secs(600);
 
-/// What goes wrong with calls of targets.
+/// A fault of the targets.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum TargetFault {
-    /// Nothing but what the target does by itself.
+    /// None besides the failures that some targets always have.
     #[default]
     None,
-    /// No answer.
+    /// They do not answer.
     Hangs,
-    /// The connection is cut, without an answer or in the midst of it.
+    /// They cut the connection, without an answer or in the middle of one.
     Cuts,
-    /// The answer comes byte by byte, for two seconds.
+    /// They answer byte by byte, for two seconds.
     Drips,
-    /// The answer is 100 MB long.
+    /// They answer with 100 MB.
     Floods,
 }
 
-/// What the targets remember.
+/// The rate limit of a target: the start of the current second, and the calls in it.
 #[derive(Debug, Default)]
-pub(super) struct Targets(Mutex<Option<(Instant, u32)>>);
+pub(super) struct RateLimit(Mutex<Option<(Instant, u32)>>);
 
-impl Targets {
-    /// Whether a target with a rate limit takes one more call now.
-    fn has_room(&self) -> bool {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+impl RateLimit {
+    /// Counts a call. Returns whether the limit allows it.
+    fn allow(&self) -> bool {
+        let mut window = lock(&self.0);
         let (since, taken) = window
             .filter(|(since, _)| since.elapsed() < Duration::from_secs(1))
             .unwrap_or((Instant::now(), 0));
@@ -64,31 +66,31 @@ impl Shared {
             return answer(400, r#"{"message":"not a call of a job"}"#);
         };
         let call = self.log.begin(queue, job, attempt);
-        let mut random = self.random.part(&format!("{job} {attempt}"));
+        let mut rng = self.seed.rng(&format!("{job} {attempt}"));
         let time = match kind {
-            "quick" => random.below(20),
-            "slow" => 200 + random.below(600),
-            _ => 5 + random.below(50),
+            "quick" => rng.u64(..20),
+            "slow" => rng.u64(200..800),
+            _ => rng.u64(5..55),
         };
         tokio::time::sleep(Duration::from_millis(time)).await;
 
-        // A doomed job says so in its headers, which its queue does not: bodies are not read here.
+        // Marked in a header because bodies are not read here.
         let is_doomed = headers.contains_key("chaos-is-doomed");
         let fault = self.faults().target;
-        if !is_doomed && random.percent(PERCENT) {
-            self.meet(!matches!(fault, TargetFault::None));
+        if !is_doomed && chance(&mut rng, PERCENT) {
+            self.count_hit(!matches!(fault, TargetFault::None));
             match fault {
                 TargetFault::None => {}
                 TargetFault::Hangs => tokio::time::sleep(HANGS_FOR).await,
-                TargetFault::Cuts if random.percent(50) => return Err(Cut),
-                TargetFault::Cuts => return in_parts(call, cut_in_the_midst()),
-                TargetFault::Drips => return in_parts(call, dripping()),
-                TargetFault::Floods => return in_parts(call, flooding()),
+                TargetFault::Cuts if chance(&mut rng, 50) => return Err(Cut),
+                TargetFault::Cuts => return stream_answer(call, CUT),
+                TargetFault::Drips => return stream_answer(call, DRIP),
+                TargetFault::Floods => return stream_answer(call, FLOOD),
             }
         }
-        let fails = is_doomed || kind == "failing" && random.percent(25);
+        let fails = is_doomed || kind == "failing" && chance(&mut rng, 25);
         let status = match kind {
-            "limited" if !self.targets.has_room() => 429,
+            "limited" if !self.rate_limit.allow() => 429,
             _ if fails => 500,
             _ => 200,
         };
@@ -103,64 +105,51 @@ impl Shared {
     }
 }
 
-/// A body as a list of parts, each after a time. The last may be missing: then it is cut there.
-struct Parts {
-    part: Bytes,
+/// A body that is sent as equal chunks with pauses, and may be cut off after the last one.
+#[derive(Clone, Copy)]
+struct Chunks {
+    chunk: &'static [u8],
     number: u32,
     pause: Duration,
     is_cut: bool,
 }
 
-fn cut_in_the_midst() -> Parts {
-    Parts {
-        part: Bytes::from_static(b"{\"half\": "),
-        number: 1,
-        pause: Duration::from_millis(10),
-        is_cut: true,
-    }
-}
+const CUT: Chunks = Chunks {
+    chunk: b"{\"half\": ",
+    number: 1,
+    pause: Duration::from_millis(10),
+    is_cut: true,
+};
 
-fn dripping() -> Parts {
-    Parts {
-        part: Bytes::from_static(b"."),
-        number: 40,
-        pause: Duration::from_millis(50),
-        is_cut: false,
-    }
-}
+const DRIP: Chunks = Chunks {
+    chunk: b".",
+    number: 40,
+    pause: Duration::from_millis(50),
+    is_cut: false,
+};
 
-fn flooding() -> Parts {
-    Parts {
-        part: Bytes::from_static(&[b'x'; 100_000]),
-        number: 1000,
-        pause: Duration::ZERO,
-        is_cut: false,
-    }
-}
+const FLOOD: Chunks = Chunks {
+    chunk: &[b'x'; 100_000],
+    number: 1000,
+    pause: Duration::ZERO,
+    is_cut: false,
+};
 
-/// Answers 200 with a body in parts. The call is over when the last has left, or nobody wants it.
-fn in_parts(call: OpenCall, parts: Parts) -> Result<Answer, Cut> {
+/// Answers 200 and streams the body. The call ends with the last chunk, or when the caller disconnects.
+fn stream_answer(call: OpenCall, chunks: Chunks) -> Result<Answer, Cut> {
     call.answer(200);
-    let frames = stream::unfold(Some((call, 0)), move |sent| {
-        let part = parts.part.clone();
-        let Parts {
-            number,
-            pause,
-            is_cut,
-            ..
-        } = parts;
-        async move {
-            let (call, sent) = sent?;
-            if sent < number {
-                tokio::time::sleep(pause).await;
-                return Some((Ok(Frame::data(part)), Some((call, sent + 1))));
-            }
-            if is_cut {
-                return Some((Err(Cut), None));
-            }
-            call.end();
-            None
+    let frames = stream::unfold(Some((call, 0)), move |state| async move {
+        let (call, sent) = state?;
+        if sent < chunks.number {
+            tokio::time::sleep(chunks.pause).await;
+            let frame = Frame::data(Bytes::from_static(chunks.chunk));
+            return Some((Ok(frame), Some((call, sent + 1))));
         }
+        if chunks.is_cut {
+            return Some((Err(Cut), None));
+        }
+        call.end();
+        None
     });
     let mut answer = answer(200, "")?;
     *answer.body_mut() = StreamBody::new(frames).boxed_unsync();
@@ -172,10 +161,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_with_a_rate_limit_takes_so_many_calls_at_once() {
-        let targets = Targets::default();
-        let taken = (0..100).filter(|_| targets.has_room()).count();
-        // A second may end meanwhile.
-        assert!(taken >= RATE as usize && taken < 100, "{taken}");
+    fn the_rate_limit_allows_a_number_of_calls_per_second() {
+        let limit = RateLimit::default();
+        let allowed = (0..100).filter(|_| limit.allow()).count();
+        // More than the limit if a new second begins in between.
+        assert!(allowed >= RATE as usize && allowed < 100, "{allowed}");
     }
 }

@@ -1,72 +1,76 @@
-//! What is known at the end: by the inserters, by the targets, by the database.
+//! What the inserters, the targets and the database know at the end.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::ledger::Known;
+use crate::ledger::InsertedJob;
 use crate::log::Call;
 use crate::{QUEUES, Result, Scene};
 
-/// A job as its row says.
+/// A job as stored in its row.
 #[derive(Debug, Clone, Default)]
 pub struct JobRow {
     /// `successful`, `failed`, …
     pub status: String,
-    /// Calls so far.
+    /// The number of attempts so far.
     pub attempts: u32,
-    /// Its own, or its queue's.
+    /// The job's own limit, or else its queue's.
     pub max_attempts: u32,
-    /// Of the last call that was answered.
+    /// The status of the last answer.
     pub http_status: Option<i32>,
-    /// What the target answered.
+    /// The body of the last answer.
     pub result: Value,
-    /// One entry per failed attempt.
+    /// One entry for each failed attempt or unacknowledged dispatch.
     pub errors: Vec<Value>,
-    /// When it ended.
+    /// When the job finished.
     pub finished_at: Option<SystemTime>,
 }
 
 impl JobRow {
-    /// The entry of a failed attempt; not of a dispatch that was given back, which costs none.
+    /// The error of a failed attempt. Unacknowledged dispatches, which cost no attempt, are ignored.
     pub(super) fn error(&self, attempt: u32) -> Option<&Value> {
         self.errors
             .iter()
-            .find(|entry| entry["attempt"] == attempt && !is_given_back(entry))
+            .find(|entry| entry["attempt"] == attempt && !is_unacknowledged(entry))
     }
 }
 
-/// Whether an entry is not of an attempt, but of dispatches that nobody took.
-fn is_given_back(entry: &Value) -> bool {
+/// Whether an entry is about dispatches that were not acknowledged, rather than about an attempt.
+fn is_unacknowledged(entry: &Value) -> bool {
     let message = entry["message"].as_str().unwrap_or_default();
     message.starts_with("not acknowledged by the supaqueue function")
 }
 
-/// Everything that the rules look at.
+/// Everything that the rules check.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// The jobs that were inserted.
-    pub known: HashMap<String, Known>,
-    /// Why inserts were refused.
+    /// The jobs that were inserted, by id.
+    pub inserted: HashMap<String, InsertedJob>,
+    /// The errors of inserts that failed.
     pub refused: Vec<String>,
-    /// The jobs that are there.
+    /// The jobs that exist, by id.
     pub rows: HashMap<String, JobRow>,
-    /// The targets' log, by job, in the order in which calls came.
+    /// The targets' log by job, in order of arrival.
     pub calls: HashMap<String, Vec<Call>>,
-    /// How many workers each queue has.
+    /// The number of workers of each queue.
     pub workers: HashMap<String, usize>,
-    /// Counters that are not what counting says; locked workers and current jobs that are left.
+    /// Counters that differ from the number of rows.
     pub wrong_counts: Vec<String>,
-    /// See `wrong_counts`.
+    /// Locked workers and current jobs that are left over.
     pub left: Vec<String>,
 }
 
 impl Facts {
-    /// What there is of the jobs that are inserted from a fault on (counted from 0).
-    pub async fn collect(scene: &Scene, from: usize) -> Result<Self> {
+    /// Collects what is known about jobs inserted since the fault with number `from`.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be queried.
+    pub(crate) async fn collect(scene: &Scene, from: usize) -> Result<Self> {
         let client = scene.connect().await?;
-        let mut known = scene.ledger.jobs();
+        let mut inserted = scene.ledger.jobs();
         let rows = client
             .query(
                 "select j.id::text, j.status, j.attempts, coalesce(j.max_attempts, q.max_attempts),
@@ -94,16 +98,16 @@ impl Facts {
                 (row.get(0), job)
             })
             .collect();
-        let is_old = |id: &String| known.get(id).is_some_and(|job| job.fault < from);
+        let is_old = |id: &String| inserted.get(id).is_some_and(|job| job.fault < from);
         rows.retain(|id, _| !is_old(id));
         let mut calls: HashMap<String, Vec<Call>> = HashMap::new();
         for call in scene.proxy.log().calls() {
             calls.entry(call.job.clone()).or_default().push(call);
         }
-        calls.retain(|id, _| !is_old(id) && known.contains_key(id));
-        known.retain(|_, job| job.fault >= from);
+        calls.retain(|id, _| !is_old(id) && inserted.contains_key(id));
+        inserted.retain(|_, job| job.fault >= from);
         Ok(Self {
-            known,
+            inserted,
             refused: scene.ledger.take_refused(),
             rows,
             calls,
@@ -118,7 +122,7 @@ impl Facts {
 }
 
 const WRONG_COUNTS: &str = "
-    select format('%s jobs of %s are %s, and counted as %s', c.jobs, s.name, c.status, to_jsonb(s) ->> c.status)
+    select format('%s jobs of %s are %s, but the counter says %s', c.jobs, s.name, c.status, to_jsonb(s) ->> c.status)
     from supaqueue.queue_status s
     cross join lateral (
       select k.status, count(j.id) as jobs
@@ -129,7 +133,7 @@ const WRONG_COUNTS: &str = "
     where c.jobs <> (to_jsonb(s) ->> c.status)::bigint";
 
 const LEFT: &str = "
-    select format('a worker of %s is locked', q.name)
+    select format('a worker of %s is still locked', q.name)
     from supaqueue.worker w
     join supaqueue.queue q on q.id = w.queue
     where w.locked

@@ -1,4 +1,4 @@
-//! What must be true of every job after a fault, from the targets' log and the tables.
+//! The rules that every job must satisfy after a fault, according to the targets' log and the tables.
 
 mod calls;
 mod facts;
@@ -8,72 +8,79 @@ use std::fmt;
 
 pub use facts::{Facts, JobRow};
 
-/// A promise.
+/// A promise of Supaqueue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
-    /// Every job that was inserted is there, and none that was not.
+    /// Every inserted job exists, and no other.
     NoneLost,
-    /// No insert fails for Supaqueue's sake.
+    /// No insert fails because of Supaqueue.
     NoneRefused,
-    /// Every job has ended, and no worker is taken.
+    /// Every job has finished, and every worker is free.
     NoneStuck,
-    /// A job's status and attempts are what its target answered.
+    /// A job's status and attempts match the answers of its target.
     StatusIsTrue,
-    /// Never more calls at once than the queue has workers, nor two of one job.
+    /// A queue never has more calls in flight than workers, and a job never more than one.
     WithinWorkers,
-    /// An attempt calls the target once, however often it was dispatched.
+    /// An attempt calls the target at most once, however often it is dispatched.
     OncePerAttempt,
-    /// A call after the first follows an attempt that is recorded as failed or lost.
-    RepetitionsAreExplained,
-    /// The counters say what counting says.
+    /// Each attempt before the last one is recorded as failed or lost.
+    RetriesAreExplained,
+    /// The counters equal the number of rows.
     CountsAreTrue,
-    /// A job of a pipeline is called after its sources have succeeded.
+    /// A job is called only after the jobs that it depends on have succeeded.
     InOrder,
-    /// What a fault itself expects.
-    AsExpected,
+    /// The injected fault was noticed. A fault without effect tests nothing.
+    FaultTookEffect,
 }
 
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which.
+    /// The promise.
     pub rule: Rule,
-    /// How it was seen.
-    pub what: String,
+    /// What was observed.
+    pub detail: String,
 }
 
 impl Violation {
-    pub(crate) fn new(rule: Rule, what: impl Into<String>) -> Self {
+    pub(crate) fn new(rule: Rule, detail: impl Into<String>) -> Self {
         Self {
             rule,
-            what: what.into(),
+            detail: detail.into(),
         }
     }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?}: {}", self.rule, self.what)
+        write!(formatter, "{:?}: {}", self.rule, self.detail)
     }
 }
 
+/// Describes everything that violates a rule.
+type Check = fn(&Facts) -> Vec<String>;
+
+const RULES: [(Rule, Check); 9] = [
+    (Rule::NoneLost, tables::none_lost),
+    (Rule::NoneRefused, tables::none_refused),
+    (Rule::NoneStuck, tables::none_stuck),
+    (Rule::CountsAreTrue, tables::counts_are_true),
+    (Rule::OncePerAttempt, calls::once_per_attempt),
+    (Rule::RetriesAreExplained, calls::retries_are_explained),
+    (Rule::StatusIsTrue, calls::status_is_true),
+    (Rule::WithinWorkers, calls::within_workers),
+    (Rule::InOrder, calls::in_order),
+];
+
 impl Facts {
-    /// Everything that is wrong.
+    /// Checks every rule.
     pub fn violations(&self) -> Vec<Violation> {
-        [
-            tables::none_lost,
-            tables::none_refused,
-            tables::none_stuck,
-            tables::counts_are_true,
-            calls::once_per_attempt,
-            calls::repetitions_are_explained,
-            calls::status_is_true,
-            calls::within_workers,
-            calls::in_order,
-        ]
-        .iter()
-        .flat_map(|rule| rule(self))
-        .collect()
+        let mut violations = Vec::new();
+        for (rule, check) in RULES {
+            let details = check(self).into_iter();
+            violations.extend(details.map(|detail| Violation::new(rule, detail)));
+        }
+        violations
     }
 }
 

@@ -1,32 +1,29 @@
-//! Rules about what is in the tables.
+//! Rules about the contents of the tables.
 
-use super::{Facts, Rule, Violation};
+use super::Facts;
 
-pub(super) fn none_lost(facts: &Facts) -> Vec<Violation> {
+pub(super) fn none_lost(facts: &Facts) -> Vec<String> {
     let lost = facts
-        .known
+        .inserted
         .iter()
-        .filter(|(id, job)| job.is_certain && !facts.rows.contains_key(*id))
-        .map(|(id, _)| format!("job {id} was committed and is not there"));
+        .filter(|(id, job)| job.is_committed && !facts.rows.contains_key(*id))
+        .map(|(id, _)| format!("job {id} was committed but does not exist"));
     let unknown = facts
         .rows
         .keys()
-        .filter(|id| !facts.known.contains_key(*id))
-        .map(|id| format!("job {id} is there and nobody inserted it"));
-    lost.chain(unknown)
-        .map(|what| Violation::new(Rule::NoneLost, what))
+        .filter(|id| !facts.inserted.contains_key(*id))
+        .map(|id| format!("job {id} exists but was never inserted"));
+    lost.chain(unknown).collect()
+}
+
+pub(super) fn none_refused(facts: &Facts) -> Vec<String> {
+    let refused = facts.refused.iter();
+    refused
+        .map(|error| format!("an insert failed: {error}"))
         .collect()
 }
 
-pub(super) fn none_refused(facts: &Facts) -> Vec<Violation> {
-    facts
-        .refused
-        .iter()
-        .map(|what| Violation::new(Rule::NoneRefused, format!("an insert failed: {what}")))
-        .collect()
-}
-
-pub(super) fn none_stuck(facts: &Facts) -> Vec<Violation> {
+pub(super) fn none_stuck(facts: &Facts) -> Vec<String> {
     let jobs = facts
         .rows
         .iter()
@@ -37,15 +34,9 @@ pub(super) fn none_stuck(facts: &Facts) -> Vec<Violation> {
                 row.status, row.attempts, row.errors
             )
         });
-    jobs.chain(facts.left.iter().cloned())
-        .map(|what| Violation::new(Rule::NoneStuck, what))
-        .collect()
+    jobs.chain(facts.left.iter().cloned()).collect()
 }
 
-pub(super) fn counts_are_true(facts: &Facts) -> Vec<Violation> {
-    facts
-        .wrong_counts
-        .iter()
-        .map(|what| Violation::new(Rule::CountsAreTrue, what.clone()))
-        .collect()
+pub(super) fn counts_are_true(facts: &Facts) -> Vec<String> {
+    facts.wrong_counts.clone()
 }

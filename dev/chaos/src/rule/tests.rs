@@ -3,10 +3,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Facts, JobRow, Rule};
-use crate::ledger::Known;
+use crate::ledger::InsertedJob;
 use crate::log::Call;
 
-/// When the calls of these tests begin, in milliseconds after it.
+/// The time `ms` milliseconds after `start`.
 fn at(start: Instant, ms: u64) -> Instant {
     start + Duration::from_millis(ms)
 }
@@ -23,10 +23,10 @@ fn call(attempt: u32, status: u16, begun: Instant, ended: Instant) -> Call {
     }
 }
 
-fn known() -> Known {
-    Known {
+fn inserted() -> InsertedJob {
+    InsertedJob {
         fault: 0,
-        is_certain: true,
+        is_committed: true,
         is_doomed: false,
         sources: Vec::new(),
     }
@@ -36,8 +36,8 @@ fn failed(attempt: u32, status: u16) -> Value {
     json!({"attempt": attempt, "status": status, "message": "status"})
 }
 
-/// A job that failed once and then succeeded, on a queue with one worker.
-fn good(start: Instant) -> Facts {
+/// A job that failed once and then succeeded, in a queue with one worker.
+fn valid(start: Instant) -> Facts {
     let row = JobRow {
         status: "successful".into(),
         attempts: 2,
@@ -52,7 +52,7 @@ fn good(start: Instant) -> Facts {
         call(2, 200, at(start, 20), at(start, 30)),
     ];
     Facts {
-        known: [("a".to_owned(), known())].into(),
+        inserted: [("a".to_owned(), inserted())].into(),
         rows: [("a".to_owned(), row)].into(),
         calls: [("a".to_owned(), calls)].into(),
         workers: [("q".to_owned(), 1)].into(),
@@ -60,10 +60,10 @@ fn good(start: Instant) -> Facts {
     }
 }
 
-/// Which rules a change of what is good breaks.
+/// The rules that are broken after a change of valid facts.
 fn broken(change: impl FnOnce(&mut Facts, Instant)) -> Vec<Rule> {
     let start = Instant::now();
-    let mut facts = good(start);
+    let mut facts = valid(start);
     change(&mut facts, start);
     let mut rules: Vec<_> = facts.violations().iter().map(|found| found.rule).collect();
     rules.dedup();
@@ -79,31 +79,31 @@ fn calls(facts: &mut Facts) -> &mut Vec<Call> {
 }
 
 #[test]
-fn what_is_good_breaks_no_rule() {
+fn valid_facts_break_no_rule() {
     assert_eq!(broken(|_, _| {}), []);
-    let given_back = json!({"attempt": 1, "message": "not acknowledged by the supaqueue function, sent 2 times"});
+    let unacknowledged = json!({"attempt": 1, "message": "not acknowledged by the supaqueue function, sent 2 times"});
     let lost = json!({"attempt": 1, "message": "lost: the call was not reported"});
     assert_eq!(
         broken(|facts, _| {
-            row(facts).errors = vec![given_back, lost];
+            row(facts).errors = vec![unacknowledged, lost];
             calls(facts)[0].status = Some(200);
         }),
         [],
-        "a lost attempt may have succeeded for its target"
+        "the target may have answered a lost attempt with success"
     );
     assert_eq!(
         broken(|facts, _| {
-            facts.known.get_mut("a").unwrap().is_certain = false;
+            facts.inserted.get_mut("a").unwrap().is_committed = false;
             facts.rows.clear();
             facts.calls.clear();
         }),
         [],
-        "an insert that was never confirmed may be missing"
+        "a job whose commit was not confirmed may be missing"
     );
 }
 
 #[test]
-fn each_lie_breaks_its_rule() {
+fn each_inconsistency_breaks_its_rule() {
     let check = |what, change: fn(&mut Facts, Instant), rule| {
         assert_eq!(broken(change), [rule], "{what}");
     };
@@ -116,8 +116,8 @@ fn each_lie_breaks_its_rule() {
         Rule::NoneLost,
     );
     check(
-        "a row that nobody inserted",
-        |f, _| f.known.clear(),
+        "a row was never inserted",
+        |f, _| f.inserted.clear(),
         Rule::NoneLost,
     );
     check(
@@ -131,52 +131,52 @@ fn each_lie_breaks_its_rule() {
         Rule::NoneStuck,
     );
     check(
-        "not ended",
+        "a job is unfinished",
         |f, _| row(f).status = "pending".into(),
         Rule::NoneStuck,
     );
     check(
-        "counted wrongly",
+        "a counter is wrong",
         |f, _| f.wrong_counts.push("2".into()),
         Rule::CountsAreTrue,
     );
     check(
-        "another status",
+        "the row has another status than the call",
         |f, _| row(f).http_status = Some(204),
         Rule::StatusIsTrue,
     );
     check(
-        "a failure recorded as another",
+        "an error records another status than the call",
         |f, _| row(f).errors = vec![failed(1, 429)],
         Rule::StatusIsTrue,
     );
     check(
-        "success of a call that failed",
+        "a job is successful after a failed call",
         |f, _| calls(f)[1].status = Some(500),
         Rule::StatusIsTrue,
     );
     check(
-        "success without a call",
+        "a job is successful without a call",
         |f, _| drop(calls(f).pop()),
         Rule::StatusIsTrue,
     );
     check(
-        "the result of another attempt",
+        "the result is of another attempt",
         |f, _| row(f).result = json!({"attempt": 1}),
         Rule::StatusIsTrue,
     );
     check(
-        "success of the doomed",
-        |f, _| f.known.get_mut("a").unwrap().is_doomed = true,
+        "a doomed job is successful",
+        |f, _| f.inserted.get_mut("a").unwrap().is_doomed = true,
         Rule::StatusIsTrue,
     );
     check(
-        "an attempt unrecorded",
+        "an attempt is not recorded",
         |f, _| row(f).errors.clear(),
-        Rule::RepetitionsAreExplained,
+        Rule::RetriesAreExplained,
     );
     check(
-        "two calls of an attempt",
+        "an attempt has two calls",
         |f, s| {
             let again = call(2, 200, at(s, 40), at(s, 50));
             calls(f).push(again);
@@ -184,19 +184,19 @@ fn each_lie_breaks_its_rule() {
         Rule::OncePerAttempt,
     );
     check(
-        "two calls at once",
+        "two calls overlap",
         |f, s| calls(f)[0].ended = Some(at(s, 25)),
         Rule::WithinWorkers,
     );
     check(
-        "before its source",
-        |f, _| f.known.get_mut("a").unwrap().sources.push("b".into()),
+        "a job is called before its dependency has succeeded",
+        |f, _| f.inserted.get_mut("a").unwrap().sources.push("b".into()),
         Rule::InOrder,
     );
 }
 
 #[test]
-fn failed_before_its_attempts_are_spent_is_a_lie() {
+fn a_job_must_not_fail_before_using_all_its_attempts() {
     let end_as_failed = |facts: &mut Facts| {
         row(facts).status = "failed".into();
         row(facts).errors.push(failed(2, 500));
@@ -216,7 +216,7 @@ fn failed_before_its_attempts_are_spent_is_a_lie() {
 }
 
 #[test]
-fn a_call_that_was_cut_off_is_noticed_late() {
+fn a_target_may_notice_late_that_a_call_was_cut_off() {
     let cut = |facts: &mut Facts, start| {
         calls(facts)[0].ended = Some(at(start, 500));
         calls(facts)[0].is_cut = true;

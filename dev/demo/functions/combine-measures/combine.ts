@@ -1,10 +1,10 @@
-/** A finished job before this one, as job dependencies passes it on. */
+/** A job that this one depends on, as the add-on job_dependencies passes it. */
 export interface Source {
   status: string;
   result: { words: number; sentences: number; lix: number } | null;
 }
 
-/** Adds up the measures of all parts; the LIX is the mean, weighted by words. */
+/** Adds up the measures of all parts. The LIX is their mean, weighted by words. */
 export function combine(sources: Source[]) {
   let words = 0;
   let sentences = 0;

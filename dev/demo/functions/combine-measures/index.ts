@@ -1,5 +1,5 @@
-// Combines what was measured of the parts of a text. It needs no database: the
-// results of the jobs before it are in the body.
+// Combines the measures of all parts of a text. It needs no database, because
+// the body contains the results of the jobs that this one depends on.
 
 import { combine } from "./combine.ts";
 

@@ -1,19 +1,19 @@
-// Measures a section of text, behind a rate limit and on a bad day.
+// Measures a section of text, with a rate limit and occasional failures.
 //
-// An edge function as you would write it. It answers 429 with `retry-after`
-// when it is called too often, and 500 now and then, as the services do that
-// such functions call. Which attempts fail depends on the text alone, so that
-// the same file gives the same failures.
+// This is an ordinary edge function. It answers 429 with `retry-after` when it
+// is called too often, and sometimes 500, as the services that such functions
+// call do. The failing attempts depend only on the text, so that the same file
+// always has the same failures.
 
 import { measure, sha256 } from "./measure.ts";
 import { RateLimit } from "./rate_limit.ts";
 
 const rateLimit = new RateLimit({ perSecond: 10, burst: 8 });
 
-/** How long a service that is worth a queue takes to answer. */
+/** A simulated call of a slow service. */
 const SERVICE_MS = 150;
 
-const calls = { now: 0, most: 0 };
+const calls = { inFlight: 0, max: 0 };
 
 async function handle(request: Request): Promise<Response> {
   const job = request.headers.get("supaqueue-job-id") ?? crypto.randomUUID();
@@ -31,21 +31,21 @@ async function handle(request: Request): Promise<Response> {
   await new Promise((resolve) => setTimeout(resolve, SERVICE_MS));
   const hash = await sha256(text);
   if ((parseInt(hash.slice(0, 2), 16) + attempt) % 4 === 0) {
-    return Response.json({ error: "out of luck" }, { status: 500 });
+    return Response.json({ error: "a simulated failure" }, { status: 500 });
   }
   return Response.json({
     ...measure(text),
     sha256: hash,
-    most_calls_in_flight: calls.most,
+    max_calls_in_flight: calls.max,
   });
 }
 
 Deno.serve(async (request) => {
-  calls.now += 1;
-  calls.most = Math.max(calls.most, calls.now);
+  calls.inFlight += 1;
+  calls.max = Math.max(calls.max, calls.inFlight);
   try {
     return await handle(request);
   } finally {
-    calls.now -= 1;
+    calls.inFlight -= 1;
   }
 });

@@ -1,14 +1,14 @@
-/** What can be counted in a text. */
+/** The measures of a text. */
 export interface Measures {
   words: number;
   sentences: number;
   /**
-   * The readability index LIX, which holds for many languages: words per
-   * sentence plus the percentage of words of more than six letters. Below 30
-   * is easy, above 50 hard.
+   * The readability index LIX, which works for many languages: words per
+   * sentence plus the percentage of words with more than six letters. Below 30
+   * is easy, above 50 is hard.
    */
   lix: number;
-  /** The most frequent words of more than three letters, at most three. */
+  /** The three most frequent words with more than three letters. */
   frequent: string[];
 }
 
@@ -29,7 +29,7 @@ export function measure(text: string): Measures {
   };
 }
 
-/** The SHA-256 of a text in UTF-8, in hexadecimal digits. */
+/** The SHA-256 of a text in UTF-8, in hexadecimal. */
 export async function sha256(text: string): Promise<string> {
   const bytes = new TextEncoder().encode(text);
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
@@ -38,12 +38,12 @@ export async function sha256(text: string): Promise<string> {
   );
 }
 
-/** In characters of Unicode, not in units of UTF-16. */
+/** The length of a word in code points rather than UTF-16 units. */
 function letters(word: string): number {
   return [...word].length;
 }
 
-/** The first ones of the same number are those that come first in the text. */
+/** The most frequent words. Ties are in order of appearance. */
 function mostFrequent(words: string[], limit: number): string[] {
   const counts = new Map<string, number>();
   for (const word of words.map((word) => word.toLowerCase())) {

@@ -1,39 +1,38 @@
 /**
- * Lets so many calls a second through, and tells the others when to come back.
+ * A token bucket that tells rejected callers when to retry.
  *
- * Those who wait form a line, and each is told how long it is: were all told
- * the same second, all but a few would come for nothing.
+ * Rejected callers form a line, and each is sent away for the time that the
+ * line takes. If all came back at the same time, most would be rejected again.
  */
 export class RateLimit {
   readonly #perSecond: number;
   readonly #burst: number;
   readonly #line = new Set<string>();
-  #room: number;
-  #since: number;
+  #tokens: number;
+  #refilledAt: number;
 
-  /** `burst`: how many calls may come at once after a quiet time. */
+  /** `burst` is the number of calls allowed at once after a quiet time. */
   constructor(
     { perSecond, burst }: { perSecond: number; burst: number },
     now = performance.now(),
   ) {
     this.#perSecond = perSecond;
     this.#burst = burst;
-    this.#room = burst;
-    this.#since = now;
+    this.#tokens = burst;
+    this.#refilledAt = now;
   }
 
-  /** The whole seconds that `caller` has to wait; 0: it may go ahead. */
+  /** The whole seconds that `caller` has to wait; 0 if the call is allowed. */
   enter(caller: string, now = performance.now()): number {
-    const refill = (now - this.#since) / 1000 * this.#perSecond;
-    this.#room = Math.min(this.#burst, this.#room + refill);
-    this.#since = now;
-    if (this.#room >= 1) {
-      this.#room -= 1;
-      this.#line.delete(caller);
+    const refill = (now - this.#refilledAt) / 1000 * this.#perSecond;
+    this.#tokens = Math.min(this.#burst, this.#tokens + refill);
+    this.#refilledAt = now;
+    // A caller that retries too early goes to the end of the line.
+    this.#line.delete(caller);
+    if (this.#tokens >= 1) {
+      this.#tokens -= 1;
       return 0;
     }
-    // Who comes too early goes to the end of the line.
-    this.#line.delete(caller);
     this.#line.add(caller);
     return Math.ceil(this.#line.size / this.#perSecond);
   }

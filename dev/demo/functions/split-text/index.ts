@@ -1,7 +1,8 @@
-// Splits a text, and puts a job for each part before the job that combines them.
+// Splits a text, and inserts a job for each part before the job that combines
+// the results.
 //
-// How many parts there are is known only here. The database function add_parts
-// inserts them; this one reaches it through the project's API.
+// The number of parts is only known here. The database function add_parts, which
+// is called through the project's API, inserts the jobs.
 
 import { split } from "./split.ts";
 

@@ -5,19 +5,19 @@ export interface Part {
 }
 
 /**
- * The parts of a text: one begins at each heading of Markdown, or at each blank
- * line in a text that has no heading. A "heading" in a block of code is none.
+ * Splits a text at its Markdown headings, or at blank lines if it has none.
+ * Lines in a block of code are never headings.
  */
 export function split(text: string): Part[] {
   const lines = text.split(/\r?\n/);
   const headings = headingsOf(lines);
-  const begins = headings.some(Boolean)
+  const starts = headings.some(Boolean)
     ? headings
     : lines.map((line) => line.trim() === "");
 
   const blocks: string[][] = [[]];
   for (const [i, line] of lines.entries()) {
-    if (begins[i]) blocks.push([]);
+    if (starts[i]) blocks.push([]);
     blocks[blocks.length - 1].push(line);
   }
   return blocks

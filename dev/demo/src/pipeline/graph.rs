@@ -1,17 +1,14 @@
-//! Shows pipelines with their states: a line each, which a terminal keeps current.
+//! Shows the state of each pipeline on a line, which is updated in place on a terminal.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
-use super::super::progress::say;
-use super::jobs::{Document, Stage};
+use super::super::progress::{LINE_INTERVAL, print, style};
+use super::jobs::{Pipeline, Stage};
 
-/// Lines of a log are not for every change.
-const BETWEEN_LINES: Duration = Duration::from_secs(1);
-
-/// Where the graphs are shown.
+/// Where the pipelines are shown.
 pub(super) enum Display {
     Terminal(Vec<ProgressBar>),
     Lines {
@@ -22,10 +19,10 @@ pub(super) enum Display {
 }
 
 impl Display {
-    pub(super) fn new(documents: &[Document]) -> Self {
-        let names: Vec<_> = documents
+    pub(super) fn new(pipelines: &[Pipeline]) -> Self {
+        let names: Vec<_> = pipelines
             .iter()
-            .map(|document| document.name.clone())
+            .map(|pipeline| pipeline.name.clone())
             .collect();
         if !std::io::stdout().is_terminal() {
             return Self::Lines {
@@ -35,14 +32,12 @@ impl Display {
             };
         }
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
-        let style = ProgressStyle::with_template("{spinner} {prefix}  {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let lines = names
             .into_iter()
             .map(|name| {
                 let line = screen.add(
                     ProgressBar::new_spinner()
-                        .with_style(style.clone())
+                        .with_style(style("{spinner} {prefix}  {msg}"))
                         .with_prefix(name),
                 );
                 line.enable_steady_tick(Duration::from_millis(100));
@@ -52,21 +47,21 @@ impl Display {
         Self::Terminal(lines)
     }
 
-    pub(super) fn show(&mut self, graphs: &[Vec<Stage>], is_over: bool) {
+    pub(super) fn show(&mut self, pipelines: &[Vec<Stage>], is_over: bool) {
         match self {
             Self::Terminal(lines) => {
-                for (line, stages) in lines.iter().zip(graphs) {
+                for (line, stages) in lines.iter().zip(pipelines) {
                     line.set_message(describe(stages));
                 }
             }
             Self::Lines { names, shown, last } => {
-                if !is_over && last.is_some_and(|last| last.elapsed() < BETWEEN_LINES) {
+                if !is_over && last.is_some_and(|last| last.elapsed() < LINE_INTERVAL) {
                     return;
                 }
-                for ((name, shown), stages) in names.iter().zip(shown).zip(graphs) {
+                for ((name, shown), stages) in names.iter().zip(shown).zip(pipelines) {
                     let text = describe(stages);
                     if *shown != text {
-                        say(&format!("{name}  {text}"));
+                        print(&format!("{name}  {text}"));
                         *shown = text;
                         *last = Some(Instant::now());
                     }
@@ -77,53 +72,43 @@ impl Display {
 }
 
 impl Drop for Display {
-    /// Leaves the last states on the screen, and the line below to what is written next.
+    /// Keeps the last state on the screen, followed by an empty line.
     fn drop(&mut self) {
         if let Self::Terminal(lines) = self {
             for line in lines {
                 line.finish();
             }
-            say("");
+            print("");
         }
     }
 }
 
-/// `split-text: successful → measure-text × 12: 7 successful, 5 pending → …`
+/// Describes a pipeline as in `split-text: successful → measure-text × 12: 7 successful, 5 pending → …`.
 fn describe(stages: &[Stage]) -> String {
-    let stages: Vec<_> = stages
-        .iter()
-        .map(
-            |Stage {
-                 queue,
-                 jobs,
-                 states,
-                 retries,
-             }| {
-                let states: Vec<_> = states
-                    .iter()
-                    .map(|(status, count)| {
-                        if *jobs == 1 {
-                            status.clone()
-                        } else {
-                            format!("{count} {status}")
-                        }
-                    })
-                    .collect();
-                let jobs = if *jobs == 1 {
-                    String::new()
-                } else {
-                    format!(" × {jobs}")
-                };
-                let retries = match retries {
-                    0 => String::new(),
-                    1 => " (1 retry)".to_owned(),
-                    _ => format!(" ({retries} retries)"),
-                };
-                format!("{queue}{jobs}: {}{retries}", states.join(", "))
-            },
-        )
-        .collect();
+    let stages: Vec<_> = stages.iter().map(describe_stage).collect();
     stages.join(" → ")
+}
+
+fn describe_stage(stage: &Stage) -> String {
+    let Stage {
+        queue,
+        jobs,
+        states,
+        retries,
+    } = stage;
+    let retries = match retries {
+        0 => String::new(),
+        1 => " (1 retry)".to_owned(),
+        _ => format!(" ({retries} retries)"),
+    };
+    if let [(status, 1)] = &states[..] {
+        return format!("{queue}: {status}{retries}");
+    }
+    let states: Vec<_> = states
+        .iter()
+        .map(|(status, count)| format!("{count} {status}"))
+        .collect();
+    format!("{queue} × {jobs}: {}{retries}", states.join(", "))
 }
 
 #[cfg(test)]
@@ -143,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_graph_is_a_line() {
+    fn a_pipeline_is_shown_on_one_line() {
         let stages = [
             stage("split-text", &[("successful", 1)], 0),
             stage("measure-text", &[("successful", 7), ("in_progress", 5)], 3),

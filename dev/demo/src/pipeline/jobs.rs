@@ -1,9 +1,10 @@
-//! The pipelines in the database, as any client of Supaqueue would use them: in SQL.
+//! The demo's pipelines, used in SQL like by any client of Supaqueue.
+
+use std::fmt;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::fmt;
 use tokio_postgres::Client;
 
 use super::super::input::Text;
@@ -11,15 +12,16 @@ use super::super::queue::tick_every_second;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
-/// The demo's pipelines in a database.
+/// The demo's pipelines.
 pub(super) struct Pipelines {
     client: Client,
 }
 
-/// A text and its pipeline.
-pub(super) struct Document {
+/// The pipeline of a text.
+pub(super) struct Pipeline {
+    /// The name of the file.
     pub(super) name: String,
-    /// The id of the job that combines.
+    /// The id of the last job, which combines the results.
     combine: String,
 }
 
@@ -28,22 +30,22 @@ pub(super) struct Document {
 pub(super) struct Stage {
     pub(super) queue: String,
     pub(super) jobs: i64,
-    /// How many jobs have which status, the most advanced first.
+    /// The number of jobs by status, most advanced first.
     pub(super) states: Vec<(String, i64)>,
-    /// Calls so far on top of each job's first.
+    /// The number of calls beyond the first of each job.
     pub(super) retries: i64,
 }
 
-/// What came out of a pipeline.
+/// The result of a pipeline.
 #[derive(Deserialize)]
-pub(super) struct Whole {
+pub(super) struct Combined {
     parts: i64,
     words: i64,
     sentences: i64,
     lix: i64,
 }
 
-impl fmt::Display for Whole {
+impl fmt::Display for Combined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             parts,
@@ -65,7 +67,7 @@ impl fmt::Display for Whole {
 }
 
 impl Stage {
-    /// Whether every job of it is finished.
+    /// Whether all its jobs are finished.
     pub(super) fn is_over(&self) -> bool {
         self.states
             .iter()
@@ -74,14 +76,14 @@ impl Stage {
 }
 
 impl Pipelines {
-    /// The add-on, the queues, and that many workers for the one that measures.
+    /// Installs the add-on and creates the queues; `workers` is for the queue measure-text.
     pub(super) async fn create(client: Client, workers: i32) -> Result<Self> {
         let add_on = supaqueue_files::add_on("job_dependencies")
             .context("this program lacks the add-on job_dependencies")?;
         client
             .batch_execute(&add_on.from_scratch())
             .await
-            .context("cannot add job dependencies")?;
+            .context("cannot install the add-on job_dependencies")?;
         client
             .batch_execute(SCHEMA)
             .await
@@ -100,11 +102,11 @@ impl Pipelines {
         Ok(Self { client })
     }
 
-    /// Two jobs per text: all that is known of its pipeline so far.
-    pub(super) async fn enqueue(&self, texts: &[Text]) -> Result<Vec<Document>> {
-        let mut documents = Vec::new();
-        for Text { name, text } in texts {
-            let pipeline = json!([
+    /// Inserts the first and the last job of each pipeline. Those in between are not known yet.
+    pub(super) async fn enqueue(&self, texts: &[Text]) -> Result<Vec<Pipeline>> {
+        let mut pipelines = Vec::new();
+        for Text { name, text, .. } in texts {
+            let jobs = json!([
                 { "name": "split", "queue": "split-text", "payload": { "file": name, "text": text } },
                 { "name": "combine", "queue": "combine-measures", "payload": { "file": name }, "depends_on": ["split"] },
             ]);
@@ -112,20 +114,20 @@ impl Pipelines {
                 .client
                 .query_one(
                     "select supaqueue.enqueue_pipeline($1) ->> 'combine'",
-                    &[&pipeline],
+                    &[&jobs],
                 )
                 .await
                 .with_context(|| format!("cannot insert the jobs of {name}"))?;
-            documents.push(Document {
+            pipelines.push(Pipeline {
                 name: name.clone(),
                 combine: row.get(0),
             });
         }
-        Ok(documents)
+        Ok(pipelines)
     }
 
-    /// The graph of a document, from left to right.
-    pub(super) async fn stages(&self, document: &Document) -> Result<Vec<Stage>> {
+    /// The stages of a pipeline, in order.
+    pub(super) async fn stages(&self, pipeline: &Pipeline) -> Result<Vec<Stage>> {
         let rows = self
             .client
             .query(
@@ -136,7 +138,7 @@ impl Pipelines {
                    array_position(array['split-text', 'measure-text', 'combine-measures'], p.queue),
                    array_position(
                      array['successful', 'failed', 'cancelled', 'in_progress', 'pending', 'waiting'], p.status)",
-                &[&document.combine],
+                &[&pipeline.combine],
             )
             .await
             .context("cannot read the pipeline")?;
@@ -160,33 +162,35 @@ impl Pipelines {
         Ok(stages)
     }
 
-    /// The combined measures, or why there are none.
-    pub(super) async fn outcome(&self, document: &Document) -> Result<Result<Whole, String>> {
+    /// The result of a pipeline, or why it has none.
+    pub(super) async fn outcome(&self, pipeline: &Pipeline) -> Result<Result<Combined, String>> {
         let row = self
             .client
             .query_one(
-                "select j.status, j.result, coalesce(j.errors -> -1 ->> 'message', 'nothing more is known')
+                "select j.status, j.result, coalesce(j.errors -> -1 ->> 'message', 'unknown')
                  from supaqueue.job j where j.id = $1::text::uuid",
-                &[&document.combine],
+                &[&pipeline.combine],
             )
             .await
-            .context("cannot read the combining job")?;
+            .context("cannot read the last job")?;
         let status: String = row.get(0);
         if status != "successful" {
             let message: String = row.get(2);
-            return Ok(Err(format!("the combining job is {status}; {message}")));
+            return Ok(Err(format!(
+                "the last job is {status}; last error: {message}"
+            )));
         }
-        let whole = serde_json::from_value(row.get::<_, Option<Value>>(1).unwrap_or_default())
-            .context("the combining function answered something else")?;
-        Ok(Ok(whole))
+        let combined = serde_json::from_value(row.get::<_, Option<Value>>(1).unwrap_or_default())
+            .context("the function combine-measures gave an unexpected answer")?;
+        Ok(Ok(combined))
     }
 
-    pub(super) async fn mermaid(&self, document: &Document) -> Result<String> {
+    pub(super) async fn mermaid(&self, pipeline: &Pipeline) -> Result<String> {
         let row = self
             .client
             .query_one(
                 "select supaqueue.pipeline_mermaid($1::text::uuid)",
-                &[&document.combine],
+                &[&pipeline.combine],
             )
             .await
             .context("cannot draw the pipeline")?;

@@ -1,100 +1,69 @@
-//! `demo pipeline`: texts split, measured part by part, and combined.
+//! `demo pipeline`: splits texts, measures the parts, and combines the results.
 //!
-//! How many parts a text has is known only when its first job has run.
+//! The number of parts is only known after the first job of a pipeline.
 
 mod graph;
 mod jobs;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use supaqueue_local::Stack;
 
 use super::input::{self, Text};
-use super::progress::say;
-use super::{BAD_INPUT, BETWEEN_LOOKS, End, STANDSTILL};
+use super::progress::{print, watch};
+use super::stack::{Outcome, with_stack};
 use graph::Display;
-use jobs::Pipelines;
+use jobs::{Pipelines, Stage};
 
-/// Splits texts, measures the parts, and combines what was measured, as a pipeline of jobs.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
-    /// Text or Markdown files; Supaqueue's README where none is given
-    #[arg(value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// The workers of the queue that measures: as many of its calls run at once, at most
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=100))]
-    workers: i32,
+pub(super) async fn run(files: &[PathBuf], workers: i32) -> Result<Outcome> {
+    let texts = input::read(files)?;
+    for text in &texts {
+        text.check_fits_in_a_job()?;
+    }
+    with_stack(async |stack: &Stack, _: Duration| session(stack, &texts, workers).await).await
 }
 
-/// Runs the demo to its end, or until Ctrl-C.
-pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    let texts = match input::texts(&arguments.files) {
-        Ok(texts) => texts,
-        Err(unusable) => {
-            eprintln!("demo pipeline: {unusable}");
-            return ExitCode::from(BAD_INPUT);
-        }
-    };
-    super::exit(
-        "demo pipeline",
-        super::on_a_stack(async |stack: &Stack, _: Duration| {
-            session(stack, &texts, arguments.workers).await
-        })
-        .await,
-    )
-}
-
-/// The pipelines, from their insertion to what came out of them.
-async fn session(stack: &Stack, texts: &[Text], workers: i32) -> Result<End> {
-    let pipelines = Pipelines::create(stack.database().connect().await?, workers).await?;
-    let documents = pipelines.enqueue(texts).await?;
-    say(
+/// Inserts the pipelines, watches them, and prints their results.
+async fn session(stack: &Stack, texts: &[Text], workers: i32) -> Result<Outcome> {
+    let database = Pipelines::create(stack.database().connect().await?, workers).await?;
+    let pipelines = database.enqueue(texts).await?;
+    print(
         "each text is a pipeline: split-text, then measure-text for each part, then combine-measures",
     );
-    watch(&pipelines, &documents).await?;
+    let mut display = Display::new(&pipelines);
+    let read = async || {
+        let mut all = Vec::new();
+        for pipeline in &pipelines {
+            all.push(database.stages(pipeline).await?);
+        }
+        Ok(all)
+    };
+    watch(read, |all: &Vec<Vec<Stage>>| {
+        let is_over = all.iter().flatten().all(Stage::is_over);
+        display.show(all, is_over);
+        is_over
+    })
+    .await?;
+    drop(display);
 
-    let mut is_good = true;
-    for document in &documents {
-        match pipelines.outcome(document).await? {
-            Ok(whole) => say(&format!("{}: {whole}", document.name)),
+    let mut outcome = Outcome::Success;
+    for pipeline in &pipelines {
+        match database.outcome(pipeline).await? {
+            Ok(combined) => print(&format!("{}: {combined}", pipeline.name)),
             Err(problem) => {
-                is_good = false;
-                say(&format!("{}: {problem}", document.name));
+                outcome = Outcome::Failure;
+                print(&format!("{}: {problem}", pipeline.name));
             }
         }
     }
-    if let [document, ..] = &documents[..] {
-        say(&format!(
-            "\nsupaqueue.pipeline_mermaid shows {} so:\n\n{}",
-            document.name,
-            pipelines.mermaid(document).await?
+    if let [pipeline, ..] = &pipelines[..] {
+        print(&format!(
+            "\nsupaqueue.pipeline_mermaid draws {} as:\n\n{}",
+            pipeline.name,
+            database.mermaid(pipeline).await?
         ));
     }
-    Ok(if is_good { End::Good } else { End::Bad })
-}
-
-/// Shows the graphs with their states until all jobs are finished.
-async fn watch(pipelines: &Pipelines, documents: &[jobs::Document]) -> Result<()> {
-    let mut display = Display::new(documents);
-    let mut last = (Instant::now(), Vec::new());
-    loop {
-        let mut graphs = Vec::new();
-        for document in documents {
-            graphs.push(pipelines.stages(document).await?);
-        }
-        let is_over = graphs.iter().flatten().all(jobs::Stage::is_over);
-        display.show(&graphs, is_over);
-        if is_over {
-            return Ok(());
-        }
-        if graphs != last.1 {
-            last = (Instant::now(), graphs);
-        } else if last.0.elapsed() > STANDSTILL {
-            bail!("nothing happened for {} s", STANDSTILL.as_secs());
-        }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
-    }
+    Ok(outcome)
 }

@@ -1,11 +1,11 @@
--- What the pipeline demo adds to a project: its queues, and the function with
--- which the splitting job puts a job for each part before the combining job.
+-- The queues of the pipeline demo, and the function with which split-text inserts a job for each part
+-- before the job that combines the results.
 
--- measure-text answers 429 to whoever comes too often: no reason to give up soon.
+-- measure-text gets enough attempts, because it often answers 429.
 insert into supaqueue.queue (edge_function_name, max_attempts, backoff_base_ms)
 values ('split-text', 3, 250), ('measure-text', 20, 250), ('combine-measures', 3, 250);
 
--- Jobs run at least once: a job that splits a second time adds no second parts.
+-- Jobs run at least once, so a job that splits its text again must not add the parts again.
 create function public.add_parts(job uuid, parts jsonb)
 returns void
 language plpgsql
@@ -24,7 +24,7 @@ begin
       'name', part.number::text,
       'queue', 'measure-text',
       'payload', part.value,
-      -- Not before the splitting job is known to have succeeded.
+      -- Starts when the split is reported as successful.
       'depends_on', jsonb_build_array(job),
       'required_by', jsonb_build_array(combining),
       'pass_results', true)

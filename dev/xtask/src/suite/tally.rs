@@ -1,14 +1,13 @@
-//! Counting the tests that a runner ran, by what it prints.
+//! Counts the tests that a test runner reports in its output.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
-use std::iter::Sum;
 use std::ops::Add;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// How many tests passed and failed.
+/// Numbers of passed and failed tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Tally {
     pub(super) passed: u32,
@@ -47,16 +46,10 @@ impl Add for Tally {
     }
 }
 
-impl Sum for Tally {
-    fn sum<I: Iterator<Item = Tally>>(tallies: I) -> Tally {
-        tallies.fold(Tally::default(), Add::add)
-    }
-}
-
-/// Runs a test runner, shows what it prints, and adds up the counts in it.
+/// Runs a test runner, passes its output through, and adds up the counts in it.
 ///
-/// A runner that fails without naming a failed test, say because the tests do
-/// not compile, counts as one failed test.
+/// A runner that fails without reporting a failed test, for example because the tests do not
+/// compile, counts as one failed test.
 pub(super) fn counted(command: &mut Command) -> Result<Tally> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut runner = command
@@ -67,7 +60,7 @@ pub(super) fn counted(command: &mut Command) -> Result<Tally> {
     let mut tally = Tally::default();
     if let Some(stdout) = runner.stdout.take() {
         for line in BufReader::new(stdout).split(b'\n') {
-            let line = line.with_context(|| format!("cannot read what {program} prints"))?;
+            let line = line.with_context(|| format!("cannot read the output of {program}"))?;
             let mut out = std::io::stdout().lock();
             out.write_all(&line)?;
             out.write_all(b"\n")?;
@@ -82,16 +75,16 @@ pub(super) fn counted(command: &mut Command) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The counts in a runner's line of results, if it is one.
+/// Parses a runner's summary line; `None` for any other line.
 ///
-/// Nothing here may be skipped: an ignored test counts as a failed one.
+/// No test of this repository may be skipped, so an ignored test counts as a failed one.
 fn counts(line: &str) -> Option<Tally> {
     let line = line.trim();
     let counts = if let Some(counts) = line.strip_prefix("test result: ") {
-        // Of Rust's test harness and wasm-bindgen's: ok. 3 passed; 0 failed; 0 ignored; …
+        // Rust and wasm-bindgen: ok. 3 passed; 0 failed; 0 ignored; …
         counts.split_once(". ")?.1
     } else {
-        // Of Deno: ok | 3 passed (2 steps) | 0 failed | 1 ignored (12ms)
+        // Deno: ok | 3 passed (2 steps) | 0 failed | 1 ignored (12ms)
         let (verdict, counts) = line.split_once(" | ")?;
         if !matches!(verdict, "ok" | "FAILED") {
             return None;
@@ -124,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_every_runner_are_understood() {
+    fn the_summary_of_every_runner_is_parsed() {
         check(
             "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.01s",
             Some((12, 0)),
@@ -151,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_count_nothing() {
+    fn other_lines_are_not_counted() {
         check("running 3 tests", None);
         check("test signature::a_changed_byte ... ok", None);
         check("a | 3 passed", None);

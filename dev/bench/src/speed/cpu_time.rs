@@ -1,47 +1,47 @@
-//! The processor time of the stack's parts.
+//! The CPU time of each part of the stack.
 
 use serde::Serialize;
 use supaqueue_local::Stack;
 
 use crate::Result;
-use crate::machine::{milliseconds, processes};
+use crate::machine::{cpu_ms, processes};
 
-/// Milliseconds of processor time, by part.
+/// CPU time in milliseconds, by part.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(super) struct Share {
+pub(super) struct CpuTime {
     pub(super) postgres: f64,
-    /// The stack's own process: the gateway, the stand-ins, and this measurement.
+    /// This process: the gateway, the emulated extensions, and the benchmark itself.
     pub(super) gateway: f64,
     pub(super) function: f64,
     pub(super) target: f64,
 }
 
-impl Share {
-    /// What each part has used so far. Parts that ended meanwhile are not in it.
+impl CpuTime {
+    /// The time used so far by the processes that are still running.
     pub(super) async fn now(stack: &Stack) -> Result<Self> {
         let postgres = stack.postgres().map(|postgres| postgres.pid());
         let function = stack.function_pid("supaqueue").await;
         let target = stack.function_pid("wait").await;
         let own = i32::try_from(std::process::id())?;
-        let mut share = Self::default();
+        let mut time = Self::default();
         for stat in processes() {
-            let ms = milliseconds(&stat);
+            let ms = cpu_ms(&stat);
             let pid = Some(stat.pid);
             if stat.pid == own {
-                share.gateway += ms;
+                time.gateway += ms;
             } else if pid == function {
-                share.function += ms;
+                time.function += ms;
             } else if pid == target {
-                share.target += ms;
+                time.target += ms;
             } else if pid == postgres || Some(stat.ppid) == postgres {
-                share.postgres += ms;
+                time.postgres += ms;
             }
         }
-        Ok(share)
+        Ok(time)
     }
 
-    /// What was used since, for each of some number of jobs.
-    pub(super) fn since(self, before: Self, jobs: f64) -> Self {
+    /// The time used since `before`, divided by a number of jobs.
+    pub(super) fn per_job_since(self, before: Self, jobs: f64) -> Self {
         Self {
             postgres: (self.postgres - before.postgres) / jobs,
             gateway: (self.gateway - before.gateway) / jobs,

@@ -1,7 +1,7 @@
-//! Looks at the stack again and again, until the last job has ended.
+//! Samples the stack until the last job has finished.
 //!
-//! A look that fails is noted, and the next one is as good as ever: what was not read of finished
-//! jobs is read then.
+//! A sample that fails is recorded as an error. Finished jobs that could not be read are read with the
+//! next sample.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,60 +17,60 @@ use super::memory::{Memory, Parts};
 use super::result::{Sample, Vacuumed, Window};
 use super::size::{backlog, sizes};
 use crate::Result;
-use crate::machine::{Disturbance, Moment};
+use crate::machine::{CpuSnapshot, Noise};
 use crate::project::Project;
 
-/// How long a look may take before it is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The maximum duration of a query.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What was seen so far.
-pub(super) struct Watch<'a> {
+/// The samples taken so far.
+pub(super) struct Monitor<'a> {
     stack: &'a Stack,
     scale: Scale,
     arrivals: &'a Arrivals,
     errors: &'a Errors,
     client: Client,
     start: Instant,
-    /// The window that is not at its end yet.
-    open: Edge,
-    /// Windows at their end, not read yet.
-    ended: Vec<Ended>,
+    /// The start of the current window.
+    current: Edge,
+    /// Windows that have ended but are not read yet.
+    unread: Vec<Unread>,
     samples: Vec<Sample>,
     windows: Vec<Window>,
     vacuumed: Vec<Vacuumed>,
 }
 
-/// A moment between two windows.
+/// The boundary between two windows.
 #[derive(Debug, Clone, Copy)]
 struct Edge {
     at: Instant,
     /// Seconds since 1970.
     clock: f64,
     arrived: u32,
-    machine: Moment,
+    cpu: CpuSnapshot,
 }
 
-/// A window at its end. It is read with the next look, when all reports of its time are committed.
+/// A window that has ended. It is read with the next sample, when all its reports are committed.
 #[derive(Debug, Clone, Copy)]
-struct Ended {
+struct Unread {
     begun: Instant,
     minute: f64,
     from: f64,
     to: f64,
     seconds: f64,
     arrived: u32,
-    disturbance: Disturbance,
+    noise: Noise,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> Monitor<'a> {
     pub(super) async fn new(
         project: &'a Project,
         scale: Scale,
         arrivals: &'a Arrivals,
         errors: &'a Errors,
     ) -> Result<Self> {
-        let open = Edge {
-            // The first jobs may have arrived already.
+        let current = Edge {
+            // Includes jobs that have arrived already.
             clock: 0.0,
             arrived: 0,
             ..edge(arrivals).await?
@@ -81,29 +81,29 @@ impl<'a> Watch<'a> {
             arrivals,
             errors,
             client: project.stack.database().connect().await?,
-            start: open.at,
-            open,
-            ended: Vec::new(),
+            start: current.at,
+            current,
+            unread: Vec::new(),
             samples: Vec::new(),
             windows: Vec::new(),
             vacuumed: Vec::new(),
         })
     }
 
-    /// Looks until no more jobs are to arrive.
-    pub(super) async fn until_the_end(&mut self) {
+    /// Takes samples until no more jobs arrive.
+    pub(super) async fn run(&mut self) {
         let pause = self.scale.interval();
         let window = self.scale.window();
-        let mut looks = interval_at(self.start + pause, pause);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = interval_at(self.start + pause, pause);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.start.elapsed() + pause <= self.scale.time {
-            looks.tick().await;
-            match patiently(self.look()).await {
+            ticks.tick().await;
+            match with_timeout(self.sample()).await {
                 Ok(sample) => self.samples.push(sample),
-                Err(error) => self.errors.add("a look failed", error),
+                Err(error) => self.errors.add("cannot take a sample", error),
             }
             self.read_windows().await;
-            if self.open.at.elapsed() >= window {
+            if self.current.at.elapsed() >= window {
                 self.end_window().await;
             }
             if self.vacuumed.is_empty() && self.start.elapsed() >= self.scale.first_third() {
@@ -112,33 +112,29 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Waits until no job is left, and reads what is not read yet; how many are left all the same.
-    pub(super) async fn drained(&mut self, limit: Duration) -> Option<i64> {
+    /// Waits until all jobs have finished and are read. Returns the number of unfinished jobs.
+    pub(super) async fn drain(&mut self, limit: Duration) -> Option<f64> {
         let deadline = Instant::now() + limit;
-        // The last one has no end: nothing follows it.
+        // The last window has no end, because no other follows.
         self.end_window().await;
-        if let Some(last) = self.ended.last_mut() {
+        if let Some(last) = self.unread.last_mut() {
             last.to = f64::INFINITY;
         }
-        let mut left = None;
-        while Instant::now() < deadline {
-            match patiently(self.backlog()).await {
-                Ok(0) => {
-                    left = Some(0);
-                    break;
-                }
-                Ok(number) => left = Some(number),
-                Err(error) => self.errors.add("the jobs left were not counted", error),
+        let mut unfinished = None;
+        while unfinished != Some(0.0) && Instant::now() < deadline {
+            match with_timeout(self.backlog()).await {
+                Ok(number) => unfinished = Some(number),
+                Err(error) => self.errors.add("cannot count unfinished jobs", error),
             }
             sleep(Duration::from_millis(200)).await;
         }
-        while !self.ended.is_empty() && Instant::now() < deadline {
+        while !self.unread.is_empty() && Instant::now() < deadline {
             self.read_windows().await;
         }
-        left
+        unfinished
     }
 
-    /// Vacuums the tables, and keeps their sizes after it.
+    /// Vacuums the tables and records their sizes.
     pub(super) async fn vacuum(&mut self) {
         let vacuum = async || -> Result<Vacuumed> {
             let admin = self.stack.database().connect_as_admin().await?;
@@ -152,9 +148,9 @@ impl<'a> Watch<'a> {
                 sizes: sizes(&admin).await?,
             })
         };
-        match patiently(vacuum()).await {
+        match with_timeout(vacuum()).await {
             Ok(vacuumed) => self.vacuumed.push(vacuumed),
-            Err(error) => self.errors.add("the tables were not vacuumed", error),
+            Err(error) => self.errors.add("cannot vacuum the tables", error),
         }
     }
 
@@ -163,34 +159,34 @@ impl<'a> Watch<'a> {
         all.map(|window| window.finished.successful).sum()
     }
 
-    pub(super) fn repeated(&self) -> u32 {
+    pub(super) fn retried(&self) -> u32 {
         let all = self.windows.iter();
-        all.map(|window| window.finished.repeated).sum()
+        all.map(|window| window.finished.retried).sum()
     }
 
-    /// Jobs that ended without success; these are kept.
+    /// The number of jobs that failed, which are never deleted.
     pub(super) async fn failed(&mut self) -> Option<i64> {
-        match patiently(self.count_failed()).await {
+        match with_timeout(self.count_failed()).await {
             Ok(failed) => Some(failed),
             Err(error) => {
-                self.errors.add("the failed jobs were not counted", error);
+                self.errors.add("cannot count failed jobs", error);
                 None
             }
         }
     }
 
-    pub(super) fn seen(self) -> (Vec<Sample>, Vec<Window>, Vec<Vacuumed>) {
+    pub(super) fn into_results(self) -> (Vec<Sample>, Vec<Window>, Vec<Vacuumed>) {
         (self.samples, self.windows, self.vacuumed)
     }
 
-    async fn look(&mut self) -> Result<Sample> {
+    async fn sample(&mut self) -> Result<Sample> {
         self.connect().await?;
         let parts = Parts {
             function: self.stack.function_pids("supaqueue").await,
             target: self.stack.function_pids("wait").await,
             postgres: self.stack.postgres().map(|postgres| postgres.pid()),
         };
-        // The gateway runs beside this, and must not wait for it.
+        // Blocking here would delay the gateway, which runs in the same process.
         let memory = tokio::task::spawn_blocking(move || Memory::of(&parts)).await??;
         Ok(Sample {
             minute: self.minute(),
@@ -200,7 +196,7 @@ impl<'a> Watch<'a> {
         })
     }
 
-    async fn backlog(&mut self) -> Result<i64> {
+    async fn backlog(&mut self) -> Result<f64> {
         self.connect().await?;
         backlog(&self.client).await
     }
@@ -214,51 +210,53 @@ impl<'a> Watch<'a> {
     async fn end_window(&mut self) {
         let edge = match edge(self.arrivals).await {
             Ok(edge) => edge,
-            Err(error) => return self.errors.add("a window was not ended", error),
+            Err(error) => return self.errors.add("cannot end a window", error),
         };
-        self.ended.push(Ended {
-            begun: self.open.at,
+        self.unread.push(Unread {
+            begun: self.current.at,
             minute: self.minute(),
-            from: self.open.clock,
+            from: self.current.clock,
             to: edge.clock,
-            seconds: (edge.at - self.open.at).as_secs_f64(),
-            arrived: edge.arrived - self.open.arrived,
-            disturbance: edge.machine.since(&self.open.machine),
+            seconds: (edge.at - self.current.at).as_secs_f64(),
+            arrived: edge.arrived - self.current.arrived,
+            noise: edge.cpu.since(&self.current.cpu),
         });
-        self.open = edge;
+        self.current = edge;
     }
 
     async fn read_windows(&mut self) {
-        while let Some(ended) = self.ended.first().copied() {
-            match patiently(self.read(ended)).await {
+        while let Some(window) = self.unread.first().copied() {
+            match with_timeout(self.read(window)).await {
                 Ok(window) => {
-                    show(&window, self.samples.last());
+                    print(&window, self.samples.last());
                     self.windows.push(window);
-                    self.ended.remove(0);
+                    self.unread.remove(0);
                 }
-                Err(error) => return self.errors.add("finished jobs were not read", error),
+                Err(error) => return self.errors.add("cannot read finished jobs", error),
             }
         }
     }
 
-    async fn read(&mut self, ended: Ended) -> Result<Window> {
+    async fn read(&mut self, window: Unread) -> Result<Window> {
         self.connect().await?;
-        let finished = finished(&self.client, ended.from, ended.to).await?;
-        if ended.begun.elapsed() > self.scale.retention() {
-            let late = "some of its jobs may be deleted already, and are then missed below";
-            self.errors
-                .add(&format!("minute {:.1} was read late", ended.minute), late);
+        let finished = finished(&self.client, window.from, window.to).await?;
+        if window.begun.elapsed() > self.scale.retention() {
+            let reason = "some of its jobs may have been deleted and then count as lost";
+            self.errors.add(
+                &format!("minute {:.1} was read late", window.minute),
+                reason,
+            );
         }
         Ok(Window {
-            minute: ended.minute,
-            arrived_per_second: f64::from(ended.arrived) / ended.seconds,
-            successful_per_second: f64::from(finished.successful) / ended.seconds,
+            minute: window.minute,
+            arrived_per_second: f64::from(window.arrived) / window.seconds,
+            successful_per_second: f64::from(finished.successful) / window.seconds,
             finished,
-            disturbance: ended.disturbance,
+            noise: window.noise,
         })
     }
 
-    /// Connects again where the connection was lost.
+    /// Reconnects if the connection was lost.
     async fn connect(&mut self) -> Result<()> {
         if self.client.is_closed() {
             self.client = self.stack.database().connect().await?;
@@ -271,32 +269,31 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Waits for a result, but not for ever.
-async fn patiently<T>(result: impl Future<Output = Result<T>>) -> Result<T> {
-    let in_time = tokio::time::timeout(PATIENCE, result).await;
-    in_time.map_err(|_| format!("it took more than {} s", PATIENCE.as_secs()))?
+async fn with_timeout<T>(result: impl Future<Output = Result<T>>) -> Result<T> {
+    let in_time = tokio::time::timeout(TIMEOUT, result).await;
+    in_time.map_err(|_| format!("timed out after {} s", TIMEOUT.as_secs()))?
 }
 
 async fn edge(arrivals: &Arrivals) -> Result<Edge> {
     Ok(Edge {
-        machine: tokio::task::spawn_blocking(Moment::now).await??,
+        cpu: tokio::task::spawn_blocking(CpuSnapshot::now).await??,
         at: Instant::now(),
         clock: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64(),
         arrived: arrivals.inserted(),
     })
 }
 
-fn show(window: &Window, sample: Option<&Sample>) {
+fn print(window: &Window, sample: Option<&Sample>) {
     let ms = |value: Option<f64>| value.map_or_else(|| "?".into(), |ms| format!("{ms:.0}"));
     let finished = &window.finished;
     println!(
-        "  minute {:.1}: {:.0} jobs/s, {} left, p50 {} ms, p95 {} ms, p99 {} ms; {}",
+        "  minute {:.1}: {:.0} jobs/s, {:.0} unfinished, p50 {} ms, p95 {} ms, p99 {} ms; {}",
         window.minute,
         window.successful_per_second,
-        sample.map_or(0, |sample| sample.backlog),
+        sample.map_or(0.0, |sample| sample.backlog),
         ms(finished.p50_ms),
         ms(finished.p95_ms),
         ms(finished.p99_ms),
-        window.disturbance
+        window.noise
     );
 }

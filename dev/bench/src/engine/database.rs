@@ -1,4 +1,4 @@
-//! The Postgres that is measured, and databases in it with many jobs.
+//! The Postgres server under test, and its databases.
 
 use std::path::Path;
 
@@ -6,38 +6,40 @@ use supaqueue_local::{Database, Postgres};
 use tokio_postgres::Client;
 
 use crate::Result;
+use crate::project::{SETTINGS, create_queue, vacuum};
 
-/// A Postgres as a small hosted project has it.
-pub(crate) struct Project {
+/// A Postgres server with the settings of a small hosted project.
+pub(crate) struct Server {
     postgres: Postgres,
 }
 
-impl Project {
+impl Server {
     pub(crate) async fn start() -> Result<Self> {
-        let builder = Postgres::builder()
+        let mut builder = Postgres::builder()
             .fsync(true)
-            .setting("shared_buffers", "512MB")
-            .setting("max_wal_size", "4GB")
             .setting("synchronous_commit", "on")
             .migration(supaqueue_files::core().from_scratch());
+        for (name, value) in SETTINGS {
+            builder = builder.setting(name, value);
+        }
         Ok(Self {
             postgres: builder.start().await?,
         })
     }
 
-    /// Such as 17.9.
+    /// The version, such as 17.9.
     pub(crate) fn version(&self) -> String {
         let version = self.postgres.version();
         format!("{}.{}", version / 10_000, version % 10_000)
     }
 
-    /// The folder of its data.
+    /// The data folder.
     pub(crate) fn folder(&self) -> &Path {
         self.postgres.folder()
     }
 
-    /// A new database that can dispatch.
-    pub(crate) async fn database(&self) -> Result<Stage> {
+    /// Creates a database that can dispatch jobs.
+    pub(crate) async fn database(&self) -> Result<TestDatabase> {
         let database = self.postgres.create_database().await?;
         let client = database.connect().await?;
         client
@@ -47,17 +49,17 @@ impl Project {
                  select vault.create_secret('http://127.0.0.1:9', 'supaqueue_url')",
             )
             .await?;
-        Ok(Stage { database, client })
+        Ok(TestDatabase { database, client })
     }
 }
 
-/// A database, and one connection to it.
-pub(crate) struct Stage {
+/// A database and a connection to it.
+pub(crate) struct TestDatabase {
     database: Database,
     client: Client,
 }
 
-impl Stage {
+impl TestDatabase {
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
@@ -66,20 +68,15 @@ impl Stage {
         Ok(self.database.connect().await?)
     }
 
-    /// Makes queues of so many workers each.
-    pub(crate) async fn queues(&self, queues: &[&str], workers: u32) -> Result<()> {
+    /// Creates queues with the given number of workers each.
+    pub(crate) async fn create_queues(&self, queues: &[&str], workers: u32) -> Result<()> {
         for queue in queues {
-            self.client
-                .batch_execute(&format!(
-                    "insert into supaqueue.queue (name, edge_function_name) values ('{queue}', 'hello');
-                     select supaqueue.set_workers('{queue}', {workers})"
-                ))
-                .await?;
+            create_queue(&self.client, queue, workers).await?;
         }
         Ok(())
     }
 
-    /// Gives each queue so many pending jobs; the first of them start.
+    /// Inserts pending jobs into each queue, of which the first ones start.
     pub(crate) async fn enqueue(&self, queues: &[&str], jobs: u32) -> Result<()> {
         for queue in queues {
             self.client
@@ -93,8 +90,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Gives a queue so many jobs that ended, the last of them now.
-    pub(crate) async fn finish(&self, queue: &str, jobs: u32) -> Result<()> {
+    /// Inserts finished jobs into a queue. They finished one after the other, the last one now.
+    pub(crate) async fn insert_finished(&self, queue: &str, jobs: u32) -> Result<()> {
         self.client
             .batch_execute(&format!(
                 "insert into supaqueue.job
@@ -108,11 +105,7 @@ impl Stage {
         Ok(())
     }
 
-    /// As autovacuum would have left it some time ago.
-    pub(crate) async fn settle_down(&self) -> Result<()> {
-        let admin = self.database.connect_as_admin().await?;
-        admin.batch_execute("vacuum analyze").await?;
-        admin.batch_execute("checkpoint").await?;
-        Ok(())
+    pub(crate) async fn vacuum(&self) -> Result<()> {
+        vacuum(&self.database).await
     }
 }

@@ -1,4 +1,4 @@
-//! How fast the processors are just now.
+//! The current speed of the CPUs.
 
 use std::hint::black_box;
 use std::num::NonZero;
@@ -6,14 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use crate::table::median;
+use crate::numbers::median;
 
-/// The median time of a fixed computation on all processors at once, in milliseconds. Where the host lends
-/// the same processors to others it grows, and nothing else that the machine counts says so.
+/// The median time of a reference computation on all CPUs at once, in milliseconds.
 ///
-/// It is many computations side by side that wait for nothing, so that it needs all of a processor: one
-/// whose steps wait for each other runs as fast on half of it, with somebody else on the other.
-pub(crate) fn computation_ms() -> f64 {
+/// It grows when the host shares its CPUs with other machines, which no other statistic shows. The
+/// computation consists of independent chains, so that it needs all execution units of a core: a single
+/// chain would run just as fast beside another hyperthread.
+pub(crate) fn reference_ms() -> f64 {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let times = Mutex::new(Vec::new());
     thread::scope(|scope| {

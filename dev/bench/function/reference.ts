@@ -1,9 +1,9 @@
-// The supaqueue function's work in plain TypeScript, with WebCrypto and `fetch`:
-// what the WebAssembly function is measured against.
+// The reference for the WebAssembly function: its work in plain TypeScript, with
+// WebCrypto and `fetch`.
 //
 // It checks the signature, answers 202, acknowledges, calls the target with the
-// same headers, reports, and goes on with the next job. What it leaves out (the
-// error cases' details, retries, budgets, logs) costs nothing in the good case.
+// same headers, reports, and continues with the next job. What it leaves out
+// (details of errors, retries, budgets, logs) costs nothing on the happy path.
 
 interface Assignment {
   current_job: { id: string };
@@ -97,7 +97,7 @@ async function sign(id: string, timestamp: number, body: string) {
   return signatures.join(" ");
 }
 
-/** The text of a body, up to its limit and no further. */
+/** Reads a body as text, up to a limit. */
 async function read(
   body: ReadableStream<Uint8Array> | null,
   limit: number,
@@ -113,11 +113,11 @@ async function read(
   return text + decoder.decode();
 }
 
-async function tell(
+async function report(
   id: string,
   isComplete: boolean,
   isSuccessful: boolean,
-  report: Record<string, unknown>,
+  details: Record<string, unknown>,
 ): Promise<Answer> {
   const response = await fetch(`${url}/rest/v1/rpc/end_current_job`, {
     method: "POST",
@@ -130,7 +130,7 @@ async function tell(
       cur_job_id: id,
       _is_complete: isComplete,
       _is_successful: isSuccessful,
-      _report: report,
+      _report: details,
       _next_within_ms: isComplete ? 75_000 : null,
     }),
     signal: AbortSignal.timeout(12_000),
@@ -176,7 +176,7 @@ async function call({ job, queue }: Assignment, traceparent: string) {
   const isJson = response.headers.get("content-type")?.includes("json");
   return {
     isSuccessful: response.ok,
-    report: {
+    details: {
       http_status: response.status,
       duration_ms: Date.now() - now,
       result: isJson ? JSON.parse(text) : text,
@@ -186,12 +186,14 @@ async function call({ job, queue }: Assignment, traceparent: string) {
 
 async function lane(first: Assignment, traceparent: string): Promise<void> {
   const lane = crypto.randomUUID();
-  const { accepted } = await tell(first.current_job.id, false, false, { lane });
+  const { accepted } = await report(first.current_job.id, false, false, {
+    lane,
+  });
   let next = accepted ? first : null;
   while (next) {
-    const { isSuccessful, report } = await call(next, traceparent);
+    const { isSuccessful, details } = await call(next, traceparent);
     const id = next.current_job.id;
-    next = (await tell(id, true, isSuccessful, { lane, ...report })).next;
+    next = (await report(id, true, isSuccessful, { lane, ...details })).next;
   }
 }
 

@@ -1,5 +1,4 @@
-// The usual way to call a function from a queue: pg_net calls this for one job, this awaits the
-// target and then reports.
+// The baseline: pg_net calls this function for each job; it awaits the target and then reports.
 
 const project = Deno.env.get("SUPABASE_URL");
 const key = Deno.env.get("SUPABASE_SERVICE_ROLE_KEY");
@@ -20,7 +19,7 @@ Deno.serve(async (request) => {
   const { id, payload } = await request.json();
   const answer = await post("/functions/v1/wait", payload);
   const result = await answer.json();
-  const report = await post("/rest/v1/rpc/report_usual_way", { id, result });
+  const report = await post("/rest/v1/rpc/report_baseline", { id, result });
   if (!report.ok) throw new Error(`Cannot report: ${await report.text()}`);
   await report.body?.cancel();
   return new Response(null, { status: 204 });
