@@ -11,6 +11,7 @@ mod local;
 mod management_api;
 mod program;
 mod project;
+mod reference;
 mod remove;
 mod rotation;
 mod states;

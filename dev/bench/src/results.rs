@@ -1,4 +1,4 @@
-//! Stores the results of a run.
+//! Stores the results of a run; `docs/performance.md` summarizes them.
 
 use std::fs;
 use std::path::Path;
@@ -34,5 +34,8 @@ pub(crate) fn write(
     fs::write(folder.join(format!("{name}.md")), report)?;
     draw(&folder.join(format!("{name}.svg")))?;
     println!("report and diagram: {}", folder.display());
+    if is_kept {
+        println!("update docs/performance.md, which summarizes them");
+    }
     Ok(())
 }

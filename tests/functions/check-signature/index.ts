@@ -1,7 +1,8 @@
 // Accepts only calls that our own project signed, as Standard Webhooks says,
 // with nothing but the platform's WebCrypto.
 
-const secret = Deno.env.get("SUPAQUEUE_SECRET") ?? "";
+// During a rotation there are two secrets, and calls are signed with both.
+const [secret] = (Deno.env.get("SUPAQUEUE_SECRET") ?? "").split(" ");
 const key = await crypto.subtle.importKey(
   "raw",
   decode(secret.replace("whsec_", "")),

@@ -1,0 +1,69 @@
+//! The examples of the pages run, or are parts of files that do.
+
+use std::fs;
+
+use supaqueue_tests::{Db, repository};
+use walkdir::WalkDir;
+
+use crate::page::Page;
+
+#[tokio::test]
+async fn the_statements_of_the_guide_run_in_order() {
+    let db = Db::new().await;
+    let guide = Page::read("docs/guide.md");
+    let mut statements = 0;
+    for block in guide.blocks("sql") {
+        if block.contains("depends_on") && statements > 0 {
+            add_job_dependencies(&db).await;
+        }
+        db.run(block).await;
+        statements += 1;
+    }
+    assert!(statements >= 10, "it has only {statements} examples");
+
+    // A user of the API reaches the queue through the trigger and the function, and not directly.
+    db.run("set role authenticated").await;
+    db.run("insert into public.customer (email) values ('new@example.com')")
+        .await;
+    db.run("select public.request_report(7)").await;
+    let refusal = db.refusal("select supaqueue.enqueue('report')").await;
+    assert!(refusal.contains("permission denied"), "{refusal}");
+    db.run("reset role").await;
+    assert_eq!(
+        db.get(
+            "select q.name, j.payload from supaqueue.job j join supaqueue.queue q on q.id = j.queue
+             where j.payload @> '{\"to\": \"new@example.com\"}' or j.payload @> '{\"report\": 7}' order by 1"
+        )
+        .await,
+        "report|{\"report\": 7}\nsend-email|{\"to\": \"new@example.com\"}"
+    );
+}
+
+async fn add_job_dependencies(db: &Db) {
+    let file = repository().join("sql/add-ons/job_dependencies/add.sql");
+    let sql = fs::read_to_string(file).unwrap();
+    db.run(&format!("begin; {sql}; commit")).await;
+}
+
+#[test]
+fn typescript_is_taken_from_functions_that_are_tested() {
+    let functions: Vec<String> = WalkDir::new(repository().join("tests/functions"))
+        .into_iter()
+        .map(|entry| entry.unwrap().into_path())
+        .filter(|path| path.is_file())
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let mut examples = 0;
+    for page in Page::all() {
+        for block in page.blocks("ts") {
+            let is_tested = functions.iter().any(|text| text.contains(block));
+            assert!(
+                is_tested,
+                "{}: no file in tests/functions has\n{block}",
+                page.path.display()
+            );
+            examples += 1;
+        }
+    }
+    assert!(examples >= 3, "the pages have only {examples} examples");
+}
