@@ -1,4 +1,4 @@
-//! `supaqueue dev` starts, says what it started, and leaves nothing behind however it ends.
+//! `supaqueue dev` starts the local stack, prints its addresses, and leaves nothing behind.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Read};
@@ -9,17 +9,18 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A running `supaqueue dev`, in a folder of its own for temporary files.
+/// A running `supaqueue dev` with its own TMPDIR.
 struct Dev {
     child: Child,
     out: BufReader<ChildStdout>,
-    start: Vec<String>,
+    /// What it printed before it was ready.
+    banner: Vec<String>,
     temporary: TempDir,
 }
 
 impl Dev {
     fn command(temporary: &TempDir, arguments: &[&str]) -> Command {
-        // Postgres may run as another user, who must be able to make a folder here.
+        // Postgres may run as another user, who must be able to create a folder here.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
         std::fs::set_permissions(temporary.path(), open).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_supaqueue"));
@@ -30,7 +31,7 @@ impl Dev {
         command
     }
 
-    /// Starts it and waits until it says that it runs.
+    /// Starts it and waits until it is ready.
     fn start(arguments: &[&str]) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let mut child = Self::command(&temporary, arguments)
@@ -38,27 +39,30 @@ impl Dev {
             .spawn()
             .unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut start = Vec::new();
-        while !start
+        let mut banner = Vec::new();
+        while !banner
             .last()
-            .is_some_and(|line: &String| line.starts_with("Ctrl-C stops it"))
+            .is_some_and(|line: &String| line.starts_with("Press Ctrl-C"))
         {
             let mut line = String::new();
-            assert!(out.read_line(&mut line).unwrap() > 0, "it ended: {start:?}");
-            start.push(line);
+            assert!(
+                out.read_line(&mut line).unwrap() > 0,
+                "it exited: {banner:?}"
+            );
+            banner.push(line);
         }
         Self {
             child,
             out,
-            start,
+            banner,
             temporary,
         }
     }
 
-    /// What it printed beside `name`.
+    /// The value printed next to `name`.
     fn printed(&self, name: &str) -> &str {
-        let line = self.start.iter().find_map(|line| line.strip_prefix(name));
-        line.unwrap_or_else(|| panic!("no {name} in {:?}", self.start))
+        let line = self.banner.iter().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("no {name} in {:?}", self.banner))
             .trim()
     }
 
@@ -75,8 +79,8 @@ impl Dev {
             .to_owned()
     }
 
-    /// Waits for its end, and for all that it started to be gone.
-    fn end(mut self) -> (ExitStatus, String) {
+    /// Waits until it has exited and everything it started is gone.
+    fn wait(mut self) -> (ExitStatus, String) {
         let database = self
             .printed("Database")
             .split('@')
@@ -105,14 +109,14 @@ impl Dev {
             }
             assert!(
                 Instant::now() < deadline,
-                "left behind: {files:?}, and open: {open:?}"
+                "left behind: {files:?}, open ports: {open:?}"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
-/// The answer to a GET of a function.
+/// The response to a GET request to a function.
 fn get(dev: &Dev, function: &str) -> String {
     let mut stream = TcpStream::connect(dev.address()).unwrap();
     let key = dev.printed("anon key");
@@ -120,9 +124,9 @@ fn get(dev: &Dev, function: &str) -> String {
         "GET /functions/v1/{function} HTTP/1.1\r\nhost: local\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n"
     );
     std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 fn functions() -> (TempDir, String) {
@@ -138,7 +142,7 @@ fn functions() -> (TempDir, String) {
 }
 
 #[test]
-fn it_runs_the_users_functions_and_says_what_is_a_stand_in() {
+fn it_runs_the_users_functions_and_lists_the_extensions() {
     let (_folder, path) = functions();
     let mut dev = Dev::start(&["--functions", &path]);
     assert!(get(&dev, "hello").ends_with("hello there"));
@@ -147,53 +151,53 @@ fn it_runs_the_users_functions_and_says_what_is_a_stand_in() {
     assert_eq!(line.trim(), "hello | called");
     assert_eq!(dev.printed("Functions"), "hello, supaqueue");
     for extension in ["pg_net", "supabase_vault", "pg_cron"] {
-        let what = dev.printed(extension);
+        let version = dev.printed(extension);
         assert!(
-            what == "stand-in" || what.starts_with("real"),
-            "{extension}: {what}"
+            version == "emulated" || version.starts_with(|c: char| c.is_ascii_digit()),
+            "{extension}: {version}"
         );
     }
     dev.signal("INT");
-    let (status, _) = dev.end();
+    let (status, _) = dev.wait();
     assert_eq!(status.code(), Some(0));
 }
 
 #[test]
-fn sigterm_ends_it_in_order() {
+fn sigterm_stops_it() {
     let dev = Dev::start(&[]);
     dev.signal("TERM");
-    assert_eq!(dev.end().0.code(), Some(0));
+    assert_eq!(dev.wait().0.code(), Some(0));
 }
 
 #[test]
-fn a_kill_leaves_nothing_behind() {
+fn kill_9_leaves_nothing_behind() {
     let (_folder, path) = functions();
     let dev = Dev::start(&["--functions", &path]);
-    // A function's process is there to be left, too.
+    // Starts a function's process, which must not be left behind either.
     assert!(get(&dev, "hello").ends_with("hello there"));
     dev.signal("KILL");
-    assert_eq!(dev.end().0.code(), None);
+    assert_eq!(dev.wait().0.code(), None);
 }
 
 #[test]
-fn two_run_side_by_side() {
+fn two_stacks_run_side_by_side() {
     let (first, second) = (Dev::start(&[]), Dev::start(&[]));
     assert_ne!(first.address(), second.address());
     assert_ne!(first.printed("Database"), second.printed("Database"));
     for dev in [first, second] {
         dev.signal("TERM");
-        assert_eq!(dev.end().0.code(), Some(0));
+        assert_eq!(dev.wait().0.code(), Some(0));
     }
 }
 
 #[test]
-fn what_cannot_be_used_is_named_in_one_line_and_nothing_is_left() {
+fn an_unusable_argument_is_named_in_the_error_and_nothing_is_left_behind() {
     let check = |arguments: &[&str], code: i32, named: &str| {
         let temporary = tempfile::tempdir().unwrap();
         let output = Dev::command(&temporary, arguments).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert!(said.contains(named), "{arguments:?}: {said}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+        assert!(error.contains(named), "{arguments:?}: {error}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     };
     check(
@@ -209,13 +213,9 @@ fn what_cannot_be_used_is_named_in_one_line_and_nothing_is_left() {
     check(
         &["--postgres-bin", "/nowhere"],
         2,
-        "/nowhere holds no `postgres`",
+        "/nowhere does not contain `postgres`",
     );
-    check(
-        &["--db-url", "nonsense"],
-        2,
-        "not the address of a database",
-    );
+    check(&["--db-url", "nonsense"], 2, "not a database address");
     check(
         &["--db-url", "postgres://127.0.0.1:1/x"],
         1,

@@ -1,4 +1,4 @@
-//! The cluster and its databases are as on the platform, and leave nothing behind.
+//! The cluster and its databases match the platform's, and leave nothing behind.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ async fn database() -> Database {
     postgres().await.create_database().await.unwrap()
 }
 
-/// What `sql` answers, as text.
+/// The result of `sql` as text.
 async fn one(client: &tokio_postgres::Client, sql: &str) -> String {
     client
         .query_one(&format!("select ({sql})::text"), &[])
@@ -28,7 +28,7 @@ async fn one(client: &tokio_postgres::Client, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_database_has_what_the_migrations_put_into_the_template() {
+async fn a_database_includes_the_migrations_of_the_template() {
     let postgres = Postgres::builder()
         .migration("create table public.thing (id int)")
         .migration("insert into public.thing values (1)")
@@ -49,25 +49,25 @@ async fn a_database_has_what_the_migrations_put_into_the_template() {
     assert_eq!(
         one(&client, "select count(*) from public.thing").await,
         "1",
-        "databases share nothing"
+        "databases are independent"
     );
     postgres.stop().await;
 }
 
 #[tokio::test]
-async fn a_migration_that_fails_is_named_with_the_servers_words() {
-    let failed = Postgres::builder()
+async fn a_failed_migration_is_reported_with_the_servers_error() {
+    let result = Postgres::builder()
         .migration("select 1")
         .migration("create tabel x ()")
         .start()
         .await;
-    let message = failed.unwrap_err().to_string();
+    let message = result.unwrap_err().to_string();
     assert!(message.contains("cannot apply migration 2"), "{message}");
     assert!(message.contains("syntax error"), "{message}");
 }
 
 #[tokio::test]
-async fn postgres_is_no_superuser_but_owns_the_database() {
+async fn postgres_owns_the_database_but_is_not_a_superuser() {
     let client = database().await.connect().await.unwrap();
     let role =
         "select concat_ws(' ', rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication)
@@ -85,7 +85,7 @@ async fn postgres_is_no_superuser_but_owns_the_database() {
 }
 
 #[tokio::test]
-async fn what_postgres_makes_in_public_is_open_to_the_api_by_default() {
+async fn objects_of_postgres_in_public_are_open_to_the_api_by_default() {
     let database = database().await;
     let client = database.connect().await.unwrap();
     client
@@ -109,12 +109,12 @@ async fn what_postgres_makes_in_public_is_open_to_the_api_by_default() {
     let api = database.connect_as("anon").await.unwrap();
     assert!(
         api.batch_execute("select from other.thing").await.is_err(),
-        "other schemas are closed"
+        "other schemas are not"
     );
 }
 
 #[tokio::test]
-async fn the_apis_sessions_have_eight_seconds_for_a_statement() {
+async fn api_sessions_have_a_statement_timeout_of_eight_seconds() {
     let api = database().await.connect_as("anon").await.unwrap();
     assert_eq!(
         one(&api, "select current_setting('statement_timeout')").await,
@@ -123,14 +123,14 @@ async fn the_apis_sessions_have_eight_seconds_for_a_statement() {
 }
 
 #[tokio::test]
-async fn pgcrypto_is_in_its_schema() {
+async fn pgcrypto_is_in_schema_extensions() {
     let client = database().await.connect().await.unwrap();
     let digest = "select encode(extensions.hmac('a', 'key', 'sha256'), 'hex')";
     assert_eq!(one(&client, digest).await.len(), 64);
 }
 
 #[tokio::test]
-async fn letters_beyond_ascii_are_known_from_17_on() {
+async fn case_conversion_is_not_limited_to_ascii_since_17() {
     let want = if postgres().await.version() >= 170_000 {
         "ÄÖ"
     } else {
@@ -147,7 +147,7 @@ async fn letters_beyond_ascii_are_known_from_17_on() {
 }
 
 #[tokio::test]
-async fn a_kill_loses_no_row_but_empties_unlogged_tables() {
+async fn killing_postgres_loses_no_row_but_empties_unlogged_tables() {
     let postgres = Postgres::builder().start().await.unwrap();
     let database = postgres.create_database().await.unwrap();
     let client = database.connect().await.unwrap();
@@ -171,9 +171,9 @@ async fn a_kill_loses_no_row_but_empties_unlogged_tables() {
     assert_eq!(
         one(&client, counts).await,
         "1 1 1",
-        "an orderly restart keeps all"
+        "an orderly restart keeps everything"
     );
-    // The last commit before the kill is the one at risk.
+    // The last commit before the kill is at risk.
     client
         .batch_execute("insert into public.kept values (2)")
         .await
@@ -185,7 +185,7 @@ async fn a_kill_loses_no_row_but_empties_unlogged_tables() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_after_it_stops() {
+async fn nothing_is_left_behind() {
     let postgres = Postgres::builder().start().await.unwrap();
     let (folder, pid) = (postgres.folder().to_owned(), postgres.pid());
     assert!(folder.join("data/PG_VERSION").is_file());
@@ -195,12 +195,12 @@ async fn nothing_is_left_after_it_stops() {
     assert_eq!(
         signal,
         Err(nix::errno::Errno::ESRCH),
-        "process {pid} still runs"
+        "process {pid} is still running"
     );
 }
 
 #[tokio::test]
-async fn several_run_side_by_side() {
+async fn clusters_run_side_by_side() {
     let (first, second) = tokio::join!(Postgres::builder().start(), Postgres::builder().start());
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_ne!(first.port(), second.port());
@@ -208,7 +208,7 @@ async fn several_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_folder_without_postgres_is_named() {
+async fn the_error_names_a_folder_without_postgres() {
     let folder = tempfile::tempdir().unwrap();
     let message = Postgres::builder()
         .bin(folder.path())
@@ -224,11 +224,11 @@ async fn a_folder_without_postgres_is_named() {
 }
 
 #[tokio::test]
-async fn a_setting_that_postgres_refuses_is_told_in_its_words() {
-    let failed = Postgres::builder()
+async fn a_refused_setting_is_reported_with_the_servers_error() {
+    let result = Postgres::builder()
         .setting("max_connections", "many")
         .start()
         .await;
-    let message = failed.unwrap_err().to_string();
+    let message = result.unwrap_err().to_string();
     assert!(message.contains("max_connections"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! `supaqueue dev`: a project-like place on this machine, until Ctrl-C.
+//! `supaqueue dev`: runs the local stack until Ctrl-C.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -12,28 +12,28 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::signal::stop_requested;
 
-/// What was asked for cannot be done.
+/// The exit status for unusable arguments.
 const BAD_INPUT: u8 = 2;
 
-/// Starts a local, project-like place: Postgres, gateway, functions and Supaqueue in it. For
-/// development and tests; its data is thrown away at the end.
+/// Starts a local Supabase-like environment with Postgres, an API gateway, edge functions and
+/// Supaqueue. For development and tests; its data is deleted when it stops.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A folder of functions; may be given more than once [default: supabase/functions, if it is there]
+    /// Folder of edge functions; can be repeated [default: supabase/functions, if it exists]
     #[arg(long, value_name = "DIR")]
     functions: Vec<PathBuf>,
-    /// A Postgres that runs already, in place of one for this run
+    /// Address of a running Postgres to use instead of a temporary one
     #[arg(long, value_name = "URL", conflicts_with = "postgres_bin")]
     db_url: Option<String>,
-    /// A folder with `postgres` and `initdb`, in place of the embedded Postgres
+    /// Folder with `postgres` and `initdb` to use instead of the embedded Postgres
     #[arg(long, value_name = "DIR")]
     postgres_bin: Option<PathBuf>,
-    /// The gateway's port; a free one if it is not given
+    /// Port of the gateway [default: a free port]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
 }
 
-/// Starts the stack, shows what its functions write, and stops it on Ctrl-C or SIGTERM.
+/// Starts the stack, prints the output of its functions, and stops it on Ctrl-C or SIGTERM.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     let error = match dev(arguments).await {
         Ok(()) => return ExitCode::SUCCESS,
@@ -50,9 +50,11 @@ async fn dev(arguments: Arguments) -> Result<()> {
     if let Some(bin) = &arguments.postgres_bin
         && !bin.join("postgres").is_file()
     {
-        return Err(Error::Invalid(format!("{} holds no `postgres`", bin.display())).into());
+        return Err(
+            Error::Invalid(format!("{} does not contain `postgres`", bin.display())).into(),
+        );
     }
-    // Heard from the start, so that a Ctrl-C while it starts ends it in order too.
+    // From the start, so that Ctrl-C during startup is an orderly stop too.
     let mut stop = std::pin::pin!(stop_requested());
 
     let mut builder = Stack::builder().port(arguments.port.unwrap_or(0)).postgres(
@@ -63,9 +65,9 @@ async fn dev(arguments: Arguments) -> Result<()> {
         },
     );
     let mut functions = arguments.functions;
-    let usual = Path::new("supabase/functions");
-    if functions.is_empty() && usual.is_dir() {
-        functions.push(usual.to_owned());
+    let default = Path::new("supabase/functions");
+    if functions.is_empty() && default.is_dir() {
+        functions.push(default.to_owned());
     }
     for folder in functions {
         builder = builder.functions(folder);
@@ -77,7 +79,7 @@ async fn dev(arguments: Arguments) -> Result<()> {
             spinner.finish_and_clear();
             stack?
         }
-        // What is half started goes with the future.
+        // Dropping the future stops what has been started.
         () = &mut stop => return Ok(()),
     };
     let mut logs = stack.logs();
@@ -87,7 +89,7 @@ async fn dev(arguments: Arguments) -> Result<()> {
             () = &mut stop => break,
             line = logs.recv() => match line {
                 Ok(line) => print_line(&line),
-                Err(RecvError::Lagged(lost)) => eprintln!("({lost} lines of log were lost)"),
+                Err(RecvError::Lagged(lost)) => eprintln!("({lost} log lines were lost)"),
                 Err(RecvError::Closed) => break,
             },
         }
@@ -119,26 +121,26 @@ fn print(stack: &Stack) -> std::io::Result<()> {
     row("Functions", &stack.functions().join(", "))?;
     row("Postgres", stack.postgres_version())?;
     for kind in ExtensionKind::ALL {
-        let what = match stack.extensions().real(kind) {
-            Some(version) => format!("real, version {version}"),
-            None => "stand-in".to_owned(),
-        };
-        row(kind.extension(), &what)?;
+        let version = stack.extensions().real(kind).unwrap_or("emulated");
+        row(kind.extension(), version)?;
     }
     writeln!(
         out,
         "\nFor development and tests only: the gateway serves /rest/v1/rpc/* and /functions/v1/*."
     )?;
     if stack.postgres().is_some() {
-        writeln!(out, "The database is thrown away at the end.")?;
+        writeln!(out, "The database is deleted when it stops.")?;
     }
-    writeln!(out, "Ctrl-C stops it. What functions write follows.")?;
+    writeln!(
+        out,
+        "Press Ctrl-C to stop. The output of the functions follows."
+    )?;
     out.flush()
 }
 
 fn print_line(line: &LogLine) {
     let mut out = std::io::stdout().lock();
-    // A reader that has gone is no reason to stop the stack.
+    // The stack keeps running if stdout is closed.
     let _ = if out.is_terminal() {
         writeln!(out, "\x1b[2m{:>16} |\x1b[0m {}", line.source, line.text)
     } else {

@@ -1,46 +1,46 @@
 use std::path::PathBuf;
 
-/// What the local stack cannot do, and why.
+/// Why the local stack could not do something.
 ///
-/// Messages name the remedy where there is one, so that a command line can print them as they are.
+/// Messages include the remedy where one is known, so a command-line program can print them as is.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No Postgres was found, or the one named is not complete.
+    /// Postgres was not found, or the installation is incomplete.
     #[error(
-        "no Postgres found: {0}; run ./scripts/setup, or name a folder that holds `postgres` and `initdb` in SUPAQUEUE_POSTGRES_BIN"
+        "no Postgres found: {0}; run ./scripts/setup, or set SUPAQUEUE_POSTGRES_BIN to a folder that contains `postgres` and `initdb`"
     )]
     NoPostgres(String),
-    /// No Deno was found, or the one named does not run.
-    #[error("no Deno found: {0}; run ./scripts/setup, or name the program in SUPAQUEUE_DENO")]
+    /// Deno was not found, or does not run.
+    #[error("no Deno found: {0}; run ./scripts/setup, or set SUPAQUEUE_DENO to a Deno executable")]
     NoDeno(String),
-    /// A program of Postgres ended with an error; `output` is what it wrote.
+    /// A Postgres program exited with an error.
     #[error("{program} failed: {output}")]
     PostgresFailed {
         /// The program: `initdb` or `postgres`.
         program: &'static str,
-        /// The end of what it wrote.
+        /// The last lines of its output.
         output: String,
     },
     /// Something did not happen in time.
     #[error("{0} within {1} s")]
     TooSlow(String, u64),
-    /// A statement was refused, or the connection failed.
+    /// A statement was rejected, or the connection failed.
     #[error("{doing}: {}", describe(.cause))]
     Database {
-        /// What was being done, as a sentence that begins with "cannot".
+        /// What was attempted: a clause that begins with "cannot".
         doing: String,
-        /// The answer of Postgres.
+        /// The error from Postgres or the connection.
         cause: tokio_postgres::Error,
     },
     /// A file or folder could not be read or written.
     #[error("{doing} {path}: {cause}")]
     File {
-        /// What was being done: "cannot read", "cannot copy to".
+        /// What was attempted: "cannot read", "cannot write".
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The answer of the operating system.
+        /// The error from the operating system.
         cause: std::io::Error,
     },
     /// A process could not be started.
@@ -48,10 +48,10 @@ pub enum Error {
     Process {
         /// The program.
         program: String,
-        /// The answer of the operating system.
+        /// The error from the operating system.
         cause: std::io::Error,
     },
-    /// What was asked for cannot be done.
+    /// The request cannot be fulfilled.
     #[error("{0}")]
     Invalid(String),
 }
@@ -79,7 +79,7 @@ impl Error {
     }
 }
 
-/// `tokio_postgres::Error` displays as "db error" alone; the server's own words are one level down.
+/// `tokio_postgres::Error` displays as just "db error"; the server's message is in the error below it.
 pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => {

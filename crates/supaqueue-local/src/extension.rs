@@ -1,4 +1,4 @@
-//! The extensions that Supaqueue uses: the real ones where Postgres has them, else stand-ins.
+//! The extensions that Supaqueue uses: the real ones where Postgres has them, otherwise emulated.
 
 use std::fmt;
 
@@ -13,28 +13,21 @@ pub enum Kind {
     Net,
     /// `supabase_vault`: secrets.
     Vault,
-    /// `pg_cron`: statements on a schedule.
+    /// `pg_cron`: scheduled statements.
     Cron,
 }
 
 impl Kind {
-    /// All of them.
+    /// All extensions.
     pub const ALL: [Self; 3] = [Self::Net, Self::Vault, Self::Cron];
 
-    /// The name that `create extension` takes.
+    /// The name in `create extension`.
+    #[must_use]
     pub fn extension(self) -> &'static str {
         match self {
             Self::Net => "pg_net",
             Self::Vault => "supabase_vault",
             Self::Cron => "pg_cron",
-        }
-    }
-
-    fn stand_in(self) -> &'static str {
-        match self {
-            Self::Net => include_str!("stand_in/net.sql"),
-            Self::Vault => include_str!("stand_in/vault.sql"),
-            Self::Cron => include_str!("stand_in/cron.sql"),
         }
     }
 
@@ -46,8 +39,17 @@ impl Kind {
         }
     }
 
-    /// What the platform does after `create extension`.
-    fn create_real(self) -> &'static str {
+    /// Creates the emulated extension.
+    fn emulate(self) -> &'static str {
+        match self {
+            Self::Net => include_str!("emulation/net.sql"),
+            Self::Vault => include_str!("emulation/vault.sql"),
+            Self::Cron => include_str!("emulation/cron.sql"),
+        }
+    }
+
+    /// Creates the real extension, with the grants that the platform adds.
+    fn create(self) -> &'static str {
         match self {
             Self::Net => "create extension if not exists pg_net schema extensions",
             Self::Vault => {
@@ -75,14 +77,15 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Which extensions of a database are real, and with which version; the others are stand-ins.
+/// The real extensions of a database and their versions; the others are emulated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extensions {
     real: Vec<(Kind, String)>,
 }
 
 impl Extensions {
-    /// The version of the real extension, or `None` for a stand-in.
+    /// The version of the real extension, or `None` if it is emulated.
+    #[must_use]
     pub fn real(&self, kind: Kind) -> Option<&str> {
         self.real
             .iter()
@@ -90,7 +93,10 @@ impl Extensions {
             .map(|(_, version)| version.as_str())
     }
 
-    /// Reads which extensions a database has.
+    /// Reads the extensions of a database.
+    ///
+    /// # Errors
+    /// [`Error::Database`] if the query fails.
     pub async fn of(client: &Client) -> Result<Self> {
         let rows = client
             .query(
@@ -112,8 +118,9 @@ impl Extensions {
     }
 }
 
-/// Makes each extension, or its stand-in where `is_real` says no, if its schema is not there yet.
-pub(crate) async fn set_up(client: &Client, is_real: impl Fn(Kind) -> bool) -> Result<Extensions> {
+/// Creates each extension whose schema does not exist yet: the real one if `is_available`,
+/// otherwise an emulation.
+pub(crate) async fn set_up(client: &Client, is_available: impl Fn(Kind) -> bool) -> Result<()> {
     for kind in Kind::ALL {
         let row = client
             .query_one(
@@ -125,14 +132,14 @@ pub(crate) async fn set_up(client: &Client, is_real: impl Fn(Kind) -> bool) -> R
         if row.get(0) {
             continue;
         }
-        let (sql, what) = match is_real(kind) {
-            true => (kind.create_real(), "the extension"),
-            false => (kind.stand_in(), "the stand-in for"),
+        let (sql, what) = match is_available(kind) {
+            true => (kind.create(), "the extension"),
+            false => (kind.emulate(), "the emulated"),
         };
         client
             .batch_execute(sql)
             .await
-            .map_err(Error::database(format!("cannot make {what} {kind}")))?;
+            .map_err(Error::database(format!("cannot create {what} {kind}")))?;
     }
-    Extensions::of(client).await
+    Ok(())
 }

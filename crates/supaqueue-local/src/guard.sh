@@ -1,27 +1,23 @@
-# Runs a program on behalf of an owner and never outlives either of them.
+# Becomes a program (`exec`) and leaves a watcher in its process group, which
+# stops the program when asked to or when the owner dies.
 #
-# The owner holds the other end of this script's standard input. When it closes,
-# because the owner let go or was killed, the program is stopped: first with the
-# signal $1, after five seconds with KILL. The first line written is the program's
-# process id, the last one how it ended. What the program writes goes to standard error.
+# The owner holds the other end of standard input. A line on it, or its closing,
+# stops the program: first with the signal $1, after five seconds with KILL. Then
+# the watcher stays until standard input closes, because a process id is not
+# reused while a process group has that id: whatever the owner signals until then
+# is this program or nothing. What the program writes goes to standard error.
 signal=$1
 shift
 exec 3<&0
-"$@" </dev/null >&2 3<&- &
-program=$!
-echo "$program"
 {
-  while read -r _; do :; done
-  kill -s "$signal" "$program"
+  read -r _
+  kill -s "$signal" "$$"
   tries=0
-  while kill -0 "$program" && [ "$tries" -lt 50 ]; do
+  while kill -0 "$$" && [ "$tries" -lt 50 ]; do
     sleep 0.1
     tries=$((tries + 1))
   done
-  kill -s KILL "$program"
+  kill -s KILL "$$"
+  while read -r _; do :; done
 } <&3 >/dev/null 2>&1 &
-watcher=$!
-wait "$program"
-status=$?
-kill -s KILL "$watcher" 2>/dev/null
-echo "exited $status"
+exec "$@" </dev/null >&2 3<&-

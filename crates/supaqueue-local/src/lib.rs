@@ -1,9 +1,10 @@
-//! A local, project-like place for Supaqueue: for development, the demo and the tests.
+//! A local Supabase-like environment for Supaqueue, used by `supaqueue dev`, the demo and the tests.
 //!
-//! A [`Stack`] is the whole of it: Postgres with the roles, privileges and extensions of a hosted
-//! project, a gateway on one port that answers `/rest/v1/rpc/*` and `/functions/v1/*`, edge functions
-//! run by Deno, and Supaqueue installed. A [`Postgres`] is a cluster alone, with a database for each
-//! test. [`StandIns`] are the workers of the extensions that Postgres lacks.
+//! A [`Stack`] is the complete environment: Postgres with the roles, privileges and extensions of a
+//! hosted project, a gateway on one port that serves `/rest/v1/rpc/*` and `/functions/v1/*`, edge
+//! functions run by Deno, and Supaqueue installed. A [`Postgres`] is only the cluster, with a
+//! database per test. [`EmulatedExtensions`] runs the background workers of the extensions that
+//! Postgres lacks.
 //!
 //! ```no_run
 //! # async fn example() -> supaqueue_local::Result<()> {
@@ -16,39 +17,43 @@
 //! # }
 //! ```
 //!
-//! It is not a hosted project, and holds no data that matters: what it starts ends with the program
-//! that started it, `kill -9` included, and leaves nothing on disk. Not stood in for: `safeupdate`,
-//! the rest of PostgREST, sign-in, storage, realtime, and the runtime's limits of memory and CPU.
-//! It needs a Unix: a shell holds each process.
+//! The stack is for development and tests. Everything it starts ends with the program that started
+//! it, even after `kill -9`, and nothing stays on disk. Not emulated: `safeupdate`, the rest of
+//! PostgREST, auth, storage, realtime, and the edge runtime's memory and CPU limits. It requires
+//! Unix, because a shell supervises each process.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod emulation;
 mod error;
 mod extension;
-mod foreign;
+mod external_database;
+mod folder;
 mod functions;
 mod gateway;
 mod install;
 mod log;
-mod own_function;
 mod postgres;
 mod process;
+mod serve;
 mod signal;
 mod stack;
-mod stand_in;
+mod supaqueue_function;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use emulation::EmulatedExtensions;
 pub use error::{Error, Result};
 pub use extension::{Extensions, Kind as ExtensionKind};
 pub use gateway::Keys;
 pub use log::LogLine;
 pub use postgres::{Database, Postgres, PostgresBuilder, connect};
+pub use serve::serve;
 pub use signal::stop_requested;
 pub use stack::{PostgresSource, Stack, StackBuilder};
-pub use stand_in::StandIns;
 
-/// Looks for `path` in the folder we are in and in those above it, then likewise from the package
-/// being run by cargo, and from the program itself.
+/// Searches for `path` in the current folder and its ancestors, then in those of the package that
+/// cargo runs, then in those of this program.
 fn find_upwards(path: &Path) -> Option<PathBuf> {
     let starts = [
         std::env::current_dir().ok(),
@@ -67,4 +72,10 @@ fn random_hex(bytes: usize) -> String {
     (0..bytes)
         .map(|_| format!("{:02x}", rand::random::<u8>()))
         .collect()
+}
+
+/// Locks a mutex even if a thread panicked while holding it: none of ours guards an invariant that
+/// a panic could break.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

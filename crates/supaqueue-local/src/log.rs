@@ -1,17 +1,17 @@
-//! The lines that functions and stand-ins write.
+//! Log lines of functions and emulated extensions.
 
 use tokio::sync::broadcast;
 
-/// One line of a log.
+/// One log line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// Who wrote it: a function's name, or the extension that a stand-in stands in for.
+    /// The function or emulated extension that wrote it.
     pub source: String,
-    /// The line, without its end.
+    /// The line, without its line ending.
     pub text: String,
 }
 
-/// Where lines go. A reader that lags behind by more than a few thousand lines loses the oldest.
+/// Broadcasts log lines. A subscriber that falls more than 4096 lines behind loses the oldest.
 #[derive(Debug, Clone)]
 pub(crate) struct LogSink(broadcast::Sender<LogLine>);
 
@@ -23,7 +23,7 @@ impl Default for LogSink {
 
 impl LogSink {
     pub(crate) fn write(&self, source: &str, text: impl Into<String>) {
-        // Nobody may be listening.
+        // Fails only when there are no subscribers.
         let _ = self.0.send(LogLine {
             source: source.to_owned(),
             text: text.into(),

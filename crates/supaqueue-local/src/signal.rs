@@ -1,6 +1,6 @@
-//! The signals that end a program in order.
+//! The signals that request an orderly shutdown.
 
-/// Waits for Ctrl-C, SIGTERM or SIGHUP, which from the first poll on no longer end the program.
+/// Waits for Ctrl-C, SIGTERM or SIGHUP. From the first poll on, these no longer kill the program.
 pub async fn stop_requested() {
     use tokio::signal::unix::{SignalKind, signal};
     let wait = |kind: SignalKind| async move {
@@ -8,7 +8,7 @@ pub async fn stop_requested() {
             Ok(mut signals) => {
                 signals.recv().await;
             }
-            // Where it cannot be heard it does what it does by default.
+            // Without a handler, the signal keeps its default effect.
             Err(_) => std::future::pending().await,
         }
     };

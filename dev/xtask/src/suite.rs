@@ -14,7 +14,6 @@ use xtask::repository::{Deno, Repository, succeed};
 
 use self::tally::{Tally, counted};
 use crate::wasm_tests;
-use xtask::repository::{Deno, Repository, succeed};
 use xtask::sql;
 
 /// This crate only compiles for WebAssembly.

@@ -2,9 +2,9 @@ use supaqueue_local::Stack;
 
 use crate::{builder, http, on_stack, until};
 
-/// Sends a job the whole way.
+/// Inserts a job and waits until it has succeeded.
 async fn a_job_runs(stack: &Stack, after: &str) {
-    // A connection of its own: the fault may have ended the others.
+    // The fault may have closed older connections.
     let client = stack.database().connect().await.unwrap();
     let id: String = client
         .query_one(
@@ -28,7 +28,7 @@ async fn a_job_runs(stack: &Stack, after: &str) {
 }
 
 #[test]
-fn a_stack_goes_on_after_each_fault() {
+fn a_stack_recovers_from_each_fault() {
     on_stack(async |_| {
         let stack = builder().start().await.unwrap();
         let client = stack.database().connect().await.unwrap();
@@ -42,30 +42,30 @@ fn a_stack_goes_on_after_each_fault() {
         a_job_runs(&stack, "the start").await;
 
         stack.restart_postgres(true).await.unwrap();
-        a_job_runs(&stack, "a kill of Postgres").await;
+        a_job_runs(&stack, "killing Postgres").await;
 
         stack.restart_postgres(false).await.unwrap();
-        a_job_runs(&stack, "a restart of Postgres").await;
+        a_job_runs(&stack, "restarting Postgres").await;
 
         stack.kill_function("supaqueue").await;
         stack.kill_function("echo").await;
-        a_job_runs(&stack, "a kill of the functions").await;
+        a_job_runs(&stack, "killing the functions").await;
 
         stack.stop_gateway().await;
         let refused = http().get(stack.gateway_url()).send().await;
-        assert!(refused.unwrap_err().is_connect(), "nothing listens");
+        assert!(refused.unwrap_err().is_connect(), "the port is closed");
         stack.start_gateway().await.unwrap();
-        a_job_runs(&stack, "a kill of the gateway").await;
+        a_job_runs(&stack, "stopping the gateway").await;
 
         stack.kill_net_worker().await.unwrap();
         stack.start_net_worker();
-        a_job_runs(&stack, "a kill of the worker of net").await;
+        a_job_runs(&stack, "killing the net worker").await;
         stack.stop().await;
     });
 }
 
 #[test]
-fn nothing_is_left_after_a_stack_stops() {
+fn a_stopped_stack_leaves_nothing_behind() {
     on_stack(async |_| {
         let stack = builder().start().await.unwrap();
         let url = format!("{}/functions/v1/echo", stack.gateway_url());
@@ -81,7 +81,7 @@ fn nothing_is_left_after_a_stack_stops() {
             assert_eq!(
                 signal,
                 Err(nix::errno::Errno::ESRCH),
-                "process {pid} still runs"
+                "process {pid} is still running"
             );
         }
         assert!(!folder.exists());
@@ -90,7 +90,7 @@ fn nothing_is_left_after_a_stack_stops() {
 }
 
 #[test]
-fn rpc_answers_503_while_postgres_is_down() {
+fn rpc_responds_with_503_while_postgres_is_down() {
     on_stack(async |_| {
         let stack = builder().start().await.unwrap();
         let call = async || {
@@ -110,7 +110,7 @@ fn rpc_answers_503_while_postgres_is_down() {
 }
 
 #[test]
-fn a_job_of_cron_that_fails_is_in_the_log() {
+fn a_failed_cron_job_is_logged() {
     on_stack(async |_| {
         let stack = builder().start().await.unwrap();
         let mut logs = stack.logs();
@@ -139,11 +139,11 @@ fn a_job_of_cron_that_fails_is_in_the_log() {
 }
 
 #[test]
-fn a_function_started_again_has_the_clock_and_the_variables_that_were_set() {
+fn clock_and_variables_apply_when_a_function_restarts() {
     on_stack(async |_| {
-        let before = "http://127.0.0.1:9";
-        let stack = builder().public_url(before).start().await.unwrap();
-        let seen = async || {
+        let proxy = "http://127.0.0.1:9";
+        let stack = builder().public_url(proxy).start().await.unwrap();
+        let platform = async || {
             stack.stop_function("platform").await;
             let url = format!("{}/functions/v1/platform", stack.gateway_url());
             let key = format!("Bearer {}", stack.anon_key());
@@ -151,31 +151,31 @@ fn a_function_started_again_has_the_clock_and_the_variables_that_were_set() {
             let text = request.send().await.unwrap().text().await.unwrap();
             serde_json::from_str::<serde_json::Value>(&text).unwrap()
         };
-        let told =
+        let stored =
             "select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_url'";
         let client = stack.database().connect().await.unwrap();
-        let told: String = client.query_one(told, &[]).await.unwrap().get(0);
-        assert_eq!(
-            told, before,
-            "the database is told the address before the gateway"
-        );
-        assert_eq!(seen().await["env"]["SUPABASE_URL"], before);
+        let stored: String = client.query_one(stored, &[]).await.unwrap().get(0);
+        assert_eq!(stored, proxy, "the database uses the public address");
+        assert_eq!(platform().await["env"]["SUPABASE_URL"], proxy);
 
         let hour = 3_600_000;
         for offset in [-hour, hour, 0] {
             stack.set_clock_offset(offset);
             stack.set_env("SUPAQUEUE_SECRET", &format!("changed {offset}"));
-            let seen = seen().await;
+            let platform = platform().await;
             let ours = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
-            for clock in seen["clocks"].as_array().unwrap() {
+            for clock in platform["clocks"].as_array().unwrap() {
                 let ahead = clock.as_f64().unwrap() - ours as f64;
                 assert!(
                     (ahead - offset as f64).abs() < 600_000.0,
-                    "{ahead} ms ahead, not {offset}: {seen}"
+                    "{ahead} ms ahead, not {offset}: {platform}"
                 );
             }
-            assert_eq!(seen["epoch"], "1970-01-01T00:00:00.000Z");
-            assert_eq!(seen["env"]["SUPAQUEUE_SECRET"], format!("changed {offset}"));
+            assert_eq!(platform["epoch"], "1970-01-01T00:00:00.000Z");
+            assert_eq!(
+                platform["env"]["SUPAQUEUE_SECRET"],
+                format!("changed {offset}")
+            );
         }
         stack.stop().await;
     });

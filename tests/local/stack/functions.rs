@@ -22,7 +22,7 @@ async fn status_and_code(response: Response) -> (u16, String) {
     (status, body["code"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Waits for a line of a function's log.
+/// Waits for a line in a function's log.
 async fn line(logs: &mut Receiver<LogLine>, source: &str, text: &str) {
     let found = async {
         loop {
@@ -37,7 +37,7 @@ async fn line(logs: &mut Receiver<LogLine>, source: &str, text: &str) {
 }
 
 #[test]
-fn a_request_reaches_the_function_as_it_was_sent() {
+fn a_request_reaches_the_function_unchanged() {
     on_stack(async |stack| {
         let response = http()
             .put(format!(
@@ -61,7 +61,7 @@ fn a_request_reaches_the_function_as_it_was_sent() {
 }
 
 #[test]
-fn a_function_wants_a_signed_jwt_unless_its_config_says_no() {
+fn a_function_requires_a_signed_jwt_unless_its_config_disables_it() {
     on_stack(async |stack| {
         let check = async |authorization: Option<String>, want: u16| {
             let mut request = http().get(format!("{}/functions/v1/guarded", stack.gateway_url()));
@@ -85,16 +85,16 @@ fn a_function_wants_a_signed_jwt_unless_its_config_says_no() {
 }
 
 #[test]
-fn a_function_has_the_platforms_environment_and_permissions() {
+fn a_function_has_the_environment_and_permissions_of_the_platform() {
     on_stack(async |stack| {
         let response = get(&stack, "platform").await;
         let seen: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
-        assert_eq!(seen["own"], "none", "its own folder is open to it");
-        for closed in ["other", "write", "run"] {
+        assert_eq!(seen["own"], "none", "it can read its own folder");
+        for denied in ["other", "write", "run"] {
             assert!(
-                ["NotCapable", "PermissionDenied"].contains(&seen[closed].as_str().unwrap()),
-                "{closed}: {}",
-                seen[closed]
+                ["NotCapable", "PermissionDenied"].contains(&seen[denied].as_str().unwrap()),
+                "{denied}: {}",
+                seen[denied]
             );
         }
         let env = &seen["env"];
@@ -115,13 +115,13 @@ fn a_function_has_the_platforms_environment_and_permissions() {
         assert_eq!(
             env["CARGO_MANIFEST_DIR"],
             Value::Null,
-            "what we run in does not leak"
+            "our own environment does not leak"
         );
     });
 }
 
-/// A body that is written while it is sent.
-fn written_body() -> (
+/// A request body that is written while it is sent.
+fn streaming_body() -> (
     tokio::sync::mpsc::Sender<Result<&'static str, std::io::Error>>,
     impl futures_util::Stream<Item = Result<&'static str, std::io::Error>>,
 ) {
@@ -138,7 +138,7 @@ fn written_body() -> (
 #[test]
 fn bodies_are_streamed_both_ways() {
     on_stack(async |stack| {
-        let (sender, receiver) = written_body();
+        let (sender, receiver) = streaming_body();
         let response = http()
             .post(format!("{}/functions/v1/stream", stack.gateway_url()))
             .body(reqwest::Body::wrap_stream(receiver));
@@ -148,7 +148,7 @@ fn bodies_are_streamed_both_ways() {
         assert_eq!(
             body.next().await.unwrap().unwrap(),
             "first",
-            "it comes before the request has ended"
+            "it arrives before the request is complete"
         );
         sender.send(Ok("second")).await.unwrap();
         assert_eq!(body.next().await.unwrap().unwrap(), "second");
@@ -158,7 +158,7 @@ fn bodies_are_streamed_both_ways() {
 }
 
 #[test]
-fn what_is_not_a_function_is_404() {
+fn an_unknown_function_is_404() {
     on_stack(async |stack| {
         for name in ["absent", "_shared", "..", "%2e%2e%2fstack", "disabled"] {
             let response = get(&stack, name).await;
@@ -172,14 +172,14 @@ fn what_is_not_a_function_is_404() {
 }
 
 #[test]
-fn config_may_name_another_entrypoint() {
+fn config_can_set_the_entrypoint() {
     on_stack(async |stack| {
         assert_eq!(get(&stack, "elsewhere").await.status(), 200);
     });
 }
 
 #[test]
-fn a_function_that_does_not_start_is_503_and_its_log_says_why() {
+fn a_function_that_fails_to_start_is_503_and_logs_why() {
     on_stack(async |stack| {
         let mut logs = stack.logs();
         assert_eq!(
@@ -196,7 +196,7 @@ fn a_function_that_does_not_start_is_503_and_its_log_says_why() {
 }
 
 #[test]
-fn a_function_that_ends_itself_is_500_and_starts_again() {
+fn a_function_that_exits_is_500_and_restarts() {
     on_stack(async |stack| {
         assert_eq!(get(&stack, "crash").await.text().await.unwrap(), "alive");
         assert_eq!(
@@ -208,19 +208,19 @@ fn a_function_that_ends_itself_is_500_and_starts_again() {
 }
 
 #[test]
-fn a_function_that_is_killed_is_546() {
+fn a_killed_function_is_546() {
     on_stack(async |stack| {
         let request = tokio::spawn({
             let stack = stack.clone();
             async move { status_and_code(get(&stack, "hang").await).await }
         });
-        until("it runs", async || {
+        until("its start", async || {
             stack.function_pid("hang").await.is_some()
         })
         .await;
-        // The process listens, and the request is the reason that it was started; it may need a
-        // moment to arrive, and a kill before that only starts another process.
-        until("the answer", async || {
+        // The process listens, but the request may not have reached it yet. Killing it before that
+        // only starts another process.
+        until("the response", async || {
             stack.kill_function("hang").await;
             request.is_finished()
         })
@@ -230,7 +230,7 @@ fn a_function_that_is_killed_is_546() {
 }
 
 #[test]
-fn background_work_goes_on_when_a_function_is_stopped_in_order() {
+fn background_work_finishes_when_a_function_is_stopped() {
     on_stack(async |stack| {
         let mut logs = stack.logs();
         assert_eq!(get(&stack, "background").await.status(), 202);
@@ -242,7 +242,7 @@ fn background_work_goes_on_when_a_function_is_stopped_in_order() {
 }
 
 #[test]
-fn a_function_has_its_import_map_and_dotenv_and_starts_again_when_its_files_change() {
+fn a_function_uses_its_import_map_and_dotenv_and_restarts_when_its_files_change() {
     on_stack(async |_| {
         let folder = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {
@@ -270,7 +270,7 @@ fn a_function_has_its_import_map_and_dotenv_and_starts_again_when_its_files_chan
         assert_eq!(
             text().await,
             format!("1.{}", stack.gateway_url()),
-            "the platform's own variables stay"
+            "the platform's variables are not overridden"
         );
         write(
             "functions/mine/index.ts",
@@ -282,7 +282,7 @@ fn a_function_has_its_import_map_and_dotenv_and_starts_again_when_its_files_chan
 }
 
 #[test]
-fn a_process_takes_no_request_in_the_second_half_of_its_wall_clock() {
+fn an_isolate_accepts_no_requests_in_the_second_half_of_its_wall_clock() {
     on_stack(async |_| {
         let stack = builder()
             .wall_clock(Duration::from_secs(8))
@@ -290,14 +290,14 @@ fn a_process_takes_no_request_in_the_second_half_of_its_wall_clock() {
             .await
             .unwrap();
         let mut logs = stack.logs();
-        // Busy until it is unloaded.
+        // It has background work until it is unloaded.
         assert_eq!(get(&stack, "background").await.status(), 202);
         let first = stack.function_pid("background").await.unwrap();
         assert_eq!(get(&stack, "background").await.status(), 202);
         assert_eq!(
             stack.function_pid("background").await,
             Some(first),
-            "the first half has the same"
+            "the first half uses the same isolate"
         );
         until("the second half", async || {
             assert_eq!(get(&stack, "background").await.status(), 202);
@@ -307,7 +307,7 @@ fn a_process_takes_no_request_in_the_second_half_of_its_wall_clock() {
         line(&mut logs, "background", "unload: wall_clock").await;
         line(&mut logs, "background", "background work is done").await;
         let first = nix::unistd::Pid::from_raw(first);
-        until("its end", async || {
+        until("its exit", async || {
             nix::sys::signal::kill(first, None).is_err()
         })
         .await;
@@ -316,7 +316,7 @@ fn a_process_takes_no_request_in_the_second_half_of_its_wall_clock() {
 }
 
 #[test]
-fn a_process_that_is_at_the_end_of_its_wall_clock_is_killed() {
+fn an_isolate_is_killed_at_the_end_of_its_wall_clock() {
     on_stack(async |_| {
         let stack = builder()
             .wall_clock(Duration::from_secs(2))

@@ -1,10 +1,10 @@
-//! A stack answers as a project does.
+//! A stack responds like a hosted project.
 #![allow(clippy::unwrap_used)]
 
-mod broken;
 mod faults;
 mod functions;
 mod rpc;
+mod start;
 
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 static STACK: OnceCell<Arc<Stack>> = OnceCell::const_new();
 
-/// Runs a test on the stack that all of them share.
+/// Runs a test on a stack that all tests share.
 fn on_stack<F: Future<Output = ()>>(test: impl FnOnce(Arc<Stack>) -> F) {
     RUNTIME.block_on(async {
         let start = async || {
@@ -42,16 +42,16 @@ fn builder() -> StackBuilder {
 }
 
 fn http() -> reqwest::Client {
-    // What another test has chosen is as good.
+    // Fails if another test has installed a provider already, which is fine too.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
-/// Waits until `is_so`, for twenty seconds.
-async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+/// Polls `condition` for up to twenty seconds.
+async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
+    while !condition().await {
+        assert!(Instant::now() < deadline, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

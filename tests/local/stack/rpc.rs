@@ -6,7 +6,7 @@ use crate::{http, on_stack};
 
 static FUNCTIONS: OnceCell<()> = OnceCell::const_new();
 
-/// Makes the functions that these tests call.
+/// Creates the functions that these tests call.
 async fn prepare(stack: &Stack) {
     FUNCTIONS
         .get_or_init(async || {
@@ -56,7 +56,7 @@ async fn prepare(stack: &Stack) {
         .await;
 }
 
-/// The status and the body of a call with this key.
+/// The status and body of the response to a call with this key.
 async fn call(stack: &Stack, key: &str, function: &str, body: &str) -> (u16, String) {
     prepare(stack).await;
     let response = http()
@@ -175,7 +175,7 @@ fn a_call_runs_as_the_role_of_its_key_with_the_claims_of_its_user() {
 }
 
 #[test]
-fn without_a_key_the_answer_is_401() {
+fn a_call_without_a_key_is_401() {
     on_stack(async |stack| {
         let (status, text) = call(&stack, "nonsense", "who", "{}").await;
         assert_eq!(
@@ -196,7 +196,7 @@ fn without_a_key_the_answer_is_401() {
 }
 
 #[test]
-fn an_error_of_postgres_has_the_status_that_postgrest_gives_it() {
+fn a_postgres_error_has_the_status_that_postgrest_assigns() {
     on_stack(async |stack| {
         let check = async |state: &str, want: u16| {
             let body = json!({ "state": state }).to_string();
@@ -221,7 +221,7 @@ fn an_error_of_postgres_has_the_status_that_postgrest_gives_it() {
 }
 
 #[test]
-fn a_function_that_is_closed_to_the_caller_is_401_for_anon_and_403_for_others() {
+fn a_forbidden_function_is_401_for_anon_and_403_for_others() {
     on_stack(async |stack| {
         let (status, text) = call(&stack, stack.anon_key(), "secret", "{}").await;
         assert_eq!(
@@ -235,7 +235,7 @@ fn a_function_that_is_closed_to_the_caller_is_401_for_anon_and_403_for_others() 
 }
 
 #[test]
-fn a_function_that_is_not_there_is_404_in_postgrests_words() {
+fn an_unknown_function_is_404_with_the_message_of_postgrest() {
     on_stack(async |stack| {
         for (function, body, named) in [
             ("absent", r#"{"b": 1, "a": 2}"#, "public.absent(a, b)"),
@@ -264,7 +264,7 @@ fn a_function_that_is_not_there_is_404_in_postgrests_words() {
 }
 
 #[test]
-fn a_body_that_is_no_object_is_400() {
+fn a_body_that_is_not_an_object_is_400() {
     on_stack(async |stack| {
         for body in ["{", "[]", "1", r#"{"a": 1"#] {
             let (status, text) = call(&stack, stack.service_role_key(), "add", body).await;
@@ -280,7 +280,7 @@ fn a_body_that_is_no_object_is_400() {
 }
 
 #[test]
-fn another_schema_than_public_is_406() {
+fn schemas_other_than_public_are_406() {
     on_stack(async |stack| {
         let response = http()
             .post(format!("{}/rest/v1/rpc/tick", stack.gateway_url()))
@@ -294,7 +294,7 @@ fn another_schema_than_public_is_406() {
 }
 
 #[test]
-fn what_fails_at_the_commit_is_told_and_undone() {
+fn an_error_at_commit_is_reported_and_rolled_back() {
     on_stack(async |stack| {
         let (status, text) = call(&stack, stack.service_role_key(), "insert_late", "{}").await;
         assert_eq!(
@@ -313,7 +313,7 @@ fn what_fails_at_the_commit_is_told_and_undone() {
 }
 
 #[test]
-fn a_function_that_was_replaced_is_noticed() {
+fn a_replaced_function_is_looked_up_again() {
     on_stack(async |stack| {
         let key = stack.service_role_key();
         assert_eq!(call(&stack, key, "changing", "{}").await, (200, "1".into()));

@@ -1,4 +1,4 @@
-//! What `config.toml`, beside a folder of functions, says of each.
+//! The function settings in `config.toml`, next to a folder of functions.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{Error, Result};
 
-/// The part of `config.toml` that concerns functions.
+/// The part of `config.toml` about functions.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Config {
     #[serde(default)]
@@ -38,8 +38,8 @@ impl Default for FunctionConfig {
 }
 
 impl Config {
-    /// Reads the file beside `functions`; none is as good as an empty one.
-    pub(crate) fn beside(functions: &Path) -> Result<Self> {
+    /// Reads the file next to the folder `functions`; a missing file has no settings.
+    pub(crate) fn next_to(functions: &Path) -> Result<Self> {
         let path = functions.with_file_name("config.toml");
         let text = match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -49,7 +49,7 @@ impl Config {
         };
         toml::from_str(&text).map_err(|error| {
             Error::Invalid(format!(
-                "cannot understand {}: {}",
+                "cannot parse {}: {}",
                 path.display(),
                 error.message()
             ))
@@ -66,14 +66,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_function_wants_a_jwt_unless_its_config_says_no() {
+    fn a_function_verifies_jwts_unless_its_config_disables_it() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(
             folder.path().join("config.toml"),
             "project_id = 'x'\n[api]\nport = 54321\n[functions.supaqueue]\nverify_jwt = false\n[functions.hello]\n",
         )
         .unwrap();
-        let config = Config::beside(&folder.path().join("functions")).unwrap();
+        let config = Config::next_to(&folder.path().join("functions")).unwrap();
         assert!(!config.of("supaqueue").verify_jwt);
         assert!(config.of("hello").verify_jwt);
         assert!(config.of("other").verify_jwt);

@@ -1,44 +1,38 @@
-//! Finds the Deno that stands for the edge runtime.
+//! Finds the Deno that emulates the edge runtime.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::{Error, Result};
 
-/// Takes `named`, or what `SUPAQUEUE_DENO` names, or the version that `./scripts/setup` installs
-/// because the platform is compatible with it, or else whichever is on PATH; and sees that it runs.
-pub(crate) fn find(named: Option<PathBuf>) -> Result<PathBuf> {
-    let named = named.or_else(|| std::env::var_os("SUPAQUEUE_DENO").map(PathBuf::from));
+/// Finds Deno and checks that it runs: `deno` if given, else `SUPAQUEUE_DENO`, else the version that
+/// `./scripts/setup` installs because the edge runtime is compatible with it, else the one on PATH.
+pub(crate) fn find(deno: Option<PathBuf>) -> Result<PathBuf> {
+    let named = deno.or_else(|| std::env::var_os("SUPAQUEUE_DENO").map(PathBuf::from));
     let deno = match named {
         Some(named) => std::path::absolute(&named).map_err(Error::file("cannot find", &named))?,
         None => crate::find_upwards(Path::new("scripts/node_modules/deno-platform/deno"))
-            .or_else(on_path)
-            .ok_or_else(|| Error::NoDeno("none is installed".into()))?,
+            .or_else(|| which::which("deno").ok())
+            .ok_or_else(|| Error::NoDeno("not installed".into()))?,
     };
     check(&deno)?;
     Ok(deno)
 }
 
-fn on_path() -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|folder| folder.join("deno"))
-        .find(|deno| deno.is_file())
-}
-
-/// Without this, a program that is not Deno is noticed at the first call of a function only.
+/// Fails early: otherwise an unusable program would be noticed only at the first call.
 fn check(deno: &Path) -> Result<()> {
-    let broken = |why: &str| Error::NoDeno(format!("{} {}", deno.display(), why.trim()));
+    let unusable = |why: &str| Error::NoDeno(format!("{} {}", deno.display(), why.trim()));
     let output = Command::new(deno)
         .arg("--version")
         .env("DENO_NO_UPDATE_CHECK", "1")
         .output()
-        .map_err(|error| broken(&format!("does not run: {error}")))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    if output.status.success() && said.starts_with("deno ") {
+        .map_err(|error| unusable(&format!("does not run: {error}")))?;
+    let version = String::from_utf8_lossy(&output.stdout);
+    if output.status.success() && version.starts_with("deno ") {
         return Ok(());
     }
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(broken(&format!(
-        "is not a Deno that runs: {said}{complaint}"
+    let error = String::from_utf8_lossy(&output.stderr);
+    Err(unusable(&format!(
+        "is not a working Deno: {version}{error}"
     )))
 }

@@ -1,53 +1,55 @@
-//! One function as its folder and its configuration say.
+//! A function, as defined by its folder and its configuration.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use url::Url;
 
 use super::Environment;
 use super::config::Config;
 use super::stamp::Stamp;
 use crate::{Error, Result};
 
-/// A function that was found.
+/// A function in one of the stack's folders.
 #[derive(Debug, Clone)]
 pub(crate) struct Function {
     pub(crate) name: String,
-    /// Whether a request needs a JWT to reach it.
+    /// Whether requests need a JWT.
     pub(crate) verify_jwt: bool,
     /// Its own folder, which it may read.
     folder: PathBuf,
     entrypoint: PathBuf,
     import_config: Option<PathBuf>,
     dotenv: Vec<PathBuf>,
-    /// Of its files, when it was found.
+    /// Of its files when it was found.
     pub(super) stamp: Stamp,
 }
 
 impl Function {
-    /// Finds a function by name: the first folder that has it wins.
+    /// Finds a function by name in the first folder that contains it.
     pub(super) fn find(roots: &[PathBuf], name: &str) -> Result<Option<Self>> {
-        // As the platform names them; it also keeps the name from leaving the folder.
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        // The platform's rule. It also keeps the path inside the folder.
+        let is_valid = name.starts_with(|c: char| c.is_ascii_alphanumeric())
             && name
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-        if !is_name {
+        if !is_valid {
             return Ok(None);
         }
         for root in roots {
-            let config = Config::beside(root)?.of(name);
-            let beside_root = |path: &PathBuf| root.with_file_name(path);
+            let config = Config::next_to(root)?.of(name);
+            let next_to_root = |path: &PathBuf| root.with_file_name(path);
             let entrypoint = config
                 .entrypoint
                 .as_ref()
-                .map_or_else(|| root.join(name).join("index.ts"), beside_root);
+                .map_or_else(|| root.join(name).join("index.ts"), next_to_root);
             let Some(folder) = entrypoint.parent().filter(|_| entrypoint.is_file()) else {
                 continue;
             };
             if !config.enabled {
                 return Ok(None);
             }
-            let import_config = config.import_map.as_ref().map(beside_root).or_else(|| {
+            let import_config = config.import_map.as_ref().map(next_to_root).or_else(|| {
                 [
                     folder.join("deno.json"),
                     folder.join("deno.jsonc"),
@@ -80,22 +82,28 @@ impl Function {
         Ok(None)
     }
 
-    /// The command that runs it; `scratch` is a folder that holds `platform.ts`, and
-    /// `arguments` are for that.
+    /// The command that runs it. `scratch` is a folder that contains `edge_runtime.ts`, which
+    /// receives `arguments`.
     pub(super) fn command(
         &self,
         environment: &Environment,
         scratch: &Path,
         arguments: &[String],
     ) -> Result<Command> {
-        // A folder for each: no function's name can be that of `platform.ts`.
+        // A folder per function. A function's name has no dot, so it is never `edge_runtime.ts`.
         let scratch = scratch.join(&self.name);
-        std::fs::create_dir_all(&scratch).map_err(Error::file("cannot make", &scratch))?;
+        std::fs::create_dir_all(&scratch).map_err(Error::file("cannot create", &scratch))?;
         let main = scratch.join("main.ts");
-        // Static imports: they need no permission to read, which the function is not to have.
+        let entrypoint = Url::from_file_path(&self.entrypoint).map_err(|()| {
+            Error::Invalid(format!(
+                "{} is not an absolute path",
+                self.entrypoint.display()
+            ))
+        })?;
+        // Static imports need no read permission, which the function must not get.
         let text = format!(
-            "import \"../platform.ts\";\nimport {};\n",
-            serde_json::Value::from(file_url(&self.entrypoint))
+            "import \"../edge_runtime.ts\";\nimport {};\n",
+            serde_json::Value::from(entrypoint.as_str())
         );
         std::fs::write(&main, text).map_err(Error::file("cannot write", &main))?;
 
@@ -121,36 +129,36 @@ impl Function {
 
     fn set_environment(&self, command: &mut Command, environment: &Environment) -> Result<()> {
         for (key, _) in std::env::vars_os() {
-            if !key.to_str().is_some_and(is_for_deno) {
+            if !key.to_str().is_some_and(is_needed_by_deno) {
                 command.env_remove(key);
             }
         }
-        // Downloads may need a proxy; the gateway does not.
-        let direct = std::env::var("NO_PROXY").unwrap_or_default();
+        // Downloads may need a proxy, but requests to the gateway must bypass it.
+        let no_proxy = std::env::var("NO_PROXY").unwrap_or_default();
         command
-            .env("NO_PROXY", format!("127.0.0.1,localhost,{direct}"))
+            .env("NO_PROXY", format!("127.0.0.1,localhost,{no_proxy}"))
             .env("DENO_NO_UPDATE_CHECK", "1")
             .env("NO_COLOR", "1");
         for path in &self.dotenv {
-            let bad = |error: dotenvy::Error| {
-                Error::Invalid(format!("cannot understand {}: {error}", path.display()))
+            let invalid = |error: dotenvy::Error| {
+                Error::Invalid(format!("cannot parse {}: {error}", path.display()))
             };
-            for pair in dotenvy::from_path_iter(path).map_err(bad)? {
-                let (key, value) = pair.map_err(bad)?;
+            for pair in dotenvy::from_path_iter(path).map_err(invalid)? {
+                let (key, value) = pair.map_err(invalid)?;
                 command.env(key, value);
             }
         }
-        let changed = environment.changed();
+        let overrides = environment.overrides();
         let variables = environment.added.iter().chain(&environment.platform);
-        for (key, value) in variables.chain(&changed.variables) {
+        for (key, value) in variables.chain(&overrides.variables) {
             command.env(key, value);
         }
         Ok(())
     }
 }
 
-/// What Deno itself needs to start and to download.
-fn is_for_deno(variable: &str) -> bool {
+/// Whether Deno itself needs the variable to start or to download dependencies.
+fn is_needed_by_deno(variable: &str) -> bool {
     let upper = variable.to_ascii_uppercase();
     let kept = [
         "PATH",
@@ -164,17 +172,4 @@ fn is_for_deno(variable: &str) -> bool {
         "HTTPS_PROXY",
     ];
     kept.contains(&upper.as_str()) || upper.starts_with("DENO_")
-}
-
-fn file_url(path: &Path) -> String {
-    let mut url = String::from("file://");
-    for byte in path.to_string_lossy().bytes() {
-        match byte {
-            b'/' | b'-' | b'_' | b'.' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
-                url.push(byte.into())
-            }
-            _ => url.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    url
 }

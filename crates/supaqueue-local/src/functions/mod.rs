@@ -1,85 +1,85 @@
-//! Runs edge functions, each in Deno processes of its own, which requests start.
+//! Runs edge functions on demand, each in its own Deno processes.
 //!
-//! A process stands for an isolate of the platform. It has a wall clock: in the second half of it
-//! no new request is given to it but to a next process, at nine tenths it hears `beforeunload`, and
-//! at the end it is killed. Not stood in for: the limits of memory and of CPU time.
+//! A process emulates an isolate of the platform, including its wall clock limit: halfway through,
+//! new requests go to a new process; at 90 % the process receives `beforeunload`; at the end it is
+//! killed. The limits on memory and CPU time are not emulated.
 
 mod config;
 mod deno;
 mod function;
-mod running;
+mod isolate;
 mod stamp;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
+use crate::folder::Folder;
 use crate::log::LogSink;
-use crate::process::Folder;
-use crate::{Error, Result};
+use crate::{Error, Result, lock};
 pub(crate) use deno::find as find_deno;
 pub(crate) use function::Function;
-pub(crate) use running::Running;
+pub(crate) use isolate::Isolate;
 
-/// How soon a change of a function's files is noticed.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a function's files and configuration are cached.
+const CACHE_TIME: Duration = Duration::from_secs(1);
 
-/// How long a function that is being started is waited for, to end it.
-const LOCK_LIMIT: Duration = Duration::from_secs(5);
+/// How long to wait for a function that is starting before giving up on stopping it.
+const STARTING_LIMIT: Duration = Duration::from_secs(5);
 
-/// What every function's process is given.
+/// What every isolate is started with.
 #[derive(Debug)]
 pub(crate) struct Environment {
     pub(crate) deno: PathBuf,
     pub(crate) wall_clock: Duration,
-    /// The platform's own variables; a user's `.env` cannot change them.
+    /// The platform's variables, which a user's `.env` cannot override.
     pub(crate) platform: Vec<(String, String)>,
-    /// Added by the builder, for every function.
+    /// Variables added by the builder.
     pub(crate) added: Vec<(String, String)>,
-    /// Changed while the stack runs.
-    pub(crate) changed: StdMutex<Changed>,
+    pub(crate) overrides: StdMutex<Overrides>,
 }
 
-/// What processes get that are started from now on, over what they got before.
+/// Changes made while the stack runs. They apply to isolates started later.
 #[derive(Debug, Default)]
-pub(crate) struct Changed {
+pub(crate) struct Overrides {
+    /// These override even the platform's variables.
     pub(crate) variables: Vec<(String, String)>,
-    /// What their clock is ahead of ours, in milliseconds.
+    /// How far the functions' clock is ahead of ours, in milliseconds.
     pub(crate) clock_offset_ms: i64,
 }
 
 impl Environment {
-    pub(crate) fn changed(&self) -> MutexGuard<'_, Changed> {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn overrides(&self) -> MutexGuard<'_, Overrides> {
+        lock(&self.overrides)
     }
 }
 
-/// The functions below some folders.
+/// The functions in some folders, and their isolates.
 #[derive(Debug)]
 pub(crate) struct Functions {
     roots: Vec<PathBuf>,
     environment: Environment,
     folder: Folder,
     logs: LogSink,
-    found: StdMutex<HashMap<String, (Instant, Function)>>,
-    running: StdMutex<HashMap<String, Slot>>,
-    /// Processes that take no more requests, and have not ended when last looked at.
-    retired: StdMutex<Vec<(String, Arc<Running>)>>,
+    cache: StdMutex<HashMap<String, (Instant, Function)>>,
+    current: StdMutex<HashMap<String, Slot>>,
+    /// Isolates that accept no more requests. Those that have exited are removed lazily.
+    retired: StdMutex<Vec<(String, Arc<Isolate>)>>,
 }
 
-/// The place of a function's process; locked while it starts.
-type Slot = Arc<Mutex<Option<Arc<Running>>>>;
+/// Holds a function's current isolate. Locked while one starts.
+type Slot = Arc<Mutex<Option<Arc<Isolate>>>>;
 
-/// Why a function gives no answer.
+/// Why a function could not be started.
 #[derive(Debug)]
-pub(crate) enum Failed {
-    /// It did not start; its log says why.
+pub(crate) enum StartError {
+    /// The function failed; its log says why.
     Boot,
-    /// The machinery failed before it.
+    /// The stack failed to run it.
     Host(Error),
 }
 
@@ -90,41 +90,41 @@ impl Functions {
         logs: LogSink,
     ) -> Result<Self> {
         for root in &roots {
-            // Better now than at the first request.
-            config::Config::beside(root)?;
+            // Fails early if the file is invalid, not at the first request.
+            config::Config::next_to(root)?;
         }
         let folder = Folder::create(None)?;
-        let platform = folder.path().join("platform.ts");
-        std::fs::write(&platform, include_str!("platform.ts"))
-            .map_err(Error::file("cannot write", &platform))?;
+        let script = folder.path().join("edge_runtime.ts");
+        std::fs::write(&script, include_str!("edge_runtime.ts"))
+            .map_err(Error::file("cannot write", &script))?;
         Ok(Self {
             roots,
             environment,
             folder,
             logs,
-            found: StdMutex::default(),
-            running: StdMutex::default(),
+            cache: StdMutex::default(),
+            current: StdMutex::default(),
             retired: StdMutex::default(),
         })
     }
 
     /// Finds a function by name.
     pub(crate) fn find(&self, name: &str) -> Result<Option<Function>> {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((when, function)) = found.get(name)
-            && when.elapsed() < LOOK_AGAIN
+        let mut cache = lock(&self.cache);
+        if let Some((read_at, function)) = cache.get(name)
+            && read_at.elapsed() < CACHE_TIME
         {
             return Ok(Some(function.clone()));
         }
         let function = Function::find(&self.roots, name)?;
         match &function {
-            Some(function) => found.insert(name.to_owned(), (Instant::now(), function.clone())),
-            None => found.remove(name),
+            Some(function) => cache.insert(name.to_owned(), (Instant::now(), function.clone())),
+            None => cache.remove(name),
         };
         Ok(function)
     }
 
-    /// The names of all functions, in order.
+    /// The names of all functions, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self
             .roots
@@ -140,118 +140,101 @@ impl Functions {
         names
     }
 
-    /// The function's process, started if need be.
-    pub(crate) async fn run(&self, function: &Function) -> Result<Arc<Running>, Failed> {
-        let slot = self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The isolate for a function's next request, started if necessary.
+    pub(crate) async fn isolate(&self, function: &Function) -> Result<Arc<Isolate>, StartError> {
+        let slot = lock(&self.current)
             .entry(function.name.clone())
             .or_default()
             .clone();
-        // Requests that come while it starts wait here.
+        // Concurrent requests wait here while it starts.
         let mut slot = slot.lock().await;
-        if let Some(running) = slot.as_ref() {
-            if running.is_outdated(function) {
+        if let Some(isolate) = slot.as_ref() {
+            if isolate.is_outdated(function) {
                 self.logs
-                    .write(&function.name, "its files have changed: started again");
-            } else if running.takes_requests() {
-                return Ok(running.clone());
+                    .write(&function.name, "files have changed: restarting");
+            } else if isolate.accepts_requests() {
+                return Ok(isolate.clone());
             }
         }
         if let Some(old) = slot.take().filter(|old| old.is_alive()) {
             old.retire();
-            let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
-            retired.retain(|(_, running)| running.is_alive());
+            let mut retired = lock(&self.retired);
+            retired.retain(|(_, isolate)| isolate.is_alive());
             retired.push((function.name.clone(), old));
         }
         let Environment { wall_clock, .. } = self.environment;
-        let offset = self.environment.changed().clock_offset_ms;
-        let running = Running::start(function, wall_clock, offset, &self.logs, |arguments| {
+        let offset = self.environment.overrides().clock_offset_ms;
+        let isolate = Isolate::start(function, wall_clock, offset, &self.logs, |arguments| {
             function.command(&self.environment, self.folder.path(), arguments)
         })
         .await?;
-        *slot = Some(running.clone());
-        Ok(running)
+        *slot = Some(isolate.clone());
+        Ok(isolate)
     }
 
-    /// Changes what processes get that are started from now on.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Changed)) {
-        change(&mut self.environment.changed());
+    /// Changes the overrides for isolates started from now on.
+    pub(crate) fn set_overrides(&self, change: impl FnOnce(&mut Overrides)) {
+        change(&mut self.environment.overrides());
     }
 
-    /// Kills a function's processes at once. The next request starts another.
+    /// Kills a function's isolates. The next request starts a new one.
     pub(crate) async fn kill(&self, name: &str) {
-        let all = self.take(name).await;
-        join_all(all.iter().map(|running| running.kill())).await;
+        let isolates = self.take(name).await;
+        join_all(isolates.iter().map(|isolate| isolate.kill())).await;
     }
 
-    /// Ends a function's processes in order: they hear `beforeunload` and have five seconds.
+    /// Stops a function's isolates: they receive `beforeunload` and are killed after five seconds.
     pub(crate) async fn stop(&self, name: &str) {
-        // Whoever stops it may have changed its files.
-        self.found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
-        let all = self.take(name).await;
-        join_all(all.iter().map(|running| running.stop())).await;
+        // The caller may have changed the function's files.
+        lock(&self.cache).remove(name);
+        let isolates = self.take(name).await;
+        join_all(isolates.iter().map(|isolate| isolate.stop())).await;
     }
 
-    /// The id of the process that takes a function's requests, if it runs.
+    /// The process id of a function's current isolate, if one is running.
     pub(crate) async fn pid(&self, name: &str) -> Option<i32> {
         let slot = self.slot(name)?;
         let slot = slot.lock().await;
         slot.as_ref()
-            .filter(|running| running.is_alive())
-            .map(|running| running.pid())
+            .filter(|isolate| isolate.is_alive())
+            .map(|isolate| isolate.pid())
     }
 
-    /// The ids of a function's processes: of the one that takes its requests, and of those that only
-    /// end what they have begun.
+    /// The process ids of a function's isolates: the current one, and retired ones that are finishing
+    /// their work.
     pub(crate) async fn pids(&self, name: &str) -> Vec<i32> {
         let current = self.pid(name).await;
-        let retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let retired = lock(&self.retired);
         let retired = retired
             .iter()
-            .filter(|(retired, running)| retired == name && running.is_alive())
-            .map(|(_, running)| running.pid());
+            .filter(|(retired, isolate)| retired == name && isolate.is_alive())
+            .map(|(_, isolate)| isolate.pid());
         current.into_iter().chain(retired).collect()
     }
 
     fn slot(&self, name: &str) -> Option<Slot> {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
+        lock(&self.current).get(name).cloned()
     }
 
-    async fn take(&self, name: &str) -> Vec<Arc<Running>> {
+    async fn take(&self, name: &str) -> Vec<Arc<Isolate>> {
         let current = match self.slot(name) {
-            // Held for longer only by a start; that ends with the request that wants it.
-            Some(slot) => match tokio::time::timeout(LOCK_LIMIT, slot.lock()).await {
+            // Only a start holds the lock for long, and it ends when its request is dropped.
+            Some(slot) => match tokio::time::timeout(STARTING_LIMIT, slot.lock()).await {
                 Ok(mut slot) => slot.take(),
                 Err(_) => None,
             },
             None => None,
         };
-        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
-        retired
+        lock(&self.retired)
             .extract_if(.., |(retired, _)| retired == name)
-            .map(|(_, running)| running)
+            .map(|(_, isolate)| isolate)
             .chain(current)
             .collect()
     }
 
-    /// Ends all of them in order, and removes what was written for them.
+    /// Stops all isolates and removes the files written for them.
     pub(crate) async fn stop_all(&self) {
-        let names: Vec<String> = self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .cloned()
-            .collect();
+        let names: Vec<String> = lock(&self.current).keys().cloned().collect();
         join_all(names.iter().map(|name| self.stop(name))).await;
         self.folder.remove().await;
     }

@@ -1,14 +1,15 @@
-//! The keys of a project, old style and new, and who a request comes from.
+//! The API keys of a project, legacy and new, and the authentication of requests.
 
 use axum::http::HeaderMap;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// The keys of one stack, made anew for each.
+/// The API keys of a stack. Each stack generates its own.
 #[derive(Debug, Clone)]
 pub struct Keys {
     jwt_secret: String,
@@ -19,11 +20,11 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Makes keys that no other stack has.
+    /// Generates random keys.
     pub(crate) fn generate() -> Self {
         let jwt_secret = crate::random_hex(32);
         let key = |role: &str| {
-            let now = chrono::Utc::now().timestamp();
+            let now = Timestamp::now().as_second();
             let ten_years = 10 * 365 * 24 * 60 * 60;
             sign(
                 &json!({"iss": "supabase", "ref": "local", "role": role, "iat": now, "exp": now + ten_years}),
@@ -39,41 +40,47 @@ impl Keys {
         }
     }
 
-    /// The legacy key of role `anon`: a JWT.
+    /// The legacy key of role `anon`, a JWT.
+    #[must_use]
     pub fn anon(&self) -> &str {
         &self.anon
     }
 
-    /// The legacy key of role `service_role`: a JWT.
+    /// The legacy key of role `service_role`, a JWT.
+    #[must_use]
     pub fn service_role(&self) -> &str {
         &self.service_role
     }
 
-    /// The new key that stands for `anon`, as `sb_publishable_…`.
+    /// The new key of role `anon`: `sb_publishable_…`.
+    #[must_use]
     pub fn publishable(&self) -> &str {
         &self.publishable
     }
 
-    /// The new key that stands for `service_role`, as `sb_secret_…`.
+    /// The new key of role `service_role`: `sb_secret_…`.
+    #[must_use]
     pub fn secret(&self) -> &str {
         &self.secret
     }
 
-    /// What the JWTs are signed with (HS256).
+    /// The key that signs JWTs (HS256).
+    #[must_use]
     pub fn jwt_secret(&self) -> &str {
         &self.jwt_secret
     }
 
-    /// A JWT with these claims, as the project's sign-in would make one.
+    /// Signs a JWT with these claims, as the project's auth server would.
+    #[must_use]
     pub fn sign(&self, claims: &Value) -> String {
         sign(claims, &self.jwt_secret)
     }
 
-    /// The claims of a request to the API, or why it is refused.
+    /// Authenticates an API request and returns its claims.
     ///
-    /// As on the platform the gateway wants a key in `apikey`; a JWT in `authorization` then says who
-    /// the user is. New keys are no JWTs, so they are refused as Bearer tokens, except as a repetition
-    /// of `apikey`, which is how supabase-js sends them.
+    /// As on the platform, the gateway requires a key in `apikey`, and a JWT in `authorization`
+    /// identifies the user. New keys are not JWTs, so they are refused as bearer tokens unless they
+    /// equal `apikey`, which is how supabase-js sends them.
     pub(crate) fn claims_of(&self, headers: &HeaderMap) -> Result<Value, Refusal> {
         let Some(key) = text(headers, "apikey") else {
             return Err(Refusal::NO_KEY);
@@ -85,17 +92,17 @@ impl Keys {
         }
     }
 
-    /// Whether a request may pass to a function that wants a JWT.
+    /// Authenticates a request to a function that verifies JWTs.
     pub(crate) fn check_jwt(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let token = bearer(headers).ok_or(Refusal::NO_AUTHORIZATION)?;
         self.verify(token).map(|_| ())
     }
 
     fn claims_of_key(&self, key: &str) -> Option<Value> {
-        if same(key, &self.secret) {
+        if equal(key, &self.secret) {
             return Some(json!({"role": "service_role"}));
         }
-        if same(key, &self.publishable) {
+        if equal(key, &self.publishable) {
             return Some(json!({"role": "anon"}));
         }
         self.verify(key).ok()
@@ -118,13 +125,13 @@ impl Keys {
         }
         let claims = json(claims).ok_or(Refusal::BAD_JWT)?;
         match claims["exp"].as_i64() {
-            Some(expiry) if expiry <= chrono::Utc::now().timestamp() => Err(Refusal::EXPIRED),
+            Some(expiry) if expiry <= Timestamp::now().as_second() => Err(Refusal::EXPIRED),
             _ => Ok(claims),
         }
     }
 }
 
-/// Why a request is refused with 401.
+/// Why a request gets a 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) code: &'static str,
@@ -163,7 +170,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn same(a: &str, b: &str) -> bool {
+fn equal(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
 }
 
@@ -179,8 +186,9 @@ fn sign(claims: &Value, secret: &str) -> String {
 }
 
 fn mac(signed: &str, secret: &str) -> Hmac<Sha256> {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
+    #[expect(clippy::expect_used, reason = "HMAC accepts keys of any length")]
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC accepts keys of any length");
     mac.update(signed.as_bytes());
     mac
 }
@@ -196,7 +204,7 @@ mod tests {
             .collect()
     }
 
-    /// The role of a request, or what it is refused with.
+    /// The role of a request, or the message of the refusal.
     fn role(keys: &Keys, pairs: &[(&'static str, &str)]) -> String {
         match keys.claims_of(&headers(pairs)) {
             Ok(claims) => claims["role"].as_str().unwrap_or_default().to_owned(),
@@ -205,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn each_key_stands_for_its_role() {
+    fn each_key_authenticates_as_its_role() {
         let keys = Keys::generate();
         let check = |key: &str, want| assert_eq!(role(&keys, &[("apikey", key)]), want, "{key}");
         check(keys.anon(), "anon");
@@ -218,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jwt_in_authorization_says_who_the_user_is() {
+    fn a_jwt_in_authorization_identifies_the_user() {
         let keys = Keys::generate();
         let user = format!(
             "Bearer {}",
@@ -252,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jwt_that_is_expired_unsigned_or_changed_is_refused() {
+    fn an_expired_unsigned_or_modified_jwt_is_refused() {
         let keys = Keys::generate();
         let check = |token: &str, want| {
             let bearer = format!("Bearer {token}");
@@ -280,8 +288,8 @@ mod tests {
     }
 
     #[test]
-    fn a_jwt_made_elsewhere_is_understood() {
-        // Made with `openssl dgst -sha256 -hmac secret`.
+    fn signatures_match_those_of_openssl() {
+        // Computed with `openssl dgst -sha256 -hmac secret`.
         assert_eq!(
             sign(&json!({"role": "anon"}), "secret"),
             "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoiYW5vbiJ9.DKYv_tlj-Zl2f11sOqhgGcicZm8lmFZzMeoXDzDVbAk"

@@ -1,42 +1,40 @@
-//! One port on 127.0.0.1 that answers as a project's address does.
+//! One port on 127.0.0.1 that responds like a project's API.
 
-mod failure;
+mod api_error;
+mod edge_functions;
 mod keys;
-mod plan;
-mod proxy;
 mod rpc;
+mod rpc_lookup;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
-use failure::Failure;
+use api_error::ApiError;
+use edge_functions::HttpClient;
 pub use keys::Keys;
-use proxy::Http;
 use rpc::Rpc;
 
 use crate::functions::Functions;
-use crate::{Error, Result};
+use crate::{Error, Result, lock};
 
-/// What the gateway passes requests on to.
+/// What the gateway forwards requests to.
 #[derive(Debug)]
-pub(crate) struct Behind {
+pub(crate) struct Backend {
     pub(crate) keys: Keys,
     pub(crate) functions: Functions,
     rpc: Rpc,
-    http: Http,
+    http: HttpClient,
 }
 
-impl Behind {
+impl Backend {
     pub(crate) fn new(
         keys: Keys,
         functions: Functions,
@@ -47,16 +45,18 @@ impl Behind {
             keys,
             functions,
             rpc: Rpc::new(database, connections)?,
-            http: proxy::http(),
+            http: edge_functions::http_client(),
         })
     }
 
+    /// Closes the connections to the database.
     pub(crate) fn close(&self) {
         self.rpc.close();
     }
 }
 
-/// A port that is bound before anything is behind it, so that its address can be told to others.
+/// A port that is bound before the gateway starts, because the database and the functions need its
+/// address.
 #[derive(Debug)]
 pub(crate) struct Port {
     listener: TcpListener,
@@ -64,12 +64,12 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Binds `port`, or a free one for 0.
+    /// Binds `port`, or a free port for 0.
     pub(crate) async fn bind(port: u16) -> Result<Self> {
-        let wanted = SocketAddr::from(([127, 0, 0, 1], port));
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let failed =
-            |error: std::io::Error| Error::Invalid(format!("cannot listen on {wanted}: {error}"));
-        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+            |error: std::io::Error| Error::Invalid(format!("cannot listen on {address}: {error}"));
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address })
     }
@@ -79,146 +79,107 @@ impl Port {
     }
 }
 
-/// The gateway. It ends when this is dropped.
+/// The gateway. It stops when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     address: SocketAddr,
-    behind: Arc<Behind>,
+    backend: Arc<Backend>,
     serving: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Gateway {
-    pub(crate) fn start(port: Port, behind: Arc<Behind>) -> Self {
-        let serving = tokio::spawn(serve(port.listener, router(behind.clone())));
-        Self {
+    pub(crate) fn start(port: Port, backend: Arc<Backend>) -> Self {
+        let gateway = Self {
             address: port.address,
-            behind,
-            serving: Mutex::new(Some(serving)),
-        }
+            backend,
+            serving: Mutex::default(),
+        };
+        gateway.serve(port);
+        gateway
     }
 
-    /// Ends it as a crash does: nothing listens, and what was under way is cut.
+    fn serve(&self, port: Port) {
+        let service = TowerToHyperService::new(router(self.backend.clone()));
+        let serving = tokio::spawn(crate::serve(port.listener, service));
+        *lock(&self.serving) = Some(serving);
+    }
+
+    /// Stops it as a crash would: the port is closed, and connections are cut.
     pub(crate) async fn stop(&self) {
-        let serving = self
-            .serving
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let serving = lock(&self.serving).take();
         if let Some(serving) = serving {
             serving.abort();
-            // Aborted is how it ends.
+            // Always an error: the task was aborted.
             let _ = serving.await;
         }
     }
 
-    /// Listens again on the same port.
+    /// Listens on the same port again.
     pub(crate) async fn restart(&self) -> Result<()> {
         self.stop().await;
-        let port = Port::bind(self.address.port()).await?;
-        let serving = tokio::spawn(serve(port.listener, router(self.behind.clone())));
-        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(serving);
+        self.serve(Port::bind(self.address.port()).await?);
         Ok(())
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        if let Some(serving) = self
-            .serving
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
+        if let Some(serving) = lock(&self.serving).take() {
             serving.abort();
         }
     }
 }
 
-fn router(behind: Arc<Behind>) -> Router {
+fn router(backend: Arc<Backend>) -> Router {
     Router::new()
-        .route("/rest/v1/rpc/{function}", any(call))
-        .route("/functions/v1/{name}", any(pass))
-        .route("/functions/v1/{name}/", any(pass))
-        .route("/functions/v1/{name}/{*rest}", any(pass_rest))
+        .route("/rest/v1/rpc/{function}", any(call_rpc))
+        .route("/functions/v1/{name}", any(call_function))
+        .route("/functions/v1/{name}/", any(call_function))
+        .route("/functions/v1/{name}/{*rest}", any(call_function))
         .fallback(async || {
-            proxy::refuse(
+            edge_functions::error_response(
                 404,
                 "404",
                 "The local gateway serves /rest/v1/rpc/* and /functions/v1/* only",
             )
         })
-        .with_state(behind)
+        .with_state(backend)
 }
 
-async fn call(
-    State(behind): State<Arc<Behind>>,
+async fn call_rpc(
+    State(backend): State<Arc<Backend>>,
     Path(function): Path<String>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    match behind.keys.claims_of(&parts.headers) {
+    match backend.keys.claims_of(&parts.headers) {
         Ok(claims) => {
-            behind
+            backend
                 .rpc
-                .answer(&function, &parts.method, &parts.headers, &claims, body)
+                .respond(&function, &parts.method, &parts.headers, &claims, body)
                 .await
         }
-        Err(refusal) => Failure::new(401, refusal.code, refusal.message).into_response(),
+        Err(refusal) => ApiError::new(401, refusal.code, refusal.message).into_response(),
     }
 }
 
-async fn pass(
-    State(behind): State<Arc<Behind>>,
-    Path(name): Path<String>,
-    request: Request<Body>,
+async fn call_function(
+    State(backend): State<Arc<Backend>>,
+    Path(FunctionPath { name }): Path<FunctionPath>,
+    request: Request,
 ) -> Response {
-    proxy::answer(
-        &behind.http,
-        &behind.functions,
-        &behind.keys,
+    edge_functions::respond(
+        &backend.http,
+        &backend.functions,
+        &backend.keys,
         &name,
         request,
     )
     .await
 }
 
-async fn pass_rest(
-    State(behind): State<Arc<Behind>>,
-    Path((name, _)): Path<(String, String)>,
-    request: Request<Body>,
-) -> Response {
-    proxy::answer(
-        &behind.http,
-        &behind.functions,
-        &behind.keys,
-        &name,
-        request,
-    )
-    .await
-}
-
-/// Serves until aborted; then its connections are cut, as the set of their tasks is dropped.
-async fn serve(listener: TcpListener, router: Router) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                // Out of file descriptors, or the peer has gone: the next may do better.
-                let Ok((stream, _)) = accepted else {
-                    tokio::task::yield_now().await;
-                    continue;
-                };
-                // Only costs latency if it fails.
-                let _ = stream.set_nodelay(true);
-                let service = TowerToHyperService::new(router.clone());
-                connections.spawn(async move {
-                    let connection = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service);
-                    // A peer that goes away is its own business.
-                    let _ = connection.await;
-                });
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
+/// The parameters of a function's route, with or without a rest.
+#[derive(serde::Deserialize)]
+struct FunctionPath {
+    name: String,
 }

@@ -1,10 +1,10 @@
-//! `POST /rest/v1/rpc/{function}`, as PostgREST answers it.
+//! `POST /rest/v1/rpc/{function}`, emulating PostgREST.
 //!
-//! Arguments and results pass as text, so that a number keeps its digits. What cannot be stood in
-//! for: `safeupdate`, which on the platform refuses UPDATE and DELETE without WHERE.
+//! Arguments and results are passed as text so that numbers keep their digits. Not emulated:
+//! `safeupdate`, which on the platform rejects UPDATE and DELETE without WHERE.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -16,19 +16,19 @@ use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::failure::Failure;
-use super::plan::{Call, Plan, SCHEMA, look_up};
+use super::api_error::ApiError;
+use super::rpc_lookup::{Call, CallStatement, SCHEMA, look_up};
 use crate::postgres::Database;
-use crate::{Error, Result};
+use crate::{Error, Result, lock};
 
-/// The largest body of a request; a larger one gets 413.
+/// A larger request body gets a 413.
 const BODY_LIMIT: usize = 64 << 20;
 
-/// Calls functions of one database.
+/// Calls functions of a database.
 #[derive(Debug, Clone)]
 pub(crate) struct Rpc {
     pool: Pool,
-    plans: Arc<Mutex<HashMap<Call, Plan>>>,
+    statements: Arc<Mutex<HashMap<Call, CallStatement>>>,
 }
 
 impl Rpc {
@@ -36,8 +36,8 @@ impl Rpc {
         let mut config: tokio_postgres::Config = database
             .authenticator_url()
             .parse()
-            .map_err(Error::database("cannot read the database's address"))?;
-        config.application_name("postgrest stand-in");
+            .map_err(Error::database("cannot parse the database address"))?;
+        config.application_name("postgrest (emulated)");
         config.options("-c search_path=public,extensions");
         let manager = Manager::from_config(
             config,
@@ -51,22 +51,20 @@ impl Rpc {
             .wait_timeout(Some(std::time::Duration::from_secs(10)))
             .runtime(Runtime::Tokio1)
             .build()
-            .map_err(|error| {
-                Error::Invalid(format!("cannot make a pool of connections: {error}"))
-            })?;
+            .map_err(|error| Error::Invalid(format!("cannot create a connection pool: {error}")))?;
         Ok(Self {
             pool,
-            plans: Arc::default(),
+            statements: Arc::default(),
         })
     }
 
-    /// Ends the connections.
+    /// Closes the connections.
     pub(crate) fn close(&self) {
         self.pool.close();
     }
 
-    /// Answers one request; `claims` are those of its key.
-    pub(crate) async fn answer(
+    /// Handles one request that authenticated with `claims`.
+    pub(crate) async fn respond(
         &self,
         function: &str,
         method: &Method,
@@ -81,7 +79,7 @@ impl Rpc {
             )
                 .into_response(),
             Ok(None) => StatusCode::NO_CONTENT.into_response(),
-            Err(failure) => failure.into_response(),
+            Err(error) => error.into_response(),
         }
     }
 
@@ -92,12 +90,12 @@ impl Rpc {
         headers: &HeaderMap,
         claims: &Value,
         body: Body,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>, ApiError> {
         if method != Method::POST {
-            return Err(Failure::new(
+            return Err(ApiError::new(
                 405,
                 "PGRST101",
-                "Only POST is stood in for by the local gateway",
+                "The local gateway only emulates POST",
             ));
         }
         if let Some(profile) = headers
@@ -105,97 +103,86 @@ impl Rpc {
             .and_then(|value| value.to_str().ok())
             && profile != SCHEMA
         {
-            let mut failure = Failure::new(406, "PGRST106", format!("Invalid schema: {profile}"));
-            failure.hint = Some(format!("Only the following schemas are exposed: {SCHEMA}"));
-            return Err(failure);
+            let mut error = ApiError::new(406, "PGRST106", format!("Invalid schema: {profile}"));
+            error.hint = Some(format!("Only the following schemas are exposed: {SCHEMA}"));
+            return Err(error);
         }
         let body = to_bytes(body, BODY_LIMIT)
             .await
-            .map_err(|_| Failure::new(413, "413", "Request Too Long"))?;
+            .map_err(|_| ApiError::new(413, "413", "Request Too Long"))?;
         let body = if body.is_empty() {
             "{}".into()
         } else {
             String::from_utf8_lossy(&body)
         };
         let names: BTreeSet<String> = serde_json::from_str::<HashMap<String, IgnoredAny>>(&body)
-            .map_err(|_| Failure::new(400, "PGRST102", "Empty or invalid json"))?
+            .map_err(|_| ApiError::new(400, "PGRST102", "Empty or invalid json"))?
             .into_keys()
             .collect();
         let call = (function.to_owned(), names);
 
-        let mut tried = 0;
+        let mut attempts = 0;
         loop {
-            tried += 1;
+            attempts += 1;
             let connection = self.connection().await?;
-            let plan = self.plan(&connection, &call).await?;
-            match run(&connection, &plan, headers, claims, &body).await {
-                // The function was replaced since we looked: look once more.
-                Err(error) if is_stale(&error) && tried == 1 => {
-                    self.plans
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .clear();
+            let statement = self.statement(&connection, &call).await?;
+            match run(&connection, &statement, headers, claims, &body).await {
+                // The function was replaced since the lookup: repeat it once.
+                Err(error) if is_stale(&error) && attempts == 1 => {
+                    lock(&self.statements).clear();
                     connection.statement_cache.clear();
                 }
-                Err(error) => return Err(Failure::from_postgres(&error, claims)),
-                Ok(json) => return Ok(json.filter(|_| !plan.is_void)),
+                Err(error) => return Err(ApiError::from_postgres(&error, claims)),
+                Ok(json) => return Ok(json.filter(|_| !statement.is_void)),
             }
         }
     }
 
-    async fn connection(&self) -> Result<Object, Failure> {
+    async fn connection(&self) -> Result<Object, ApiError> {
         self.pool.get().await.map_err(|error| match error {
-            deadpool_postgres::PoolError::Timeout(_) => Failure::new(
+            deadpool_postgres::PoolError::Timeout(_) => ApiError::new(
                 504,
                 "PGRST003",
                 "Timed out acquiring connection from connection pool.",
             ),
             error => {
-                let mut failure = Failure::new(
+                let mut api_error = ApiError::new(
                     503,
                     "PGRST000",
                     "Database connection error. Retrying the connection.",
                 );
-                failure.details = Some(error.to_string().into());
-                failure
+                api_error.details = Some(error.to_string().into());
+                api_error
             }
         })
     }
 
-    async fn plan(&self, connection: &Object, call: &Call) -> Result<Plan, Failure> {
-        if let Some(plan) = self
-            .plans
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(call)
-        {
-            return Ok(plan.clone());
+    async fn statement(&self, connection: &Object, call: &Call) -> Result<CallStatement, ApiError> {
+        if let Some(statement) = lock(&self.statements).get(call) {
+            return Ok(statement.clone());
         }
-        let plan = look_up(connection, call).await?;
-        self.plans
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(call.clone(), plan.clone());
-        Ok(plan)
+        let statement = look_up(connection, call).await?;
+        lock(&self.statements).insert(call.clone(), statement.clone());
+        Ok(statement)
     }
 }
 
-/// One call in one transaction, as the role of the request. The four messages are sent at once.
+/// Runs one call in one transaction as the role of the request, with its four messages pipelined.
 async fn run(
     connection: &Object,
-    plan: &Plan,
+    statement: &CallStatement,
     headers: &HeaderMap,
     claims: &Value,
     body: &str,
 ) -> Result<Option<String>, tokio_postgres::Error> {
-    let become_role = connection
+    let set_session = connection
         .prepare_cached(
             "select set_config('role', $1, true), set_config('request.jwt.claims', $2, true),
                set_config('request.headers', $3, true), set_config('request.method', 'POST', true)",
         )
         .await?;
     let call = connection
-        .prepare_typed_cached(&plan.sql, &[Type::TEXT])
+        .prepare_typed_cached(&statement.sql, &[Type::TEXT])
         .await?;
     let headers: Value = headers
         .iter()
@@ -213,19 +200,19 @@ async fn run(
 
     let session: [&(dyn ToSql + Sync); 3] = [&role, &claims, &headers];
     let arguments: [&(dyn ToSql + Sync); 1] = [&body];
-    let (began, became, rows, committed) = tokio::join!(
+    let (begin, session_set, rows, commit) = tokio::join!(
         connection.batch_execute("begin"),
-        connection.query(&become_role, &session),
+        connection.query(&set_session, &session),
         connection.query(&call, &arguments),
         // After an error this rolls back.
         connection.batch_execute("commit"),
     );
-    // The first that failed is the cause of the others.
-    began?;
-    became?;
+    // The first failure causes the later ones.
+    begin?;
+    session_set?;
     let rows = rows?;
-    // Deferred constraints and triggers speak here.
-    committed?;
+    // Deferred constraints and triggers fail here.
+    commit?;
     Ok(Some(match rows.first() {
         Some(row) => row
             .get::<_, Option<String>>(0)
@@ -235,7 +222,7 @@ async fn run(
 }
 
 fn is_stale(error: &tokio_postgres::Error) -> bool {
-    // "cached plan must not change result type" is a feature that is not supported.
+    // "cached plan must not change result type" has code FEATURE_NOT_SUPPORTED.
     error.code().is_some_and(|code| {
         *code == SqlState::UNDEFINED_FUNCTION || *code == SqlState::FEATURE_NOT_SUPPORTED
     })

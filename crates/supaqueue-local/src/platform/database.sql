@@ -1,4 +1,4 @@
--- A database as a new hosted project has it.
+-- Sets up a database like that of a new hosted project.
 create schema if not exists extensions;
 create extension if not exists pgcrypto schema extensions;
 grant usage on schema extensions to postgres, anon, authenticated, service_role;

@@ -1,5 +1,5 @@
--- The roles of a hosted project. They belong to the whole cluster, so this runs once in it.
--- `postgres` is not a superuser there; the superuser is `supabase_admin`.
+-- The roles of a hosted project. Roles belong to the cluster, so this runs once per cluster.
+-- `postgres` is not a superuser; `supabase_admin` is.
 do $$
 declare
   role record;
@@ -26,6 +26,6 @@ grant anon, authenticated, service_role to authenticator;
 grant anon, authenticated, service_role, authenticator to postgres;
 grant pg_monitor, pg_signal_backend to postgres;
 
--- What the API's sessions are limited to.
+-- The timeouts of API sessions.
 alter role authenticator set statement_timeout = '8s';
 alter role authenticator set lock_timeout = '8s';

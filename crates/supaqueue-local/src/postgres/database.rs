@@ -1,9 +1,10 @@
+use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
 
 use crate::{Error, Result};
 
-/// One database, as a project has it. Cheap to clone: it holds addresses, not a connection.
+/// A database set up like a hosted project's. Cheap to clone: it holds addresses, not a connection.
 #[derive(Debug, Clone)]
 pub struct Database {
     name: String,
@@ -27,79 +28,87 @@ impl Database {
         }
     }
 
-    /// Its name.
+    /// The name of the database; empty for an external one.
+    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The address for role `postgres`, which owns the database and is not a superuser.
+    #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The address for the superuser `supabase_admin`: for tests and stand-ins only.
+    /// The address for the superuser `supabase_admin`: only for tests and emulated extensions.
+    #[must_use]
     pub fn admin_url(&self) -> &str {
         &self.admin_url
     }
 
     /// The address for role `authenticator`, which the gateway connects as.
+    #[must_use]
     pub fn authenticator_url(&self) -> &str {
         &self.authenticator_url
     }
 
     /// Connects as role `postgres`.
+    ///
+    /// # Errors
+    /// Those of [`connect`].
     pub async fn connect(&self) -> Result<Client> {
         connect(&self.url).await
     }
 
     /// Connects as the superuser.
+    ///
+    /// # Errors
+    /// Those of [`connect`].
     pub async fn connect_as_admin(&self) -> Result<Client> {
         connect(&self.admin_url).await
     }
 
     /// Connects as the API does for `role` (`anon`, `authenticated`, `service_role`).
+    ///
+    /// # Errors
+    /// Those of [`connect`], and [`Error::Database`] if `authenticator` may not assume the role.
     pub async fn connect_as(&self, role: &str) -> Result<Client> {
         let client = connect(&self.authenticator_url).await?;
         client
-            .batch_execute(&format!("set role {}", quote_identifier(role)))
+            .batch_execute(&format!("set role {}", escape_identifier(role)))
             .await
-            .map_err(Error::database(format!("cannot become {role}")))?;
+            .map_err(Error::database(format!("cannot assume role {role}")))?;
         Ok(client)
     }
 }
 
-/// Connects, and serves the connection on the current runtime until the client is dropped.
+/// Connects to a database. The connection is driven on the current runtime until the client is
+/// dropped.
+///
+/// # Errors
+/// [`Error::Invalid`] if `url` is not a database address, [`Error::Database`] if the connection
+/// fails.
 pub async fn connect(url: &str) -> Result<Client> {
     let config: Config = url.parse().map_err(|error| {
         Error::Invalid(format!(
-            "this is not the address of a database, such as postgresql://role:password@host:5432/name: {error}"
+            "not a database address like postgresql://role:password@host:5432/name: {error}"
         ))
     })?;
-    let (client, connection) = config
-        .connect(NoTls)
-        .await
-        .map_err(|error| Error::database(format!("cannot connect to {}", place(&config)))(error))?;
-    // When the connection ends, every call on the client says so.
+    let (client, connection) = config.connect(NoTls).await.map_err(|error| {
+        Error::database(format!("cannot connect to Postgres at {}", server(&config)))(error)
+    })?;
+    // When the connection ends, calls on the client return the error.
     tokio::spawn(connection);
     Ok(client)
 }
 
-/// Where an address leads, without its password.
-fn place(config: &Config) -> String {
+/// The host and port of an address, without its password.
+fn server(config: &Config) -> String {
     let host = match config.get_hosts().first() {
         Some(Host::Tcp(host)) => host.clone(),
         Some(Host::Unix(path)) => path.display().to_string(),
         None => "localhost".into(),
     };
     let port = config.get_ports().first().copied().unwrap_or(5432);
-    format!("Postgres at {host}:{port}")
-}
-
-pub(crate) fn quote_identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-pub(crate) fn quote_literal(text: &str) -> String {
-    // An E string means the same whatever standard_conforming_strings is.
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+    format!("{host}:{port}")
 }

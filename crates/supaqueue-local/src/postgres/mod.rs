@@ -1,32 +1,34 @@
-//! A Postgres cluster for one run, set up as a hosted project's is.
+//! A temporary Postgres cluster, set up like a hosted project's.
 
 mod database;
-mod log;
 mod program;
 mod server;
+mod server_log;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use postgres_protocol::escape::{escape_identifier, escape_literal};
 
 pub use database::{Database, connect};
-pub(crate) use database::{quote_identifier, quote_literal};
-use log::Log;
 use program::Program;
-use server::{initdb, launch, start_somewhere};
+use server::{initdb, launch, start_on_free_port};
+use server_log::ServerLog;
 
 use crate::extension::Kind;
-use crate::process::{Folder, Process};
-use crate::{Error, Result};
+use crate::folder::Folder;
+use crate::process::Process;
+use crate::{Error, Result, lock};
 
 /// The database that new ones are cloned from.
 const TEMPLATE: &str = "supaqueue_template";
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a cluster is to be like; see [`Postgres::builder`].
+/// Options of a cluster; see [`Postgres::builder`].
 #[derive(Debug, Clone, Default)]
+#[must_use = "nothing starts until `start` is called"]
 pub struct PostgresBuilder {
     bin: Option<PathBuf>,
     fsync: bool,
@@ -35,42 +37,46 @@ pub struct PostgresBuilder {
 }
 
 impl PostgresBuilder {
-    /// Takes the programs in this folder in place of the embedded ones (which
-    /// `SUPAQUEUE_POSTGRES_BIN` also does). It must hold `postgres` and `initdb`.
+    /// Uses the programs in this folder instead of the embedded ones, as `SUPAQUEUE_POSTGRES_BIN`
+    /// does. It must contain `postgres` and `initdb`.
     pub fn bin(mut self, folder: impl Into<PathBuf>) -> Self {
         self.bin = Some(folder.into());
         self
     }
 
-    /// Whether commits wait for the disk. Off by default: the data is thrown away at the end, and a
-    /// `kill -9` of Postgres loses nothing without it. Benchmarks turn it on.
+    /// Whether commits wait for the disk. Off by default: the data is temporary, and a `kill -9` of
+    /// Postgres loses nothing without it. Benchmarks turn it on.
     pub fn fsync(mut self, on: bool) -> Self {
         self.fsync = on;
         self
     }
 
-    /// A setting of the server, as in `postgresql.conf`.
+    /// Adds a server setting, as in `postgresql.conf`.
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
         self
     }
 
-    /// SQL that the template gets as role `postgres` in one transaction, so that every database
-    /// made from it has it. Called again, adds another.
+    /// Adds SQL that is applied to the template as role `postgres`, in one transaction, so every
+    /// database created from it includes it.
     pub fn migration(mut self, sql: impl Into<String>) -> Self {
         self.migrations.push(sql.into());
         self
     }
 
-    /// Makes the cluster and starts it.
+    /// Creates the cluster and starts it.
+    ///
+    /// # Errors
+    /// [`Error::NoPostgres`] if no usable Postgres is found; the error of the program, the file or
+    /// the statement that failed otherwise.
     pub async fn start(self) -> Result<Postgres> {
         Postgres::start(self).await
     }
 }
 
-/// A running cluster. It ends, and its files go, when this is dropped or the program is gone.
+/// A running cluster. It stops and its files are removed when this is dropped or the program dies.
 ///
-/// It is not tied to an async runtime, so that tests with a runtime each can share one in a `static`.
+/// It is not tied to an async runtime, so tests that each have their own can share one in a `static`.
 #[derive(Debug)]
 pub struct Postgres {
     program: Program,
@@ -79,13 +85,13 @@ pub struct Postgres {
     port: u16,
     password: String,
     process: Mutex<Arc<Process>>,
-    log: Log,
+    log: ServerLog,
     preloaded: Vec<&'static str>,
     version: u32,
 }
 
 impl Postgres {
-    /// Starts with the defaults: the embedded Postgres, no migration.
+    /// The defaults: the embedded Postgres, no migrations.
     pub fn builder() -> PostgresBuilder {
         PostgresBuilder::default()
     }
@@ -102,13 +108,13 @@ impl Postgres {
             "max_connections=300",
             "timezone=UTC",
             "log_timezone=UTC",
-            // Stored so, a password costs a connection microseconds; it never leaves this machine.
+            // Checking an MD5 password takes microseconds, and it never leaves this machine.
             "password_encryption=md5",
         ]
         .map(str::to_owned)
         .into();
         if !builder.fsync {
-            // Commits still reach the operating system, so that a kill of Postgres loses none.
+            // Commits still reach the operating system, so killing Postgres loses none.
             settings.extend(["fsync=off", "full_page_writes=off"].map(str::to_owned));
         }
         settings.extend(
@@ -118,8 +124,8 @@ impl Postgres {
                 .map(|(name, value)| format!("{name}={value}")),
         );
 
-        let log = Log::default();
-        let (port, process) = start_somewhere(&program, &folder, &settings, &log).await?;
+        let log = ServerLog::default();
+        let (port, process) = start_on_free_port(&program, &folder, &settings, &log).await?;
         let mut postgres = Self {
             program,
             folder,
@@ -137,31 +143,37 @@ impl Postgres {
     }
 
     /// The port on 127.0.0.1.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The version as Postgres counts it, such as 170009.
+    /// `server_version_num`, such as 170009.
+    #[must_use]
     pub fn version(&self) -> u32 {
         self.version
     }
 
     /// The process id of the postmaster, for tests that kill it.
+    #[must_use]
     pub fn pid(&self) -> i32 {
         self.process().pid()
     }
 
-    /// The end of the server's log.
+    /// The last lines of the server log.
+    #[must_use]
     pub fn log(&self) -> Vec<String> {
         self.log.lines()
     }
 
-    /// The folder that holds the data, until the cluster ends.
+    /// The folder of the data, until the cluster stops.
+    #[must_use]
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
 
-    /// A database of this name, whether it exists or not.
+    /// The database of this name, whether it exists or not.
+    #[must_use]
     pub fn database(&self, name: &str) -> Database {
         let url = |role: &str| {
             format!(
@@ -177,35 +189,46 @@ impl Postgres {
         )
     }
 
-    /// Makes a database from the template: roles' privileges, extensions or their stand-ins, and the
-    /// migrations of the builder. Takes some tens of milliseconds.
+    /// Creates a database from the template, with the platform's privileges, real or emulated
+    /// extensions, and the builder's migrations. Takes some tens of milliseconds.
     ///
-    /// The workers of stand-ins are not started: see [`crate::StandIns`].
+    /// The workers of emulated extensions are not started; see [`crate::EmulatedExtensions`].
+    ///
+    /// # Errors
+    /// [`Error::Database`] if Postgres is unreachable or refuses.
     pub async fn create_database(&self) -> Result<Database> {
         let name = format!("test_{}", crate::random_hex(6));
         self.create_database_named(&name).await
     }
 
-    /// As [`Self::create_database`], with a name of your choice.
+    /// Like [`Self::create_database`], with a name.
+    ///
+    /// # Errors
+    /// Those of [`Self::create_database`]; also if the name is taken.
     pub async fn create_database_named(&self, name: &str) -> Result<Database> {
         let admin = self.database("postgres").connect_as_admin().await?;
         admin
             .batch_execute(&format!(
                 "create database {} template {TEMPLATE} owner postgres",
-                quote_identifier(name)
+                escape_identifier(name)
             ))
             .await
-            .map_err(Error::database(format!("cannot make the database {name}")))?;
+            .map_err(Error::database(format!(
+                "cannot create the database {name}"
+            )))?;
         Ok(self.database(name))
     }
 
-    /// Drops a database, with the sessions that are still in it.
+    /// Drops a database and disconnects its sessions.
+    ///
+    /// # Errors
+    /// [`Error::Database`] if Postgres is unreachable or refuses.
     pub async fn drop_database(&self, database: &Database) -> Result<()> {
         let admin = self.database("postgres").connect_as_admin().await?;
         admin
             .batch_execute(&format!(
                 "drop database if exists {} with (force)",
-                quote_identifier(database.name())
+                escape_identifier(database.name())
             ))
             .await
             .map_err(Error::database(format!(
@@ -214,19 +237,22 @@ impl Postgres {
             )))
     }
 
-    /// Stops the server and starts it again on the same port and data.
+    /// Stops the server and starts it again with the same port and data.
     ///
-    /// With `kill`, as by a crash: the postmaster is killed, and the start recovers the data, which
-    /// empties unlogged tables. Without it, sessions are ended in order first.
+    /// With `kill` it simulates a crash: the postmaster is killed, and recovery empties unlogged
+    /// tables. Without it, sessions are terminated in an orderly shutdown.
+    ///
+    /// # Errors
+    /// Those of [`Self::resume`].
     pub async fn restart(&self, kill: bool) -> Result<()> {
         self.halt(kill).await;
         self.resume().await
     }
 
-    /// The first half of [`Self::restart`]: ends the server, and keeps its data.
+    /// The first half of [`Self::restart`]: stops the server and keeps its data.
     pub async fn halt(&self, kill: bool) {
         let process = self.process();
-        // SIGINT is Postgres' "fast shutdown": rolls back what is open, ends sessions, checkpoints.
+        // SIGINT requests a fast shutdown: it aborts open transactions, ends sessions, checkpoints.
         process.signal(if kill {
             Signal::SIGKILL
         } else {
@@ -235,12 +261,15 @@ impl Postgres {
         process.wait().await;
     }
 
-    /// The second half of [`Self::restart`]: starts the server on the data that it left.
+    /// The second half of [`Self::restart`]: starts the server on the existing data.
+    ///
+    /// # Errors
+    /// [`Error::PostgresFailed`] or [`Error::TooSlow`] if it does not accept connections in time.
     pub async fn resume(&self) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
         loop {
-            // Backends of a killed postmaster need a moment to notice; until then the new one
-            // refuses to start on their shared memory.
+            // The backends of a killed postmaster take a moment to exit. Until then a new one
+            // refuses to start because their shared memory is in use.
             let process = launch(
                 &self.program,
                 &self.folder,
@@ -248,7 +277,7 @@ impl Postgres {
                 self.port,
                 &self.log,
             )?;
-            *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(process);
+            *lock(&self.process) = Arc::new(process);
             match self.wait_until_ready().await {
                 Err(Error::PostgresFailed { .. }) if Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -258,7 +287,7 @@ impl Postgres {
         }
     }
 
-    /// Ends the server and removes its files.
+    /// Stops the server and removes its files.
     pub async fn stop(self) {
         self.shut_down().await;
     }
@@ -269,17 +298,14 @@ impl Postgres {
     }
 
     fn process(&self) -> Arc<Process> {
-        self.process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.process).clone()
     }
 
     async fn wait_until_ready(&self) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
         let process = self.process();
         loop {
-            // The superuser's password is random, so only our own server lets us in.
+            // The superuser's password is random, so only our own server accepts it.
             match connect(self.database("postgres").admin_url()).await {
                 Ok(_) => return Ok(()),
                 Err(_) if process.exit_status().is_some() => {
@@ -296,7 +322,7 @@ impl Postgres {
         }
     }
 
-    /// Roles, the template, and the database `postgres`, which is the project's own.
+    /// Loads the available extensions, and creates the roles and the template.
     async fn set_up(&mut self, migrations: &[String]) -> Result<()> {
         let main = self.database("postgres");
         let admin = main.connect_as_admin().await?;
@@ -309,21 +335,14 @@ impl Postgres {
             .map_err(Error::database("cannot read the version of Postgres"))?;
         self.version = row.get::<_, i32>(0).unsigned_abs();
         let available: Vec<String> = row.get(1);
-        let available = |name: &str| available.iter().any(|one| one == name);
-
-        let preload: Vec<_> = [
-            ("pg_net", "pg_net"),
-            ("pg_cron", "pg_cron"),
-            ("supabase_vault", "supabase_vault"),
-        ]
-        .into_iter()
-        .filter(|(extension, _)| available(extension))
-        .map(|(_, library)| library)
-        .collect();
-        if !preload.is_empty() {
-            self.settings
-                .push(format!("shared_preload_libraries={}", preload.join(",")));
-            self.preloaded = preload;
+        self.preloaded = Kind::ALL.map(Kind::extension).into();
+        self.preloaded
+            .retain(|name| available.iter().any(|available| available == name));
+        if !self.preloaded.is_empty() {
+            self.settings.push(format!(
+                "shared_preload_libraries={}",
+                self.preloaded.join(",")
+            ));
             drop(admin);
             self.restart(false).await?;
         }
@@ -331,12 +350,12 @@ impl Postgres {
         admin
             .batch_execute(include_str!("../platform/roles.sql"))
             .await
-            .map_err(Error::database("cannot make the roles"))?;
+            .map_err(Error::database("cannot create the roles"))?;
         for role in ["postgres", "authenticator"] {
             admin
                 .batch_execute(&format!(
                     "alter role {role} password {}",
-                    quote_literal(&self.password)
+                    escape_literal(&self.password)
                 ))
                 .await
                 .map_err(Error::database("cannot set a password"))?;
@@ -344,7 +363,7 @@ impl Postgres {
         admin
             .batch_execute(&format!("create database {TEMPLATE} owner postgres"))
             .await
-            .map_err(Error::database("cannot make the template"))?;
+            .map_err(Error::database("cannot create the template"))?;
 
         let template = self.database(TEMPLATE);
         {
@@ -353,8 +372,8 @@ impl Postgres {
                 .batch_execute(include_str!("../platform/database.sql"))
                 .await
                 .map_err(Error::database("cannot set up the template"))?;
-            // The workers of the real pg_net and pg_cron serve one database of the cluster, the
-            // project's; what is cloned gets stand-ins.
+            // The workers of the real pg_net and pg_cron serve only one database of a cluster, the
+            // project's. In clones of the template these extensions are emulated.
             crate::extension::set_up(&admin, |kind| kind == Kind::Vault && self.has(kind)).await?;
         }
         for (number, sql) in (1..).zip(migrations) {
@@ -371,14 +390,14 @@ impl Postgres {
         self.preloaded.contains(&kind.extension())
     }
 
-    /// Makes the database `postgres` the project's own, with the real extensions where there are any.
+    /// Sets up the database `postgres` as the project's, with real extensions where available.
     pub(crate) async fn set_up_project(&self) -> Result<Database> {
         let database = self.database("postgres");
         let admin = database.connect_as_admin().await?;
         admin
             .batch_execute("alter database postgres owner to postgres")
             .await
-            .map_err(Error::database("cannot give the database to postgres"))?;
+            .map_err(Error::database("cannot change the owner of the database"))?;
         admin
             .batch_execute(include_str!("../platform/database.sql"))
             .await

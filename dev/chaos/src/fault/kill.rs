@@ -81,7 +81,7 @@ impl Injection<'_> {
         let client = self.scene.connect().await?;
         let backend = "select pid from pg_stat_activity
             where backend_type = 'client backend' and pid <> pg_backend_pid()
-            order by application_name like 'postgrest%' desc, state = 'active' desc
+            order by application_name = 'postgrest (emulated)' desc, state = 'active' desc
             limit 1";
         let pid: i32 = client.query_one(backend, &[]).await?.get(0);
         kill(Pid::from_raw(pid), Signal::SIGKILL)?;

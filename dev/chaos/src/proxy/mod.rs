@@ -16,11 +16,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use fastrand::Rng;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use crate::log::TargetLog;
 use crate::random::Seed;
@@ -64,7 +62,7 @@ impl Proxy {
         let shared = Arc::new(Shared::new(seed));
         Ok(Self {
             address,
-            serving: Mutex::new(Some(tokio::spawn(serve(listener, shared.clone())))),
+            serving: Mutex::new(Some(serve(listener, shared.clone()))),
             shared,
         })
     }
@@ -133,7 +131,7 @@ impl Proxy {
     pub async fn resume(&self) -> Result<()> {
         self.stop().await;
         let listener = TcpListener::bind(self.address).await?;
-        *lock(&self.serving) = Some(tokio::spawn(serve(listener, self.shared.clone())));
+        *lock(&self.serving) = Some(serve(listener, self.shared.clone()));
         Ok(())
     }
 }
@@ -213,29 +211,7 @@ impl Shared {
     }
 }
 
-/// Serves until aborted. Dropping the set of tasks then cuts all connections.
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                // Out of file descriptors, or the peer is gone: the next attempt may succeed.
-                let Ok((stream, _)) = accepted else {
-                    tokio::task::yield_now().await;
-                    continue;
-                };
-                // A failure only costs latency.
-                let _ = stream.set_nodelay(true);
-                let shared = shared.clone();
-                connections.spawn(async move {
-                    let service = service_fn(|request| shared.clone().answer(request));
-                    // A cut connection is reported as an error, which is intended.
-                    let _ = http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
+fn serve(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
+    let service = service_fn(move |request| shared.clone().answer(request));
+    tokio::spawn(supaqueue_local::serve(listener, service))
 }

@@ -1,4 +1,4 @@
-/** What a request looks like to the function that it reaches. */
+/** The request as its function receives it. */
 export async function describe(request: Request) {
   return {
     method: request.method,

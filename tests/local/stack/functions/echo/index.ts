@@ -1,4 +1,4 @@
-// Shared code lies outside the function's folder, which it may import but not read.
+// Shared code is outside the function's folder: it can be imported but not read.
 import { describe } from "../_shared/describe.ts";
 
 Deno.serve(async (request) =>

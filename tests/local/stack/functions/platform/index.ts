@@ -1,5 +1,5 @@
-/** The name of the error that an attempt ends with. */
-async function refusal(attempt: () => unknown) {
+/** The name of the error that `attempt` throws. */
+async function errorName(attempt: () => unknown) {
   try {
     await attempt();
     return "none";
@@ -12,14 +12,14 @@ Deno.serve({ port: 80 }, async () =>
   Response.json({
     deno: Deno.version.deno,
     env: Deno.env.toObject(),
-    own: await refusal(() =>
+    own: await errorName(() =>
       Deno.readTextFile(new URL("own.txt", import.meta.url))
     ),
-    other: await refusal(() => Deno.readTextFile("/etc/passwd")),
-    write: await refusal(() =>
+    other: await errorName(() => Deno.readTextFile("/etc/passwd")),
+    write: await errorName(() =>
       Deno.writeTextFile(new URL("new.txt", import.meta.url), "")
     ),
-    run: await refusal(() => new Deno.Command("true").output()),
+    run: await errorName(() => new Deno.Command("true").output()),
     clocks: [
       Date.now(),
       new Date().getTime(),

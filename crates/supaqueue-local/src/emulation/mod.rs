@@ -1,12 +1,13 @@
-//! The workers of the stand-ins: what sends the requests of `net` and runs the jobs of `cron`.
+//! Emulates the extensions that Postgres lacks: their SQL objects, and the background workers that
+//! send the requests of `net` and run the jobs of `cron`.
 //!
-//! `vault` needs none: it is SQL alone.
+//! `vault` is SQL only.
 
 mod cron;
 mod net;
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -16,65 +17,73 @@ use tokio_postgres::{Client, NoTls};
 use crate::extension::{Extensions, Kind};
 use crate::log::LogSink;
 use crate::postgres::Database;
-use crate::{Error, Result};
+use crate::{Error, Result, lock};
 
-/// The workers for one database; they end when this is dropped.
+/// The background workers of one database's emulated extensions. They end when this is dropped.
 ///
-/// Each survives a restart of Postgres: it connects again until it can.
+/// Each reconnects after Postgres restarts.
 #[derive(Debug)]
-pub struct StandIns {
+pub struct EmulatedExtensions {
     database: Database,
     extensions: Extensions,
     logs: LogSink,
-    net: Worker,
-    cron: Worker,
+    net: BackgroundTask,
+    cron: BackgroundTask,
 }
 
-impl StandIns {
-    /// Starts the workers of those extensions that are not real in `database`.
+impl EmulatedExtensions {
+    /// Starts a worker for each extension that is not real in `database`.
+    ///
+    /// # Errors
+    /// [`Error::Database`] if the extensions cannot be read.
     pub async fn start(database: &Database) -> Result<Self> {
         Self::start_with_log(database, LogSink::default()).await
     }
 
     pub(crate) async fn start_with_log(database: &Database, logs: LogSink) -> Result<Self> {
         let extensions = Extensions::of(&database.connect_as_admin().await?).await?;
-        let stand_ins = Self {
+        let emulated = Self {
             database: database.clone(),
             extensions,
             logs,
-            net: Worker::default(),
-            cron: Worker::default(),
+            net: BackgroundTask::default(),
+            cron: BackgroundTask::default(),
         };
-        stand_ins.start_net();
-        stand_ins.start_cron();
-        Ok(stand_ins)
+        emulated.start_net();
+        emulated.start_cron();
+        Ok(emulated)
     }
 
-    /// Which extensions are real.
+    /// The real extensions; the others are emulated.
+    #[must_use]
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
     }
 
-    /// Starts the worker of `net` if it does not run.
+    /// Starts the `net` worker if `net` is emulated and the worker is not running.
     pub fn start_net(&self) {
         if self.extensions.real(Kind::Net).is_none() {
-            self.net.start(net::serve(
+            self.net.start(net::run(
                 self.database.clone(),
-                Trouble::new("pg_net", &self.logs),
+                ErrorLog::new("pg_net", &self.logs),
             ));
         }
     }
 
-    /// Ends the worker of `net`. Requests wait in the queue; those under way are sent again by the
-    /// next worker.
+    /// Stops the emulated `net` worker. Queued requests wait; the next worker repeats those in
+    /// flight.
     pub fn stop_net(&self) {
         self.net.stop();
     }
 
-    /// Ends the worker of `net`, real or not, as `kill -9` does: Postgres recovers, which empties
-    /// its unlogged tables. The real one starts again by itself; a stand-in by [`Self::start_net`].
+    /// Crashes the `net` worker, real or emulated, as `kill -9` would: Postgres recovers, which
+    /// empties its unlogged tables. A real worker restarts by itself, an emulated one with
+    /// [`Self::start_net`].
+    ///
+    /// # Errors
+    /// [`Error::Database`] if the database is unreachable.
     pub async fn kill_net(&self) -> Result<()> {
-        let failed = "cannot kill the worker of net";
+        let doing = "cannot kill the net worker";
         let admin = self.database.connect_as_admin().await?;
         if self.extensions.real(Kind::Net).is_some() {
             let workers = admin
@@ -83,32 +92,32 @@ impl StandIns {
                     &[],
                 )
                 .await
-                .map_err(Error::database(failed))?;
+                .map_err(Error::database(doing))?;
             for worker in workers {
-                // It may end at this very moment.
+                // It may be exiting already.
                 let _ = kill(Pid::from_raw(worker.get(0)), Signal::SIGKILL);
             }
             return Ok(());
         }
         self.stop_net();
-        // Waits until the worker's own transaction is gone.
+        // Waits for the locks of the worker's open transaction.
         admin
             .batch_execute("truncate net.http_request_queue, net._http_response")
             .await
-            .map_err(Error::database(failed))
+            .map_err(Error::database(doing))
     }
 
-    /// Starts the worker of `cron` if it does not run.
+    /// Starts the `cron` worker if `cron` is emulated and the worker is not running.
     pub fn start_cron(&self) {
         if self.extensions.real(Kind::Cron).is_none() {
-            self.cron.start(cron::serve(
+            self.cron.start(cron::run(
                 self.database.clone(),
-                Trouble::new("pg_cron", &self.logs),
+                ErrorLog::new("pg_cron", &self.logs),
             ));
         }
     }
 
-    /// Ends the worker of `cron`.
+    /// Stops the emulated `cron` worker.
     pub fn stop_cron(&self) {
         self.cron.stop();
     }
@@ -116,38 +125,38 @@ impl StandIns {
 
 /// A task that ends with its owner.
 #[derive(Debug, Default)]
-struct Worker(Mutex<Option<JoinHandle<()>>>);
+struct BackgroundTask(Mutex<Option<JoinHandle<()>>>);
 
-impl Worker {
+impl BackgroundTask {
     fn start(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = lock(&self.0);
         if running.as_ref().is_none_or(JoinHandle::is_finished) {
             *running = Some(tokio::spawn(task));
         }
     }
 
     fn stop(&self) {
-        if let Some(task) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(task) = lock(&self.0).take() {
             task.abort();
         }
     }
 }
 
-impl Drop for Worker {
+impl Drop for BackgroundTask {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-/// Writes what goes wrong into the log, each thing once until another comes.
+/// Logs errors, but not the same one repeatedly.
 #[derive(Debug)]
-struct Trouble {
+struct ErrorLog {
     source: &'static str,
     logs: LogSink,
     last: String,
 }
 
-impl Trouble {
+impl ErrorLog {
     fn new(source: &'static str, logs: &LogSink) -> Self {
         Self {
             source,
@@ -156,16 +165,16 @@ impl Trouble {
         }
     }
 
-    fn tell(&mut self, trouble: String) {
-        if trouble != self.last {
-            self.logs.write(self.source, trouble.as_str());
-            self.last = trouble;
+    fn write(&mut self, error: String) {
+        if error != self.last {
+            self.logs.write(self.source, error.as_str());
+            self.last = error;
         }
     }
 }
 
-/// Connects as the superuser, under a name that `pg_stat_activity` shows; `on_notify` hears
-/// notifications.
+/// Connects as the superuser with an application name for `pg_stat_activity`. Calls `on_notify` for
+/// each notification.
 async fn connect(
     database: &Database,
     application_name: &str,

@@ -1,5 +1,4 @@
-//! The stand-ins behave as the extensions that they stand in for (the facts are pg_net 0.20.4's,
-//! supabase_vault 0.3.1's and pg_cron 1.6's).
+//! The emulated extensions behave like pg_net 0.20.4, supabase_vault 0.3.1 and pg_cron 1.6.
 #![allow(clippy::unwrap_used)]
 
 mod cron;
@@ -16,7 +15,7 @@ use tokio::sync::OnceCell;
 
 static POSTGRES: OnceCell<Arc<Postgres>> = OnceCell::const_new();
 
-/// A database of its own for each test.
+/// A new database for each test.
 async fn database() -> Database {
     let start = async || Arc::new(Postgres::builder().start().await.unwrap());
     POSTGRES
@@ -27,16 +26,16 @@ async fn database() -> Database {
         .unwrap()
 }
 
-/// Waits until `is_so`, for ten seconds.
-async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+/// Polls `condition` for up to ten seconds.
+async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = Instant::now() + Duration::from_secs(10);
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
+    while !condition().await {
+        assert!(Instant::now() < deadline, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// What `sql` answers, as text.
+/// The result of `sql` as text.
 async fn one(client: &tokio_postgres::Client, sql: &str) -> String {
     client
         .query_one(&format!("select coalesce(({sql})::text, 'null')"), &[])

@@ -1,54 +1,54 @@
-//! A function's process, from its start to its end.
+//! The Deno process that emulates an isolate of the edge runtime.
 
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 use tokio::sync::oneshot;
 
 use super::stamp::Stamp;
-use super::{Failed, Function};
+use super::{Function, StartError};
 use crate::log::LogSink;
 use crate::process::Process;
 
-/// How long a function may take to listen: the first time it may download what it imports.
+/// How long a function may take until it listens. Its first start may download its imports.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
-/// A function's process that listens.
+/// A process that serves one function.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct Isolate {
     process: Process,
-    /// Of the function that it runs.
+    /// Of the function when this was started.
     stamp: Stamp,
     started: Instant,
     wall_clock: Duration,
-    /// Where it listens.
+    /// The address it listens on.
     pub(crate) address: SocketAddr,
 }
 
-impl Running {
-    /// Starts a function and waits until it listens. `command` makes its command, from the
-    /// arguments for `platform.ts`. The process' clock is `clock_offset_ms` ahead of ours.
+impl Isolate {
+    /// Starts a function and waits until it listens. `command` builds its command from the arguments
+    /// for `edge_runtime.ts`. The function's clock is `clock_offset_ms` ahead of ours.
     pub(super) async fn start(
         function: &Function,
         wall_clock: Duration,
         clock_offset_ms: i64,
         logs: &LogSink,
         command: impl FnOnce(&[String]) -> crate::Result<Command>,
-    ) -> Result<Arc<Self>, Failed> {
+    ) -> Result<Arc<Self>, StartError> {
         let token = format!("supaqueue-listening-{}", crate::random_hex(8));
         let started = Instant::now();
-        // The process counts from the same moment as we, not from when it has started.
-        let end = chrono::Utc::now() + wall_clock;
+        // An absolute time, so that the process and its host agree on the deadline.
+        let deadline = UNIX_EPOCH.elapsed().unwrap_or_default() + wall_clock;
         let arguments = [
             token.clone(),
             wall_clock.as_millis().to_string(),
-            end.timestamp_millis().to_string(),
+            deadline.as_millis().to_string(),
             clock_offset_ms.to_string(),
         ];
-        let command = command(&arguments).map_err(Failed::Host)?;
+        let command = command(&arguments).map_err(StartError::Host)?;
         let (sender, mut port) = oneshot::channel();
         let (name, sink) = (function.name.clone(), logs.clone());
         let mut sender = Some(sender);
@@ -59,19 +59,19 @@ impl Running {
             match port {
                 Some(port) => {
                     if let Some(sender) = sender.take() {
-                        // The start may have been given up.
+                        // Fails if the start was abandoned.
                         let _ = sender.send(port);
                     }
                 }
                 None => sink.write(&name, line),
             }
         })
-        .map_err(Failed::Host)?;
+        .map_err(StartError::Host)?;
         let port = tokio::select! {
-            // Once the process has ended, its log is read and the sender gone.
+            // The sender is dropped after the process has exited and its log is read.
             port = &mut port => port.ok(),
             () = tokio::time::sleep(BOOT_LIMIT) => {
-                logs.write(&function.name, format!("not listening after {} s: stopped", BOOT_LIMIT.as_secs()));
+                logs.write(&function.name, format!("not listening after {} s: killed", BOOT_LIMIT.as_secs()));
                 None
             }
         };
@@ -80,44 +80,44 @@ impl Running {
             let status = process.wait().await;
             logs.write(
                 &function.name,
-                format!("did not start: exit status {status}"),
+                format!("failed to start: exit status {status}"),
             );
-            return Err(Failed::Boot);
+            return Err(StartError::Boot);
         };
-        let running = Arc::new(Self {
+        let isolate = Arc::new(Self {
             process,
             stamp: function.stamp,
             started,
             wall_clock,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
         });
-        // It may be gone long before.
-        let at_the_end = Arc::downgrade(&running);
+        // Weak, so that this does not keep it alive until its deadline.
+        let weak = Arc::downgrade(&isolate);
         tokio::spawn(async move {
             tokio::time::sleep_until((started + wall_clock).into()).await;
-            if let Some(running) = at_the_end.upgrade() {
-                running.process.signal(Signal::SIGKILL);
+            if let Some(isolate) = weak.upgrade() {
+                isolate.process.signal(Signal::SIGKILL);
             }
         });
-        Ok(running)
+        Ok(isolate)
     }
 
-    /// Whether it still runs.
+    /// Whether the process is running.
     pub(super) fn is_alive(&self) -> bool {
         self.process.exit_status().is_none()
     }
 
-    /// Whether it may be given a request: not in the second half of its wall clock.
-    pub(super) fn takes_requests(&self) -> bool {
+    /// Whether it accepts new requests, which it stops doing halfway through its wall clock.
+    pub(super) fn accepts_requests(&self) -> bool {
         self.is_alive() && self.started.elapsed() < self.wall_clock / 2
     }
 
-    /// Whether it runs another code than `function` has now.
+    /// Whether the function's code has changed since it was started.
     pub(super) fn is_outdated(&self, function: &Function) -> bool {
         self.stamp != function.stamp
     }
 
-    /// Has it end once it has nothing left to do.
+    /// Asks it to exit once it is idle.
     pub(super) fn retire(&self) {
         self.process.signal(Signal::SIGUSR2);
     }
@@ -126,7 +126,7 @@ impl Running {
         self.process.pid()
     }
 
-    /// Waits until the process has ended; its status as a shell counts it.
+    /// Waits until the process has exited. Returns its status as a shell reports it.
     pub(crate) async fn wait(&self) -> i32 {
         self.process.wait().await
     }

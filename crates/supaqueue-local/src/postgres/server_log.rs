@@ -1,20 +1,19 @@
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use crate::Error;
+use crate::{Error, lock};
 
-/// How many lines are kept.
 const KEPT_LINES: usize = 200;
 
-/// The last lines that a program of Postgres wrote.
+/// The last lines of output of a Postgres program.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Log(Arc<Mutex<VecDeque<String>>>);
+pub(super) struct ServerLog(Arc<Mutex<VecDeque<String>>>);
 
-impl Log {
+impl ServerLog {
     pub(super) fn writer(&self) -> impl FnMut(String) + Send + 'static {
         let log = self.clone();
         move |line| {
-            let mut lines = log.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lines = lock(&log.0);
             if lines.len() == KEPT_LINES {
                 lines.pop_front();
             }
@@ -23,25 +22,18 @@ impl Log {
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .collect()
+        lock(&self.0).iter().cloned().collect()
     }
 
     pub(super) fn clear(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        lock(&self.0).clear();
     }
 
     pub(super) fn contains(&self, text: &str) -> bool {
-        self.lines().iter().any(|line| line.contains(text))
+        lock(&self.0).iter().any(|line| line.contains(text))
     }
 
+    /// The error of a program that exited: its last lines.
     pub(super) fn failure(&self, program: &'static str) -> Error {
         let lines = self.lines();
         let end = lines.len().saturating_sub(8);

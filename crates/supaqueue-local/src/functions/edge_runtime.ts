@@ -1,17 +1,17 @@
-// Makes Deno behave as the edge runtime does for one function. Imported before the function.
+// Makes Deno behave like the edge runtime. Imported before the function.
 
-const started = Deno.args[0];
-const [wallClock, end, clockOffset] = Deno.args.slice(1).map(Number);
-/** Work in the background, and requests that are not answered to the end. */
+const listening = Deno.args[0];
+const [wallClock, deadline, clockOffset] = Deno.args.slice(1).map(Number);
+/** Background work, and requests whose response is incomplete. */
 const pending = new Set<Promise<unknown>>();
 
 function track(work: Promise<unknown>) {
-  const forget = () => pending.delete(work);
+  const untrack = () => pending.delete(work);
   pending.add(work);
-  work.then(forget, forget);
+  work.then(untrack, untrack);
 }
 
-// The runtime listens where it likes, whatever port the function names.
+// The host chooses where to listen, whatever port the function asks for.
 const serve = Deno.serve.bind(Deno);
 let isServing = false;
 // deno-lint-ignore no-explicit-any
@@ -20,7 +20,7 @@ const edgeServe = (...args: any[]) => {
   const handler: Deno.ServeHandler | undefined =
     args.find((arg) => typeof arg === "function") ?? options?.handler;
   if (typeof handler !== "function") {
-    throw new TypeError("Cannot serve: no handler given");
+    throw new TypeError("Cannot serve: no handler was given");
   }
   if (isServing) {
     throw new Error("Cannot serve: Deno.serve was already called");
@@ -31,7 +31,7 @@ const edgeServe = (...args: any[]) => {
     port: 0,
     onError: options?.onError,
     onListen({ port, hostname }) {
-      console.error(`${started} ${port}`);
+      console.error(`${listening} ${port}`);
       options?.onListen?.({ transport: "tcp", port, hostname });
     },
   }, (request, info) => {
@@ -55,8 +55,8 @@ Object.defineProperty(globalThis, "EdgeRuntime", {
   configurable: true,
 });
 
-/** Ends once there has been nothing to do for a second: a request may be on its way. */
-async function endWhenIdle() {
+/** Exits after a second without work, because a request may be on its way. */
+async function exitWhenIdle() {
   let idleSince = Date.now();
   while (Date.now() - idleSince < 1000) {
     if (pending.size > 0) {
@@ -73,7 +73,7 @@ function unload(reason: string) {
   dispatchEvent(new CustomEvent("beforeunload", { detail: { reason } }));
 }
 
-Deno.addSignalListener("SIGUSR2", endWhenIdle);
+Deno.addSignalListener("SIGUSR2", exitWhenIdle);
 Deno.addSignalListener("SIGTERM", async () => {
   unload("termination");
   while (pending.size > 0) {
@@ -82,17 +82,17 @@ Deno.addSignalListener("SIGTERM", async () => {
   Deno.exit(0);
 });
 
-// The host kills what does not heed it.
+// The host kills the process at the deadline.
 Deno.unrefTimer(setTimeout(() => {
   if (pending.size > 0) {
     console.error(
-      `busy at 90 % of its wall clock of ${wallClock / 1000} s: will be killed`,
+      `still busy after 90 % of the wall clock limit of ${wallClock / 1000} s: will be killed`,
     );
   }
   unload("wall_clock");
-}, end - wallClock * 0.1 - Date.now()));
+}, deadline - wallClock * 0.1 - Date.now()));
 
-// Last: what is above goes by the host's clock.
+// Last, because the code above uses the host's clock.
 if (clockOffset !== 0) {
   const realNow = Date.now;
   const now = () => realNow() + clockOffset;

@@ -3,31 +3,31 @@ use tokio_postgres::error::SqlState;
 use crate::{database, one};
 
 #[tokio::test]
-async fn a_secret_is_kept_encrypted_and_read_in_the_clear() {
+async fn a_secret_is_stored_encrypted_and_read_decrypted() {
     let client = database().await.connect().await.unwrap();
     client
-        .batch_execute("select vault.create_secret('naïve 😀', 'name', 'what it is for')")
+        .batch_execute("select vault.create_secret('naïve 😀', 'name', 'a description')")
         .await
         .unwrap();
-    let read =
+    let secret =
         "select concat_ws('|', name, description, decrypted_secret) from vault.decrypted_secrets";
-    assert_eq!(one(&client, read).await, "name|what it is for|naïve 😀");
-    let kept = "select secret like '%naïve%' from vault.secrets";
-    assert_eq!(one(&client, kept).await, "false");
+    assert_eq!(one(&client, secret).await, "name|a description|naïve 😀");
+    let is_readable = "select secret like '%naïve%' from vault.secrets";
+    assert_eq!(one(&client, is_readable).await, "false");
 }
 
 #[tokio::test]
-async fn a_name_is_taken_once() {
+async fn a_name_is_unique() {
     let client = database().await.connect().await.unwrap();
     client
         .batch_execute("select vault.create_secret('a', 'name')")
         .await
         .unwrap();
-    let again = client
+    let duplicate = client
         .batch_execute("select vault.create_secret('b', 'name')")
         .await
         .unwrap_err();
-    assert_eq!(again.code(), Some(&SqlState::UNIQUE_VIOLATION));
+    assert_eq!(duplicate.code(), Some(&SqlState::UNIQUE_VIOLATION));
     client
         .batch_execute("select vault.create_secret('c'), vault.create_secret('d')")
         .await
@@ -43,28 +43,28 @@ async fn a_name_is_taken_once() {
 }
 
 #[tokio::test]
-async fn an_update_changes_what_it_is_given() {
+async fn an_update_changes_only_the_given_columns() {
     let client = database().await.connect().await.unwrap();
     client
         .batch_execute("select vault.create_secret('old', 'name', 'about')")
         .await
         .unwrap();
-    let read =
+    let secret =
         "select concat_ws('|', name, description, decrypted_secret) from vault.decrypted_secrets";
     client
         .batch_execute("select vault.update_secret(id, 'new') from vault.secrets")
         .await
         .unwrap();
-    assert_eq!(one(&client, read).await, "name|about|new");
+    assert_eq!(one(&client, secret).await, "name|about|new");
     client
         .batch_execute("select vault.update_secret(id, new_name => 'other') from vault.secrets")
         .await
         .unwrap();
-    assert_eq!(one(&client, read).await, "other|about|new");
+    assert_eq!(one(&client, secret).await, "other|about|new");
 }
 
 #[tokio::test]
-async fn postgres_changes_secrets_by_the_functions_alone() {
+async fn postgres_changes_secrets_only_through_the_functions() {
     let client = database().await.connect().await.unwrap();
     client
         .batch_execute("select vault.create_secret('secret', 'name')")
@@ -73,11 +73,11 @@ async fn postgres_changes_secrets_by_the_functions_alone() {
     for sql in [
         "insert into vault.secrets (secret) values ('x')",
         "update vault.secrets set secret = 'x'",
-        "select key from vault.stand_in_key",
+        "select key from vault.emulation_key",
     ] {
-        let refused = client.batch_execute(sql).await.unwrap_err();
+        let error = client.batch_execute(sql).await.unwrap_err();
         assert_eq!(
-            refused.code(),
+            error.code(),
             Some(&SqlState::INSUFFICIENT_PRIVILEGE),
             "{sql}"
         );
@@ -89,7 +89,7 @@ async fn postgres_changes_secrets_by_the_functions_alone() {
 }
 
 #[tokio::test]
-async fn users_of_the_api_see_nothing() {
+async fn api_users_have_no_access() {
     let database = database().await;
     for role in ["anon", "authenticated"] {
         let api = database.connect_as(role).await.unwrap();
@@ -97,9 +97,9 @@ async fn users_of_the_api_see_nothing() {
             "select from vault.decrypted_secrets",
             "select vault.create_secret('x')",
         ] {
-            let refused = api.batch_execute(sql).await.unwrap_err();
+            let error = api.batch_execute(sql).await.unwrap_err();
             assert_eq!(
-                refused.code(),
+                error.code(),
                 Some(&SqlState::INSUFFICIENT_PRIVILEGE),
                 "{role}: {sql}"
             );

@@ -1,10 +1,10 @@
--- A stand-in for supabase_vault 0.3.1: its table, its view, its functions and its privileges.
--- Secrets are encrypted with pgcrypto, under a key that only the owner of this schema can read.
+-- Emulates supabase_vault 0.3.1: its table, view, functions and privileges. Secrets are encrypted
+-- with pgcrypto, using a key that only the owner of this schema can read.
 create schema vault;
-comment on schema vault is 'stand-in for supabase_vault, by the local stack of supaqueue';
+comment on schema vault is 'supabase_vault, emulated by the local stack of Supaqueue';
 
-create table vault.stand_in_key (key bytea not null);
-insert into vault.stand_in_key (key) values (extensions.gen_random_bytes(32));
+create table vault.emulation_key (key bytea not null);
+insert into vault.emulation_key (key) values (extensions.gen_random_bytes(32));
 
 create function vault._crypto_aead_det_noncegen()
 returns bytea
@@ -22,7 +22,7 @@ stable
 security definer
 set search_path = ''
 as $$
-  select extensions.encrypt_iv(message, k.key, nonce, 'aes-cbc') from vault.stand_in_key as k
+  select extensions.encrypt_iv(message, k.key, nonce, 'aes-cbc') from vault.emulation_key as k
 $$;
 
 create function vault._crypto_aead_det_decrypt(
@@ -34,7 +34,7 @@ stable
 security definer
 set search_path = ''
 as $$
-  select extensions.decrypt_iv(message, k.key, nonce, 'aes-cbc') from vault.stand_in_key as k
+  select extensions.decrypt_iv(message, k.key, nonce, 'aes-cbc') from vault.emulation_key as k
 $$;
 
 create table vault.secrets (

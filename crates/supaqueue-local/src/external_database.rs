@@ -1,11 +1,12 @@
-//! A database that somebody else runs, named by its address.
+//! An existing database, given by its address, that this program did not start.
 
 use tokio_postgres::Client;
+use url::Url;
 
 use crate::extension::{self, Kind};
 use crate::{Database, Error, Result};
 
-/// Makes a database that somebody else runs like a project's, as far as it is not.
+/// Adds what an existing database lacks to work like a hosted project's.
 pub(crate) async fn set_up(url: String) -> Result<Database> {
     let database = Database::new("".into(), url.clone(), url.clone(), url);
     let client = database.connect().await?;
@@ -30,26 +31,25 @@ pub(crate) async fn set_up(url: String) -> Result<Database> {
             &[],
         )
         .await
-        .map_err(Error::database("cannot read what the database has"))?;
-    let is_super: bool = row.get(0);
+        .map_err(Error::database("cannot inspect the database"))?;
+    let is_superuser: bool = row.get(0);
     let (roles, available, schemas): (Vec<String>, Vec<String>, Vec<String>) =
         (row.get(1), row.get(2), row.get(3));
     if roles.is_empty() && schemas.is_empty() {
-        return refuse_hosted(&client).await.map(|()| database);
+        refuse_hosted(&client).await?;
+        return Ok(database);
     }
-    if !is_super {
+    if !is_superuser {
         return Err(Error::Invalid(format!(
-            "cannot use this database: it lacks {}, which only a superuser can make; name a superuser in --db-url, or leave it out to use the embedded Postgres",
-            roles
-                .iter()
-                .chain(&schemas)
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(", ")
+            "cannot use this database: it lacks {}, which only a superuser can create; connect as a superuser in --db-url, or omit --db-url to use the embedded Postgres",
+            [roles, schemas].concat().join(", ")
         )));
     }
-    for (sql, what) in [
-        (include_str!("platform/roles.sql"), "cannot make the roles"),
+    for (sql, doing) in [
+        (
+            include_str!("platform/roles.sql"),
+            "cannot create the roles",
+        ),
         (
             include_str!("platform/database.sql"),
             "cannot set up the database",
@@ -58,7 +58,7 @@ pub(crate) async fn set_up(url: String) -> Result<Database> {
         client
             .batch_execute(sql)
             .await
-            .map_err(Error::database(what))?;
+            .map_err(Error::database(doing))?;
     }
     extension::set_up(&client, |kind: Kind| {
         available.iter().any(|name| name == kind.extension())
@@ -67,8 +67,8 @@ pub(crate) async fn set_up(url: String) -> Result<Database> {
     Ok(database)
 }
 
-/// Refuses a database whose calls go to a project that is not on this machine: they would be
-/// turned to this one.
+/// Refuses a database that calls a project on another machine: installing would redirect its calls
+/// to this stack.
 async fn refuse_hosted(client: &Client) -> Result<()> {
     let rows = client
         .query(
@@ -80,19 +80,43 @@ async fn refuse_hosted(client: &Client) -> Result<()> {
     let Some(url) = rows.first().map(|row| row.get::<_, String>(0)) else {
         return Ok(());
     };
-    let host = url
-        .split("://")
-        .nth(1)
-        .unwrap_or(&url)
-        .split([':', '/'])
-        .next();
-    if matches!(
-        host,
-        Some("127.0.0.1" | "localhost" | "host.docker.internal" | "kong")
-    ) {
+    if is_local(&url) {
         return Ok(());
     }
     Err(Error::Invalid(format!(
-        "cannot use this database: it belongs to {url}, whose calls would come here instead; name another database"
+        "cannot use this database: it belongs to {url}, and its calls would be redirected to this stack; use another database"
     )))
+}
+
+/// Whether a project's address leads to this machine; `host.docker.internal` and `kong` do in the
+/// containers of `supabase start`.
+fn is_local(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| {
+        matches!(
+            url.host_str(),
+            Some("127.0.0.1" | "localhost" | "host.docker.internal" | "kong")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_this_machine_are_local() {
+        for (url, want) in [
+            ("http://127.0.0.1:54321", true),
+            ("http://localhost", true),
+            ("http://kong:8000", true),
+            ("http://host.docker.internal:54321/", true),
+            ("https://ref.supabase.co", false),
+            ("https://localhost.example.com", false),
+            ("https://localhost@example.com", false),
+            ("https://localhost:x@example.com", false),
+            ("127.0.0.1:54321", false),
+        ] {
+            assert_eq!(is_local(url), want, "{url}");
+        }
+    }
 }

@@ -2,16 +2,16 @@ use supaqueue_local::{PostgresSource, Stack, StackBuilder};
 
 use crate::{builder, on_stack};
 
-/// What a stack that does not start says.
-async fn failure(builder: StackBuilder) -> String {
+/// The error of a stack that fails to start.
+async fn start_error(builder: StackBuilder) -> String {
     builder.start().await.map(drop).unwrap_err().to_string()
 }
 
 #[test]
-fn a_program_that_does_not_run_is_named_with_the_remedy() {
+fn the_error_names_a_program_that_does_not_run_and_the_remedy() {
     on_stack(async |_| {
         for program in ["/bin/false", "/bin/true", "/nowhere/deno"] {
-            let message = failure(builder().deno(program)).await;
+            let message = start_error(builder().deno(program)).await;
             assert!(message.contains(program), "{message}");
             assert!(
                 message.contains("Deno") && message.contains("./scripts/setup"),
@@ -22,7 +22,8 @@ fn a_program_that_does_not_run_is_named_with_the_remedy() {
         for program in ["postgres", "initdb"] {
             std::os::unix::fs::symlink("/bin/false", folder.path().join(program)).unwrap();
         }
-        let message = failure(builder().postgres(PostgresSource::Bin(folder.path().into()))).await;
+        let message =
+            start_error(builder().postgres(PostgresSource::Bin(folder.path().into()))).await;
         assert!(
             message.contains("postgres does not run") && message.contains("./scripts/setup"),
             "{message}"
@@ -31,55 +32,52 @@ fn a_program_that_does_not_run_is_named_with_the_remedy() {
 }
 
 #[test]
-fn an_address_that_nobody_answers_is_named_without_its_password() {
+fn the_error_names_an_unreachable_address_without_its_password() {
     on_stack(async |_| {
         let url = "postgres://me:secret@127.0.0.1:1/mine";
-        let message = failure(builder().postgres(PostgresSource::Url(url.into()))).await;
+        let message = start_error(builder().postgres(PostgresSource::Url(url.into()))).await;
         assert!(message.contains("127.0.0.1:1"), "{message}");
         assert!(!message.contains("secret"), "{message}");
-        let message = failure(builder().postgres(PostgresSource::Url("nonsense".into()))).await;
-        assert!(
-            message.contains("not the address of a database"),
-            "{message}"
-        );
+        let message = start_error(builder().postgres(PostgresSource::Url("nonsense".into()))).await;
+        assert!(message.contains("not a database address"), "{message}");
     });
 }
 
 #[test]
-fn a_folder_of_functions_that_is_not_there_is_named() {
+fn the_error_names_a_missing_folder_of_functions() {
     on_stack(async |_| {
-        let message = failure(Stack::builder().functions("/nowhere/functions")).await;
+        let message = start_error(Stack::builder().functions("/nowhere/functions")).await;
         assert!(message.contains("/nowhere/functions"), "{message}");
     });
 }
 
 #[test]
-fn a_database_of_somebody_else_is_used_as_it_is() {
+fn an_external_database_is_set_up_once_unless_it_belongs_to_a_hosted_project() {
     on_stack(async |own| {
-        // A plain database in a cluster that knows nothing of the platform but its superuser.
+        // A plain database, without anything of the platform.
         let postgres = own.postgres().unwrap();
         let admin = own.database().connect_as_admin().await.unwrap();
         admin
-            .batch_execute("create database foreign_database")
+            .batch_execute("create database external_database")
             .await
             .unwrap();
-        let foreign = postgres.database("foreign_database");
-        let url = || PostgresSource::Url(foreign.admin_url().to_owned());
+        let external = postgres.database("external_database");
+        let url = || PostgresSource::Url(external.admin_url().to_owned());
 
         let message =
-            failure(builder().postgres(PostgresSource::Url(foreign.url().to_owned()))).await;
+            start_error(builder().postgres(PostgresSource::Url(external.url().to_owned()))).await;
         assert!(message.contains("only a superuser"), "{message}");
 
         let stack = builder().postgres(url()).start().await.unwrap();
         let first = stack.gateway_url().to_owned();
         assert!(
             stack.restart_postgres(true).await.is_err(),
-            "it is not ours to kill"
+            "an external Postgres is not restarted"
         );
         stack.stop().await;
-        // It can be used again, and knows the new address.
+        // A second stack can use it and updates the address.
         let stack = builder().postgres(url()).start().await.unwrap();
-        let client = foreign.connect_as_admin().await.unwrap();
+        let client = external.connect_as_admin().await.unwrap();
         let read =
             "select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_url'";
         let stored: String = client.query_one(read, &[]).await.unwrap().get(0);
@@ -87,12 +85,12 @@ fn a_database_of_somebody_else_is_used_as_it_is() {
         assert_ne!(stored, first);
         stack.stop().await;
 
-        // A hosted project's calls must not be turned to this machine.
+        // A hosted project's calls must not be redirected to this machine.
         client
             .batch_execute("select vault.update_secret(id, 'https://ref.supabase.co') from vault.secrets where name = 'supaqueue_url'")
             .await
             .unwrap();
-        let message = failure(builder().postgres(url())).await;
+        let message = start_error(builder().postgres(url())).await;
         assert!(message.contains("https://ref.supabase.co"), "{message}");
     });
 }

@@ -1,31 +1,33 @@
-//! Runs the jobs of `cron.job` when they are due, as the role that scheduled each.
+//! Runs each job in `cron.job` when it is due, as the role that scheduled it.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Timelike, Utc};
 use croner::Cron;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use postgres_protocol::escape::escape_identifier;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::{Trouble, connect};
+use super::{ErrorLog, connect};
 use crate::error::describe;
 use crate::log::LogSink;
-use crate::postgres::{Database, quote_identifier};
+use crate::postgres::Database;
 
-/// pg_cron looks at its jobs once in a second too.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the jobs are checked, as in pg_cron.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-pub(super) async fn serve(database: Database, mut trouble: Trouble) {
+pub(super) async fn run(database: Database, mut errors: ErrorLog) {
     loop {
-        if let Err(error) = work(&database, &trouble.logs).await {
-            trouble.tell(format!("runs nothing: {}", describe(&error)));
+        if let Err(error) = work(&database, &errors.logs).await {
+            errors.write(format!("cannot run jobs: {}", describe(&error)));
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 
-/// A job as it stands in the table.
+/// A row of `cron.job`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Job {
     id: i64,
@@ -34,38 +36,39 @@ struct Job {
     role: String,
 }
 
-/// What is known of a job between two looks.
-struct Known {
-    last: DateTime<Utc>,
-    run: Option<JoinHandle<()>>,
+/// What the worker remembers of a job between two checks.
+struct LastRun {
+    /// When it was last started, or first seen.
+    at: Timestamp,
+    task: Option<JoinHandle<()>>,
 }
 
 /// Works until the connection is lost.
 async fn work(database: &Database, logs: &LogSink) -> Result<(), tokio_postgres::Error> {
-    let client = connect(database, "pg_cron stand-in", || {}).await?;
-    let mut known: HashMap<(i64, String), Known> = HashMap::new();
-    let mut clock = tokio::time::interval(LOOK);
+    let client = connect(database, "pg_cron (emulated)", || {}).await?;
+    let mut last_runs: HashMap<(i64, String), LastRun> = HashMap::new();
+    let mut interval = tokio::time::interval(INTERVAL);
     loop {
-        clock.tick().await;
+        interval.tick().await;
         let jobs = jobs(&client).await?;
-        known.retain(|(id, schedule), _| {
+        last_runs.retain(|(id, schedule), _| {
             jobs.iter()
                 .any(|job| job.id == *id && job.schedule == *schedule)
         });
-        let now = Utc::now();
+        let now = Timestamp::now();
         for job in jobs {
-            let entry = known
+            let last = last_runs
                 .entry((job.id, job.schedule.clone()))
-                .or_insert_with(|| Known {
-                    last: now,
-                    run: None,
+                .or_insert_with(|| LastRun {
+                    at: now,
+                    task: None,
                 });
-            let busy = entry.run.as_ref().is_some_and(|run| !run.is_finished());
-            if busy || !is_due(&job.schedule, entry.last, now) {
+            let is_running = last.task.as_ref().is_some_and(|task| !task.is_finished());
+            if is_running || !is_due(&job.schedule, last.at, now) {
                 continue;
             }
-            entry.last = now;
-            entry.run = Some(tokio::spawn(run(database.clone(), job, logs.clone())));
+            last.at = now;
+            last.task = Some(tokio::spawn(run_job(database.clone(), job, logs.clone())));
         }
     }
 }
@@ -88,44 +91,51 @@ async fn jobs(client: &Client) -> Result<Vec<Job>, tokio_postgres::Error> {
         .collect())
 }
 
-/// Whether a job that last ran (or was first seen) at `last` is to run now.
-fn is_due(schedule: &str, last: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+/// Whether a job that was last started (or first seen) at `last` is due now.
+fn is_due(schedule: &str, last: Timestamp, now: Timestamp) -> bool {
     let words: Vec<&str> = schedule.split_whitespace().collect();
     if let [seconds, unit] = words[..]
         && unit.to_ascii_lowercase().starts_with("second")
     {
-        // Half a second of tolerance: looks are not exactly a second apart.
+        // Checks are not exactly a second apart, so allow for half a second.
+        let elapsed = now.as_millisecond() - last.as_millisecond();
         return seconds
             .parse::<i64>()
-            .is_ok_and(|seconds| (now - last).num_milliseconds() >= seconds * 1000 - 500);
+            .is_ok_and(|seconds| elapsed >= seconds * 1000 - 500);
     }
-    // pg_cron writes the last day of the month as `$`.
+    // pg_cron writes the last day of the month as `$`, croner as `L`.
     let pattern = schedule.trim().to_ascii_lowercase().replace('$', "L");
-    let minute = |time: DateTime<Utc>| time.timestamp().div_euclid(60);
     let Ok(cron) = pattern.parse::<Cron>() else {
         return false;
     };
+    let minute = |time: Timestamp| time.as_second().div_euclid(60);
+    let Ok(start) = Timestamp::from_second(minute(now) * 60) else {
+        return false;
+    };
     minute(now) > minute(last)
-        && now
-            .with_second(0)
-            .and_then(|now| now.with_nanosecond(0))
-            .is_some_and(|start| cron.is_time_matching(&start).unwrap_or(false))
+        && cron
+            .is_time_matching(&start.to_zoned(TimeZone::UTC).datetime())
+            .unwrap_or(false)
 }
 
-/// Runs one job once and records how it went.
-async fn run(database: Database, job: Job, logs: LogSink) {
-    let failed = match try_run(&database, &job).await {
-        Ok(failed) => failed,
+/// Runs one job once and logs its error.
+async fn run_job(database: Database, job: Job, logs: LogSink) {
+    let error = match record_run(&database, &job).await {
+        Ok(error) => error,
         Err(error) => Some(describe(&error)),
     };
-    if let Some(error) = failed {
+    if let Some(error) = error {
         logs.write("pg_cron", format!("{}: {error}", job.command));
     }
 }
 
-/// What the command failed with, if it did.
-async fn try_run(database: &Database, job: &Job) -> Result<Option<String>, tokio_postgres::Error> {
-    let client = connect(database, "pg_cron stand-in", || {}).await?;
+/// Runs a job and records the run in `cron.job_run_details`. Returns the error of its command, if
+/// it failed.
+async fn record_run(
+    database: &Database,
+    job: &Job,
+) -> Result<Option<String>, tokio_postgres::Error> {
+    let client = connect(database, "pg_cron (emulated)", || {}).await?;
     let run: i64 = client
         .query_one(
             "insert into cron.job_run_details
@@ -138,7 +148,8 @@ async fn try_run(database: &Database, job: &Job) -> Result<Option<String>, tokio
         .get(0);
     let outcome = {
         let session = connect(database, "pg_cron", || {}).await?;
-        // Only a superuser may change to another role, and needs to.
+        // Only a superuser may change roles. In an external database we may be an ordinary role,
+        // whose jobs are its own.
         let role: String = session
             .query_one("select current_user::text", &[])
             .await?
@@ -147,7 +158,7 @@ async fn try_run(database: &Database, job: &Job) -> Result<Option<String>, tokio
             session
                 .batch_execute(&format!(
                     "set session authorization {}",
-                    quote_identifier(&job.role)
+                    escape_identifier(&job.role)
                 ))
                 .await?;
         }
@@ -188,7 +199,7 @@ fn summary(messages: &[SimpleQueryMessage]) -> String {
 mod tests {
     use super::*;
 
-    fn at(time: &str) -> DateTime<Utc> {
+    fn at(time: &str) -> Timestamp {
         time.parse().unwrap()
     }
 

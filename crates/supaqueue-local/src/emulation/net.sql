@@ -1,7 +1,7 @@
--- A stand-in for pg_net: its tables, its functions and its privileges. What sends the
--- requests is a task of the local stack (net.rs). Facts from pg_net 0.20.4.
+-- Emulates pg_net 0.20.4: its tables, functions and privileges. A task of the local stack sends
+-- the requests (net.rs).
 create schema net;
-comment on schema net is 'stand-in for pg_net, by the local stack of supaqueue';
+comment on schema net is 'pg_net, emulated by the local stack of Supaqueue';
 
 create domain net.http_method as text
   check (lower(value) in ('get', 'post', 'delete'));
@@ -28,7 +28,7 @@ create unlogged table net._http_response (
 
 create index on net._http_response (created);
 
--- Wakes the worker when the transaction commits; a rollback wakes nobody.
+-- Wakes the worker when the transaction commits; a rollback does not.
 create function net.wake()
 returns void
 language sql
@@ -157,7 +157,7 @@ as $$
   )
 $$;
 
--- Raises while no worker serves this database.
+-- Raises an error while this database has no worker.
 create function net.check_worker_is_up()
 returns void
 language plpgsql

@@ -1,13 +1,13 @@
-//! The supaqueue function, in a folder from which the stack serves it.
+//! Unpacks the supaqueue function into a folder from which the stack serves it.
 
 use std::path::Path;
 
 use crate::{Error, Result};
 
-/// Writes the supaqueue function to `functions/supaqueue` below `folder`, and its `config.toml`.
+/// Writes `functions/supaqueue` and `config.toml` to `folder`.
 pub(crate) fn write(folder: &Path) -> Result<()> {
     let function = folder.join("functions/supaqueue");
-    std::fs::create_dir_all(&function).map_err(Error::file("cannot make", &function))?;
+    std::fs::create_dir_all(&function).map_err(Error::file("cannot create", &function))?;
     let config = (
         "../../config.toml",
         &b"[functions.supaqueue]\nverify_jwt = false\n"[..],

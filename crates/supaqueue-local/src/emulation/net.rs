@@ -1,9 +1,9 @@
-//! Sends what is in `net.http_request_queue`, in the rhythm of pg_net's own worker.
+//! Sends the requests in `net.http_request_queue` with the timing of pg_net's own worker.
 //!
-//! That rhythm, read in the source of pg_net 0.20.4: woken by a commit, it takes up to 200 requests,
-//! sends them all, and waits for the slowest; the answers are committed together with the
-//! disappearance of the requests. Then it waits for one second, which the first commit that wakes it
-//! cuts short, and goes on until a batch is empty.
+//! According to the source of pg_net 0.20.4, a commit wakes the worker, which takes up to 200
+//! requests, sends them all and waits for the slowest. One transaction stores the responses and
+//! deletes the requests. Then the worker pauses for one second, which the first waking commit cuts
+//! short, and continues until a batch is empty.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,33 +14,33 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Notify;
 use tokio_postgres::{Client, Row};
 
-use super::{Trouble, connect};
+use super::{ErrorLog, connect};
 use crate::error::describe;
 use crate::postgres::Database;
 
 const BATCH_SIZE: i64 = 200;
 const PAUSE: Duration = Duration::from_secs(1);
-/// How soon a lost connection is tried again; pg_net's worker is started again after a second.
+/// The delay before reconnecting. Postgres restarts the real worker after a second.
 const RECONNECT: Duration = Duration::from_millis(200);
 
-pub(super) async fn serve(database: Database, mut trouble: Trouble) {
+pub(super) async fn run(database: Database, mut errors: ErrorLog) {
     let http = match client() {
         Ok(http) => http,
         Err(error) => {
-            trouble.tell(format!("cannot make an HTTP client: {error}"));
+            errors.write(format!("cannot create an HTTP client: {error}"));
             return;
         }
     };
     loop {
         if let Err(error) = work(&database, &http).await {
-            trouble.tell(format!("sends nothing: {}", describe(&error)));
+            errors.write(format!("cannot send requests: {}", describe(&error)));
         }
         tokio::time::sleep(RECONNECT).await;
     }
 }
 
 fn client() -> reqwest::Result<reqwest::Client> {
-    // Another part of the program may have chosen a provider before us: then it is that one.
+    // Fails if the program has installed a provider already, which is fine too.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .user_agent("pg_net/0.20.4")
@@ -49,7 +49,7 @@ fn client() -> reqwest::Result<reqwest::Client> {
         .build()
 }
 
-/// pg_net's two flags: that there is work, and the latch that interrupts a wait.
+/// pg_net's two flags: one says that there is work, the latch interrupts a wait.
 #[derive(Default)]
 struct Wake {
     wanted: AtomicBool,
@@ -58,7 +58,7 @@ struct Wake {
 
 impl Wake {
     fn wake(&self) {
-        // Only the first wake sets the latch, so that many commits interrupt one wait once.
+        // Only the first wake sets the latch, so many commits interrupt one wait only once.
         if !self.wanted.swap(true, Ordering::AcqRel) {
             self.latch.notify_one();
         }
@@ -72,9 +72,9 @@ async fn work(database: &Database, http: &reqwest::Client) -> Result<(), tokio_p
         let wake = wake.clone();
         move || wake.wake()
     };
-    let mut client = connect(database, "pg_net stand-in", on_notify).await?;
+    let mut client = connect(database, "pg_net (emulated)", on_notify).await?;
     client.batch_execute("listen supaqueue_net_wake").await?;
-    // What was committed while nobody listened.
+    // Requests may have been committed before the listen.
     wake.wanted.store(true, Ordering::Release);
     loop {
         while !wake.wanted.swap(false, Ordering::AcqRel) {
@@ -93,14 +93,14 @@ async fn work(database: &Database, http: &reqwest::Client) -> Result<(), tokio_p
     }
 }
 
-/// Resolves when the connection is lost, which no notification tells.
+/// Resolves when the connection is lost, which sends no notification.
 async fn closed(client: &Client) {
     while !client.is_closed() {
         tokio::time::sleep(RECONNECT).await;
     }
 }
 
-/// One transaction of the worker. Says whether there was anything to do.
+/// One transaction of the worker. Returns whether there was work.
 async fn batch(client: &mut Client, http: &reqwest::Client) -> Result<bool, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
     let expired = transaction
@@ -128,8 +128,8 @@ async fn batch(client: &mut Client, http: &reqwest::Client) -> Result<bool, toki
             &[&BATCH_SIZE],
         )
         .await?;
-    let answers = join_all(requests.iter().map(|request| send(http, request))).await;
-    if !answers.is_empty() {
+    let responses = join_all(requests.iter().map(|request| send(http, request))).await;
+    if !responses.is_empty() {
         let insert = transaction
             .prepare(
                 "insert into net._http_response
@@ -137,18 +137,18 @@ async fn batch(client: &mut Client, http: &reqwest::Client) -> Result<bool, toki
                  values ($1, $2, $3, $4, $5, $6, $7)",
             )
             .await?;
-        for answer in &answers {
+        for response in &responses {
             transaction
                 .execute(
                     &insert,
                     &[
-                        &answer.id,
-                        &answer.status,
-                        &answer.content,
-                        &answer.headers,
-                        &answer.content_type,
-                        &answer.timed_out,
-                        &answer.error,
+                        &response.id,
+                        &response.status,
+                        &response.content,
+                        &response.headers,
+                        &response.content_type,
+                        &response.timed_out,
+                        &response.error,
                     ],
                 )
                 .await?;
@@ -160,7 +160,7 @@ async fn batch(client: &mut Client, http: &reqwest::Client) -> Result<bool, toki
 
 /// A row of `net._http_response`.
 #[derive(Default)]
-struct Answer {
+struct ResponseRow {
     id: i64,
     status: Option<i32>,
     content: Option<String>,
@@ -170,33 +170,33 @@ struct Answer {
     error: Option<String>,
 }
 
-async fn send(http: &reqwest::Client, request: &Row) -> Answer {
+async fn send(http: &reqwest::Client, request: &Row) -> ResponseRow {
     let id = request.get(0);
     let timeout = u64::try_from(request.get::<_, i32>(3)).unwrap_or(0);
     let started = Instant::now();
-    // To the last byte of the answer, as curl counts.
-    let answer =
+    // Like curl's, the timeout covers the whole response.
+    let response =
         tokio::time::timeout(Duration::from_millis(timeout), exchange(http, request)).await;
-    match answer {
-        Ok(Ok(answer)) => Answer { id, ..answer },
-        Ok(Err(error)) => Answer {
+    match response {
+        Ok(Ok(response)) => ResponseRow { id, ..response },
+        Ok(Err(error)) => ResponseRow {
             id,
             error: Some(error),
-            ..Answer::default()
+            ..ResponseRow::default()
         },
-        Err(_) => Answer {
+        Err(_) => ResponseRow {
             id,
             timed_out: true,
             error: Some(format!(
                 "Timeout of {timeout} ms reached. Total time: {:.6} ms",
                 started.elapsed().as_secs_f64() * 1000.0
             )),
-            ..Answer::default()
+            ..ResponseRow::default()
         },
     }
 }
 
-async fn exchange(http: &reqwest::Client, request: &Row) -> Result<Answer, String> {
+async fn exchange(http: &reqwest::Client, request: &Row) -> Result<ResponseRow, String> {
     let method = request.get::<_, &str>(1).to_uppercase();
     let method = method
         .parse()
@@ -205,18 +205,18 @@ async fn exchange(http: &reqwest::Client, request: &Row) -> Result<Answer, Strin
     let values: Vec<&str> = request.get(6);
     let mut headers = HeaderMap::new();
     for (name, value) in names.iter().zip(values) {
-        // curl sends what cannot be a header as it is, or drops it; it fails no request.
+        // curl sends an invalid header as is or drops it; the request never fails because of one.
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
             headers.append(name, value);
         }
     }
-    let mut sending = http
+    let mut outbound = http
         .request(method, request.get::<_, &str>(2))
         .headers(headers);
     if let Some(body) = request.get::<_, Option<Vec<u8>>>(4) {
-        sending = sending.body(body);
+        outbound = outbound.body(body);
     }
-    let response = sending.send().await.map_err(|error| message(&error))?;
+    let response = outbound.send().await.map_err(|error| message(&error))?;
     let status = i32::from(response.status().as_u16());
     let headers: serde_json::Map<_, _> = response
         .headers()
@@ -233,19 +233,19 @@ async fn exchange(http: &reqwest::Client, request: &Row) -> Result<Answer, Strin
         .and_then(|value| value.as_str())
         .map(str::to_owned);
     let body = response.bytes().await.map_err(|error| message(&error))?;
-    // pg_net reads the body as a C string, and an empty one as none.
+    // pg_net reads the body as a C string and stores an empty one as null.
     let body = body.split(|byte| *byte == 0).next().unwrap_or_default();
     let content = (!body.is_empty()).then(|| String::from_utf8_lossy(body).into_owned());
-    Ok(Answer {
+    Ok(ResponseRow {
         status: Some(status),
         content,
         headers: Some(headers.into()),
         content_type,
-        ..Answer::default()
+        ..ResponseRow::default()
     })
 }
 
-/// curl's words where pg_net's users look for them, else the whole story.
+/// curl's message for the errors that users of pg_net look for, otherwise the full error chain.
 fn message(error: &reqwest::Error) -> String {
     if error.is_connect() {
         return "Couldn't connect to server".into();

@@ -1,4 +1,4 @@
-//! `/functions/v1/{name}`: passes a request on to the function's own process, both bodies as streams.
+//! `/functions/v1/{name}`: a proxy to the function's process that streams both bodies.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::keys::Keys;
-use crate::functions::{Failed, Functions};
+use crate::functions::{Functions, StartError};
 
-/// The platform waits this long for the first byte of an answer.
+/// How long the platform waits for the first byte of a response.
 const IDLE_LIMIT: Duration = Duration::from_secs(150);
 
-/// Headers of one connection, which are not passed on (RFC 9110, section 7.6.1).
+/// Headers that apply to one connection and are not forwarded (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 6] = [
     header::CONNECTION,
     header::TRANSFER_ENCODING,
@@ -26,20 +26,20 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     header::PROXY_AUTHENTICATE,
 ];
 
-pub(crate) type Http = Client<HttpConnector, Body>;
+pub(crate) type HttpClient = Client<HttpConnector, Body>;
 
-pub(crate) fn http() -> Http {
+pub(crate) fn http_client() -> HttpClient {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     Client::builder(TokioExecutor::new())
-        // Without a clock it keeps the idle connections to processes that ended long ago.
+        // Without a timer the pool keeps idle connections to processes that have exited.
         .pool_timer(TokioTimer::new())
         .build(connector)
 }
 
-/// Answers a request for `name`; `rest` is what follows the name in the path.
-pub(crate) async fn answer(
-    http: &Http,
+/// Forwards a request to function `name`.
+pub(crate) async fn respond(
+    http: &HttpClient,
     functions: &Functions,
     keys: &Keys,
     name: &str,
@@ -47,73 +47,74 @@ pub(crate) async fn answer(
 ) -> Response {
     let function = match functions.find(name) {
         Ok(Some(function)) => function,
-        Ok(None) => return refuse(404, "NOT_FOUND", "Requested function was not found"),
-        Err(error) => return refuse(503, "BOOT_ERROR", &error.to_string()),
+        Ok(None) => return error_response(404, "NOT_FOUND", "Requested function was not found"),
+        Err(error) => return error_response(503, "BOOT_ERROR", &error.to_string()),
     };
-    // A browser asks with OPTIONS before it may send a token.
+    // A browser sends its preflight OPTIONS request without a token.
     if function.verify_jwt
         && request.method() != Method::OPTIONS
         && let Err(refusal) = keys.check_jwt(request.headers())
     {
-        return refuse(401, refusal.code, refusal.message);
+        return error_response(401, refusal.code, refusal.message);
     }
-    let running = match functions.run(&function).await {
-        Ok(running) => running,
-        Err(Failed::Boot) => {
-            return refuse(
+    let isolate = match functions.isolate(&function).await {
+        Ok(isolate) => isolate,
+        Err(StartError::Boot) => {
+            return error_response(
                 503,
                 "BOOT_ERROR",
                 "Function failed to start (please check logs)",
             );
         }
-        Err(Failed::Host(error)) => return refuse(503, "BOOT_ERROR", &error.to_string()),
+        Err(StartError::Host(error)) => {
+            return error_response(503, "BOOT_ERROR", &error.to_string());
+        }
     };
 
     let (mut parts, body) = request.into_parts();
-    // The function sees its own name first in the path, as on the platform.
+    // As on the platform, the path that the function sees begins with its name.
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let path = path.strip_prefix("/functions/v1").unwrap_or(path);
-    let Ok(uri) = format!("http://{}{path}", running.address).parse::<Uri>() else {
-        return refuse(400, "BAD_REQUEST", "The path is not understood");
+    let Ok(uri) = format!("http://{}{path}", isolate.address).parse::<Uri>() else {
+        return error_response(400, "BAD_REQUEST", "Invalid path");
     };
     parts.uri = uri;
-    forwarded(&mut parts.headers);
-    let sent = http.request(Request::from_parts(parts, body));
-    match tokio::time::timeout(IDLE_LIMIT, sent).await {
+    set_forwarded_headers(&mut parts.headers);
+    let response = http.request(Request::from_parts(parts, body));
+    match tokio::time::timeout(IDLE_LIMIT, response).await {
         Ok(Ok(response)) => {
             let (mut parts, body) = response.into_parts();
             remove_hop_by_hop(&mut parts.headers);
-            // The process is held until the last byte is through.
+            // The body keeps the isolate alive until its last byte.
             Response::from_parts(
                 parts,
                 Body::new(body.map_frame(move |frame| {
-                    let _ = &running;
+                    let _ = &isolate;
                     frame
                 })),
             )
         }
         Ok(Err(_)) => {
-            // The process may need a moment to be seen as gone; a signal stands for the platform
-            // ending the isolate, everything else for the function's own error.
-            let gone = tokio::time::timeout(Duration::from_secs(1), running.wait()).await;
-            match gone {
-                Ok(status) if status > 128 => refuse(
+            // It may take a moment to learn that the process has exited. An exit by signal emulates
+            // the platform killing the isolate; any other is the function's own error.
+            match tokio::time::timeout(Duration::from_secs(1), isolate.wait()).await {
+                Ok(status) if status > 128 => error_response(
                     546,
                     "WORKER_LIMIT",
                     "Function failed due to not having enough compute resources (please check logs)",
                 ),
-                _ => refuse(
+                _ => error_response(
                     500,
                     "WORKER_ERROR",
                     "Function exited due to an error (please check logs)",
                 ),
             }
         }
-        Err(_) => refuse(504, "IDLE_TIMEOUT", "The request has timed out"),
+        Err(_) => error_response(504, "IDLE_TIMEOUT", "The request has timed out"),
     }
 }
 
-fn forwarded(headers: &mut HeaderMap) {
+fn set_forwarded_headers(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
     if let Some(host) = headers.get(header::HOST).cloned() {
         headers.insert("x-forwarded-host", host);
@@ -129,7 +130,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove("keep-alive");
 }
 
-pub(crate) fn refuse(status: u16, code: &str, message: &str) -> Response {
+pub(crate) fn error_response(status: u16, code: &str, message: &str) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::json!({ "code": code, "message": message });
     (

@@ -1,11 +1,11 @@
-use supaqueue_local::StandIns;
+use supaqueue_local::EmulatedExtensions;
 
 use crate::{database, one, until};
 
 #[tokio::test]
-async fn a_job_runs_every_so_many_seconds_as_the_role_that_scheduled_it() {
+async fn a_job_runs_every_n_seconds_as_the_role_that_scheduled_it() {
     let database = database().await;
-    let _stand_ins = StandIns::start(&database).await.unwrap();
+    let _workers = EmulatedExtensions::start(&database).await.unwrap();
     let client = database.connect().await.unwrap();
     client
         .batch_execute(
@@ -26,11 +26,14 @@ async fn a_job_runs_every_so_many_seconds_as_the_role_that_scheduled_it() {
         .await,
         "postgres"
     );
-    let done = "select concat_ws('|', command, username, return_message)
+    let record = "select concat_ws('|', command, username, return_message)
                 from cron.job_run_details where status = 'succeeded' limit 1";
-    until("its record", async || one(&client, done).await != "null").await;
+    until("the record of a run", async || {
+        one(&client, record).await != "null"
+    })
+    .await;
     assert_eq!(
-        one(&client, done).await,
+        one(&client, record).await,
         "insert into public.run default values|postgres|1 row"
     );
 
@@ -41,36 +44,36 @@ async fn a_job_runs_every_so_many_seconds_as_the_role_that_scheduled_it() {
     let running = "select count(*) from cron.job_run_details where status = 'running'";
     until("the last run", async || one(&client, running).await == "0").await;
     let runs = one(&client, "select count(*) from public.run").await;
-    let watched = std::time::Instant::now();
-    until("longer than its interval", async || {
-        watched.elapsed().as_secs() >= 3
-    })
-    .await;
-    // A look that had begun may have started one more.
-    let more = one(&client, "select count(*) from public.run").await;
+    let start = std::time::Instant::now();
+    until("several intervals", async || start.elapsed().as_secs() >= 3).await;
+    // A check that was in progress may have started one more run.
+    let later = one(&client, "select count(*) from public.run").await;
     assert!(
-        more.parse::<i64>().unwrap() <= runs.parse::<i64>().unwrap() + 1,
-        "{runs}, then {more}"
+        later.parse::<i64>().unwrap() <= runs.parse::<i64>().unwrap() + 1,
+        "{runs}, then {later}"
     );
 }
 
 #[tokio::test]
-async fn a_job_that_fails_is_recorded_with_its_error() {
+async fn a_failed_run_is_recorded_with_its_error() {
     let database = database().await;
-    let _stand_ins = StandIns::start(&database).await.unwrap();
+    let _workers = EmulatedExtensions::start(&database).await.unwrap();
     let client = database.connect().await.unwrap();
     client
         .batch_execute("select cron.schedule('bad', '1 seconds', 'select 1 / 0')")
         .await
         .unwrap();
     let failed = "select return_message from cron.job_run_details where status = 'failed' limit 1";
-    until("a failure", async || one(&client, failed).await != "null").await;
+    until("a failed run", async || {
+        one(&client, failed).await != "null"
+    })
+    .await;
     let message = one(&client, failed).await;
     assert!(message.starts_with("ERROR: division by zero"), "{message}");
 }
 
 #[tokio::test]
-async fn a_name_scheduled_again_is_changed() {
+async fn scheduling_an_existing_name_updates_the_job() {
     let client = database().await.connect().await.unwrap();
     let first = one(
         &client,
@@ -88,14 +91,14 @@ async fn a_name_scheduled_again_is_changed() {
 }
 
 #[tokio::test]
-async fn what_is_not_scheduled_cannot_be_unscheduled() {
+async fn unscheduling_an_unknown_job_fails() {
     let client = database().await.connect().await.unwrap();
     for sql in [
         "select cron.unschedule('nothing')",
         "select cron.unschedule(1)",
     ] {
-        let refused = client.batch_execute(sql).await.unwrap_err();
-        let message = refused.as_db_error().unwrap().message();
+        let error = client.batch_execute(sql).await.unwrap_err();
+        let message = error.as_db_error().unwrap().message();
         assert!(
             message.starts_with("could not find valid entry for job"),
             "{message}"
@@ -104,7 +107,7 @@ async fn what_is_not_scheduled_cannot_be_unscheduled() {
 }
 
 #[tokio::test]
-async fn a_schedule_that_means_nothing_is_refused() {
+async fn an_invalid_schedule_is_refused() {
     let client = database().await.connect().await.unwrap();
     let check = async |schedule: &str, want: bool| {
         let scheduled = client
@@ -123,7 +126,7 @@ async fn a_schedule_that_means_nothing_is_refused() {
 }
 
 #[tokio::test]
-async fn users_of_the_api_schedule_nothing() {
+async fn api_users_cannot_schedule() {
     let api = database().await.connect_as("anon").await.unwrap();
     assert!(
         api.batch_execute("select cron.schedule('job', '5 seconds', 'select 1')")

@@ -1,31 +1,31 @@
-//! Which function a call means, and the statement that calls it.
+//! Resolves an RPC call to a database function and the statement that calls it.
 
 use std::collections::BTreeSet;
 
 use deadpool_postgres::Object;
+use postgres_protocol::escape::escape_identifier;
 use serde_json::Value;
 
-use super::failure::Failure;
-use crate::postgres::quote_identifier;
+use super::api_error::ApiError;
 
-/// The schema that the API shows, on a new project.
+/// The schema that a new project's API exposes.
 pub(super) const SCHEMA: &str = "public";
 
-/// What a function is looked up by: its name and the names of the arguments given.
+/// The key of a lookup: the function's name and the names of the given arguments.
 pub(super) type Call = (String, BTreeSet<String>);
 
-/// How to call a function with these arguments.
+/// The statement that calls a function with these arguments.
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
+pub(super) struct CallStatement {
     pub(super) sql: String,
     pub(super) is_void: bool,
 }
 
-/// Finds the function that takes arguments of these names.
+/// Finds the function that accepts arguments with these names.
 pub(super) async fn look_up(
     connection: &Object,
     (function, names): &Call,
-) -> Result<Plan, Failure> {
+) -> Result<CallStatement, ApiError> {
     let rows = connection
         .query(
             "select
@@ -45,19 +45,19 @@ pub(super) async fn look_up(
             &[&SCHEMA, function],
         )
         .await
-        .map_err(|error| Failure::from_postgres(&error, &Value::Null))?;
+        .map_err(|error| ApiError::from_postgres(&error, &Value::Null))?;
 
-    let mut plans = rows.iter().filter_map(|row| {
+    let mut statements = rows.iter().filter_map(|row| {
         let argument_names: Vec<&str> = row.get(0);
         let types: Vec<&str> = row.get(1);
         let defaults = usize::try_from(row.get::<_, i32>(2)).unwrap_or(0);
         let target = format!(
             "{}.{}",
-            quote_identifier(SCHEMA),
-            quote_identifier(function)
+            escape_identifier(SCHEMA),
+            escape_identifier(function)
         );
         let call = if argument_names.is_empty() && matches!(types[..], ["json" | "jsonb"]) {
-            // One parameter without a name takes the whole body.
+            // A single unnamed parameter receives the whole body.
             format!("from {target}(($1::text)::{}) as gateway_answer", types[0])
         } else {
             let required = types.len() - defaults;
@@ -77,12 +77,12 @@ pub(super) async fn look_up(
                 .filter(|(name, _)| names.contains(**name));
             let (columns, arguments): (Vec<_>, Vec<_>) = given
                 .map(|(name, kind)| {
-                    let name = quote_identifier(name);
+                    let name = escape_identifier(name);
                     (format!("{name} {kind}"), format!("{name} => args.{name}"))
                 })
                 .unzip();
             let source = match columns.is_empty() {
-                // The parameter is there in every form of the statement.
+                // Every form of the statement has the parameter.
                 true => "(select $1::text) as args".to_owned(),
                 false => format!(
                     "json_to_record($1::text::json) as args ({})",
@@ -98,12 +98,12 @@ pub(super) async fn look_up(
             true => "coalesce(json_agg(gateway_answer), '[]')::text",
             false => "to_json(gateway_answer)::text",
         };
-        Some(Plan {
+        Some(CallStatement {
             sql: format!("select {result} {call}"),
             is_void: row.get(4),
         })
     });
-    let Some(plan) = plans.next() else {
+    let Some(statement) = statements.next() else {
         let arguments = match names.is_empty() {
             true => "without parameters".to_owned(),
             false => format!(
@@ -112,7 +112,7 @@ pub(super) async fn look_up(
                 list(names)
             ),
         };
-        let mut failure = Failure::new(
+        let mut error = ApiError::new(
             404,
             "PGRST202",
             format!(
@@ -120,14 +120,14 @@ pub(super) async fn look_up(
                 list(names)
             ),
         );
-        failure.details = Some(
+        error.details = Some(
             format!("Searched for the function {SCHEMA}.{function} {arguments}, but no matches were found in the schema cache.")
                 .into(),
         );
-        return Err(failure);
+        return Err(error);
     };
-    if plans.next().is_some() {
-        return Err(Failure::new(
+    if statements.next().is_some() {
+        return Err(ApiError::new(
             300,
             "PGRST203",
             format!(
@@ -135,7 +135,7 @@ pub(super) async fn look_up(
             ),
         ));
     }
-    Ok(plan)
+    Ok(statement)
 }
 
 fn list(names: &BTreeSet<String>) -> String {

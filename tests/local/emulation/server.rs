@@ -1,4 +1,4 @@
-//! A server that writes down what it is sent, and answers when it is told to.
+//! A server that records requests and can delay its responses.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -10,9 +10,9 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
+pub(crate) struct Recorded {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
@@ -23,42 +23,45 @@ pub(crate) struct Seen {
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    is_open: Arc<watch::Sender<bool>>,
+    requests: Arc<Mutex<Vec<Recorded>>>,
+    is_released: Arc<watch::Sender<bool>>,
 }
 
 impl Server {
-    /// `/held` and what is below it is answered once [`Self::open`] was called, all else at once.
+    /// Responds to paths that begin with `/held` once [`Self::release`] is called, to others at once.
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
-            seen: Arc::default(),
-            is_open: Arc::new(watch::channel(false).0),
+            requests: Arc::default(),
+            is_released: Arc::new(watch::channel(false).0),
         };
-        let router = Router::new().fallback(answer).with_state(server.clone());
+        let router = Router::new().fallback(respond).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         server
     }
 
-    pub(crate) fn open(&self) {
-        self.is_open.send_replace(true);
+    pub(crate) fn release(&self) {
+        self.is_released.send_replace(true);
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
+        self.requests.lock().unwrap().clone()
     }
 
     pub(crate) fn paths(&self) -> Vec<String> {
-        self.seen().into_iter().map(|seen| seen.path).collect()
+        self.requests()
+            .into_iter()
+            .map(|request| request.path)
+            .collect()
     }
 }
 
-async fn answer(State(server): State<Server>, request: Request) -> Response {
+async fn respond(State(server): State<Server>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().unwrap().to_string();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    server.seen.lock().unwrap().push(Seen {
+    server.requests.lock().unwrap().push(Recorded {
         method: parts.method.to_string(),
         path: path.clone(),
         headers: parts.headers,
@@ -67,9 +70,9 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
     });
     if path.starts_with("/held") {
         server
-            .is_open
+            .is_released
             .subscribe()
-            .wait_for(|is_open| *is_open)
+            .wait_for(|is_released| *is_released)
             .await
             .unwrap();
     }

@@ -3,9 +3,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio_postgres::error::SqlState;
 
-/// An error in PostgREST's shape.
+/// An error response in PostgREST's format.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct ApiError {
     pub(super) status: u16,
     code: String,
     message: String,
@@ -13,7 +13,7 @@ pub(crate) struct Failure {
     pub(super) hint: Option<String>,
 }
 
-impl Failure {
+impl ApiError {
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -26,13 +26,13 @@ impl Failure {
 
     pub(super) fn from_postgres(error: &tokio_postgres::Error, claims: &Value) -> Self {
         let Some(db) = error.as_db_error() else {
-            let mut failure = Self::new(
+            let mut api_error = Self::new(
                 503,
                 "PGRST001",
                 "Database client error. Retrying the connection.",
             );
-            failure.details = Some(crate::error::describe(error).into());
-            return failure;
+            api_error.details = Some(crate::error::describe(error).into());
+            return api_error;
         };
         let is_anonymous = claims["role"].as_str().is_none_or(|role| role == "anon");
         let status = match status(db.code().code()) {
@@ -49,7 +49,7 @@ impl Failure {
     }
 }
 
-/// The HTTP status that PostgREST gives to an error of Postgres (its documentation, "Errors").
+/// The HTTP status of a Postgres error, as documented in PostgREST's "Errors".
 fn status(code: &str) -> u16 {
     match code {
         "23503" | "23505" => 409,
@@ -59,7 +59,7 @@ fn status(code: &str) -> u16 {
         "42501" => 403,
         "P0001" => 400,
         "57P01" => 503,
-        // `raise sqlstate 'PT402'` chooses the status.
+        // `raise sqlstate 'PT402'` sets the status.
         _ if code.starts_with("PT") => code[2..].parse().unwrap_or(500),
         _ => match code.get(..2).unwrap_or_default() {
             "08" | "53" => 503,
@@ -71,7 +71,7 @@ fn status(code: &str) -> u16 {
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = json!({

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use supaqueue_local::{Database, StandIns};
+use supaqueue_local::{Database, EmulatedExtensions};
 
 use crate::server::Server;
 use crate::{database, one, until};
@@ -9,18 +9,18 @@ struct Net {
     database: Database,
     client: tokio_postgres::Client,
     server: Server,
-    stand_ins: StandIns,
+    workers: EmulatedExtensions,
 }
 
 impl Net {
     async fn start() -> Self {
         let database = database().await;
-        let stand_ins = StandIns::start(&database).await.unwrap();
+        let workers = EmulatedExtensions::start(&database).await.unwrap();
         let net = Self {
             client: database.connect().await.unwrap(),
             database,
             server: Server::start().await,
-            stand_ins,
+            workers,
         };
         until("the worker is up", async || {
             net.client
@@ -32,15 +32,14 @@ impl Net {
         net
     }
 
-    /// Sends a request, waits until it has arrived, and for the pause after it to be over: the
-    /// worker waits for a wake.
+    /// Sends a request and waits until the pause after it is over and the worker is idle.
     async fn settle(&self) {
         self.post(&self.client, "/settle").await;
         self.arrived("/settle").await;
         let state = "select string_agg(state, ',') from pg_stat_activity
-                     where application_name = 'pg_net stand-in' and datname = current_database()
+                     where application_name = 'pg_net (emulated)' and datname = current_database()
                        and clock_timestamp() - state_change > '1.2 s'";
-        until("the worker rests", async || {
+        until("an idle worker", async || {
             one(&self.client, state).await == "idle"
         })
         .await;
@@ -57,7 +56,7 @@ impl Net {
 
     async fn arrived(&self, path: &str) {
         until(path, async || {
-            self.server.paths().iter().any(|seen| seen == path)
+            self.server.paths().iter().any(|received| received == path)
         })
         .await;
     }
@@ -92,7 +91,7 @@ async fn a_request_is_sent_when_its_transaction_commits() {
         .execute("select net.http_post($1)", &[&url])
         .await
         .unwrap();
-    // Another request goes the whole way while the first waits for its commit.
+    // Another request is sent and answered while the first is uncommitted.
     let id = net.post(&net.client, "/committed").await;
     net.response(id).await;
     assert_eq!(net.server.paths(), ["/committed"]);
@@ -101,7 +100,7 @@ async fn a_request_is_sent_when_its_transaction_commits() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_rolled_back_is_not_sent() {
+async fn a_rolled_back_request_is_not_sent() {
     let net = Net::start().await;
     let mut other = net.database.connect().await.unwrap();
     let transaction = other.transaction().await.unwrap();
@@ -117,7 +116,7 @@ async fn a_request_that_is_rolled_back_is_not_sent() {
 }
 
 #[tokio::test]
-async fn an_idle_worker_sends_at_once() {
+async fn an_idle_worker_sends_immediately() {
     let net = Net::start().await;
     net.settle().await;
     let start = Instant::now();
@@ -142,24 +141,24 @@ async fn the_body_on_the_wire_is_the_jsonb_as_text() {
         )
         .await
         .unwrap();
-    until("the request", async || !net.server.seen().is_empty()).await;
-    let seen = &net.server.seen()[0];
+    until("the request", async || !net.server.requests().is_empty()).await;
+    let request = &net.server.requests()[0];
     let stored: String = net
         .client
         .query_one("select $1::text::jsonb::text", &[&body])
         .await
         .unwrap()
         .get(0);
-    assert_eq!(seen.method, "POST");
-    assert_eq!(seen.path, "/body?x=1&e=%C3%A9&a%20b=c%26d");
-    assert_eq!(std::str::from_utf8(&seen.body).unwrap(), stored);
-    assert_eq!(seen.headers["content-type"], "application/json");
-    assert_eq!(seen.headers["x-mine"], "yes");
-    assert_eq!(seen.headers["user-agent"], "pg_net/0.20.4");
+    assert_eq!(request.method, "POST");
+    assert_eq!(request.path, "/body?x=1&e=%C3%A9&a%20b=c%26d");
+    assert_eq!(std::str::from_utf8(&request.body).unwrap(), stored);
+    assert_eq!(request.headers["content-type"], "application/json");
+    assert_eq!(request.headers["x-mine"], "yes");
+    assert_eq!(request.headers["user-agent"], "pg_net/0.20.4");
 }
 
 #[tokio::test]
-async fn get_and_delete_are_sent_too() {
+async fn get_and_delete_are_supported() {
     let net = Net::start().await;
     net.client
         .batch_execute(&format!(
@@ -168,26 +167,26 @@ async fn get_and_delete_are_sent_too() {
         ))
         .await
         .unwrap();
-    until("both", async || net.server.seen().len() == 2).await;
-    let mut seen: Vec<_> = net
+    until("both", async || net.server.requests().len() == 2).await;
+    let mut requests: Vec<_> = net
         .server
-        .seen()
+        .requests()
         .iter()
-        .map(|seen| {
+        .map(|request| {
             format!(
                 "{} {} {}",
-                seen.method,
-                seen.path,
-                std::str::from_utf8(&seen.body).unwrap()
+                request.method,
+                request.path,
+                std::str::from_utf8(&request.body).unwrap()
             )
         })
         .collect();
-    seen.sort();
-    assert_eq!(seen, ["DELETE /delete [1]", "GET /get?a=1 "]);
+    requests.sort();
+    assert_eq!(requests, ["DELETE /delete [1]", "GET /get?a=1 "]);
 }
 
 #[tokio::test]
-async fn a_response_row_says_what_was_answered() {
+async fn the_response_is_stored() {
     let net = Net::start().await;
     let id = net.post(&net.client, "/answered").await;
     let (text, header) = net.response(id).await;
@@ -200,7 +199,7 @@ async fn a_response_row_says_what_was_answered() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_recorded() {
+async fn a_refused_connection_is_recorded() {
     let net = Net::start().await;
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0")
@@ -221,7 +220,7 @@ async fn nobody_listening_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_request_that_times_out_is_recorded_and_not_repeated() {
+async fn a_timeout_is_recorded_and_not_retried() {
     let net = Net::start().await;
     let id: i64 = net
         .client
@@ -234,14 +233,14 @@ async fn a_request_that_times_out_is_recorded_and_not_repeated() {
         .get(0);
     let (text, _) = net.response(id).await;
     assert!(text.starts_with("t|Timeout of 300 ms reached."), "{text}");
-    // The next batch would repeat it, if anything did.
+    // A retry would come with the next batch.
     let id = net.post(&net.client, "/next").await;
     net.response(id).await;
     assert_eq!(net.server.paths(), ["/held", "/next"]);
 }
 
 #[tokio::test]
-async fn a_request_may_take_five_seconds_unless_it_says_otherwise() {
+async fn the_default_timeout_is_five_seconds() {
     let database = database().await;
     let client = database.connect().await.unwrap();
     client
@@ -254,7 +253,7 @@ async fn a_request_may_take_five_seconds_unless_it_says_otherwise() {
 }
 
 #[tokio::test]
-async fn a_batch_has_two_hundred_requests_at_most() {
+async fn a_batch_has_at_most_two_hundred_requests() {
     let net = Net::start().await;
     net.settle().await;
     net.client
@@ -272,24 +271,24 @@ async fn a_batch_has_two_hundred_requests_at_most() {
             .count()
     };
     until("the first batch", async || arrived() == 200).await;
-    // The last one has been asked for longer than the pause, and does not come.
-    let held = Instant::now();
+    // The last request is not sent, even after the pause.
+    let start = Instant::now();
     until("more than a pause", async || {
-        held.elapsed() > Duration::from_millis(1500)
+        start.elapsed() > Duration::from_millis(1500)
     })
     .await;
     assert_eq!(arrived(), 200);
-    net.server.open();
+    net.server.release();
     until("the second batch", async || arrived() == 201).await;
     assert_eq!(
         net.server.paths().last().unwrap(),
         "/held/201",
-        "the oldest go first"
+        "the oldest requests go first"
     );
 }
 
 #[tokio::test]
-async fn the_slowest_of_a_batch_holds_the_next_and_the_answers_of_its_own() {
+async fn the_slowest_request_delays_the_next_batch_and_the_responses_of_its_own() {
     let net = Net::start().await;
     net.settle().await;
     net.client
@@ -301,9 +300,9 @@ async fn the_slowest_of_a_batch_holds_the_next_and_the_answers_of_its_own() {
         .unwrap();
     net.arrived("/quick").await;
     net.post(&net.client, "/next").await;
-    let held = Instant::now();
+    let start = Instant::now();
     until("more than a pause", async || {
-        held.elapsed() > Duration::from_millis(1500)
+        start.elapsed() > Duration::from_millis(1500)
     })
     .await;
     let answered = "select count(*) from net._http_response where content <> 'answer to /settle'";
@@ -314,11 +313,11 @@ async fn the_slowest_of_a_batch_holds_the_next_and_the_answers_of_its_own() {
     assert_eq!(
         one(&net.client, answered).await,
         "0",
-        "no answer is committed before the slowest"
+        "no response is committed before the slowest"
     );
-    net.server.open();
+    net.server.release();
     net.arrived("/next").await;
-    until("all answers", async || {
+    until("all responses", async || {
         one(&net.client, answered).await == "3"
     })
     .await;
@@ -327,12 +326,12 @@ async fn the_slowest_of_a_batch_holds_the_next_and_the_answers_of_its_own() {
     assert_eq!(
         one(&net.client, together).await,
         "1",
-        "the answers of a batch are one commit"
+        "the responses of a batch are one commit"
     );
 }
 
 #[tokio::test]
-async fn a_second_passes_between_two_batches() {
+async fn batches_are_a_second_apart() {
     let net = Net::start().await;
     net.settle().await;
     net.client
@@ -343,20 +342,20 @@ async fn a_second_passes_between_two_batches() {
         .await
         .unwrap();
     net.arrived("/many/201").await;
-    let seen: Vec<_> = net
+    let requests: Vec<_> = net
         .server
-        .seen()
+        .requests()
         .into_iter()
-        .filter(|seen| seen.path.starts_with("/many"))
+        .filter(|request| request.path.starts_with("/many"))
         .collect();
-    let pause = seen[200].at - seen[199].at;
+    let pause = requests[200].at - requests[199].at;
     assert!(pause >= Duration::from_millis(900), "only {pause:?}");
 }
 
 #[tokio::test]
-async fn what_is_left_by_a_worker_that_stopped_is_sent_by_the_next() {
+async fn requests_left_by_a_stopped_worker_are_sent_by_the_next() {
     let net = Net::start().await;
-    net.stand_ins.stop_net();
+    net.workers.stop_net();
     until("the worker is gone", async || {
         net.client
             .batch_execute("select net.check_worker_is_up()")
@@ -365,29 +364,29 @@ async fn what_is_left_by_a_worker_that_stopped_is_sent_by_the_next() {
     })
     .await;
     net.post(&net.client, "/later").await;
-    net.stand_ins.start_net();
+    net.workers.start_net();
     net.arrived("/later").await;
 }
 
 #[tokio::test]
-async fn a_worker_that_is_killed_leaves_empty_tables() {
+async fn a_killed_worker_leaves_empty_tables() {
     let net = Net::start().await;
     let id = net.post(&net.client, "/answered").await;
     net.response(id).await;
     net.post(&net.client, "/held").await;
     net.arrived("/held").await;
     net.post(&net.client, "/lost").await;
-    net.stand_ins.kill_net().await.unwrap();
+    net.workers.kill_net().await.unwrap();
     let rows = "select (select count(*) from net.http_request_queue) + (select count(*) from net._http_response)";
     assert_eq!(one(&net.client, rows).await, "0");
-    net.stand_ins.start_net();
+    net.workers.start_net();
     let id = net.post(&net.client, "/after").await;
     net.response(id).await;
     assert_eq!(net.server.paths(), ["/answered", "/held", "/after"]);
 }
 
 #[tokio::test]
-async fn anybody_who_runs_sql_can_send_and_read() {
+async fn every_role_can_send_and_read() {
     let net = Net::start().await;
     let anon = net.database.connect_as("anon").await.unwrap();
     let id = net.post(&anon, "/anon").await;
@@ -399,12 +398,12 @@ async fn anybody_who_runs_sql_can_send_and_read() {
 }
 
 #[tokio::test]
-async fn another_content_type_than_json_is_refused() {
+async fn content_types_other_than_json_are_refused() {
     let client = database().await.connect().await.unwrap();
     let post = "select net.http_post('http://x', headers => '{\"content-type\": \"text/plain\"}')";
-    let refused = client.batch_execute(post).await.unwrap_err();
+    let error = client.batch_execute(post).await.unwrap_err();
     assert_eq!(
-        refused.as_db_error().unwrap().message(),
+        error.as_db_error().unwrap().message(),
         "Content-Type header must be \"application/json\""
     );
 }
