@@ -1,11 +1,11 @@
-//! How many calls run at once, counted by the target.
+//! The number of calls in flight, counted by the target function.
 
 use serde_json::Value;
 
 use crate::stack::{lines, test};
 
 #[test]
-fn never_more_than_the_queue_has_workers() {
+fn calls_in_flight_never_exceed_the_queues_workers() {
     test(async |project| {
         let mut logs = project.stack.logs();
         project.queue("crowd", "count-calls", 4, &[]).await;
@@ -25,14 +25,14 @@ fn never_more_than_the_queue_has_workers() {
             .iter()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
-        let most = lines
+        let peak = lines
             .iter()
             .map(|line| line["in_flight"].as_u64().unwrap())
             .max();
         assert_eq!(
-            most,
+            peak,
             Some(4),
-            "all four workers are used, and no fifth call is ever under way"
+            "all four workers are used, and there is never a fifth call"
         );
 
         let totals = "select count(*), sum(attempts), count(distinct result) from supaqueue.job
@@ -46,7 +46,7 @@ fn never_more_than_the_queue_has_workers() {
 }
 
 #[test]
-fn two_queues_of_one_function_have_workers_of_their_own() {
+fn two_queues_of_one_function_have_separate_workers() {
     test(async |project| {
         let mut logs = project.stack.logs();
         project.queue("narrow", "count-calls", 1, &[]).await;
@@ -64,7 +64,7 @@ fn two_queues_of_one_function_have_workers_of_their_own() {
         let is_ours =
             |line: &str| line.contains(r#""queue":"narrow""#) || line.contains(r#""queue":"wide""#);
         let lines = lines(&mut logs, "count-calls", 18, is_ours).await;
-        let most = |queue: &str| {
+        let peak = |queue: &str| {
             let lines = lines
                 .iter()
                 .map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -73,6 +73,6 @@ fn two_queues_of_one_function_have_workers_of_their_own() {
                 .filter_map(|line| line["in_flight"].as_u64())
                 .max()
         };
-        assert_eq!((most("narrow"), most("wide")), (Some(1), Some(3)));
+        assert_eq!((peak("narrow"), peak("wide")), (Some(1), Some(3)));
     });
 }

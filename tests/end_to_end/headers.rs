@@ -1,10 +1,10 @@
-//! The headers of a call: what a queue and a job may set, and what they may not.
+//! The headers of a call: which ones a queue and a job may set.
 
 use serde_json::Value;
 
 use crate::stack::test;
 
-/// Everything that is ours, in the spelling that a header allows too.
+/// Every header that Supaqueue sets, some in another case.
 const FORGED: &str = r#"{
   "Authorization": "Bearer forged", "apikey": "forged", "Content-Type": "text/forged",
   "idempotency-key": "forged", "Supaqueue-Queue": "forged", "supaqueue-job-id": "forged",
@@ -15,7 +15,7 @@ const FORGED: &str = r#"{
 }"#;
 
 #[test]
-fn ours_cannot_be_overridden() {
+fn headers_set_by_supaqueue_cannot_be_overridden() {
     test(async |project| {
         let forged = format!("'{FORGED}'");
         project
@@ -55,7 +55,7 @@ fn ours_cannot_be_overridden() {
 }
 
 #[test]
-fn those_of_a_job_go_over_those_of_its_queue() {
+fn a_jobs_headers_take_precedence_over_its_queues() {
     test(async |project| {
         let defaults = r#"'{"x-queue": "queue", "X-Both": "queue"}'"#;
         project
@@ -75,23 +75,23 @@ fn those_of_a_job_go_over_those_of_its_queue() {
 }
 
 #[test]
-fn the_key_is_the_one_that_the_queue_says() {
+fn the_queue_chooses_the_api_key() {
     test(async |project| {
         project
             .queue("as_anon", "echo-headers", 1, &[("auth", "'anon'")])
             .await;
         project
-            .queue("as_nobody", "open-door", 1, &[("auth", "'none'")])
+            .queue("without_key", "without-jwt", 1, &[("auth", "'none'")])
             .await;
         project
             .queue(
-                "at_the_door",
+                "rejected",
                 "echo-headers",
                 1,
                 &[("auth", "'none'"), ("max_attempts", "1")],
             )
             .await;
-        for queue in ["as_anon", "as_nobody", "at_the_door"] {
+        for queue in ["as_anon", "without_key", "rejected"] {
             project.enqueue(queue, "{}").await;
             project.finished(queue).await;
         }
@@ -107,20 +107,18 @@ fn the_key_is_the_one_that_the_queue_says() {
             format!("Bearer {}", project.stack.anon_key())
         );
         assert_eq!(
-            project.get(&job("as_nobody", "result")).await,
+            project.get(&job("without_key", "result")).await,
             r#"{"apikey": false, "authorization": false}"#
         );
         assert_eq!(
-            project
-                .get(&job("at_the_door", "status, http_status"))
-                .await,
+            project.get(&job("rejected", "status, http_status")).await,
             "failed|401"
         );
     });
 }
 
 #[test]
-fn a_target_can_check_the_signature() {
+fn a_target_can_verify_the_signature() {
     test(async |project| {
         project
             .queue("signed", "check-signature", 1, &[("max_attempts", "1")])
@@ -149,6 +147,6 @@ fn a_target_can_check_the_signature() {
         let url = project.stack.gateway_url();
         let (status, _) =
             crate::http::post(url, "/functions/v1/check-signature", &headers, "{}").await;
-        assert_eq!(status, 401, "that target tells others from ours");
+        assert_eq!(status, 401, "the target rejects a forged signature");
     });
 }

@@ -1,10 +1,10 @@
-//! Requests as they are, with nothing added: enough of HTTP/1.1 for a test.
+//! A minimal HTTP/1.1 client that adds no headers of its own.
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Posts a body of JSON; the answer's status and body, null where that is no JSON.
+/// Posts a body; returns the response's status and its body, or null if that is not a JSON object.
 pub(crate) async fn post(
     base: &str,
     path: &str,
@@ -19,22 +19,22 @@ pub(crate) async fn post(
     request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let answer = String::from_utf8(answer).unwrap();
-    let status = answer
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).await.unwrap();
+    let response = String::from_utf8(response).unwrap();
+    let status = response
         .split(' ')
         .nth(1)
         .and_then(|status| status.parse().ok());
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    // Chunks have their length before them, on a line of its own: JSON is between the braces.
+    let (_, body) = response.split_once("\r\n\r\n").unwrap_or_default();
+    // The braces skip the chunk sizes of a chunked body.
     let json = body
         .find('{')
         .zip(body.rfind('}'))
         .map(|(start, end)| &body[start..=end]);
     let json = json.and_then(|json| serde_json::from_str(json).ok());
     (
-        status.expect("an answer with a status"),
+        status.expect("a response has a status"),
         json.unwrap_or_default(),
     )
 }

@@ -1,11 +1,11 @@
-//! Which job goes first.
+//! The order in which jobs start.
 
 use supaqueue_tests::run;
 
 use crate::stack::test;
 
 #[test]
-fn jobs_go_by_priority_then_time_due_then_insertion() {
+fn jobs_start_by_priority_then_due_time_then_insertion() {
     test(async |project| {
         project.queue("order", "count-calls", 0, &[]).await;
         run(

@@ -1,4 +1,4 @@
-//! What becomes of a job, by what its target does.
+//! What a target function does, and how its job ends.
 
 use crate::stack::test;
 
@@ -21,7 +21,7 @@ fn a_job_whose_call_succeeds_is_successful() {
 }
 
 #[test]
-fn a_job_that_fails_twice_is_successful_at_the_third_attempt() {
+fn a_job_that_fails_twice_succeeds_at_the_third_attempt() {
     test(async |project| {
         project
             .queue("twice", "fail-twice", 1, &[("backoff_base_ms", "0")])
@@ -46,7 +46,7 @@ fn a_job_that_fails_twice_is_successful_at_the_third_attempt() {
 }
 
 #[test]
-fn a_job_that_always_fails_is_failed_after_its_attempts() {
+fn a_job_that_always_fails_ends_as_failed() {
     test(async |project| {
         project
             .queue("never", "fail-always", 1, &[("backoff_base_ms", "0")])
@@ -59,13 +59,13 @@ fn a_job_that_always_fails_is_failed_after_its_attempts() {
         );
         assert_eq!(
             project.get(&job).await,
-            r#"failed|3|500|null|3|{"reason":"I always do"}|t"#
+            r#"failed|3|500|null|3|{"reason":"out of order"}|t"#
         );
     });
 }
 
 #[test]
-fn a_call_without_an_answer_is_ended_at_its_timeout_and_retried() {
+fn a_call_without_an_answer_times_out_and_is_retried() {
     test(async |project| {
         let settings = [
             ("timeout_ms", "300"),
@@ -90,9 +90,9 @@ fn a_call_without_an_answer_is_ended_at_its_timeout_and_retried() {
 }
 
 #[test]
-fn a_target_that_says_so_is_not_called_again() {
+fn a_target_can_rule_out_retries() {
     test(async |project| {
-        project.queue("refused", "refuse", 1, &[]).await;
+        project.queue("refused", "fail-permanently", 1, &[]).await;
         project.enqueue("refused", "{}").await;
         project.finished("refused").await;
         let job = format!(
@@ -125,7 +125,7 @@ fn a_status_that_the_queue_lists_as_final_fails_the_job_at_once() {
 fn a_retry_waits_as_long_as_the_target_asks() {
     test(async |project| {
         project
-            .queue("patience", "ask-to-wait", 1, &[("backoff_base_ms", "0")])
+            .queue("patience", "retry-after", 1, &[("backoff_base_ms", "0")])
             .await;
         project.enqueue("patience", "{}").await;
         project.finished("patience").await;
@@ -141,7 +141,7 @@ fn a_retry_waits_as_long_as_the_target_asks() {
 }
 
 #[test]
-fn a_job_for_a_function_that_is_not_there_says_so() {
+fn a_job_for_a_missing_function_fails_with_404() {
     test(async |project| {
         project
             .queue("absent", "no-such-function", 1, &[("max_attempts", "1")])

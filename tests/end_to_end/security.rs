@@ -1,4 +1,4 @@
-//! Who may start a call, and who may settle a job.
+//! Authentication of dispatches and reports.
 
 use serde_json::{Value, json};
 use supaqueue_tests::{eventually, get, run};
@@ -6,7 +6,7 @@ use supaqueue_tests::{eventually, get, run};
 use crate::http::post;
 use crate::stack::{Project, lines, test};
 
-/// Headers to change: another value, or none to leave one out.
+/// Headers to replace, or to remove if the value is `None`.
 type Changes<'a> = &'a [(&'a str, Option<&'a str>)];
 
 const FUNCTION: &str = "/functions/v1/supaqueue";
@@ -20,9 +20,9 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
-    /// Puts a job in a queue, and keeps a copy of what is sent for it.
+    /// Enqueues a job and captures the dispatch that the database sends for it.
     pub(crate) async fn of_new_job(project: &Project, queue: &str, payload: &str) -> Self {
-        // The dispatch belongs to the end of the transaction; it is brought forward to be read within.
+        // Brings the dispatch forward from the commit, to read it before pg_net takes it.
         run(&project.client, "begin").await;
         let job = project.enqueue(queue, payload).await;
         run(&project.client, "set constraints all immediate").await;
@@ -40,7 +40,7 @@ impl Dispatch {
         }
     }
 
-    /// Sends it to a stack, with some headers changed; the answer's status and its error code.
+    /// Sends it to a stack with some headers changed; returns the answer's status and error code.
     pub(crate) async fn send(&self, url: &str, changes: Changes<'_>) -> (u16, Value) {
         let mut headers = self.headers.clone();
         for (name, value) in changes {
@@ -61,14 +61,14 @@ impl Dispatch {
 }
 
 #[test]
-fn a_dispatch_that_comes_again_runs_nothing() {
+fn a_replayed_dispatch_runs_nothing() {
     test(async |project| {
         let mut logs = project.stack.logs();
         let mut calls = project.stack.logs();
         project.queue("replayed", "count-calls", 1, &[]).await;
         let dispatch = Dispatch::of_new_job(&project, "replayed", r#"{"ms": 300}"#).await;
         let url = project.stack.gateway_url();
-        // While the job is waiting or under way, and when it is settled.
+        // While the job is dispatched or in progress, and after it is settled.
         for _ in 0..3 {
             assert_eq!(dispatch.send(url, &[]).await.0, 202);
         }
@@ -83,18 +83,18 @@ fn a_dispatch_that_comes_again_runs_nothing() {
             dispatch.job
         );
         assert_eq!(project.get(&job).await, r#"successful|1|{"call": 1}"#);
-        // What was refused calls nobody: the next call of the queue is its second.
+        // The refused dispatches called nothing: the queue's next call is its second.
         project.enqueue("replayed", r#"{"ms": 0}"#).await;
         let is_call = |line: &str| line.contains(r#""queue":"replayed""#);
         assert_eq!(lines(&mut calls, "count-calls", 2, is_call).await.len(), 2);
         project.finished("replayed").await;
-        let last = "select max((result ->> 'call')::integer) from supaqueue.job where queue = supaqueue.queue_id('replayed')";
-        assert_eq!(project.get(last).await, "2");
+        let last_call = "select max((result ->> 'call')::integer) from supaqueue.job where queue = supaqueue.queue_id('replayed')";
+        assert_eq!(project.get(last_call).await, "2");
     });
 }
 
 #[test]
-fn the_supaqueue_function_takes_only_what_the_database_signed() {
+fn the_supaqueue_function_accepts_only_what_the_database_signed() {
     test(async |project| {
         project.queue("forgery", "succeed", 1, &[]).await;
         let dispatch = Dispatch::of_new_job(&project, "forgery", "{}").await;
@@ -119,7 +119,7 @@ fn the_supaqueue_function_takes_only_what_the_database_signed() {
             ("another id", &[("webhook-id", Some("msg_other"))]),
             ("another time", &[("webhook-timestamp", Some(old))]),
             (
-                "well signed, but long ago",
+                "correctly signed, but expired",
                 &[
                     ("webhook-id", Some("msg_1")),
                     ("webhook-timestamp", Some(old)),
@@ -127,7 +127,7 @@ fn the_supaqueue_function_takes_only_what_the_database_signed() {
                 ],
             ),
             (
-                "a key in place of it",
+                "a key instead of a signature",
                 &[
                     ("webhook-signature", None),
                     ("authorization", Some(&service)),
@@ -152,10 +152,10 @@ fn the_supaqueue_function_takes_only_what_the_database_signed() {
 }
 
 #[test]
-fn only_the_service_role_settles_jobs() {
+fn only_the_service_role_can_settle_jobs() {
     test(async |project| {
         let keys = project.stack.keys();
-        // A legacy key is the bearer token too; a new one is not.
+        // A legacy key is also sent as the bearer token; a new one is not.
         let answer = async |key: Option<&str>| {
             let body = json!({
                 "cur_job_id": "00000000-0000-4000-8000-000000000000", "_is_complete": true, "_is_successful": true
@@ -183,7 +183,7 @@ fn only_the_service_role_settles_jobs() {
             assert_eq!(
                 (status, &body["accepted"]),
                 (200, &json!(false)),
-                "there is no such current job: {body}"
+                "the call is allowed, but the current job does not exist: {body}"
             );
         }
     });

@@ -1,4 +1,4 @@
-//! Two stacks at once, and what a stack is like that nobody changed.
+//! Two stacks side by side, one of them with its default settings.
 
 use supaqueue_tests::{get, run};
 
@@ -6,7 +6,7 @@ use crate::security::Dispatch;
 use crate::stack::{finished, start_stack, test};
 
 #[test]
-fn a_second_stack_has_everything_of_its_own() {
+fn a_second_stack_shares_nothing_with_the_first() {
     test(async |project| {
         let second = start_stack().await;
         assert_ne!(second.gateway_url(), project.stack.gateway_url());
@@ -22,10 +22,10 @@ fn a_second_stack_has_everything_of_its_own() {
         assert_eq!(
             dispatch.send(second.gateway_url(), &[]).await.0,
             401,
-            "the neighbour's signature is not ours"
+            "the second stack rejects the first one's signature"
         );
 
-        // Retries go on by themselves, as often as the tick runs by default.
+        // Retries start at the default interval of the tick.
         let schedule = "select schedule from cron.job where jobname = 'supaqueue_tick' and active";
         assert_eq!(get(&client, schedule).await, "5 seconds");
         run(

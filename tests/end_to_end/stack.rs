@@ -1,4 +1,4 @@
-//! The stack that the tests of this program share, on the targets in `tests/functions`.
+//! The stack that all tests share, with the target functions of `tests/functions`.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 /// One runtime for all tests: the stack's tasks must not end with the test that started it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// The shared stack, and a connection of the test's own as `postgres`.
+/// The shared stack, and the test's own connection as `postgres`.
 pub(crate) struct Project {
     pub(crate) stack: &'static Stack,
     pub(crate) client: Client,
@@ -34,7 +34,7 @@ pub(crate) fn test(body: impl AsyncFnOnce(Project)) {
 async fn start() -> Stack {
     let stack = start_stack().await;
     let client = stack.database().connect().await.unwrap();
-    // Five seconds, the default, would only make the tests of retries slow.
+    // The default of five seconds would only slow down the tests of retries.
     run(
         &client,
         "select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')",
@@ -43,7 +43,7 @@ async fn start() -> Stack {
     stack
 }
 
-/// A stack with the tests' targets, just as `supaqueue dev` starts one.
+/// Starts a stack with the tests' target functions, as `supaqueue dev` does.
 pub(crate) async fn start_stack() -> Stack {
     Stack::builder()
         .functions(repository().join("tests/functions"))
@@ -53,7 +53,7 @@ pub(crate) async fn start_stack() -> Stack {
 }
 
 impl Project {
-    /// Makes a queue of that name for a function, with that many workers. `settings` are more of its columns.
+    /// Creates a queue for a function; `settings` are further columns and their SQL values.
     pub(crate) async fn queue(
         &self,
         name: &str,
@@ -79,7 +79,7 @@ impl Project {
         .await;
     }
 
-    /// Puts a job in a queue; its id.
+    /// Enqueues a job; returns its id.
     pub(crate) async fn enqueue(&self, queue: &str, payload: &str) -> String {
         get(
             &self.client,
@@ -88,7 +88,7 @@ impl Project {
         .await
     }
 
-    /// Waits until the queue has no job that is to run; panics with its jobs after 40 seconds.
+    /// Waits until all jobs of a queue have finished; panics with the unfinished ones after 40 seconds.
     pub(crate) async fn finished(&self, queue: &str) {
         finished(&self.client, queue).await;
     }
@@ -119,22 +119,22 @@ pub(crate) async fn finished(client: &Client, queue: &str) {
         )
         .await;
         let problems = get(client, "select * from supaqueue.problem").await;
-        panic!("not all jobs of {queue} are finished after 40 s:\n{jobs}\nproblems:\n{problems}");
+        panic!("queue {queue} has unfinished jobs after 40 s:\n{jobs}\nproblems:\n{problems}");
     }
 }
 
-/// Waits until so many lines of a log are such; they themselves. Panics after 20 seconds.
+/// Returns the next `count` log lines of a function that `matches` accepts; panics after 20 seconds.
 pub(crate) async fn lines(
     logs: &mut broadcast::Receiver<LogLine>,
     source: &str,
-    number: usize,
-    is_such: impl Fn(&str) -> bool,
+    count: usize,
+    matches: impl Fn(&str) -> bool,
 ) -> Vec<String> {
     let mut found = Vec::new();
     let read = async {
-        while found.len() < number {
+        while found.len() < count {
             let line = logs.recv().await.expect("no line is lost");
-            if line.source == source && is_such(&line.text) {
+            if line.source == source && matches(&line.text) {
                 found.push(line.text);
             }
         }
@@ -142,7 +142,7 @@ pub(crate) async fn lines(
     let outcome = tokio::time::timeout(Duration::from_secs(20), read).await;
     assert!(
         outcome.is_ok(),
-        "{source} wrote only {} such lines of {number}: {found:?}",
+        "{source} wrote only {} of {count} matching lines: {found:?}",
         found.len()
     );
     found

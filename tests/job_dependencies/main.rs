@@ -1,20 +1,17 @@
-//! The add-on job dependencies: file = part of it, test = claim.
+//! The add-on job dependencies. File = subject, test = claim.
 //!
-//! Jobs are driven as a lane of the supaqueue function would: by reports.
+//! Jobs are driven as a lane of the supaqueue function would drive them: by reports.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
-mod document;
+mod database;
+mod enqueue;
 mod failure;
-mod house;
-mod picture;
+mod installation;
+mod pipeline;
 mod plans;
 mod race;
 mod random;
 mod readme;
 mod refusal;
 mod release;
-mod removal;
 mod results;
-#[path = "../race/session.rs"]
-#[allow(dead_code)] // shared with the races of the engine, which use all of it
-mod session;

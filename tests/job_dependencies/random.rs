@@ -1,15 +1,15 @@
-//! Random graphs with random failures, run by several lanes at once, against a model.
+//! Random graphs with random failures, run by several lanes concurrently, compared with a model.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use supaqueue_tests::{Db, get};
+use fastrand::Rng;
+use supaqueue_tests::{Db, get, try_get};
 
-use crate::house::{House, report};
-use crate::session::ask;
+use crate::database::{AddOnDb, report};
 
-/// What the model knows of a pipeline: the whole of job dependencies in a screen.
+/// A model of a pipeline: job dependencies in one screen of code.
 #[derive(Default)]
 struct Model {
     jobs: BTreeMap<String, Job>,
@@ -19,7 +19,7 @@ struct Job {
     sources: Vec<(String, OnFailure)>,
     /// Whether its next call succeeds.
     succeeds: bool,
-    /// Whether it was called, and not retried since.
+    /// Whether it was called since it was inserted or last retried.
     has_run: bool,
 }
 
@@ -31,6 +31,12 @@ enum OnFailure {
 }
 
 impl OnFailure {
+    fn random(random: &mut Rng) -> Self {
+        *random
+            .choice(&[Self::Fail, Self::Fail, Self::Wait, Self::Continue])
+            .unwrap()
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Fail => "fail",
@@ -74,7 +80,7 @@ impl Model {
         status
     }
 
-    /// All statuses, as the database gives them.
+    /// All names and statuses, as in [`crate::database::statuses`].
     fn statuses(&self) -> String {
         let mut known = BTreeMap::new();
         self.jobs
@@ -85,28 +91,7 @@ impl Model {
     }
 }
 
-/// A small generator (xorshift), so that a seed is all it takes to see a failure again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).unwrap()
-    }
-
-    fn on_failure(&mut self) -> OnFailure {
-        [
-            OnFailure::Fail,
-            OnFailure::Fail,
-            OnFailure::Wait,
-            OnFailure::Continue,
-        ][self.below(4)]
-    }
-}
-
-/// Notes each job that starts while a source of it is not settled in its favour.
+/// Records each job that starts although one of its sources does not allow it yet.
 const WATCH: &str = "
     create table public.too_early (job text);
     create function public.watch() returns trigger language plpgsql as $$
@@ -122,11 +107,11 @@ const WATCH: &str = "
     create trigger watch after update on supaqueue.job
     for each row when (new.status = 'in_progress') execute function public.watch()";
 
-/// The statements that insert a pipeline, in random order, in one transaction.
-fn insertion(model: &Model, random: &mut Random) -> String {
+/// A transaction that inserts a pipeline's jobs and dependencies in random order.
+fn insertion(model: &Model, random: &mut Rng) -> String {
     let mut statements = Vec::new();
     for (name, job) in &model.jobs {
-        let queue = ["q", "r"][random.below(2)];
+        let queue = ["q", "r"][random.usize(..2)];
         statements.push(format!("select add_jobs('{queue}', '{name}')"));
         for (source, on_failure) in &job.sources {
             statements.push(format!(
@@ -135,15 +120,13 @@ fn insertion(model: &Model, random: &mut Random) -> String {
             ));
         }
     }
-    for i in (1..statements.len()).rev() {
-        statements.swap(i, random.below(i + 1));
-    }
+    random.shuffle(&mut statements);
     format!("begin; {}; commit", statements.join("; "))
 }
 
-/// Reports calls until nothing more can run. Now and then the running job adds a new
-/// job after itself and before one that waits.
-async fn run_lane(db: &Db, model: &Mutex<Model>, mut random: Random, lane: usize) {
+/// Reports calls until nothing more can run. Now and then the running job inserts another job between
+/// itself and a random one.
+async fn run_lane(db: &Db, model: &Mutex<Model>, mut random: Rng, lane: usize) {
     let client = db.connect().await;
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut added = 0;
@@ -163,12 +146,12 @@ async fn run_lane(db: &Db, model: &Mutex<Model>, mut random: Random, lane: usize
             assert!(
                 Instant::now() < deadline,
                 "jobs remain: {}",
-                crate::house::statuses(&client).await
+                crate::database::statuses(&client).await
             );
             continue;
         }
-        let name = calls[random.below(calls.len())];
-        if random.below(4) == 0 && added < 5 {
+        let name = calls[random.usize(..calls.len())];
+        if random.usize(..4) == 0 && added < 5 {
             added += 1;
             add_a_job(
                 &client,
@@ -185,40 +168,40 @@ async fn run_lane(db: &Db, model: &Mutex<Model>, mut random: Random, lane: usize
             job.has_run = true;
             job.succeeds
         };
-        match ask(&client, &report(name, succeeds)).await {
+        match try_get(&client, &report(name, succeeds)).await {
             Ok(_) => {}
-            // Its call ended meanwhile, by another lane's report.
+            // Another lane reported the call first.
             Err(error) => assert!(error.contains("must not be null"), "{error}"),
         }
     }
 }
 
-/// Adds a job after `running` and before a random one. It may be refused: the other may have started.
+/// Inserts a job between `running` and a random one. This is refused if the random one has started.
 async fn add_a_job(
     client: &tokio_postgres::Client,
     model: &Mutex<Model>,
-    random: &mut Random,
+    random: &mut Rng,
     running: &str,
     name: &str,
 ) {
     let names = get(client, "select payload ->> 'name' from supaqueue.job").await;
     let names: Vec<_> = names.lines().collect();
-    let target = names[random.below(names.len())].to_owned();
-    let (before, after) = (random.on_failure(), random.on_failure());
+    let target = names[random.usize(..names.len())].to_owned();
+    let (before, after) = (OnFailure::random(random), OnFailure::random(random));
     let sql = format!(
         "begin; select add_jobs('q', '{name}'); select wait_for('{name}', '{running}', '{}');
          select wait_for('{target}', '{name}', '{}'); commit",
         before.name(),
         after.name()
     );
-    // First into the model: another lane may run it at once.
+    // The model comes first: another lane may run the job immediately.
     let job = Job {
         sources: vec![(running.to_owned(), before)],
-        succeeds: random.below(4) > 0,
+        succeeds: random.usize(..4) > 0,
         has_run: false,
     };
     model.lock().unwrap().jobs.insert(name.to_owned(), job);
-    match ask(client, &sql).await {
+    match try_get(client, &sql).await {
         Ok(_) => {
             let mut model = model.lock().unwrap();
             model
@@ -241,48 +224,39 @@ async fn add_a_job(
 }
 
 async fn check(seed: u64) {
-    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 1);
-    for _ in 0..10 {
-        random.below(2);
-    }
-    let house = House::new(4).await;
-    house.queue("r", 3).await;
-    house.run(WATCH).await;
+    let mut random = Rng::with_seed(seed);
+    let db = AddOnDb::new(4).await;
+    db.queue("r", 3).await;
+    db.run(WATCH).await;
 
     let mut model = Model::default();
-    for i in 0..10 + random.below(30) {
+    for i in 0..10 + random.usize(..30) {
         let mut sources = Vec::new();
         for source in 0..i {
-            if random.below(i + 2) < 2 {
-                sources.push((format!("j{source}"), random.on_failure()));
+            if random.usize(..i + 2) < 2 {
+                sources.push((format!("j{source}"), OnFailure::random(&mut random)));
             }
         }
         model.jobs.insert(
             format!("j{i}"),
             Job {
                 sources,
-                succeeds: random.below(5) > 0,
+                succeeds: random.usize(..5) > 0,
                 has_run: false,
             },
         );
     }
-    house.run(&insertion(&model, &mut random)).await;
+    db.run(&insertion(&model, &mut random)).await;
 
     let model = Arc::new(Mutex::new(model));
-    let house = Arc::new(house);
+    let db = Arc::new(db);
     for round in 0..4 {
         let lanes: Vec<_> = (0..4)
             .map(|lane| {
-                let (house, model) = (house.clone(), model.clone());
-                let random = Random(seed * 100 + round * 10 + lane + 1);
+                let (db, model) = (db.clone(), model.clone());
+                let random = random.fork();
                 tokio::spawn(async move {
-                    run_lane(
-                        &house,
-                        &model,
-                        random,
-                        usize::try_from(round * 10 + lane).unwrap(),
-                    )
-                    .await;
+                    run_lane(&db, &model, random, round * 10 + lane).await;
                 })
             })
             .collect();
@@ -291,23 +265,21 @@ async fn check(seed: u64) {
         }
         let want = model.lock().unwrap().statuses();
         let got = get(
-            house.client(),
+            db.client(),
             "select string_agg(j.name || ' ' || j.status, ', ' order by j.name)
              from (select payload ->> 'name' collate \"C\" as name, status from supaqueue.job) j",
         )
         .await;
         assert_eq!(got, want, "seed {seed}, round {round}");
-        house.counts_are_right().await;
+        db.assert_counts_match_sources().await;
         assert_eq!(
-            house
-                .get("select string_agg(job, ' ') from public.too_early")
+            db.get("select string_agg(job, ' ') from public.too_early")
                 .await,
             "null",
             "seed {seed}: started too early"
         );
         assert_eq!(
-            house
-                .get("select count(*) from supaqueue.job where attempts > 1")
+            db.get("select count(*) from supaqueue.job where attempts > 1")
                 .await,
             "0",
             "seed {seed}: started twice"
@@ -317,27 +289,26 @@ async fn check(seed: u64) {
             let mut model = model.lock().unwrap();
             let mut retried = Vec::new();
             for (name, job) in &mut model.jobs {
-                if job.has_run && !job.succeeds && random.below(2) == 0 {
+                if job.has_run && !job.succeeds && random.usize(..2) == 0 {
                     job.has_run = false;
-                    job.succeeds = random.below(3) > 0;
+                    job.succeeds = random.usize(..3) > 0;
                     retried.push(format!("id('{name}')"));
                 }
             }
             retried
         };
         if !retried.is_empty() {
-            house
-                .run(&format!(
-                    "update supaqueue.job set status = 'pending' where id in ({})",
-                    retried.join(", ")
-                ))
-                .await;
+            db.run(&format!(
+                "update supaqueue.job set status = 'pending' where id in ({})",
+                retried.join(", ")
+            ))
+            .await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_job_ends_as_the_model_says_and_none_starts_before_its_sources() {
+async fn every_job_ends_as_in_the_model_and_none_starts_before_its_sources() {
     let seeds =
         std::env::var("SUPAQUEUE_SEEDS").map_or(12, |seeds| seeds.parse().expect("a number"));
     for seed in 1..=seeds {

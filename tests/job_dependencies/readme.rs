@@ -1,11 +1,11 @@
 //! The README of the add-on, run as written.
 
-use crate::house::{House, file};
+use crate::database::AddOnDb;
 
 #[tokio::test]
 async fn the_statements_of_the_readme_work_as_written() {
-    let house = House::new(0).await;
-    let readme = file("README.md");
+    let db = AddOnDb::new(0).await;
+    let readme = include_str!("../../sql/add-ons/job_dependencies/README.md");
     let blocks: Vec<_> = readme
         .split("```sql\n")
         .skip(1)
@@ -17,14 +17,14 @@ async fn the_statements_of_the_readme_work_as_written() {
         "the README has the statements that this test knows"
     );
     for block in &blocks[..2] {
-        house.run(block).await;
+        db.run(block).await;
     }
     assert_eq!(
-        house.get("select q.name, j.status, count(*) from supaqueue.job j join supaqueue.queue q on q.id = j.queue group by 1, 2 order by 1, 2").await,
+        db.get("select q.name, j.status, count(*) from supaqueue.job j join supaqueue.queue q on q.id = j.queue group by 1, 2 order by 1, 2").await,
         "combine|waiting|3\npart|pending|2\npart|waiting|2\nsplit|pending|1"
     );
-    let shown = house.get(blocks[2]).await;
+    let shown = db.get(blocks[2]).await;
     assert!(shown.contains("|combine|waiting|2\n"), "{shown}");
     assert!(shown.contains("flowchart LR\n"), "{shown}");
-    house.counts_are_right().await;
+    db.assert_counts_match_sources().await;
 }

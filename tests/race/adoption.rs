@@ -1,17 +1,16 @@
-//! Calls whose workers were deleted under them: a free worker takes such a call over, and until one
-//! has, it counts.
+//! Calls whose worker is deleted while they run: a free worker adopts such a call, and until then the
+//! call counts against the workers of its queue.
 
-use supaqueue_tests::Db;
+use supaqueue_tests::lane::{ANY, Answer, LANE, acknowledge, succeed};
+use supaqueue_tests::{Db, Session};
 
-use crate::claim::{Claim, all_is_consistent, claim, nothing_is_lost};
-use crate::lane::{ANY, Answer, LANE, acknowledge, succeed};
-use crate::session::Session;
+use crate::invariants::{Check, ensure, no_worker_idles_beside_a_due_job, state_is_consistent};
 
-const CALLS: &str = "select count(*) from supaqueue.current_job";
-const FREE_WORKERS: &str = "select count(*) from supaqueue.worker where not locked";
+const CALL_COUNT: &str = "select count(*) from supaqueue.current_job";
+const FREE_WORKER_COUNT: &str = "select count(*) from supaqueue.worker where not locked";
 
-/// A queue with so many workers, and as many jobs and two more; gives the first call.
-async fn calls(db: &Db, workers: u32) -> String {
+/// Creates a queue with busy workers and two pending jobs; returns a call as an SQL literal.
+async fn busy_queue(db: &Db, workers: u32) -> String {
     db.queue("q", workers).await;
     db.run(&format!(
         "select supaqueue.enqueue('q') from generate_series(1, {workers} + 2)"
@@ -23,58 +22,58 @@ async fn calls(db: &Db, workers: u32) -> String {
     format!("'{call}'")
 }
 
-/// The worker of a call is replaced while a lane acknowledges the call.
-pub(crate) async fn a_worker_is_replaced_during_an_acknowledgement(db: &Db) -> Claim {
-    let call = calls(db, 1).await;
+/// Replacing the worker of a call during its acknowledgement starts nothing beside the call.
+pub(crate) async fn a_replaced_worker_adopts_the_call_being_acknowledged(db: &Db) -> Check {
+    let call = busy_queue(db, 1).await;
     let lane = Session::new(db).await;
-    // As far as an acknowledgement has come before it looks for its worker.
+    // The lock that an acknowledgement holds before it looks for its worker.
     lane.run(&format!(
         "begin; select from supaqueue.current_job where id = {call} for update"
     ))
     .await;
     db.run("delete from supaqueue.worker").await;
     db.run("select supaqueue.set_workers('q', 1)").await;
-    let number = db.get(CALLS).await;
-    claim!(number == "1", "one worker makes {number} calls at once");
+    let number = db.get(CALL_COUNT).await;
+    ensure!(number == "1", "one worker has {number} calls at once");
 
-    let answer = Answer::of(&lane.get(&acknowledge(&call, LANE)).await);
+    let answer = Answer::parse(&lane.get(&acknowledge(&call, LANE)).await);
     lane.run("commit").await;
-    claim!(answer.state == "started", "the call is {}", answer.state);
-    let free = db.get(FREE_WORKERS).await;
-    claim!(free == "0", "the call was not taken over by the new worker");
-    all_is_consistent(db.client()).await?;
+    ensure!(answer.state == "started", "the call is {}", answer.state);
+    let free = db.get(FREE_WORKER_COUNT).await;
+    ensure!(free == "0", "the new worker did not adopt the call");
+    state_is_consistent(db.client()).await?;
 
-    let answer = Answer::of(&db.get(&succeed(&call, LANE, ANY)).await);
-    claim!(answer.next.is_some(), "the new worker does not go on");
-    all_is_consistent(db.client()).await?;
-    nothing_is_lost(db.client()).await
+    let answer = Answer::parse(&db.get(&succeed(&call, LANE, ANY)).await);
+    ensure!(answer.next.is_some(), "the new worker gets no next job");
+    state_is_consistent(db.client()).await?;
+    no_worker_idles_beside_a_due_job(db.client()).await
 }
 
 #[tokio::test]
-async fn a_worker_replaced_during_an_acknowledgement_starts_nothing_beside_the_call() {
-    let outcome = a_worker_is_replaced_during_an_acknowledgement(&Db::new().await).await;
+async fn a_worker_replaced_during_an_acknowledgement_adopts_the_call() {
+    let outcome = a_replaced_worker_adopts_the_call_being_acknowledged(&Db::new().await).await;
     assert_eq!(outcome, Ok(()));
 }
 
 #[tokio::test]
-async fn an_acknowledgement_during_the_deletion_of_its_worker_blocks_nobody() {
+async fn an_acknowledgement_does_not_block_on_the_deletion_of_its_worker() {
     for end in ["commit", "rollback"] {
         let db = Db::new().await;
-        let call = calls(&db, 1).await;
+        let call = busy_queue(&db, 1).await;
         let user = Session::new(&db).await;
         user.run("begin; delete from supaqueue.worker").await;
-        let answer = Answer::of(&db.get(&acknowledge(&call, LANE)).await);
+        let answer = Answer::parse(&db.get(&acknowledge(&call, LANE)).await);
         assert_eq!(answer.state, "started");
         user.run(end).await;
         db.run("select supaqueue.set_workers('q', 1)").await;
-        assert_eq!(db.get(CALLS).await, "1");
-        assert_eq!(all_is_consistent(db.client()).await, Ok(()));
-        assert_eq!(nothing_is_lost(db.client()).await, Ok(()));
+        assert_eq!(db.get(CALL_COUNT).await, "1");
+        assert_eq!(state_is_consistent(db.client()).await, Ok(()));
+        assert_eq!(no_worker_idles_beside_a_due_job(db.client()).await, Ok(()));
     }
 }
 
 #[tokio::test]
-async fn a_free_worker_takes_over_the_call_of_one_that_is_deleted_or_moved() {
+async fn a_free_worker_adopts_the_call_of_a_deleted_or_moved_worker() {
     for change in [
         "delete from supaqueue.worker where locked",
         "update supaqueue.worker set queue = supaqueue.queue_id('other') where locked",
@@ -88,9 +87,9 @@ async fn a_free_worker_takes_over_the_call_of_one_that_is_deleted_or_moved() {
                        where w.queue = supaqueue.queue_id('q') and w.locked";
         assert_eq!(db.get(workers).await, "1", "{change}");
         db.run("select supaqueue.enqueue('q')").await;
-        assert_eq!(db.get(CALLS).await, "1", "{change}");
+        assert_eq!(db.get(CALL_COUNT).await, "1", "{change}");
         db.run("select supaqueue.set_workers('q', 2)").await;
-        assert_eq!(db.get(CALLS).await, "2", "{change}");
-        assert_eq!(nothing_is_lost(db.client()).await, Ok(()));
+        assert_eq!(db.get(CALL_COUNT).await, "2", "{change}");
+        assert_eq!(no_worker_idles_beside_a_due_job(db.client()).await, Ok(()));
     }
 }

@@ -1,17 +1,16 @@
-//! Ticks against ticks, reports and acknowledgements: of a lease that ends and a
-//! lane that comes at that moment, one wins.
+//! Ticks against ticks, reports and acknowledgements: when a lease ends just as its lane calls, one of
+//! them wins.
 
-use supaqueue_tests::Db;
+use supaqueue_tests::lane::{ANY, Answer, LANE, acknowledge, succeed};
+use supaqueue_tests::{Db, Session};
 
-use crate::change::{one_busy_worker, one_sent_call};
-use crate::claim::all_is_consistent;
-use crate::lane::{ANY, Answer, LANE, acknowledge, succeed};
-use crate::session::Session;
+use crate::invariants::state_is_consistent;
+use crate::transactions::{one_busy_worker, one_sent_call};
 
 const TICK: &str = "select supaqueue.tick()";
 const JOB: &str = "select status, attempts, jsonb_array_length(errors) from supaqueue.job";
 
-/// The lease of the one current job is over; gives its id as an SQL expression.
+/// Ends the lease of the only current job; returns its id as an SQL literal.
 async fn expire(db: &Db) -> String {
     let id = db
         .get("update supaqueue.current_job set lease_until = '-infinity' returning id")
@@ -20,7 +19,7 @@ async fn expire(db: &Db) -> String {
 }
 
 #[tokio::test]
-async fn a_report_that_comes_while_its_call_is_taken_back_is_refused() {
+async fn a_report_during_the_recovery_of_its_call_is_refused() {
     let db = Db::new().await;
     db.run(&one_busy_worker("q")).await;
     let call = expire(&db).await;
@@ -28,20 +27,23 @@ async fn a_report_that_comes_while_its_call_is_taken_back_is_refused() {
     tick.run("begin").await;
     tick.get(TICK).await;
     let report = Session::new(&db).await.start(&succeed(&call, LANE, ANY));
-    assert!(report.waits(&db).await, "the tick has the call");
+    assert!(report.blocks(&db).await, "the tick has locked the call");
     tick.run("commit").await;
-    assert_eq!(Answer::of(&report.end().await.unwrap()).state, "refused");
-    // Its backoff is 0, so the same tick has started it again.
+    assert_eq!(
+        Answer::parse(&report.finish().await.unwrap()).state,
+        "refused"
+    );
+    // The backoff is 0, so the same tick has restarted the job.
     assert_eq!(
         db.get(JOB).await,
         "in_progress|2|1",
-        "the attempt is lost, and only it"
+        "exactly one attempt is lost"
     );
-    assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+    assert_eq!(state_is_consistent(db.client()).await, Ok(()));
 }
 
 #[tokio::test]
-async fn a_report_whose_call_was_not_taken_back_after_all_is_settled() {
+async fn a_report_is_settled_when_the_recovery_of_its_call_is_rolled_back() {
     let db = Db::new().await;
     db.run(&one_busy_worker("q")).await;
     let call = expire(&db).await;
@@ -49,15 +51,18 @@ async fn a_report_whose_call_was_not_taken_back_after_all_is_settled() {
     tick.run("begin").await;
     tick.get(TICK).await;
     let report = Session::new(&db).await.start(&succeed(&call, LANE, ANY));
-    assert!(report.waits(&db).await, "the tick has the call");
+    assert!(report.blocks(&db).await, "the tick has locked the call");
     tick.run("rollback").await;
-    assert_eq!(Answer::of(&report.end().await.unwrap()).state, "settled");
+    assert_eq!(
+        Answer::parse(&report.finish().await.unwrap()).state,
+        "settled"
+    );
     assert_eq!(db.get(JOB).await, "successful|1|0");
-    assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+    assert_eq!(state_is_consistent(db.client()).await, Ok(()));
 }
 
 #[tokio::test]
-async fn a_tick_leaves_a_call_that_is_being_reported() {
+async fn a_tick_does_not_recover_a_call_being_reported() {
     let db = Db::new().await;
     db.run(&one_busy_worker("q")).await;
     let call = expire(&db).await;
@@ -65,15 +70,15 @@ async fn a_tick_leaves_a_call_that_is_being_reported() {
     report.run("begin").await;
     report.get(&succeed(&call, LANE, ANY)).await;
     let tick = Session::new(&db).await.start(TICK);
-    tick.waits(&db).await;
+    tick.blocks(&db).await;
     report.run("commit").await;
-    tick.end().await.unwrap();
+    tick.finish().await.unwrap();
     assert_eq!(db.get(JOB).await, "successful|1|0");
-    assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+    assert_eq!(state_is_consistent(db.client()).await, Ok(()));
 }
 
 #[tokio::test]
-async fn an_acknowledgement_that_comes_while_its_call_is_sent_again_is_refused() {
+async fn an_acknowledgement_while_its_call_is_resent_is_refused() {
     let db = Db::new().await;
     db.run(&one_sent_call("q")).await;
     let call = expire(&db).await;
@@ -81,32 +86,39 @@ async fn an_acknowledgement_that_comes_while_its_call_is_sent_again_is_refused()
     tick.run("begin").await;
     tick.get(TICK).await;
     let late = Session::new(&db).await.start(&acknowledge(&call, LANE));
-    assert!(late.waits(&db).await, "the tick has the call");
+    assert!(late.blocks(&db).await, "the tick has locked the call");
     tick.run("commit").await;
-    assert_eq!(Answer::of(&late.end().await.unwrap()).state, "refused");
-
-    let sent_again = "(select id from supaqueue.current_job)";
     assert_eq!(
-        Answer::of(&db.get(&acknowledge(sent_again, LANE)).await).state,
+        Answer::parse(&late.finish().await.unwrap()).state,
+        "refused"
+    );
+
+    let resent = "(select id from supaqueue.current_job)";
+    assert_eq!(
+        Answer::parse(&db.get(&acknowledge(resent, LANE)).await).state,
         "started"
     );
-    assert_eq!(db.get(JOB).await, "in_progress|1|0", "no attempt was spent");
+    assert_eq!(
+        db.get(JOB).await,
+        "in_progress|1|0",
+        "resending spends no attempt"
+    );
 }
 
 #[tokio::test]
-async fn a_tick_does_not_send_again_what_is_being_acknowledged() {
+async fn a_tick_does_not_resend_a_call_being_acknowledged() {
     let db = Db::new().await;
     db.run(&one_sent_call("q")).await;
     let call = expire(&db).await;
     let lane = Session::new(&db).await;
     lane.run("begin").await;
     assert_eq!(
-        Answer::of(&lane.get(&acknowledge(&call, LANE)).await).state,
+        Answer::parse(&lane.get(&acknowledge(&call, LANE)).await).state,
         "started"
     );
     let tick = Session::new(&db).await.start(TICK);
-    assert!(!tick.waits(&db).await, "the tick does not wait for lanes");
-    tick.end().await.unwrap();
+    assert!(!tick.blocks(&db).await, "the tick does not block on lanes");
+    tick.finish().await.unwrap();
     lane.run("commit").await;
     db.run(TICK).await;
     assert_eq!(
@@ -117,24 +129,23 @@ async fn a_tick_does_not_send_again_what_is_being_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_report_that_takes_a_lost_call_back_and_its_job_next_keeps_its_worker() {
+async fn a_report_that_recovers_a_lost_call_and_takes_its_job_next_keeps_its_worker() {
     let db = Db::new().await;
     db.run(&one_busy_worker("q")).await;
     db.run("select supaqueue.set_workers('q', 2)").await;
     db.run("select supaqueue.enqueue('q')").await;
-    let of_the_first = "acknowledged_at is not null";
-    db.run(&format!(
-        "update supaqueue.current_job set lease_until = '-infinity' where {of_the_first}"
-    ))
+    db.run(
+        "update supaqueue.current_job set lease_until = '-infinity' where acknowledged_at is not null",
+    )
     .await;
     let call = "(select id from supaqueue.current_job where acknowledged_at is null)";
-    let answer = Answer::of(&db.get(&succeed(call, LANE, ANY)).await);
+    let answer = Answer::parse(&db.get(&succeed(call, LANE, ANY)).await);
     assert!(answer.next.is_some(), "the lost call's job is due again");
-    assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+    assert_eq!(state_is_consistent(db.client()).await, Ok(()));
 }
 
 #[tokio::test]
-async fn two_ticks_at_once_do_the_work_once() {
+async fn two_concurrent_ticks_do_the_work_once() {
     let db = Db::new().await;
     db.queue("q", 5).await;
     db.run("select supaqueue.enqueue('q') from generate_series(1, 5)")
@@ -145,19 +156,19 @@ async fn two_ticks_at_once_do_the_work_once() {
     one.run("begin").await;
     one.get(TICK).await;
     let second = other.start(TICK);
-    assert!(!second.waits(&db).await, "the second tick does not wait");
-    second.end().await.unwrap();
+    assert!(!second.blocks(&db).await, "the second tick does not block");
+    second.finish().await.unwrap();
     one.run("commit").await;
     assert_eq!(
         db.get("select distinct dispatches from supaqueue.current_job")
             .await,
         "2",
-        "each call is sent again once"
+        "each call is resent once"
     );
 }
 
 #[tokio::test]
-async fn ticks_and_reports_all_at_once_settle_every_job_once() {
+async fn concurrent_ticks_and_reports_settle_every_job_once() {
     let db = Db::new().await;
     let mut sessions = Vec::new();
     for _ in 0..9 {
@@ -193,7 +204,7 @@ async fn ticks_and_reports_all_at_once_settle_every_job_once() {
             })
             .collect();
         for (job, report) in reports {
-            let state = Answer::of(&report.end().await.unwrap()).state;
+            let state = Answer::parse(&report.finish().await.unwrap()).state;
             let status = db
                 .get(&format!(
                     "select status, attempts from supaqueue.job where id = '{job}'"
@@ -207,10 +218,10 @@ async fn ticks_and_reports_all_at_once_settle_every_job_once() {
             assert_eq!(status, want, "the report was {state}");
         }
         for tick in ticks {
-            tick.end().await.unwrap();
+            tick.finish().await.unwrap();
         }
         db.run(TICK).await;
-        assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+        assert_eq!(state_is_consistent(db.client()).await, Ok(()));
         db.run("delete from supaqueue.queue").await;
     }
 }

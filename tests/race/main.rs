@@ -1,22 +1,19 @@
-//! Races between real connections, with the interleaving forced: folder = subject,
-//! file = part of it, test = claim.
+//! Races between real connections, with the interleaving forced. File = subject, test = claim.
 //!
-//! A claim is a function that gives `Err` where the engine breaks it, so that
-//! [`broken`] can show on deliberately broken engines that each of them can fail.
+//! A check returns `Err` if the engine violates it, so that [`broken_engine`] can show, on engines
+//! broken on purpose, that it can fail.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
 mod adoption;
-mod broken;
-mod change;
-mod claim;
+mod broken_engine;
 mod deletion;
-mod lane;
+mod invariants;
 mod lease;
 mod many_queues;
 mod random;
 mod report;
-mod session;
+mod slow_commits;
 mod storm;
-mod stretched;
+mod transactions;
 mod upgrade;
 mod wake_up;

@@ -1,12 +1,11 @@
-//! Transactions that touch several queues in any order do not deadlock.
+//! Transactions that use several queues, in any order, do not deadlock.
 
-use supaqueue_tests::{Db, get};
+use supaqueue_tests::lane::{ANY, Answer, LANE, current_job_of, succeed};
+use supaqueue_tests::{Db, Session, get};
 
-use crate::change::one_busy_worker;
-use crate::claim::{Claim, all_is_consistent, nothing_is_lost};
-use crate::lane::{ANY, Answer, LANE, only_call, succeed};
+use crate::invariants::{Check, ensure, no_worker_idles_beside_a_due_job, state_is_consistent};
 use crate::random::Random;
-use crate::session::Session;
+use crate::transactions::one_busy_worker;
 
 #[tokio::test]
 async fn inserts_into_many_queues_in_any_order_do_not_deadlock() {
@@ -39,49 +38,51 @@ async fn inserts_into_many_queues_in_any_order_do_not_deadlock() {
             .collect();
         for statement in inserts.into_iter().chain(reports) {
             statement
-                .end()
+                .finish()
                 .await
                 .unwrap_or_else(|error| panic!("in round {round}: {error}"));
         }
-        assert_eq!(nothing_is_lost(db.client()).await, Ok(()));
-        assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+        assert_eq!(no_worker_idles_beside_a_due_job(db.client()).await, Ok(()));
+        assert_eq!(state_is_consistent(db.client()).await, Ok(()));
     }
 }
 
-/// An insert at its commit and a report that moves the queue's front do not wait for each other.
-pub(crate) async fn the_front_of_a_queue_is_no_lock(db: &Db, dropper: &str) -> Claim {
+/// A commit or tick that drops the queue's front and a report that moves it do not deadlock.
+pub(crate) async fn the_front_of_a_queue_causes_no_deadlock(db: &Db, dropper: &str) -> Check {
     db.run(&one_busy_worker("q")).await;
-    // The old transaction began before what is at the front now: its commit drops the hint.
+    // This transaction began before the job now at the front was inserted: its commit drops the front.
     let old = Session::new(db).await;
     old.run("begin; select supaqueue.enqueue('q')").await;
-    let call = only_call("q");
+    let call = current_job_of("q");
     db.run("select supaqueue.enqueue('q')").await;
     db.run(&succeed(&call, LANE, ANY)).await;
 
-    // The report has looked once, and waits for the insert that holds its commit.
+    // The report has searched once, and blocks on the insert, which is about to commit.
     let insert = Session::new(db).await;
     insert
         .run("begin; select supaqueue.enqueue('q'); set constraints all immediate")
         .await;
     let report = Session::new(db).await;
-    report.get(&setseed_for_a_new_front(db).await).await;
+    report.get(&seed_that_moves_the_front(db).await).await;
     let report = report.start(&succeed(&call, LANE, ANY));
-    report.waits(db).await;
+    report.blocks(db).await;
 
     let dropper = if dropper == "commit" {
         old.start("commit")
     } else {
         Session::new(db).await.start(dropper)
     };
-    dropper.waits(db).await;
+    dropper.blocks(db).await;
     insert.run("commit").await;
-    dropper.end().await?;
-    Answer::of(&report.end().await?);
-    nothing_is_lost(db.client()).await
+    dropper.finish().await?;
+    let answer = Answer::parse(&report.finish().await?);
+    ensure!(answer.state == "settled", "the report is {}", answer.state);
+    no_worker_idles_beside_a_due_job(db.client()).await
 }
 
-/// The front moves with one search in a hundred: seeds `random()` so that the next one moves it.
-async fn setseed_for_a_new_front(db: &Db) -> String {
+/// A statement that seeds `random()` so that the next search moves the front, as one in a hundred
+/// does.
+async fn seed_that_moves_the_front(db: &Db) -> String {
     let finder = Session::new(db).await;
     for number in 1..2000 {
         let setseed = format!("select setseed({})", f64::from(number) / 2000.0);
@@ -96,7 +97,7 @@ async fn setseed_for_a_new_front(db: &Db) -> String {
 #[tokio::test]
 async fn a_commit_that_drops_the_front_of_a_queue_does_not_deadlock_with_a_report() {
     assert_eq!(
-        the_front_of_a_queue_is_no_lock(&Db::new().await, "commit").await,
+        the_front_of_a_queue_causes_no_deadlock(&Db::new().await, "commit").await,
         Ok(())
     );
 }
@@ -104,7 +105,7 @@ async fn a_commit_that_drops_the_front_of_a_queue_does_not_deadlock_with_a_repor
 #[tokio::test]
 async fn a_tick_that_drops_the_front_of_a_queue_does_not_deadlock_with_a_report() {
     assert_eq!(
-        the_front_of_a_queue_is_no_lock(&Db::new().await, "select supaqueue.tick()").await,
+        the_front_of_a_queue_causes_no_deadlock(&Db::new().await, "select supaqueue.tick()").await,
         Ok(())
     );
 }

@@ -1,7 +1,7 @@
-//! Everything at once, at random: inserters, lanes that live and die, ticks, users
-//! who change the number of workers, pause and cancel. Then everything is counted.
+//! Everything concurrently and at random: inserters, lanes that live and die, ticks, and users who
+//! change the number of workers, pause and cancel. At the end every job is accounted for.
 //!
-//! `SUPAQUEUE_RACE_SEED` repeats a run's choices (not its timing).
+//! `SUPAQUEUE_RACE_SEED` repeats a run's choices, not its timing.
 
 mod inserter;
 mod lane;
@@ -11,15 +11,14 @@ mod user;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use supaqueue_tests::Db;
+use supaqueue_tests::{Db, break_function, seed};
 use tokio::task::JoinSet;
 
-use crate::broken::break_function;
-use crate::claim::{Claim, all_is_consistent, claim};
+use crate::invariants::{Check, ensure, state_is_consistent};
 use crate::random::Random;
 use ledger::Ledger;
 
-/// The queues, and how many workers each has at most.
+/// The queues and their maximal number of workers.
 const QUEUES: [(&str, u32); 5] = [
     ("one", 1),
     ("two", 2),
@@ -27,22 +26,23 @@ const QUEUES: [(&str, u32); 5] = [
     ("four", 4),
     ("six", 6),
 ];
-/// Connections of each kind.
+/// Number of connections of each kind.
 const INSERTERS: u64 = 6;
 const LANES: u64 = 16;
 const USERS: u64 = 2;
-/// How long a storm may last.
+/// Environment variable with the seed.
+const SEED: &str = "SUPAQUEUE_RACE_SEED";
+/// Time limit of a storm.
 const LIMIT: Duration = Duration::from_secs(100);
 
-/// A storm with about that many jobs. Watched, it looks at the database while it goes on, not only
-/// at its end.
-async fn storm(db: &Db, seed: u64, jobs: u64, is_watched: bool) -> Claim {
+/// Runs a storm of about `jobs` jobs. If `is_watched`, invariants are also checked while it runs.
+async fn storm(db: &Db, seed: u64, jobs: u64, is_watched: bool) -> Check {
     for (queue, workers) in QUEUES {
         db.queue(queue, workers).await;
     }
     db.run("update supaqueue.queue set max_attempts = 4, backoff_base_ms = 2, backoff_max_ms = 20")
         .await;
-    // What is sent is taken from current_job, not from the requests.
+    // The lanes find their calls in current_job: requests go nowhere.
     db.run("update supaqueue.setting set max_dispatches = 3, dispatch_lease_ms = 1000")
         .await;
 
@@ -82,16 +82,16 @@ async fn storm(db: &Db, seed: u64, jobs: u64, is_watched: bool) -> Claim {
         .get("select exists (select from supaqueue.job where status in ('pending', 'in_progress'))")
         .await
         == "t"
-        && ledger.wrong().is_empty()
+        && ledger.violations().is_empty()
     {
         let left = "select s.name, s.workers, s.busy_workers, s.pending, s.in_progress from supaqueue.queue_status s";
-        if is_watched && let Err(wrong) = all_is_consistent(db.client()).await {
-            ledger.is_wrong(wrong);
+        if is_watched && let Err(wrong) = state_is_consistent(db.client()).await {
+            ledger.violation(wrong);
         }
         if Instant::now() > deadline {
             ledger.stop();
             return Err(format!(
-                "jobs are left after {LIMIT:?}:\n{}",
+                "jobs are unfinished after {LIMIT:?}:\n{}",
                 db.get(left).await
             ));
         }
@@ -102,11 +102,11 @@ async fn storm(db: &Db, seed: u64, jobs: u64, is_watched: bool) -> Claim {
         ended.unwrap();
     }
 
-    claim!(ledger.wrong().is_empty(), "{}", ledger.wrong());
-    all_is_consistent(db.client()).await?;
+    ensure!(ledger.violations().is_empty(), "{}", ledger.violations());
+    state_is_consistent(db.client()).await?;
     db.run("select supaqueue.tick()").await;
-    all_is_consistent(db.client()).await?;
-    claim!(
+    state_is_consistent(db.client()).await?;
+    ensure!(
         db.get("select count(*) from supaqueue.current_job").await == "0",
         "current jobs are left:\n{}",
         db.get("select * from supaqueue.current_job").await
@@ -114,58 +114,47 @@ async fn storm(db: &Db, seed: u64, jobs: u64, is_watched: bool) -> Claim {
     ledger.matches(db.client()).await
 }
 
-/// The seed that the environment names, or one of the clock.
-fn seed() -> u64 {
-    match std::env::var("SUPAQUEUE_RACE_SEED") {
-        Ok(seed) => seed.parse().expect("SUPAQUEUE_RACE_SEED is a number"),
-        Err(_) => std::time::UNIX_EPOCH
-            .elapsed()
-            .unwrap()
-            .subsec_nanos()
-            .into(),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_of_jobs_end_as_they_should() {
-    let seed = seed();
+async fn every_job_of_a_storm_ends_as_its_calls_did() {
+    let seed = seed(SEED);
     let outcome = storm(&Db::new().await, seed, 3000, true).await;
-    assert_eq!(outcome, Ok(()), "with SUPAQUEUE_RACE_SEED={seed}");
+    assert_eq!(outcome, Ok(()), "with {SEED}={seed}");
 }
 
-/// A storm over an engine whose function was changed finds that out, here by what its lanes count
-/// and what is left in the end.
-async fn storm_over_broken(function: &str, from: &str, to: &str) -> String {
+/// Runs a storm on an engine with a broken function; returns what it finds.
+async fn storm_on_broken_engine(function: &str, from: &str, to: &str) -> String {
     let db = Db::new().await;
-    break_function(&db, function, from, to).await;
-    storm(&db, seed(), 600, false).await.unwrap_err()
+    break_function(db.client(), function, from, to).await;
+    storm(&db, seed(SEED), 600, false).await.unwrap_err()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_finds_calls_of_two_lanes() {
-    let found = storm_over_broken("acknowledge", "call.acknowledged_at is not null", "false").await;
-    // The second lane's report is refused, where its call did not even overlap the first's.
+async fn a_storm_finds_a_call_run_by_two_lanes() {
+    let found =
+        storm_on_broken_engine("acknowledge", "call.acknowledged_at is not null", "false").await;
+    // If the two calls do not overlap, the second lane's report is refused.
     let words = ["two lanes at once", "was refused"];
     assert!(
         words.iter().any(|words| found.contains(words)),
-        "it found something else: {found}"
+        "the storm found something else: {found}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_finds_calls_above_the_number_of_workers() {
-    let found = storm_over_broken("start_jobs", "set locked = true", "set locked = w.locked").await;
-    // Broken so, the engine was also seen to deadlock first.
+async fn a_storm_finds_more_calls_than_workers() {
+    let found =
+        storm_on_broken_engine("start_jobs", "set locked = true", "set locked = w.locked").await;
+    // An engine broken in this way may also deadlock first.
     let words = ["at once, more than", "deadlock detected"];
     assert!(
         words.iter().any(|words| found.contains(words)),
-        "it found something else: {found}"
+        "the storm found something else: {found}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_finds_a_wrong_count() {
-    let found = storm_over_broken(
+    let found = storm_on_broken_engine(
         "before_write_job_tg_fn",
         "coalesce(new.finished_at, clock_timestamp())",
         "null",
@@ -173,6 +162,6 @@ async fn a_storm_finds_a_wrong_count() {
     .await;
     assert!(
         found.contains("is counted as"),
-        "it found something else: {found}"
+        "the storm found something else: {found}"
     );
 }

@@ -1,13 +1,12 @@
-//! An upgrade of a project that is at work.
+//! An upgrade of a project in use.
 
-use supaqueue_tests::Db;
+use supaqueue_tests::{Db, Session};
 
-use crate::change::one_busy_worker;
-use crate::claim::{Claim, claim};
-use crate::session::Session;
+use crate::invariants::{Check, ensure};
+use crate::transactions::one_busy_worker;
 
-/// An upgrade that meets an open transaction lets it go on, and comes after it.
-pub(crate) async fn an_upgrade_lets_transactions_go_on(db: &Db) -> Claim {
+/// An upgrade that meets an open transaction lets it finish first.
+pub(crate) async fn an_upgrade_lets_open_transactions_finish(db: &Db) -> Check {
     db.run(&one_busy_worker("q")).await;
     let user = Session::new(db).await;
     user.run("begin").await;
@@ -15,24 +14,24 @@ pub(crate) async fn an_upgrade_lets_transactions_go_on(db: &Db) -> Claim {
     let upgrader = Session::new(db).await;
     upgrader.run("begin").await;
     let upgrade = upgrader.start("select supaqueue.take_tables()");
-    claim!(
-        upgrade.waits(db).await,
-        "an upgrade does not wait for a transaction that is open"
+    ensure!(
+        upgrade.blocks(db).await,
+        "the upgrade does not block on an open transaction"
     );
-    // All that it can have locked before it had to wait.
+    // Everything that the upgrade may have locked before it blocked.
     for table in ["setting", "queue", "worker", "job", "current_job"] {
         let sql = format!("select from supaqueue.{table} for update");
-        user.ask(&sql).await?;
+        user.try_get(&sql).await?;
     }
-    user.ask("commit").await?;
-    upgrade.end().await?;
+    user.try_get("commit").await?;
+    upgrade.finish().await?;
     upgrader.run("commit").await;
     Ok(())
 }
 
 #[tokio::test]
-async fn no_transaction_ends_in_a_deadlock_with_an_upgrade() {
+async fn an_upgrade_does_not_deadlock_with_an_open_transaction() {
     let db = Db::new().await;
-    let outcome = an_upgrade_lets_transactions_go_on(&db).await;
+    let outcome = an_upgrade_lets_open_transactions_finish(&db).await;
     assert_eq!(outcome, Ok(()));
 }

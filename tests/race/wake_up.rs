@@ -1,35 +1,36 @@
 //! No job stays pending beside a free worker, however commits overlap.
 
-use supaqueue_tests::Db;
+use supaqueue_tests::lane::{ANY, Answer, LANE, current_job_of, succeed};
+use supaqueue_tests::{Db, Session};
 
-use crate::change::{Change, FREE_WORKERS, NEW_JOBS, one_busy_worker};
-use crate::claim::{Claim, all_is_consistent, claim, nothing_is_lost};
-use crate::lane::{ANY, Answer, LANE, only_call, succeed};
-use crate::session::Session;
+use crate::invariants::{Check, ensure, no_worker_idles_beside_a_due_job, state_is_consistent};
+use crate::transactions::{Change, FREE_WORKERS, NEW_JOBS, one_busy_worker};
 
-/// Runs one change up to the last moment before its commit, and the other against it.
-async fn meet(db: &Db, queue: &str, first: Change, second: Change) -> Claim {
-    let (holds, comes) = (Session::new(db).await, Session::new(db).await);
-    holds.run("begin").await;
-    holds.get(&first.act(queue)).await;
-    holds.run("set constraints all immediate").await;
-    let second_change = comes.start(&second.act(queue));
-    second_change.waits(db).await;
-    holds.run("commit").await;
-    second_change.end().await?;
+/// Runs the first change up to the moment of its commit, and the second one against it.
+async fn overlap(db: &Db, queue: &str, first: Change, second: Change) -> Check {
+    let (one, other) = (Session::new(db).await, Session::new(db).await);
+    one.run("begin").await;
+    one.get(&first.act(queue)).await;
+    one.run("set constraints all immediate").await;
+    let second_change = other.start(&second.act(queue));
+    second_change.blocks(db).await;
+    one.run("commit").await;
+    second_change.finish().await?;
 
     let context = |wrong| {
         format!(
-            "{} meets {} at its commit: {wrong}",
+            "{} overlaps the commit of {}: {wrong}",
             second.name, first.name
         )
     };
-    nothing_is_lost(db.client()).await.map_err(context)?;
-    all_is_consistent(db.client()).await.map_err(context)
+    no_worker_idles_beside_a_due_job(db.client())
+        .await
+        .map_err(context)?;
+    state_is_consistent(db.client()).await.map_err(context)
 }
 
-/// Every new job against every free worker, each of them first once.
-pub(crate) async fn no_wake_up_is_lost(db: &Db, jobs: &[Change], workers: &[Change]) -> Claim {
+/// Every change that adds a job against every change that frees a worker, in both orders.
+pub(crate) async fn no_wake_up_is_lost(db: &Db, jobs: &[Change], workers: &[Change]) -> Check {
     let mut wrong = Vec::new();
     for (number, job) in jobs.iter().enumerate() {
         for worker in workers {
@@ -37,29 +38,29 @@ pub(crate) async fn no_wake_up_is_lost(db: &Db, jobs: &[Change], workers: &[Chan
                 let queue = format!("{number} {} {order}", worker.name);
                 worker.prepare(db, &queue).await;
                 job.prepare(db, &queue).await;
-                wrong.extend(meet(db, &queue, *first, *second).await.err());
-                // What one pair left behind is not the next one's.
+                wrong.extend(overlap(db, &queue, *first, *second).await.err());
+                // So that no pair affects the next one.
                 db.run("delete from supaqueue.queue").await;
             }
         }
     }
-    claim!(wrong.is_empty(), "{}", wrong.join("\n"));
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }
 
-/// A job of a transaction that began after the report's is due.
-pub(crate) async fn a_younger_job_is_due(db: &Db) -> Claim {
+/// A report finds a job whose transaction began after the report's.
+pub(crate) async fn a_report_finds_a_younger_job(db: &Db) -> Check {
     db.run(&one_busy_worker("q")).await;
     let report = Session::new(db).await;
     report.run("begin; select now()").await;
     db.run("select supaqueue.enqueue('q')").await;
-    let answer = report.get(&succeed(&only_call("q"), LANE, ANY)).await;
+    let answer = report.get(&succeed(&current_job_of("q"), LANE, ANY)).await;
     report.run("commit").await;
-    claim!(
-        Answer::of(&answer).next.is_some(),
+    ensure!(
+        Answer::parse(&answer).next.is_some(),
         "the report found no next job: {answer}"
     );
-    nothing_is_lost(db.client()).await
+    no_worker_idles_beside_a_due_job(db.client()).await
 }
 
 #[tokio::test]
@@ -72,8 +73,8 @@ async fn no_wake_up_is_lost_when_commits_overlap() {
 }
 
 #[tokio::test]
-async fn a_job_of_a_transaction_younger_than_the_report_is_due() {
-    assert_eq!(a_younger_job_is_due(&Db::new().await).await, Ok(()));
+async fn a_report_finds_a_job_of_a_transaction_younger_than_itself() {
+    assert_eq!(a_report_finds_a_younger_job(&Db::new().await).await, Ok(()));
 }
 
 #[tokio::test]
@@ -85,17 +86,17 @@ async fn a_long_transaction_blocks_no_report_and_its_job_starts_at_its_commit() 
 
     let report = Session::new(&db)
         .await
-        .start(&succeed(&only_call("q"), LANE, ANY));
-    assert!(!report.waits(&db).await, "the report does not wait");
+        .start(&succeed(&current_job_of("q"), LANE, ANY));
+    assert!(!report.blocks(&db).await, "the report does not block");
     assert_eq!(
-        Answer::of(&report.end().await.unwrap()).next,
+        Answer::parse(&report.finish().await.unwrap()).next,
         None,
-        "and cannot see the job"
+        "the report cannot see the job"
     );
     assert_eq!(
         db.get("select locked from supaqueue.worker").await,
         "f",
-        "so it frees the worker"
+        "the worker is freed"
     );
 
     long.run("commit").await;
@@ -104,11 +105,11 @@ async fn a_long_transaction_blocks_no_report_and_its_job_starts_at_its_commit() 
             .await,
         "successful\nin_progress"
     );
-    assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+    assert_eq!(state_is_consistent(db.client()).await, Ok(()));
 }
 
 #[tokio::test]
-async fn inserts_do_not_wait_for_one_another() {
+async fn inserts_do_not_block_each_other() {
     let db = Db::new().await;
     db.queue("q", 2).await;
     let (one, other) = (Session::new(&db).await, Session::new(&db).await);
@@ -116,10 +117,10 @@ async fn inserts_do_not_wait_for_one_another() {
         let insert = "begin; select supaqueue.enqueue('q'); set constraints all immediate";
         let insert = session.start(insert);
         assert!(
-            !insert.waits(&db).await,
-            "an insert waits for another's commit"
+            !insert.blocks(&db).await,
+            "an insert blocks on another's commit"
         );
-        insert.end().await.unwrap();
+        insert.finish().await.unwrap();
     }
     one.run("commit").await;
     other.run("commit").await;
@@ -127,9 +128,9 @@ async fn inserts_do_not_wait_for_one_another() {
         db.get("select count(*) filter (where status = 'in_progress') from supaqueue.job")
             .await,
         "2",
-        "each took a worker of its own"
+        "each insert took its own worker"
     );
-    assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+    assert_eq!(state_is_consistent(db.client()).await, Ok(()));
 }
 
 #[tokio::test]
@@ -148,7 +149,7 @@ async fn a_repeatable_read_insert_leaves_its_job_to_the_tick() {
 }
 
 #[tokio::test]
-async fn a_pause_starts_nothing_more_and_its_end_starts_what_waited() {
+async fn a_paused_queue_starts_nothing_and_continues_when_unpaused() {
     let db = Db::new().await;
     db.run(&one_busy_worker("q")).await;
     db.run("select supaqueue.enqueue('q'); update supaqueue.queue set is_paused = true")
@@ -156,20 +157,20 @@ async fn a_pause_starts_nothing_more_and_its_end_starts_what_waited() {
     let report = Session::new(&db).await;
     let unpause = Session::new(&db).await;
     report.run("begin").await;
-    let answer = report.get(&succeed(&only_call("q"), LANE, ANY)).await;
+    let answer = report.get(&succeed(&current_job_of("q"), LANE, ANY)).await;
     assert_eq!(
-        Answer::of(&answer).next,
+        Answer::parse(&answer).next,
         None,
-        "a paused queue hands out nothing"
+        "a paused queue returns no next job"
     );
-    let end_of_pause = unpause.start("update supaqueue.queue set is_paused = false");
-    end_of_pause.waits(&db).await;
+    let unpaused = unpause.start("update supaqueue.queue set is_paused = false");
+    unpaused.blocks(&db).await;
     report.run("commit").await;
-    end_of_pause.end().await.unwrap();
+    unpaused.finish().await.unwrap();
     assert_eq!(
         db.get("select status from supaqueue.job order by position")
             .await,
         "successful\nin_progress"
     );
-    assert_eq!(all_is_consistent(db.client()).await, Ok(()));
+    assert_eq!(state_is_consistent(db.client()).await, Ok(()));
 }

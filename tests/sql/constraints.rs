@@ -1,9 +1,9 @@
-//! Nonsense is refused, with a name that says why.
+//! Invalid rows are rejected by a constraint whose name says why.
 
 use supaqueue_tests::Db;
 
 #[tokio::test]
-async fn queues_that_make_no_sense_are_refused() {
+async fn invalid_queues_are_rejected() {
     let db = Db::new().await;
     for (column, value, want) in [
         (
@@ -107,7 +107,7 @@ async fn queues_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
-async fn jobs_that_make_no_sense_are_refused() {
+async fn invalid_jobs_are_rejected() {
     let db = Db::new().await;
     db.queue("q", 0).await;
     for (column, value, want) in [
@@ -152,7 +152,7 @@ async fn jobs_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
-async fn a_queue_without_a_name_gets_its_functions_numbered_if_taken() {
+async fn a_queue_without_a_name_is_named_after_its_function() {
     let db = Db::new().await;
     for _ in 0..3 {
         db.run("insert into supaqueue.queue (edge_function_name) values ('hello')")
@@ -171,7 +171,7 @@ async fn a_queue_without_a_name_gets_its_functions_numbered_if_taken() {
 }
 
 #[tokio::test]
-async fn settings_that_make_no_sense_are_refused() {
+async fn invalid_settings_are_rejected() {
     let db = Db::new().await;
     for (change, want) in [
         (

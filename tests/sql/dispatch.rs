@@ -1,4 +1,4 @@
-//! What is sent to the supaqueue function, and when.
+//! What the database sends to the supaqueue function, and when.
 
 use std::future::poll_fn;
 
@@ -6,7 +6,7 @@ use supaqueue_core::signature::{Keys, SignedHeaders, verify};
 use supaqueue_tests::{Db, SECRET, run};
 use tokio_postgres::{AsyncMessage, NoTls};
 
-/// The number of current jobs in each request, in order of sending.
+/// The number of current jobs in each request, in the order they were sent.
 async fn requests(db: &Db) -> String {
     db.get(
         "select string_agg(jsonb_array_length(convert_from(body, 'UTF8')::jsonb -> 'current_jobs')::text, ' ' order by id)
@@ -34,7 +34,7 @@ async fn one_request_carries_many_current_jobs() {
 }
 
 #[tokio::test]
-async fn several_queues_of_a_transaction_share_a_request() {
+async fn queues_used_in_one_transaction_share_a_request() {
     let db = Db::new().await;
     db.queue("a", 2).await;
     db.queue("b", 2).await;
@@ -43,27 +43,27 @@ async fn several_queues_of_a_transaction_share_a_request() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_before_the_end_of_the_transaction_or_on_rollback() {
+async fn nothing_is_sent_before_commit_or_after_a_rollback() {
     let db = Db::new().await;
     db.queue("q", 5).await;
     db.run("begin; select supaqueue.enqueue('q'); savepoint s; select supaqueue.enqueue('q'); rollback to s").await;
     assert_eq!(
         db.get("select count(*) from supaqueue.current_job").await,
         "0",
-        "not before the end"
+        "nothing starts before the commit"
     );
     db.run("commit").await;
     assert_eq!(
         requests(&db).await,
         "1",
-        "without what was rolled back to the savepoint"
+        "the job that was rolled back to the savepoint is not sent"
     );
 
     db.run("begin; savepoint s; select supaqueue.enqueue('q'); rollback to s; select supaqueue.enqueue('q'); commit").await;
     assert_eq!(
         requests(&db).await,
         "1 1",
-        "also when the first job of the transaction was rolled back"
+        "this holds when the first job of the transaction is rolled back"
     );
     db.run("begin; select supaqueue.enqueue('q'); rollback")
         .await;
@@ -91,12 +91,12 @@ async fn requests_stay_below_the_functions_size_limit() {
     assert_eq!(
         requests(&db).await,
         "1 1 6 1",
-        "small ones together, large ones alone"
+        "small payloads share a request, large ones travel alone"
     );
 }
 
 #[tokio::test]
-async fn postgres_signs_what_rust_verifies() {
+async fn rust_verifies_the_signature_made_by_postgres() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run(r#"select supaqueue.enqueue('q', '{"é": "\u0001 😀", "n": 1.000000000000000000000000000001}')"#).await;
@@ -114,7 +114,7 @@ async fn postgres_signs_what_rust_verifies() {
     );
     assert!(
         !headers.to_string().contains(&SECRET[6..]),
-        "the secret does not travel"
+        "the secret is not sent"
     );
 
     let signed = SignedHeaders {
@@ -130,7 +130,7 @@ async fn postgres_signs_what_rust_verifies() {
 }
 
 #[tokio::test]
-async fn every_dispatch_has_a_traceparent_of_its_own() {
+async fn each_dispatch_has_its_own_traceparent() {
     let db = Db::new().await;
     db.queue("q", 2).await;
     db.run("select supaqueue.enqueue('q')").await;
@@ -144,7 +144,7 @@ async fn every_dispatch_has_a_traceparent_of_its_own() {
         db.get("select bool_or(headers ? 'apikey') from net.http_request_queue")
             .await,
         "f",
-        "no apikey unless asked for"
+        "no apikey unless the Vault has one"
     );
     db.run("select vault.create_secret('sb_publishable_x', 'supaqueue_anon_key')")
         .await;
@@ -157,7 +157,7 @@ async fn every_dispatch_has_a_traceparent_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_payload_is_sent_as_jsonb_stores_it() {
+async fn the_payload_is_sent_exactly_as_jsonb_stores_it() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run(r#"select supaqueue.enqueue('q', '{"b": 123456789012345678901234567890, "a": {"deep": [[[["\ud83d\ude00"]]]]}}')"#).await;
@@ -169,11 +169,11 @@ async fn the_payload_is_sent_as_jsonb_stores_it() {
     );
 }
 
-/// What the database warns of during a statement, with the remedy.
+/// The warnings that a statement raises, as "message; hint".
 async fn warnings(db: &Db, sql: &str) -> Vec<String> {
     let url = db.database().url();
     let (client, mut connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    let served = tokio::spawn(async move {
+    let warnings = tokio::spawn(async move {
         let mut warnings = Vec::new();
         while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
             if let AsyncMessage::Notice(notice) = message.unwrap() {
@@ -185,11 +185,11 @@ async fn warnings(db: &Db, sql: &str) -> Vec<String> {
     });
     client.batch_execute(sql).await.unwrap();
     drop(client);
-    served.await.unwrap()
+    warnings.await.unwrap()
 }
 
 #[tokio::test]
-async fn an_insert_that_cannot_start_its_job_warns_of_the_reason_with_the_remedy() {
+async fn an_insert_whose_job_cannot_start_warns_with_the_reason_and_a_remedy() {
     let db = Db::without_secrets().await;
     db.queue("q", 1).await;
     let warnings = warnings(
@@ -208,13 +208,13 @@ async fn an_insert_that_cannot_start_its_job_warns_of_the_reason_with_the_remedy
 }
 
 #[tokio::test]
-async fn an_insert_never_fails_for_what_is_missing_and_the_job_starts_once_that_is_mended() {
+async fn an_insert_succeeds_when_a_requirement_is_missing_and_the_job_starts_once_it_is_met() {
     let db = Db::without_secrets().await;
     db.queue("q", 1).await;
     let admin = db.database().connect_as_admin().await.unwrap();
     let secret = format!("select vault.create_secret('{SECRET}', 'supaqueue_secret')");
-    let not_a_key = "select vault.update_secret((select id from vault.secrets where name = 'supaqueue_secret'), 'password')".to_owned();
-    let a_key = format!(
+    let set_invalid_key = "select vault.update_secret((select id from vault.secrets where name = 'supaqueue_secret'), 'password')".to_owned();
+    let set_valid_key = format!(
         "select vault.update_secret((select id from vault.secrets where name = 'supaqueue_secret'), '{SECRET}')"
     );
     let steps = [
@@ -222,16 +222,16 @@ async fn an_insert_never_fails_for_what_is_missing_and_the_job_starts_once_that_
         (secret, "the Vault has no secret named supaqueue_url"),
         ("select vault.create_secret('https://host/path', 'supaqueue_url')".into(), "the Vault's supaqueue_url is not an address of the form https://host"),
         ("select vault.update_secret((select id from vault.secrets where name = 'supaqueue_url'), 'https://host')".into(), ""),
-        (not_a_key, "the Vault's supaqueue_secret is not a key of the form whsec_<base64>"),
-        (a_key, ""),
+        (set_invalid_key, "the Vault's supaqueue_secret is not a key of the form whsec_<base64>"),
+        (set_valid_key, ""),
         ("alter schema net rename to gone".into(), "the extension pg_net is not installed"),
         ("alter schema gone rename to net".into(), ""),
         ("alter schema vault rename to gone".into(), "the extension supabase_vault is not installed"),
         ("alter schema gone rename to vault".into(), ""),
-        ("alter function net.http_post rename to http_post_before;
+        ("alter function net.http_post rename to real_http_post;
           create function net.http_post(url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{}', timeout_milliseconds int default 5000)
             returns bigint language plpgsql as $$ begin raise exception 'disk full'; end $$".into(), "?"),
-        ("drop function net.http_post; alter function net.http_post_before rename to http_post".into(), ""),
+        ("drop function net.http_post; alter function net.real_http_post rename to http_post".into(), ""),
     ];
     for (change, problem) in steps {
         run(&admin, &change).await;
@@ -282,12 +282,12 @@ async fn an_insert_never_fails_for_what_is_missing_and_the_job_starts_once_that_
     assert_eq!(
         db.get("select status from supaqueue.job").await,
         "in_progress",
-        "the tick starts it once that is mended"
+        "the tick starts the job once the extension is back"
     );
 }
 
 #[tokio::test]
-async fn a_transaction_that_sees_the_past_leaves_its_jobs_to_the_tick() {
+async fn a_transaction_with_a_fixed_snapshot_leaves_its_jobs_to_the_tick() {
     for level in ["repeatable read", "serializable"] {
         let db = Db::new().await;
         db.queue("q", 1).await;
@@ -310,7 +310,7 @@ async fn a_transaction_that_sees_the_past_leaves_its_jobs_to_the_tick() {
 }
 
 #[tokio::test]
-async fn ten_thousand_jobs_wake_the_queue_once() {
+async fn ten_thousand_jobs_in_one_insert_wake_the_queue_once() {
     let db = Db::new().await;
     db.queue("q", 20).await;
     db.run("insert into supaqueue.job (queue) select q.id from supaqueue.queue q, generate_series(1, 10000)").await;

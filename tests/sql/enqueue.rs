@@ -1,9 +1,9 @@
-//! The conveniences.
+//! `enqueue`, `enqueue_many` and `set_workers`.
 
 use supaqueue_tests::Db;
 
 #[tokio::test]
-async fn enqueue_returns_the_id_and_passes_everything_on() {
+async fn enqueue_returns_the_id_and_stores_every_argument() {
     let db = Db::new().await;
     db.queue("q", 0).await;
     let id = db
@@ -16,7 +16,7 @@ async fn enqueue_returns_the_id_and_passes_everything_on() {
 }
 
 #[tokio::test]
-async fn enqueue_many_keeps_the_order() {
+async fn enqueue_many_keeps_the_order_of_the_payloads() {
     let db = Db::new().await;
     db.queue("q", 0).await;
     let ids = db.get("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 50) i))").await;
@@ -38,7 +38,7 @@ async fn enqueue_many_keeps_the_order() {
 }
 
 #[tokio::test]
-async fn an_unknown_queue_is_named_with_what_to_do() {
+async fn an_unknown_queue_is_reported_by_name_with_a_remedy() {
     let db = Db::new().await;
     for call in [
         "enqueue('nope')",
@@ -60,7 +60,7 @@ async fn an_unknown_queue_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn set_workers_refuses_nonsense() {
+async fn set_workers_rejects_an_invalid_number() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     for number in ["-1", "null", "10001"] {

@@ -2,7 +2,7 @@
 
 use supaqueue_tests::{Db, eventually};
 
-/// What it says of the job whose payload is `{"name": …}`.
+/// The explanation for the job whose payload is `{"name": …}`.
 async fn explain(db: &Db, name: &str) -> String {
     db.get(&format!(
         "select supaqueue.explain(id) from supaqueue.job where payload ->> 'name' = '{name}'"
@@ -10,45 +10,56 @@ async fn explain(db: &Db, name: &str) -> String {
     .await
 }
 
-/// Panics unless the explanation has all of these.
+/// Panics unless the explanation is one line that contains all of `words`.
 async fn assert_says(db: &Db, name: &str, words: &[&str]) {
-    let said = explain(db, name).await;
+    let explanation = explain(db, name).await;
     for word in words {
-        assert!(said.contains(word), "no {word:?} in: {said}");
+        assert!(
+            explanation.contains(word),
+            "{word:?} is missing in: {explanation}"
+        );
     }
-    assert!(!said.contains('\n'), "one line: {said}");
+    assert!(
+        !explanation.contains('\n'),
+        "more than one line: {explanation}"
+    );
 }
 
-async fn add(db: &Db, name: &str, more: &str) {
+/// Inserts a job with the payload `{"name": …}` and further arguments of `enqueue`.
+async fn add(db: &Db, name: &str, arguments: &str) {
     db.run(&format!(
-        "select supaqueue.enqueue('q', '{{\"name\": \"{name}\"}}'{more})"
+        "select supaqueue.enqueue('q', '{{\"name\": \"{name}\"}}'{arguments})"
     ))
     .await;
 }
 
-fn end(name: &str, is_successful: bool) -> String {
+/// The statement that reports a named job.
+fn report(name: &str, is_successful: bool) -> String {
     format!(
-        "select public.end_current_job(c.id, true, {is_successful}, '{{\"status\": 500, \"error\": {{\"message\": \"it said no\"}}}}')
+        "select public.end_current_job(c.id, true, {is_successful}, '{{\"status\": 500, \"error\": {{\"message\": \"out of stock\"}}}}')
          from supaqueue.current_job c join supaqueue.job j on j.id = c.job where j.payload ->> 'name' = '{name}'"
     )
 }
 
 #[tokio::test]
-async fn a_job_that_is_not_there() {
+async fn a_job_that_does_not_exist() {
     let db = Db::new().await;
-    let said = db.get("select supaqueue.explain(gen_random_uuid())").await;
-    assert!(said.starts_with("There is no such job"), "{said}");
+    let explanation = db.get("select supaqueue.explain(gen_random_uuid())").await;
+    assert!(
+        explanation.starts_with("There is no such job"),
+        "{explanation}"
+    );
 }
 
 #[tokio::test]
-async fn a_job_that_has_finished() {
+async fn a_finished_job() {
     let db = Db::new().await;
     db.queue("q", 3).await;
     add(&db, "good", "").await;
     add(&db, "bad", ", max_attempts => 1").await;
     add(&db, "unwanted", "").await;
-    db.run(&end("good", true)).await;
-    db.run(&end("bad", false)).await;
+    db.run(&report("good", true)).await;
+    db.run(&report("bad", false)).await;
     let cancel =
         "update supaqueue.job set status = 'cancelled' where payload ->> 'name' = 'unwanted'";
     db.run(cancel).await;
@@ -63,18 +74,22 @@ async fn a_job_that_has_finished() {
     assert_says(
         &db,
         "bad",
-        &["finished: failed since", &at, "attempt 1 of 1: it said no"],
+        &[
+            "finished: failed since",
+            &at,
+            "attempt 1 of 1: out of stock",
+        ],
     )
     .await;
-    let under_way = ["finished: cancelled since", "still under way"];
-    assert_says(&db, "unwanted", &under_way).await;
-    db.run(&end("unwanted", true)).await;
-    let said = explain(&db, "unwanted").await;
-    assert!(!said.contains("under way"), "{said}");
+    let still_running = ["finished: cancelled since", "still under way"];
+    assert_says(&db, "unwanted", &still_running).await;
+    db.run(&report("unwanted", true)).await;
+    let explanation = explain(&db, "unwanted").await;
+    assert!(!explanation.contains("under way"), "{explanation}");
 }
 
 #[tokio::test]
-async fn a_job_that_is_in_progress() {
+async fn a_job_in_progress() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     add(&db, "a", "").await;
@@ -114,19 +129,19 @@ async fn a_job_that_is_in_progress() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_held_can_be_released_with_what_it_says() {
+async fn a_held_job_is_released_by_the_suggested_statement() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("insert into supaqueue.job (queue, payload, status) select id, '{\"name\": \"a\"}', 'waiting' from supaqueue.queue").await;
-    let said = explain(&db, "a").await;
-    let (words, remedy) = said.split_once(": ").unwrap();
+    let explanation = explain(&db, "a").await;
+    let (words, remedy) = explanation.split_once(": ").unwrap();
     assert_eq!(words, "It is held until somebody releases it");
     db.run(remedy).await;
     assert_says(&db, "a", &["sent to the supaqueue function"]).await;
 }
 
 #[tokio::test]
-async fn a_job_that_is_due_later() {
+async fn a_job_due_later() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     add(&db, "a", ", run_at => '2999-01-02 03:04:05+00'").await;
@@ -138,24 +153,24 @@ async fn a_job_that_is_due_later() {
 }
 
 #[tokio::test]
-async fn a_job_of_a_paused_queue_and_of_one_without_workers() {
+async fn a_job_in_a_paused_queue_and_in_one_without_workers() {
     let db = Db::new().await;
     db.queue("q", 0).await;
     db.run("update supaqueue.queue set is_paused = true").await;
     add(&db, "a", "").await;
-    let said = explain(&db, "a").await;
-    let (words, remedy) = said.split_once(": ").unwrap();
+    let explanation = explain(&db, "a").await;
+    let (words, remedy) = explanation.split_once(": ").unwrap();
     assert_eq!(words, "Its queue is paused");
     db.run(remedy).await;
-    let said = explain(&db, "a").await;
-    let (words, remedy) = said.split_once(": ").unwrap();
+    let explanation = explain(&db, "a").await;
+    let (words, remedy) = explanation.split_once(": ").unwrap();
     assert_eq!(words, "Its queue has no workers");
     db.run(remedy).await;
     assert_says(&db, "a", &["sent to the supaqueue function"]).await;
 }
 
 #[tokio::test]
-async fn a_job_behind_others_while_all_workers_are_busy() {
+async fn a_job_in_line_while_all_workers_are_busy() {
     let db = Db::new().await;
     db.queue("q", 2).await;
     for name in ["running", "running_too", "first", "second"] {
@@ -193,7 +208,7 @@ async fn a_job_behind_others_while_all_workers_are_busy() {
 }
 
 #[tokio::test]
-async fn a_project_from_which_nothing_can_be_sent() {
+async fn a_job_in_a_project_that_cannot_dispatch() {
     let db = Db::without_secrets().await;
     db.queue("q", 1).await;
     add(&db, "a", "").await;
@@ -204,10 +219,10 @@ async fn a_project_from_which_nothing_can_be_sent() {
 }
 
 #[tokio::test]
-async fn a_job_that_nothing_keeps() {
+async fn a_due_job_that_only_awaits_the_tick() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    // Only the tick looks for what has become due in a queue at rest, and nobody runs it here.
+    // In an idle queue only the tick looks for jobs that became due, and this test does not run it.
     add(
         &db,
         "a",

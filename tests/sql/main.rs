@@ -1,18 +1,18 @@
-//! The engine in Postgres: folder = subject, file = part of it, test = claim.
+//! The engine in Postgres. File = subject, test = claim.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
 mod constraints;
 mod dispatch;
 mod enqueue;
 mod explain;
-mod life;
+mod job;
+mod lease;
 mod migrations;
 mod order;
 mod plans;
 mod privileges;
-mod reclaim;
+mod queue_status;
 mod report;
 mod retention;
-mod status;
 mod upgrade;
 mod workers;

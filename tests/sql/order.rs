@@ -1,8 +1,8 @@
-//! The order within a queue.
+//! The order of jobs within a queue.
 
 use supaqueue_tests::Db;
 
-/// Drains the queue with one worker; returns the payloads in the order in which they were started.
+/// Drains the queue with its one worker; returns the payloads in the order they started.
 async fn drain(db: &Db) -> String {
     let mut payloads = Vec::new();
     loop {
@@ -16,7 +16,7 @@ async fn drain(db: &Db) -> String {
 }
 
 #[tokio::test]
-async fn priority_then_time_due_then_insertion() {
+async fn jobs_start_by_priority_then_due_time_then_insertion() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run(
@@ -32,7 +32,7 @@ async fn priority_then_time_due_then_insertion() {
 }
 
 #[tokio::test]
-async fn what_is_due_later_does_not_hold_up_a_lower_priority() {
+async fn a_job_due_later_does_not_block_a_lower_priority() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue('q', '1', priority => 0, run_at => now() + interval '1 day')")
@@ -43,7 +43,7 @@ async fn what_is_due_later_does_not_hold_up_a_lower_priority() {
 }
 
 #[tokio::test]
-async fn the_front_is_used_beside_an_earlier_priority_until_that_is_due() {
+async fn the_front_is_used_until_a_job_of_higher_priority_is_due() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 5) i))").await;
@@ -53,24 +53,28 @@ async fn the_front_is_used_beside_an_earlier_priority_until_that_is_due() {
         ))
         .await;
     }
-    // The front is where it would not be by itself: past a job that is pending.
+    // Past pending jobs, where the engine would not put it: so its use shows.
     db.run("select supaqueue.set_queue_front(id) from supaqueue.job where payload = '3'")
         .await;
     let next = "select payload from supaqueue.job where id = any (supaqueue.due_jobs(supaqueue.queue_id('q'), 1))";
     assert_eq!(
         db.get(next).await,
         "3",
-        "what is scheduled leaves it in use"
+        "scheduled jobs leave the front in use"
     );
     db.run("update supaqueue.job set run_at = now() - interval '1 day' where payload = '-1'")
         .await;
     db.run("select supaqueue.set_queue_front(id) from supaqueue.job where payload = '3'")
         .await;
-    assert_eq!(db.get(next).await, "-1", "what is due goes first");
+    assert_eq!(
+        db.get(next).await,
+        "-1",
+        "a due job of higher priority goes first"
+    );
 }
 
 #[tokio::test]
-async fn a_transaction_that_dropped_the_front_keeps_nobody_waiting() {
+async fn an_open_transaction_that_dropped_the_front_blocks_nobody() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 5) i))").await;
@@ -86,13 +90,13 @@ async fn a_transaction_that_dropped_the_front_keeps_nobody_waiting() {
     let set = "select supaqueue.set_queue_front(id) from supaqueue.job where payload = '3'";
     db.run(set).await;
     supaqueue_tests::run(&open, "commit").await;
-    assert_eq!(db.get(front).await, "0", "it stayed as it was");
+    assert_eq!(db.get(front).await, "0", "setting the front was skipped");
     db.run(set).await;
     assert_eq!(db.get(front).await, "1");
 }
 
 #[tokio::test]
-async fn the_front_never_hides_what_was_committed_before() {
+async fn the_front_never_hides_a_job() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 300) i))").await;
@@ -111,14 +115,14 @@ async fn the_front_never_hides_what_was_committed_before() {
     assert_eq!(
         db.get(step).await,
         "\"urgent\"",
-        "a higher priority is before the front"
+        "a higher priority goes before the front"
     );
     db.run("select supaqueue.enqueue('q', '\"overdue\"', run_at => now() - interval '1 day')")
         .await;
     assert_eq!(
         db.get(step).await,
         "\"overdue\"",
-        "so is an earlier time due"
+        "so does an earlier due time"
     );
 
     db.run("insert into supaqueue.job (queue, payload, status, run_at) select id, '\"moved\"', 'pending', now() + interval '1 day' from supaqueue.queue").await;
@@ -129,7 +133,7 @@ async fn the_front_never_hides_what_was_committed_before() {
     assert_eq!(
         db.get(step).await,
         "\"moved\"",
-        "and what an update brings there"
+        "so does a job that an update moves there"
     );
 
     let late = db.connect().await;
@@ -141,8 +145,12 @@ async fn the_front_never_hides_what_was_committed_before() {
     assert_eq!(
         db.get("select run_at < (select run_at from supaqueue.queue_front) from supaqueue.job order by run_at limit 1").await,
         "t",
-        "the front has passed the time at which the open transaction began"
+        "the front is past the start of the open transaction"
     );
     supaqueue_tests::run(&late, "commit").await;
-    assert_eq!(db.get(step).await, "\"late\"", "and what is committed late");
+    assert_eq!(
+        db.get(step).await,
+        "\"late\"",
+        "a job committed late is still found"
+    );
 }

@@ -1,11 +1,11 @@
-//! What a session plans while the tables are small, or their statistics are those of an emptied
-//! table, still serves it when they are full: plans are kept.
+//! Sessions cache their query plans: one made while the tables are small, or with the statistics of a
+//! table that was emptied, must stay cheap when they are full.
 
 use supaqueue_tests::{Db, rows_read, run};
 
-/// What the statistics may come from, while the tables are all but empty.
+/// Where the statistics come from while the tables are almost empty.
 const STATISTICS: [(&str, &str); 4] = [
-    ("none", ""),
+    ("no statistics", ""),
     (
         "a few rows",
         "insert into supaqueue.job (queue, run_at) select q.id, 'infinity' from supaqueue.queue q, generate_series(1, 3);
@@ -30,44 +30,47 @@ const REPORT: &str = "select public.end_current_job((select id from supaqueue.cu
 const BY_HAND: &str = "update supaqueue.current_job set is_complete = true, is_successful = true";
 const INSERT: &str = "select supaqueue.enqueue('q', '1')";
 const TICK: &str = "select supaqueue.tick()";
-const WAYS_IN: [(&str, &str); 4] = [
+const STATEMENTS: [(&str, &str); 4] = [
     ("a report", REPORT),
-    ("a report by hand", BY_HAND),
+    ("a current job completed by hand", BY_HAND),
     ("an insert", INSERT),
     ("a tick", TICK),
 ];
-/// Gives the call up, and nothing starts yet: triggers do not run.
-const GIVE_UP: &str = "set session_replication_role = replica;
+/// Frees the worker without starting the next job: triggers do not fire.
+const FREE_WORKER: &str = "set session_replication_role = replica;
      delete from supaqueue.current_job; update supaqueue.worker set locked = false";
 
 #[tokio::test]
-async fn nothing_reads_more_of_the_jobs_than_it_needs_whatever_it_was_planned_for() {
+async fn the_cost_does_not_depend_on_the_number_of_jobs_even_with_a_stale_plan() {
     for (from, statistics) in STATISTICS {
         let db = Db::new().await;
         let admin = db.database().connect_as_admin().await.unwrap();
         db.queue("q", 1).await;
-        for statement in statistics.split(';') {
-            db.run(statement).await;
+        for sql in statistics.split(';') {
+            db.run(sql).await;
         }
         let mut sessions = Vec::new();
-        for (name, way_in) in WAYS_IN {
+        for (name, statement) in STATEMENTS {
             let session = db.connect().await;
-            // Something to do for each, so that it plans all.
+            // Work for the statement, so that it plans every query.
             db.run("select supaqueue.enqueue_many('q', '{1,2}')").await;
             for _ in 0..2 {
-                run(&session, way_in).await;
+                run(&session, statement).await;
             }
             db.run("delete from supaqueue.current_job; delete from supaqueue.job; update supaqueue.worker set locked = false").await;
-            sessions.push((name, way_in, session));
+            sessions.push((name, statement, session));
         }
 
         db.run("insert into supaqueue.job (queue) select q.id from supaqueue.queue q, generate_series(1, 3000)").await;
-        for (name, way_in, session) in sessions {
-            if way_in == INSERT || way_in == TICK {
-                run(&admin, GIVE_UP).await;
+        for (name, statement, session) in sessions {
+            if statement == INSERT || statement == TICK {
+                run(&admin, FREE_WORKER).await;
             }
-            let read = rows_read(&session, "'job'", way_in).await;
-            assert!(read <= 20, "{name}, planned for {from}, reads {read} rows");
+            let read = rows_read(&session, "'job'", statement).await;
+            assert!(
+                read <= 20,
+                "{name} reads {read} rows with a plan made for {from}"
+            );
             assert_eq!(
                 db.get("select count(*) from supaqueue.current_job").await,
                 "1",

@@ -1,4 +1,4 @@
-//! Only `postgres` and `service_role` reach any of it.
+//! Only `postgres` and `service_role` have access.
 
 use supaqueue_tests::{Db, get, refusal};
 
@@ -52,7 +52,7 @@ async fn every_table_has_row_level_security_and_the_right_roles() {
 }
 
 #[tokio::test]
-async fn anon_and_authenticated_can_touch_nothing() {
+async fn anon_and_authenticated_have_no_access() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     let functions = db
@@ -116,7 +116,7 @@ async fn service_role_can_use_queues_workers_and_jobs() {
 }
 
 #[tokio::test]
-async fn postgres_is_no_superuser_here() {
+async fn the_tests_do_not_run_as_superuser() {
     let db = Db::new().await;
     assert_eq!(
         db.get("select rolsuper, rolname from pg_roles where rolname = current_user")

@@ -1,31 +1,28 @@
 //! `public.end_current_job`: acknowledgements and reports.
 
 use supaqueue_tests::Db;
+use supaqueue_tests::lane::{Answer, LANE, OTHER_LANE, succeed};
 
-const LANE: &str = "11111111-1111-1111-1111-111111111111";
-const OTHER_LANE: &str = "22222222-2222-2222-2222-222222222222";
-
+/// The id of the oldest current job.
 async fn current_job(db: &Db) -> String {
     db.get("select id from supaqueue.current_job order by created_at, id limit 1")
         .await
 }
 
+/// Acknowledges a current job; returns the state in the answer.
 async fn acknowledge(db: &Db, current_job: &str, lane: &str) -> String {
-    db.get(&format!(
-        r#"select public.end_current_job('{current_job}', false, false, '{{"lane": "{lane}"}}') ->> 'state'"#
-    ))
-    .await
+    let statement = supaqueue_tests::lane::acknowledge(&format!("'{current_job}'"), lane);
+    Answer::parse(&db.get(&statement).await).state
 }
 
+/// Reports success of a current job; returns the answer.
 async fn report(db: &Db, current_job: &str, next_within_ms: &str) -> String {
-    db.get(&format!(
-        r#"select public.end_current_job('{current_job}', true, true, '{{"lane": "{LANE}"}}', {next_within_ms})"#
-    ))
-    .await
+    db.get(&succeed(&format!("'{current_job}'"), LANE, next_within_ms))
+        .await
 }
 
 #[tokio::test]
-async fn an_acknowledgement_is_for_one_lane_and_can_be_repeated_by_it() {
+async fn an_acknowledgement_belongs_to_one_lane_which_may_repeat_it() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue('q')").await;
@@ -34,7 +31,7 @@ async fn an_acknowledgement_is_for_one_lane_and_can_be_repeated_by_it() {
     assert_eq!(
         acknowledge(&db, &id, LANE).await,
         "started",
-        "the same lane may ask again"
+        "the same lane may repeat it"
     );
     assert_eq!(
         db.get(&format!(r#"select public.end_current_job('{id}', false, false, '{{"lane": "{LANE}"}}') -> 'lease_ms'"#)).await,
@@ -43,7 +40,7 @@ async fn an_acknowledgement_is_for_one_lane_and_can_be_repeated_by_it() {
     assert_eq!(
         acknowledge(&db, &id, OTHER_LANE).await,
         "refused",
-        "a repeated dispatch runs nothing"
+        "another lane, started by a repeated dispatch, runs nothing"
     );
     assert_eq!(
         db.get(&format!(
@@ -51,7 +48,7 @@ async fn an_acknowledgement_is_for_one_lane_and_can_be_repeated_by_it() {
         ))
         .await,
         "refused",
-        "nor does one without a lane"
+        "nor does one without a lane id"
     );
     assert_eq!(
         db.get(
@@ -59,12 +56,12 @@ async fn an_acknowledgement_is_for_one_lane_and_can_be_repeated_by_it() {
         )
         .await,
         "00:01:30",
-        "the lease is the timeout and the grace"
+        "the lease is the timeout plus the grace period"
     );
 }
 
 #[tokio::test]
-async fn a_stale_or_unknown_id_is_refused_without_effect() {
+async fn an_unknown_id_is_refused_without_effect() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue('q')").await;
@@ -88,7 +85,7 @@ async fn a_stale_or_unknown_id_is_refused_without_effect() {
 }
 
 #[tokio::test]
-async fn a_report_of_another_lane_is_refused() {
+async fn a_report_by_another_lane_is_refused() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue('q')").await;
@@ -106,7 +103,7 @@ async fn a_report_of_another_lane_is_refused() {
 }
 
 #[tokio::test]
-async fn a_report_hands_out_the_workers_next_job_already_acknowledged() {
+async fn a_report_returns_the_workers_next_job_already_acknowledged() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])")
@@ -131,12 +128,12 @@ async fn a_report_hands_out_the_workers_next_job_already_acknowledged() {
     assert_eq!(
         db.get("select count(*) from net.http_request_queue").await,
         sent,
-        "pg_net is not needed for it"
+        "nothing is sent through pg_net"
     );
     assert_eq!(
         acknowledge(&db, &next, OTHER_LANE).await,
         "refused",
-        "it is that lane's own"
+        "the next job belongs to the reporting lane"
     );
 }
 
@@ -158,7 +155,7 @@ async fn a_repeated_report_returns_the_same_next_job() {
     );
 }
 
-/// An answer without the times of its next job's lease, which begins with each answer.
+/// An answer without the lease of its next job, which each answer renews.
 fn without_lease(answer: &str) -> serde_json::Value {
     let mut answer: serde_json::Value = serde_json::from_str(answer).unwrap();
     for time in ["acknowledged_at", "lease_until"] {
@@ -169,7 +166,7 @@ fn without_lease(answer: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_repeated_report_gets_its_next_job_with_the_whole_lease() {
+async fn a_repeated_report_renews_the_lease_of_its_next_job() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])")
@@ -177,7 +174,7 @@ async fn a_repeated_report_gets_its_next_job_with_the_whole_lease() {
     let first = current_job(&db).await;
     acknowledge(&db, &first, LANE).await;
     report(&db, &first, "60000").await;
-    // The answer is lost, and it is a minute until the lane gets through again.
+    // The answer is lost, and the lane needs a minute to get through again.
     db.run(
         "update supaqueue.current_job
          set acknowledged_at = acknowledged_at - interval '60 s', lease_until = lease_until - interval '60 s'",
@@ -191,7 +188,7 @@ async fn a_repeated_report_gets_its_next_job_with_the_whole_lease() {
         )
         .await,
         "t|t",
-        "so the call, of 60 s at most, ends before it"
+        "the lease outlasts the call, which takes at most 60 s"
     );
     assert_eq!(
         db.get(&format!(
@@ -200,7 +197,7 @@ async fn a_repeated_report_gets_its_next_job_with_the_whole_lease() {
         ))
         .await,
         "t",
-        "and the lane is told"
+        "the answer has the renewed lease"
     );
 }
 
@@ -223,7 +220,7 @@ async fn a_repeated_last_report_returns_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_next_job_that_would_take_too_long_is_dispatched_instead() {
+async fn a_next_job_whose_timeout_does_not_fit_is_dispatched_instead() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])")
@@ -238,12 +235,12 @@ async fn a_next_job_that_would_take_too_long_is_dispatched_instead() {
         db.get("select acknowledged_at is null, request_id is not null from supaqueue.current_job")
             .await,
         "t|t",
-        "the database sends it through pg_net"
+        "it is sent through pg_net"
     );
 }
 
 #[tokio::test]
-async fn who_asks_for_no_next_job_leaves_it_to_a_dispatch() {
+async fn a_report_that_accepts_no_next_job_leaves_it_to_a_dispatch() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])")
@@ -260,7 +257,7 @@ async fn who_asks_for_no_next_job_leaves_it_to_a_dispatch() {
     );
 }
 
-/// Two calls of a queue under way: the first acknowledged, the second waits for pg_net.
+/// A queue with two calls: the first is acknowledged, the second is still with pg_net.
 async fn one_of_two_acknowledged(db: &Db) -> [String; 2] {
     db.queue("q", 2).await;
     db.run("select supaqueue.enqueue('q', '1')").await;
@@ -274,7 +271,7 @@ async fn one_of_two_acknowledged(db: &Db) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn a_report_without_a_next_job_hands_out_a_call_that_waits_for_pg_net() {
+async fn a_report_with_no_job_due_takes_over_a_call_still_with_pg_net() {
     let db = Db::new().await;
     let [first, second] = one_of_two_acknowledged(&db).await;
     let sent = db.get("select count(*) from net.http_request_queue").await;
@@ -292,17 +289,17 @@ async fn a_report_without_a_next_job_hands_out_a_call_that_waits_for_pg_net() {
         db.get("select locked, count(*) from supaqueue.worker group by locked order by locked")
             .await,
         "f|1\nt|1",
-        "it has its own worker, and the other one is free"
+        "the call keeps its worker, and the reporter's is freed"
     );
     assert_eq!(
         without_lease(&report(&db, &first, "60000").await),
         without_lease(&answer),
-        "a repeated report gets it again"
+        "a repeated report returns the same call"
     );
     assert_eq!(
         acknowledge(&db, &second, OTHER_LANE).await,
         "refused",
-        "the dispatch comes too late"
+        "its dispatch arrives too late"
     );
     assert_eq!(
         db.get("select count(*) from net.http_request_queue").await,
@@ -321,7 +318,7 @@ async fn a_report_without_a_next_job_hands_out_a_call_that_waits_for_pg_net() {
 }
 
 #[tokio::test]
-async fn a_call_that_would_take_too_long_hides_none_behind_it() {
+async fn a_call_that_does_not_fit_does_not_hide_the_one_behind_it() {
     let db = Db::new().await;
     db.queue("q", 3).await;
     db.run("select supaqueue.enqueue('q', '1')").await;
@@ -339,12 +336,12 @@ async fn a_call_that_would_take_too_long_hides_none_behind_it() {
         )
         .await,
         "2",
-        "pg_net brings it"
+        "the call that does not fit is left to pg_net"
     );
 }
 
 #[tokio::test]
-async fn a_job_that_is_due_goes_before_a_call_that_waits_for_pg_net() {
+async fn a_due_job_is_preferred_to_a_call_still_with_pg_net() {
     let db = Db::new().await;
     let [first, second] = one_of_two_acknowledged(&db).await;
     db.run("select supaqueue.enqueue('q', '3')").await;
@@ -356,8 +353,8 @@ async fn a_job_that_is_due_goes_before_a_call_that_waits_for_pg_net() {
 }
 
 #[tokio::test]
-async fn a_call_that_waits_for_pg_net_is_left_to_it_where_the_lane_cannot_have_it() {
-    let hindrances = [
+async fn a_call_still_with_pg_net_is_left_there_when_the_lane_may_not_take_it() {
+    let obstacles = [
         ("null", ""),
         ("59999", ""),
         ("60000", "update supaqueue.job set status = 'cancelled' where payload = '2'"),
@@ -375,14 +372,14 @@ async fn a_call_that_waits_for_pg_net_is_left_to_it_where_the_lane_cannot_have_i
              where acknowledged_at is null",
         ),
     ];
-    for (next_within_ms, hindrance) in hindrances {
+    for (next_within_ms, obstacle) in obstacles {
         let db = Db::new().await;
         let [first, _] = one_of_two_acknowledged(&db).await;
-        db.run(hindrance).await;
+        db.run(obstacle).await;
         let answer = report(&db, &first, next_within_ms).await;
         assert!(
             answer.contains(r#""next": null"#),
-            "{next_within_ms} {hindrance}: {answer}"
+            "{next_within_ms} {obstacle}: {answer}"
         );
         assert_eq!(
             db.get("select count(*) from supaqueue.current_job where acknowledged_at is null")
@@ -393,7 +390,7 @@ async fn a_call_that_waits_for_pg_net_is_left_to_it_where_the_lane_cannot_have_i
 }
 
 #[tokio::test]
-async fn a_paused_queue_hands_out_nothing() {
+async fn a_report_to_a_paused_queue_returns_no_next_job() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])")
@@ -413,7 +410,7 @@ async fn a_paused_queue_hands_out_nothing() {
     assert_eq!(
         db.get("select count(*) from supaqueue.current_job").await,
         "1",
-        "it goes on when resumed"
+        "it continues when unpaused"
     );
 }
 
@@ -435,8 +432,8 @@ async fn marking_a_current_job_complete_settles_it() {
 }
 
 #[tokio::test]
-async fn nonsense_in_a_report_does_not_keep_its_job_from_being_settled() {
-    for nonsense in [
+async fn a_malformed_report_still_settles_its_job() {
+    for report in [
         "null",
         "[]",
         "3",
@@ -452,16 +449,16 @@ async fn nonsense_in_a_report_does_not_keep_its_job_from_being_settled() {
         db.run("select supaqueue.enqueue('q')").await;
         assert_eq!(
             db.get(&format!(
-                "select public.end_current_job((select id from supaqueue.current_job), true, false, '{nonsense}') ->> 'state'"
+                "select public.end_current_job((select id from supaqueue.current_job), true, false, '{report}') ->> 'state'"
             ))
             .await,
             "settled",
-            "{nonsense}"
+            "{report}"
         );
         assert_eq!(
             db.get("select status, attempts from supaqueue.job").await,
             "pending|1",
-            "{nonsense}"
+            "{report}"
         );
     }
 }
@@ -477,7 +474,7 @@ async fn missing_arguments_are_refused() {
 }
 
 #[tokio::test]
-async fn it_works_as_the_api_calls_it() {
+async fn the_service_role_can_acknowledge_and_report() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     let api = db.database().connect_as("service_role").await.unwrap();
@@ -504,7 +501,7 @@ async fn it_works_as_the_api_calls_it() {
 
 #[tokio::test]
 async fn every_update_and_delete_has_a_where_clause() {
-    // safeupdate, which API sessions load, refuses others also inside functions.
+    // API sessions load safeupdate, which rejects statements without one, even inside functions.
     let db = Db::new().await;
     let functions = db
         .get(
@@ -521,8 +518,5 @@ async fn every_update_and_delete_has_a_where_clause() {
             }
         }
     }
-    assert!(
-        statements > 15,
-        "the test has seen the functions: {statements}"
-    );
+    assert!(statements > 15, "only {statements} statements were found");
 }

@@ -20,12 +20,12 @@ async fn finished_jobs_are_kept_as_long_as_the_queue_says() {
     assert_eq!(
         db.get("select split_part(payload #>> '{}', ' ', 1), status, count(*) from supaqueue.job group by 1, 2 order by 1, 2").await,
         "kept|cancelled|2\nkept|failed|3\nkept|pending|3\nkept|successful|2\nshort|failed|1\nshort|pending|3",
-        "by default 7 days for successful and cancelled, for ever for failed"
+        "by default successful and cancelled jobs are kept for 7 days, failed ones for ever"
     );
 }
 
 #[tokio::test]
-async fn a_tick_deletes_one_batch_the_oldest_first() {
+async fn a_tick_deletes_one_batch_oldest_first() {
     let db = Db::new().await;
     db.queue("q", 0).await;
     db.run("update supaqueue.setting set retention_batch = 2")

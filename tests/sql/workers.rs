@@ -1,4 +1,4 @@
-//! Workers added and deleted, queues paused and deleted.
+//! Workers that are added, moved and deleted, and queues that are paused and deleted.
 
 use supaqueue_tests::Db;
 
@@ -35,7 +35,7 @@ async fn a_new_worker_starts_at_once() {
 }
 
 #[tokio::test]
-async fn unpausing_starts_what_is_pending() {
+async fn unpausing_starts_pending_jobs() {
     let db = Db::new().await;
     db.queue("q", 2).await;
     db.run("update supaqueue.queue set is_paused = true").await;
@@ -48,7 +48,7 @@ async fn unpausing_starts_what_is_pending() {
 }
 
 #[tokio::test]
-async fn a_call_whose_worker_is_deleted_ends_normally_and_nothing_follows_it() {
+async fn a_call_whose_worker_is_deleted_ends_normally_without_a_next_job() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[2]))")
@@ -67,7 +67,7 @@ async fn a_call_whose_worker_is_deleted_ends_normally_and_nothing_follows_it() {
 }
 
 #[tokio::test]
-async fn deleting_and_adding_workers_never_adds_calls() {
+async fn replacing_workers_never_adds_calls() {
     let db = Db::new().await;
     db.queue("q", 3).await;
     db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[9]))")
@@ -76,7 +76,7 @@ async fn deleting_and_adding_workers_never_adds_calls() {
     assert_eq!(
         in_flight(&db).await,
         "3",
-        "new workers take over the calls first"
+        "new workers first take over the calls in flight"
     );
     assert_eq!(
         db.get("select count(*) filter (where locked), count(*) from supaqueue.worker")
@@ -100,7 +100,7 @@ async fn set_workers_deletes_free_workers_first() {
 }
 
 #[tokio::test]
-async fn a_job_deleted_under_its_call_keeps_the_worker_until_the_call_ends() {
+async fn a_job_deleted_during_its_call_keeps_the_worker_busy_until_the_call_ends() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])")
@@ -121,7 +121,7 @@ async fn a_job_deleted_under_its_call_keeps_the_worker_until_the_call_ends() {
 }
 
 #[tokio::test]
-async fn a_worker_moved_under_its_call_works_for_its_new_queue_only() {
+async fn a_worker_moved_during_its_call_serves_only_its_new_queue() {
     let db = Db::new().await;
     db.queue("a", 1).await;
     db.queue("b", 0).await;
@@ -131,19 +131,19 @@ async fn a_worker_moved_under_its_call_works_for_its_new_queue_only() {
     assert_eq!(
         db.get("select locked from supaqueue.worker").await,
         "f",
-        "it is free in its new queue"
+        "the worker is free in its new queue"
     );
     assert_eq!(
         db.get("select public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) -> 'next'").await,
         "null",
-        "its old queue has no worker left"
+        "the old queue has no worker left"
     );
     db.run("select supaqueue.enqueue('b')").await;
     assert_eq!(in_flight(&db).await, "1");
 }
 
 #[tokio::test]
-async fn a_deleted_queue_takes_everything_along() {
+async fn deleting_a_queue_deletes_everything_in_it() {
     let db = Db::new().await;
     db.queue("q", 3).await;
     db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))")
@@ -164,17 +164,17 @@ async fn a_deleted_queue_takes_everything_along() {
         ))
         .await,
         "refused",
-        "it starts no call"
+        "an acknowledgement starts no call"
     );
     assert_eq!(
         db.get(&format!("select a ->> 'state', a -> 'next' from public.end_current_job({first}, true, true, '{{}}', 60000) a")).await,
         "settled|null",
-        "a call under way ends"
+        "a call in flight ends normally"
     );
     db.run("update supaqueue.current_job set lease_until = now() - interval '1 second'; select supaqueue.tick()").await;
     assert_eq!(
         in_flight(&db).await,
         "0",
-        "and one that is never reported is forgotten after its lease"
+        "a call that is never reported is dropped after its lease"
     );
 }

@@ -1,9 +1,9 @@
--- Removes job dependencies from Supaqueue, and nothing else. Run as postgres; running
--- it twice is fine.
+-- Removes job dependencies from Supaqueue, and nothing else. Run it as postgres; running it again
+-- is safe.
 --
--- Refused while jobs wait for others: released, they would run before what they
--- depend on; left alone, they would wait for ever. Jobs that have started, and
--- waiting ones without dependencies, stay as they are.
+-- Fails while jobs wait for others: released, they would run before the jobs they depend on; left
+-- alone, they would wait for ever. Jobs that have started, and waiting jobs without dependencies,
+-- are not changed.
 do $$
 declare
   waiting bigint;
@@ -21,13 +21,13 @@ begin
   if waiting > 0 then
     raise exception 'cannot remove job dependencies: % jobs wait for others', waiting
       using errcode = 'object_in_use',
-        hint = 'Let them end; or cancel them: update supaqueue.job set status = ''cancelled'' where status = ''waiting'' '
-          'and id in (select target from supaqueue.job_dependencies); or start them: delete from supaqueue.job_dependencies.';
+        hint = 'Let them finish, or cancel them: update supaqueue.job set status = ''cancelled'' where status = ''waiting'' '
+          'and id in (select target from supaqueue.job_dependencies), or start them: delete from supaqueue.job_dependencies.';
   end if;
 
   foreach _trigger in array array[
-    'add_results_tg', 'hold_inserted_jobs_tg', 'keep_source_tg', 'pass_on_deleted_jobs_tg',
-    'pass_on_truncated_jobs_tg', 'pass_on_updated_jobs_tg'
+    'add_results_tg', 'hold_inserted_jobs_tg', 'keep_source_tg', 'propagate_deleted_jobs_tg',
+    'propagate_truncated_jobs_tg', 'propagate_updated_jobs_tg'
   ] loop
     execute format('drop trigger if exists %I on supaqueue.job', _trigger);
   end loop;
@@ -41,30 +41,31 @@ begin
     supaqueue.enqueue_pipeline(jsonb),
     supaqueue.pipeline_jobs(jsonb),
     supaqueue.add_results_tg_fn(),
-    supaqueue.pass_on_truncated_jobs_tg_fn(),
+    supaqueue.propagate_truncated_jobs_tg_fn(),
     supaqueue.keep_source_tg_fn(),
-    supaqueue.pass_on_deleted_jobs_tg_fn(),
+    supaqueue.propagate_deleted_jobs_tg_fn(),
     supaqueue.hold_inserted_jobs_tg_fn(),
-    supaqueue.pass_on_updated_jobs_tg_fn(),
+    supaqueue.propagate_updated_jobs_tg_fn(),
     supaqueue.refuse_truncate_tg_fn(),
-    supaqueue.note_deleted_dependencies_tg_fn(),
-    supaqueue.note_updated_dependencies_tg_fn(),
-    supaqueue.note_added_dependencies_tg_fn(),
+    supaqueue.record_deleted_dependencies_tg_fn(),
+    supaqueue.record_updated_dependencies_tg_fn(),
+    supaqueue.record_added_dependencies_tg_fn(),
     supaqueue.count_dependencies_tg_fn(),
-    supaqueue.is_first_dependency_change(),
+    supaqueue.begin_dependency_changes(),
     supaqueue.count_dependencies(boolean, uuid[], text[]),
     supaqueue.lock_for_counting(uuid[], uuid[]),
-    supaqueue.lock_jobs_at_once(uuid[]),
+    supaqueue.try_lock_jobs(uuid[]),
     supaqueue.hold_targets(uuid[]),
-    supaqueue.wait_for_job(uuid),
+    supaqueue.wait_for_job_lock(uuid),
     supaqueue.refuse_started_targets(uuid[]),
     supaqueue.refuse_unknown_jobs(),
-    supaqueue.pass_on(uuid[], text[], text[], uuid[]),
-    supaqueue.decide(uuid[], integer[], integer[], uuid[], boolean[]),
-    supaqueue.failure_reaches(uuid[]),
+    supaqueue.propagate(uuid[], text[], text[], uuid[]),
+    supaqueue.update_targets(uuid[], integer[], integer[], uuid[], boolean[]),
+    supaqueue.targets_of_failure(uuid[]),
     supaqueue.lock_dependents(uuid[], uuid[], boolean),
     supaqueue.refuse_cycle(),
     supaqueue.reachable(uuid[]),
-    supaqueue.cycle(text[], text[]);
+    supaqueue.find_cycle(text[], text[]);
+  delete from supaqueue.version v where v.part = 'job_dependencies';
 end
 $$;

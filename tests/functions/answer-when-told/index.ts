@@ -1,9 +1,9 @@
-// Tells the database that it was called (`note_call`), then answers as soon as the
-// database says so (`may_answer`).
+// Records the call in the database (`note_call`), then answers once the database allows it
+// (`may_answer`).
 
 async function rpc(name: string, body: unknown) {
   const key = Deno.env.get("SUPABASE_SERVICE_ROLE_KEY");
-  const answer = await fetch(
+  const response = await fetch(
     `${Deno.env.get("SUPABASE_URL")}/rest/v1/rpc/${name}`,
     {
       method: "POST",
@@ -15,8 +15,8 @@ async function rpc(name: string, body: unknown) {
       body: JSON.stringify(body),
     },
   );
-  const text = await answer.text();
-  if (!answer.ok) throw new Error(text);
+  const text = await response.text();
+  if (!response.ok) throw new Error(text);
   return text;
 }
 

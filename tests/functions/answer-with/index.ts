@@ -1,4 +1,4 @@
-// Answers with the status that the payload names.
+// Answers with the status in the payload.
 
 Deno.serve(async (request) => {
   const { status } = await request.json();

@@ -1,5 +1,4 @@
-// Accepts only calls that our own project signed, as Standard Webhooks says,
-// with nothing but the platform's WebCrypto.
+// Accepts only calls signed by our own project (Standard Webhooks), using nothing but WebCrypto.
 
 // During a rotation there are two secrets, and calls are signed with both.
 const [secret] = (Deno.env.get("SUPAQUEUE_SECRET") ?? "").split(" ");
@@ -17,12 +16,12 @@ Deno.serve(async (request) => {
   const signatures = request.headers.get("webhook-signature")?.split(" ") ?? [];
   const signed = `${id}.${timestamp}.${await request.text()}`;
   const age = Math.abs(Date.now() / 1000 - Number(timestamp));
-  for (const signature of signatures) {
-    const [version, code] = signature.split(",");
+  for (const candidate of signatures) {
+    const [version, signature] = candidate.split(",");
     const isOurs = version === "v1" && age < 300 && await crypto.subtle.verify(
       "HMAC",
       key,
-      decode(code),
+      decode(signature),
       new TextEncoder().encode(signed),
     );
     if (isOurs) return new Response("ours");

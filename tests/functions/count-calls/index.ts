@@ -1,5 +1,5 @@
-// Takes as long as the payload says, and counts the calls of each queue: in
-// its log as each one starts, and in its answer.
+// Takes as long as the payload says, and counts each queue's calls: in the log when one starts, and
+// in the answer.
 
 const calls = new Map<string, { total: number; inFlight: number }>();
 

@@ -1,3 +1,3 @@
-// Says which headers arrived.
+// Returns the headers of the request.
 
 Deno.serve((request) => Response.json(Object.fromEntries(request.headers)));

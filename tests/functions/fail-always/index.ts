@@ -1,3 +1,3 @@
 // Fails on every attempt.
 
-Deno.serve(() => Response.json({ reason: "I always do" }, { status: 500 }));
+Deno.serve(() => Response.json({ reason: "out of order" }, { status: 500 }));

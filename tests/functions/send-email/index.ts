@@ -1,5 +1,5 @@
-// The README's example: pretends to send an e-mail through a service that is
-// busy at the first attempt for Grace, and knows no Nobody.
+// The README's example: pretends to send an e-mail. The e-mail service is busy at Grace's first
+// attempt, and nobody@example.com does not exist.
 
 Deno.serve(async (request) => {
   const { to } = await request.json();

@@ -1,4 +1,4 @@
-// Succeeds, and says what it was given.
+// Succeeds and returns the attempt and the payload.
 
 Deno.serve(async (request) => {
   const attempt = Number(request.headers.get("supaqueue-attempt"));

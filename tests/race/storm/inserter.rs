@@ -1,4 +1,4 @@
-//! Users who insert jobs, in all the ways there are.
+//! Users who insert jobs in every possible way.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use tokio_postgres::Client;
 use super::QUEUES;
 use super::ledger::Ledger;
 use crate::random::Random;
-use crate::session::ask;
+use supaqueue_tests::try_get;
 
-/// Inserts about that many jobs, and notes those that were committed.
+/// Inserts about `jobs` jobs and records those that were committed.
 pub(super) async fn insert(client: Client, mut random: Random, ledger: Arc<Ledger>, jobs: u64) {
     let mut left = i64::try_from(jobs).unwrap();
     while left > 0 && !ledger.has_ended() {
@@ -18,37 +18,37 @@ pub(super) async fn insert(client: Client, mut random: Random, ledger: Arc<Ledge
                 ledger.inserted(&ids);
                 left -= i64::try_from(ids.lines().count()).unwrap();
             }
-            Err(error) => ledger.is_wrong(format!("an insert failed: {error}")),
+            Err(error) => ledger.violation(format!("an insert failed: {error}")),
         }
     }
 }
 
-/// One transaction; gives the ids of the jobs that it committed.
+/// Runs one transaction; returns the ids of the jobs that it committed.
 async fn transaction(client: &Client, random: &mut Random) -> Result<String, String> {
     let queue = queue(random);
     match random.below(10) {
-        0..4 => ask(client, &one(queue, random)).await,
-        4 => ask(client, &many(queue, 1 + random.below(40))).await,
+        0..4 => try_get(client, &one(queue, random)).await,
+        4 => try_get(client, &many(queue, 1 + random.below(40))).await,
         5 => {
             let statements: Vec<_> = (0..4).map(|_| one(self::queue(random), random)).collect();
-            ask(client, &format!("begin; {}; commit", statements.join("; "))).await
+            try_get(client, &format!("begin; {}; commit", statements.join("; "))).await
         }
         6 => {
-            ask(client, &format!("begin; {}; rollback", many(queue, 5))).await?;
+            try_get(client, &format!("begin; {}; rollback", many(queue, 5))).await?;
             Ok(String::new())
         }
         7 => savepoints(client, random).await,
         8 => {
-            // Long for a transaction: others begin and end meanwhile.
-            let ids = ask(client, &format!("begin; {}", many(queue, 5))).await?;
+            // Long enough for others to begin and end meanwhile.
+            let ids = try_get(client, &format!("begin; {}", many(queue, 5))).await?;
             for _ in 0..random.below(10) {
-                ask(client, "select pg_sleep(0.003)").await?;
+                try_get(client, "select pg_sleep(0.003)").await?;
             }
-            ask(client, "commit").await?;
+            try_get(client, "commit").await?;
             Ok(ids)
         }
         _ => {
-            ask(
+            try_get(
                 client,
                 &format!(
                     "begin isolation level repeatable read; {}; commit",
@@ -60,20 +60,20 @@ async fn transaction(client: &Client, random: &mut Random) -> Result<String, Str
     }
 }
 
-/// Inserts before, in and after savepoints, of which some are rolled back.
+/// Inserts after savepoints, some of which are rolled back.
 async fn savepoints(client: &Client, random: &mut Random) -> Result<String, String> {
-    ask(client, "begin").await?;
+    try_get(client, "begin").await?;
     let mut kept = Vec::new();
     for _ in 0..3 {
-        ask(client, "savepoint here").await?;
-        let ids = ask(client, &many(queue(random), 1 + random.below(3))).await?;
+        try_get(client, "savepoint here").await?;
+        let ids = try_get(client, &many(queue(random), 1 + random.below(3))).await?;
         if random.percent(50) {
-            ask(client, "rollback to savepoint here").await?;
+            try_get(client, "rollback to savepoint here").await?;
         } else {
             kept.push(ids);
         }
     }
-    ask(client, "commit").await?;
+    try_get(client, "commit").await?;
     Ok(kept.join("\n"))
 }
 

@@ -1,17 +1,16 @@
-//! Lanes that do what the supaqueue function does, and what may befall it.
+//! Lanes that behave like those of the supaqueue function, including its failures.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use supaqueue_tests::get;
+use supaqueue_tests::lane::{Answer, Call, acknowledge};
+use supaqueue_tests::{get, try_get};
 use tokio_postgres::Client;
 
 use super::ledger::{Ledger, Outcome};
-use crate::lane::{Answer, Call, acknowledge};
 use crate::random::Random;
-use crate::session::ask;
 
-/// Takes what was sent, again and again, until the storm ends.
+/// Picks dispatched calls and runs lanes from them until the storm ends.
 pub(super) async fn run(client: Client, mut random: Random, ledger: Arc<Ledger>) {
     while !ledger.has_ended() {
         let sent = get(
@@ -29,7 +28,7 @@ pub(super) async fn run(client: Client, mut random: Random, ledger: Arc<Ledger>)
             tokio::task::yield_now().await;
             continue;
         }
-        if let Err(error) = chain(
+        if let Err(error) = run_lane(
             &client,
             &mut random,
             &ledger,
@@ -41,13 +40,13 @@ pub(super) async fn run(client: Client, mut random: Random, ledger: Arc<Ledger>)
         )
         .await
         {
-            ledger.is_wrong(error);
+            ledger.violation(error);
         }
     }
 }
 
-/// One lane: acknowledges the call, and goes on for as long as it gets a next one.
-async fn chain(
+/// Acknowledges the call, then runs it and every next one.
+async fn run_lane(
     client: &Client,
     random: &mut Random,
     ledger: &Ledger,
@@ -59,10 +58,10 @@ async fn chain(
     }
     let lane = get(client, "select gen_random_uuid()").await;
     let acknowledgement = acknowledge(&quoted(&call), &lane);
-    let mut answer = tell(client, &acknowledgement).await?;
+    let mut answer = send(client, &acknowledgement).await?;
     if random.percent(10) && answer.state == "started" {
-        answer = tell(client, &acknowledgement).await?;
-        // Between the two the job may have been cancelled, which nobody knows better than it.
+        answer = send(client, &acknowledgement).await?;
+        // The job may have been cancelled in between; only its row can tell.
         let status = format!("select status from supaqueue.job where id = '{}'", call.job);
         if answer.state != "started" && get(client, &status).await != "cancelled" {
             return Err("a repeated acknowledgement was refused".into());
@@ -75,7 +74,7 @@ async fn chain(
     let mut next = Some(call);
     while let Some(call) = next {
         ledger.starts(&call);
-        // The call itself: mostly short, for much to happen, some long, for much to happen meanwhile.
+        // The call itself: usually instant, so that many run, sometimes long, so that others overlap it.
         let call_ms = if random.percent(80) {
             0
         } else {
@@ -88,7 +87,7 @@ async fn chain(
     Ok(())
 }
 
-/// Reports a call, or dies; gives the next call.
+/// Reports a call, or dies; returns the next call.
 async fn end(
     client: &Client,
     random: &mut Random,
@@ -106,27 +105,27 @@ async fn end(
     let next = random.pick(&["null", "50000", "100000", "100000"]);
     let report = report(call, lane, outcome, next);
     if outcome == Outcome::Lost {
-        // Before the lease ends: afterwards somebody else may run the job.
-        ledger.settled(call, Outcome::Lost);
+        // Recorded before the lease ends: afterwards another lane may run the job.
+        ledger.reported(call, Outcome::Lost);
         expire(client, call, "true").await?;
         return die(client, random, call, &report).await;
     }
-    ledger.settled(call, outcome);
-    let answer = tell(client, &report).await?;
+    ledger.reported(call, outcome);
+    let answer = send(client, &report).await?;
     if answer.state != "settled" {
         return Err(format!("a report of job {} was refused", call.job));
     }
-    // Of what it hands out nobody else can know, so its repetition has the same answer.
-    if random.percent(10) && answer.next.is_some() && tell(client, &report).await? != answer {
+    // No one else knows the next call yet, so the repeated report must return it again.
+    if random.percent(10) && answer.next.is_some() && send(client, &report).await? != answer {
         return Err(format!(
-            "a report repeated for job {} has another answer",
+            "a repeated report of job {} got another answer",
             call.job
         ));
     }
     Ok(answer.next)
 }
 
-/// The lane is gone; what it still sends changes nothing once its call was taken back.
+/// The lane is dead: a report that still arrives must change nothing once its call was recovered.
 async fn die(
     client: &Client,
     random: &mut Random,
@@ -134,16 +133,13 @@ async fn die(
     report: &str,
 ) -> Result<Option<Call>, String> {
     if random.percent(50) {
-        ask(client, "select supaqueue.tick()").await?;
+        try_get(client, "select supaqueue.tick()").await?;
         let is_gone = format!(
             "select not exists (select from supaqueue.current_job where id = {})",
             quoted(call)
         );
-        if get(client, &is_gone).await == "t" && tell(client, report).await?.state != "refused" {
-            return Err(format!(
-                "a report of job {} came too late and was settled",
-                call.job
-            ));
+        if get(client, &is_gone).await == "t" && send(client, report).await?.state != "refused" {
+            return Err(format!("a late report of job {} was settled", call.job));
         }
     }
     Ok(None)
@@ -166,20 +162,20 @@ fn quoted(call: &Call) -> String {
     format!("'{}'", call.current_job)
 }
 
-/// Ends a call's lease, as time would.
+/// Ends a call's lease.
 async fn expire(client: &Client, call: &Call, condition: &str) -> Result<(), String> {
     let sql = format!(
         "update supaqueue.current_job set lease_until = '-infinity' where id = {} and {condition}",
         quoted(call)
     );
-    ask(client, &sql).await.map(drop)
+    try_get(client, &sql).await.map(drop)
 }
 
-/// Asks the database, again where it asks for that.
-async fn tell(client: &Client, sql: &str) -> Result<Answer, String> {
+/// Sends a statement, and repeats it while it fails as retryable.
+async fn send(client: &Client, sql: &str) -> Result<Answer, String> {
     loop {
-        match ask(client, sql).await {
-            Ok(text) => return Ok(Answer::of(&text)),
+        match try_get(client, sql).await {
+            Ok(text) => return Ok(Answer::parse(&text)),
             Err(error) if error.starts_with("55P03") => tokio::task::yield_now().await,
             Err(error) => return Err(format!("{sql} failed: {error}")),
         }

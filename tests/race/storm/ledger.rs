@@ -1,47 +1,47 @@
-//! What the lanes of a storm know, counted beside the database and not by it.
+//! What the lanes of a storm did, recorded independently of the database.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use supaqueue_tests::get;
+use supaqueue_tests::lane::Call;
 use tokio_postgres::Client;
 
-use crate::claim::{Claim, claim};
-use crate::lane::Call;
+use crate::invariants::{Check, ensure};
 
-/// What became of one run of a job.
+/// The outcome of one call of a job.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Outcome {
     Successful,
     Failed,
     FailedForGood,
     GivenBack,
-    /// Nobody reported it.
+    /// Not reported.
     Lost,
 }
 
-/// The runs of one job.
+/// The calls of one job.
 #[derive(Debug, Default)]
-struct Runs {
+struct Calls {
     ended: Vec<Outcome>,
     is_cancelled: bool,
 }
 
 #[derive(Debug, Default)]
-struct Pages {
+struct Entries {
     inserted: HashSet<String>,
-    jobs: HashMap<String, Runs>,
+    jobs: HashMap<String, Calls>,
     running: HashSet<String>,
     in_flight: HashMap<String, u32>,
-    wrong: Vec<String>,
+    violations: Vec<String>,
 }
 
 /// The ledger of a storm.
 #[derive(Debug)]
 pub(super) struct Ledger {
     workers: HashMap<String, u32>,
-    pages: Mutex<Pages>,
+    entries: Mutex<Entries>,
     has_no_more_jobs: AtomicBool,
     has_ended: AtomicBool,
 }
@@ -53,13 +53,13 @@ impl Ledger {
                 .into_iter()
                 .map(|(name, workers)| (name.to_owned(), workers))
                 .collect(),
-            pages: Mutex::default(),
+            entries: Mutex::default(),
             has_no_more_jobs: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
         }
     }
 
-    /// Everything was inserted.
+    /// Records that all jobs were inserted.
     pub(super) fn no_more_jobs(&self) {
         self.has_no_more_jobs.store(true, Ordering::SeqCst);
     }
@@ -72,68 +72,69 @@ impl Ledger {
         self.has_ended.store(true, Ordering::SeqCst);
     }
 
-    /// Whether the storm is over, or something was wrong.
+    /// Whether the storm is over, or was ended by a violation.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::SeqCst)
     }
 
-    /// Notes something that must not be, and ends the storm.
-    pub(super) fn is_wrong(&self, what: String) {
-        self.pages.lock().unwrap().wrong.push(what);
+    /// Records a violation and ends the storm.
+    pub(super) fn violation(&self, what: String) {
+        self.entries.lock().unwrap().violations.push(what);
         self.stop();
     }
 
-    pub(super) fn wrong(&self) -> String {
-        self.pages.lock().unwrap().wrong.join("\n")
+    pub(super) fn violations(&self) -> String {
+        self.entries.lock().unwrap().violations.join("\n")
     }
 
-    /// Jobs were committed.
+    /// Records jobs that were committed.
     pub(super) fn inserted(&self, ids: &str) {
-        self.pages
+        self.entries
             .lock()
             .unwrap()
             .inserted
             .extend(ids.lines().map(str::to_owned));
     }
 
+    /// Records jobs that were cancelled.
     pub(super) fn cancelled(&self, ids: &str) {
-        let mut pages = self.pages.lock().unwrap();
+        let mut entries = self.entries.lock().unwrap();
         for id in ids.lines() {
-            pages.jobs.entry(id.to_owned()).or_default().is_cancelled = true;
+            entries.jobs.entry(id.to_owned()).or_default().is_cancelled = true;
         }
     }
 
-    /// A lane runs a call from now on.
+    /// Records that a lane starts a call.
     pub(super) fn starts(&self, call: &Call) {
-        let mut pages = self.pages.lock().unwrap();
-        let is_new = pages.running.insert(call.job.clone());
-        let in_flight = pages.in_flight.entry(call.queue.clone()).or_default();
+        let mut entries = self.entries.lock().unwrap();
+        let is_new = entries.running.insert(call.job.clone());
+        let in_flight = entries.in_flight.entry(call.queue.clone()).or_default();
         *in_flight += 1;
         let in_flight = *in_flight;
-        drop(pages);
+        drop(entries);
         if !is_new {
-            self.is_wrong(format!("job {} is run by two lanes at once", call.job));
+            self.violation(format!("job {} is run by two lanes at once", call.job));
         }
         let workers = self.workers[&call.queue];
         if in_flight > workers {
-            self.is_wrong(format!(
+            self.violation(format!(
                 "queue {} has {in_flight} calls at once, more than its {workers} workers",
                 call.queue
             ));
         }
     }
 
-    /// A lane's call has ended; its report is next, or never comes.
+    /// Records that a call has ended; its report follows, or never comes.
     pub(super) fn ends(&self, call: &Call) {
-        let mut pages = self.pages.lock().unwrap();
-        pages.running.remove(&call.job);
-        *pages.in_flight.get_mut(&call.queue).unwrap() -= 1;
+        let mut entries = self.entries.lock().unwrap();
+        entries.running.remove(&call.job);
+        *entries.in_flight.get_mut(&call.queue).unwrap() -= 1;
     }
 
-    /// The database has taken the outcome.
-    pub(super) fn settled(&self, call: &Call, outcome: Outcome) {
-        let mut pages = self.pages.lock().unwrap();
-        pages
+    /// Records the outcome of a call.
+    pub(super) fn reported(&self, call: &Call, outcome: Outcome) {
+        let mut entries = self.entries.lock().unwrap();
+        entries
             .jobs
             .entry(call.job.clone())
             .or_default()
@@ -141,24 +142,24 @@ impl Ledger {
             .push(outcome);
     }
 
-    /// Compares the ledger with every job of the database.
-    pub(super) async fn matches(&self, client: &Client) -> Claim {
+    /// Compares the ledger with every job in the database.
+    pub(super) async fn matches(&self, client: &Client) -> Check {
         let jobs = get(
             client,
             "select j.id, j.status, j.attempts, coalesce(j.max_attempts, q.max_attempts)
              from supaqueue.job j join supaqueue.queue q on q.id = j.queue",
         )
         .await;
-        let pages = self.pages.lock().unwrap();
+        let entries = self.entries.lock().unwrap();
         let in_database: HashSet<_> = jobs.lines().map(|job| job[..36].to_owned()).collect();
-        claim!(
-            in_database == pages.inserted,
-            "{} jobs were committed and {} are there",
-            pages.inserted.len(),
+        ensure!(
+            in_database == entries.inserted,
+            "{} jobs were committed, and the database has {}",
+            entries.inserted.len(),
             in_database.len()
         );
 
-        let nothing = Runs::default();
+        let nothing = Calls::default();
         let mut wrong = Vec::new();
         let mut summary = BTreeMap::<&str, u32>::new();
         for job in jobs.lines() {
@@ -168,21 +169,21 @@ impl Ledger {
                 columns[2].parse::<usize>().unwrap(),
                 columns[3].parse().unwrap(),
             );
-            let runs = pages.jobs.get(columns[0]).unwrap_or(&nothing);
-            if let Err(error) = runs.give(status, attempts, limit) {
-                wrong.push(format!("job {} {error}: {runs:?}", columns[0]));
+            let calls = entries.jobs.get(columns[0]).unwrap_or(&nothing);
+            if let Err(error) = calls.check(status, attempts, limit) {
+                wrong.push(format!("job {} {error}: {calls:?}", columns[0]));
             }
             *summary.entry(status).or_default() += 1;
         }
-        claim!(wrong.is_empty(), "{}", wrong.join("\n"));
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
         println!("{summary:?}");
         Ok(())
     }
 }
 
-impl Runs {
-    /// Whether these runs give that status after that many attempts.
-    fn give(&self, status: &str, attempts: usize, limit: usize) -> Claim {
+impl Calls {
+    /// Checks a job's status and attempts against its calls.
+    fn check(&self, status: &str, attempts: usize, limit: usize) -> Check {
         let counted = self
             .ended
             .iter()
@@ -195,15 +196,15 @@ impl Runs {
             Some(Outcome::Failed | Outcome::Lost) if counted >= limit => "failed",
             _ => "not yet settled",
         };
-        claim!(status == want, "is {status}, not {want}");
+        ensure!(status == want, "is {status}, not {want}");
         let successes = self
             .ended
             .iter()
             .filter(|outcome| **outcome == Outcome::Successful)
             .count();
-        claim!(successes <= 1, "succeeded {successes} times");
-        // A cancelled job's last attempt may have been counted without having been run.
-        claim!(
+        ensure!(successes <= 1, "succeeded {successes} times");
+        // The last attempt of a cancelled job may have been counted without a call.
+        ensure!(
             attempts == counted || self.is_cancelled,
             "has {attempts} attempts, not {counted}"
         );

@@ -8,12 +8,13 @@ use tokio_postgres::Client;
 use super::QUEUES;
 use super::ledger::Ledger;
 use crate::random::Random;
-use crate::session::ask;
+use supaqueue_tests::try_get;
 
-/// The pace of ticks and of users.
+/// The time between two ticks, and between two actions of a user.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Changes numbers of workers, pauses and cancels, until everything was inserted; then puts things right.
+/// Changes the number of workers, pauses and cancels until all jobs are inserted; then restores the
+/// queues.
 pub(super) async fn interfere(client: Client, mut random: Random, ledger: Arc<Ledger>) {
     while !ledger.has_no_more_jobs() && !ledger.has_ended() {
         let (queue, workers) = *random.pick(&QUEUES);
@@ -30,10 +31,10 @@ pub(super) async fn interfere(client: Client, mut random: Random, ledger: Arc<Le
                 random.percent(30)
             ),
         };
-        match ask(&client, &sql).await {
+        match try_get(&client, &sql).await {
             Ok(ids) if is_cancelling => ledger.cancelled(&ids),
             Ok(_) => {}
-            Err(error) => ledger.is_wrong(format!("{sql} failed: {error}")),
+            Err(error) => ledger.violation(format!("{sql} failed: {error}")),
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -42,13 +43,13 @@ pub(super) async fn interfere(client: Client, mut random: Random, ledger: Arc<Le
             "select supaqueue.set_workers('{queue}', {workers});
              update supaqueue.queue set is_paused = false where name = '{queue}'"
         );
-        if let Err(error) = ask(&client, &sql).await {
-            ledger.is_wrong(format!("{sql} failed: {error}"));
+        if let Err(error) = try_get(&client, &sql).await {
+            ledger.violation(format!("{sql} failed: {error}"));
         }
     }
 }
 
-/// Cancels a job that is pending or under way.
+/// Cancels a random unfinished job.
 fn cancel(queue: &str) -> String {
     format!(
         "update supaqueue.job j set status = 'cancelled'
@@ -63,8 +64,8 @@ fn cancel(queue: &str) -> String {
 /// Ticks until the storm ends.
 pub(super) async fn tick(client: Client, ledger: Arc<Ledger>) {
     while !ledger.has_ended() {
-        if let Err(error) = ask(&client, "select supaqueue.tick()").await {
-            ledger.is_wrong(format!("a tick failed: {error}"));
+        if let Err(error) = try_get(&client, "select supaqueue.tick()").await {
+            ledger.violation(format!("a tick failed: {error}"));
         }
         tokio::time::sleep(PAUSE).await;
     }

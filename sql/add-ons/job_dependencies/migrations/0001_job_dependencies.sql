@@ -51,9 +51,9 @@ from (
 
 --- schema/tables/01_job_dependencies.sql
 
--- No foreign keys: a dependency may come before its jobs in a transaction (at the
--- end of it both must exist), and one whose source is deleted stays with a target
--- that it holds up, where a person can see it and delete it.
+-- No foreign keys: within a transaction a dependency may be inserted before its
+-- jobs (both must exist at the commit), and one whose deleted source blocks a
+-- target is kept, so that the user can see and delete it.
 create table supaqueue.job_dependencies (
   source uuid not null,
   target uuid not null,
@@ -64,31 +64,30 @@ create table supaqueue.job_dependencies (
   constraint job_does_not_wait_for_itself check (source <> target),
   constraint on_failure_is_fail_wait_or_continue check (on_failure in ('fail', 'wait', 'continue'))
 );
+alter table supaqueue.job_dependencies enable row level security;
 
 create index job_dependencies_source on supaqueue.job_dependencies (source, target);
 
-alter table supaqueue.job_dependencies enable row level security;
-
--- One source of ten thousand targets, and Postgres would expect as many of each, and read
--- the wrong index whole for a job that has none.
+-- Because of a single source with ten thousand targets, Postgres would expect as many of
+-- every source, and scan all of the wrong index for a job that has none.
 alter table supaqueue.job_dependencies
   alter column source set (n_distinct = -0.1),
   alter column target set (n_distinct = -0.1);
 
-comment on table supaqueue.job_dependencies is 'The target starts when all its sources are successful; until then it is waiting';
-comment on column supaqueue.job_dependencies.source is 'The job that must end first';
-comment on column supaqueue.job_dependencies.target is 'The job that waits; one that has not started yet';
-comment on column supaqueue.job_dependencies.on_failure is 'When the source fails, is cancelled, or is deleted before it ended: fail cancels the target, wait leaves it waiting, continue runs it anyway';
-comment on column supaqueue.job_dependencies.pass_result is 'Whether the target finds the result of the source in its payload, under "sources"';
+comment on table supaqueue.job_dependencies is 'Which job waits for which: a target is waiting until all its sources are successful';
+comment on column supaqueue.job_dependencies.source is 'The job that must finish first';
+comment on column supaqueue.job_dependencies.target is 'The job that waits; it must not have started yet';
+comment on column supaqueue.job_dependencies.on_failure is 'What to do when the source fails, is cancelled, or is deleted before it finished: fail cancels the target, wait keeps it waiting, continue ignores the source';
+comment on column supaqueue.job_dependencies.pass_result is 'Whether the result of the source is added to the target''s payload, under "sources"';
 
 --- schema/tables/02_dependent_job.sql
 
--- What each target still waits for, counted, so that the end of a source costs its
--- own edges and not those of its targets.
+-- What each target still waits for, as counts, so that the cost of finishing a source
+-- depends on its own dependencies and not on those of its targets.
 --
--- Always, for each target: unfinished and failed are the sums of dependency_effect
--- over its sources. The row is the lock under which add-on and sources that end at
--- the same moment decide about the target: the last one sees what the others did.
+-- Invariant: unfinished and failed are the sums of dependency_effect over the target's
+-- sources. The row is also a lock: sources that finish at the same moment update the
+-- target one after another, so the last one sees what the others did.
 create table supaqueue.dependent_job (
   id uuid primary key,
   position bigint not null,
@@ -98,18 +97,18 @@ create table supaqueue.dependent_job (
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 alter table supaqueue.dependent_job enable row level security;
 
-comment on table supaqueue.dependent_job is 'The targets of job dependencies, each with what it still waits for; kept by Supaqueue';
+comment on table supaqueue.dependent_job is 'The targets of job dependencies and what they still wait for; maintained by Supaqueue';
 comment on column supaqueue.dependent_job.id is 'The target';
-comment on column supaqueue.dependent_job.position is 'The position of the target, which tells it from a deleted job that had the same id';
-comment on column supaqueue.dependent_job.unfinished is 'Sources that it waits for';
-comment on column supaqueue.dependent_job.failed is 'Sources that failed, with on_failure fail';
-comment on column supaqueue.dependent_job.is_cancelled_for_source is 'Whether it was cancelled because a source failed, so that a retry of the source brings it back';
+comment on column supaqueue.dependent_job.position is 'The position of the target, which distinguishes it from a deleted job with the same id';
+comment on column supaqueue.dependent_job.unfinished is 'Number of sources it still waits for';
+comment on column supaqueue.dependent_job.failed is 'Number of failed sources with on_failure = fail';
+comment on column supaqueue.dependent_job.is_cancelled_for_source is 'Whether it was cancelled because a source failed; if so, retrying the source restores it';
 
 --- schema/tables/03_dependency_change.sql
 
--- The changes of dependencies that a transaction has made and not yet counted. They
--- are counted at its end, so that a long one holds no lock that a report needs;
--- no row outlives its transaction, hence unlogged.
+-- The changes to dependencies that a transaction has made but not counted yet. They are
+-- counted at the commit, so that a long transaction holds no lock that a report needs.
+-- Unlogged, since no row outlives its transaction.
 create unlogged table supaqueue.dependency_change (
   xact xid8 not null default pg_current_xact_id(),
   source uuid not null,
@@ -122,12 +121,28 @@ alter table supaqueue.dependency_change enable row level security;
 
 create index dependency_change_xact on supaqueue.dependency_change (xact);
 
-comment on table supaqueue.dependency_change is 'Changes of job dependencies until the end of their transaction; kept by Supaqueue';
-comment on column supaqueue.dependency_change.is_first is 'Whether it is the one whose trigger counts all of the transaction';
+comment on table supaqueue.dependency_change is 'Changes to job dependencies until their transaction commits; maintained by Supaqueue';
+comment on column supaqueue.dependency_change.is_first is 'Whether this is the row whose trigger counts all changes of the transaction';
 
---- schema/04_dependency_effect.sql
+--- schema/tables/04_dependency_turn.sql
 
--- What one source contributes to those counts.
+-- Two transactions that add dependencies to the same jobs take turns by updating this row,
+-- so that they cannot close a cycle together. It is a row rather than an advisory lock so
+-- that a transaction with an older snapshot fails instead of missing the other's changes.
+create table supaqueue.dependency_turn (
+  is_only_row boolean primary key default true,
+  number bigint not null default 0,
+  constraint there_is_only_one_row check (is_only_row)
+) with (fillfactor = 10);
+alter table supaqueue.dependency_turn enable row level security;
+
+insert into supaqueue.dependency_turn default values;
+
+comment on table supaqueue.dependency_turn is 'Transactions that add job dependencies take turns on its only row; maintained by Supaqueue';
+
+--- schema/05_dependency_effect.sql
+
+-- What one source contributes to these counts.
 create or replace view supaqueue.dependency_effect with (security_invoker = true) as
 select
   s.status,
@@ -139,37 +154,21 @@ from (values
   ('successful', 'successful'), ('failed', 'failed'), ('cancelled', 'failed')
 ) as s (status, state)
 cross join (values ('fail'), ('wait'), ('continue')) as f (on_failure);
-comment on view supaqueue.dependency_effect is 'What a source of each status and on_failure counts for in supaqueue.dependent_job';
+comment on view supaqueue.dependency_effect is 'What a source adds to the counts in supaqueue.dependent_job, by its status and on_failure';
 
---- schema/tables/05_dependency_turn.sql
+--- schema/10_find_cycle.sql
 
--- Two transactions that add dependencies to the same jobs take turns on this row, so
--- that they cannot close a cycle between them. A row and not an advisory lock, so
--- that a transaction with an older snapshot is refused instead of not seeing it.
-create table supaqueue.dependency_turn (
-  is_only_row boolean primary key default true,
-  number bigint not null default 0,
-  constraint there_is_only_one_row check (is_only_row)
-) with (fillfactor = 10);
-alter table supaqueue.dependency_turn enable row level security;
-
-insert into supaqueue.dependency_turn default values;
-
-comment on table supaqueue.dependency_turn is 'Who adds job dependencies takes turns on its only row; kept by Supaqueue';
-
---- schema/10_cycle.sql
-
--- The members of a cycle among edges, in order, or null where there is none.
+-- Returns the nodes of a cycle in a graph, in order, or null if it has none.
 --
--- Takes away, again and again, a node that no remaining edge leads to; what cannot
--- be taken away holds a cycle. Linear in the edges: nodes are numbered, and the
--- edges that leave node n are leaving[first_edge[n]] to leaving[first_edge[n + 1] - 1].
-create or replace function supaqueue.cycle(sources text[], targets text[])
+-- Kahn's algorithm: removes nodes without incoming edges until none is left; the nodes
+-- that remain contain a cycle. Linear in the edges: nodes are numbered, and the edges
+-- that leave node n are leaving[first_edge[n]] to leaving[first_edge[n + 1] - 1].
+create or replace function supaqueue.find_cycle(sources text[], targets text[])
 returns text[]
 language plpgsql
 immutable
 set search_path = ''
--- The right joins depend on how many edges there are.
+-- The best joins depend on the number of edges.
 set plan_cache_mode = force_custom_plan
 as $$
 declare
@@ -230,7 +229,7 @@ begin
     return null;
   end if;
 
-  -- Each node that remains has a predecessor that remains: go backwards until one comes again.
+  -- Each remaining node has a remaining predecessor: walk backwards until a node repeats.
   for node in 1 .. cardinality(names) loop
     continue when arriving[node] = 0;
     for edge in first_edge[node] .. first_edge[node + 1] - 1 loop
@@ -247,17 +246,17 @@ begin
 end
 $$;
 
---- schema/11_refuse_cycle.sql
+--- schema/11_reachable.sql
 
--- How the add-on reads its tables, here and in all that follows: row by row, by index, whatever the
--- statistics said when a session made its plans (see the core's dispatch). A join would be
--- the planner's to arrange, and it reads a table whole that was small then: a lateral
--- subquery with "offset 0" is not, and an "order by" in it asks for the index that has that
--- order. The rows of an update, or a delete, are found that way,
--- too, and named by their place (ctid). That is no way to name rows that the same statement
--- locks: it would not find the version that somebody else made meanwhile.
+-- Here and in all following files, the add-on reads its tables row by row through an index, whatever
+-- the statistics were when a session planned the query (see the core's dispatch). The planner may
+-- arrange a join as it likes, and then scans a table that was small at the time; it cannot rearrange
+-- a lateral subquery with "offset 0", and an "order by" in it selects the index with that order.
+-- Rows to update or delete are found in the same way and identified by their ctid. Rows that the
+-- statement itself locks cannot be identified like that: it would miss the version that another
+-- transaction has written meanwhile.
 
--- The jobs that depend on some jobs, directly or through others, and these themselves.
+-- Returns the given jobs and all jobs that depend on them, directly or indirectly.
 create or replace function supaqueue.reachable(jobs uuid[])
 returns uuid[]
 language sql
@@ -276,10 +275,12 @@ as $$
   select coalesce(array_agg(r.job), '{}') from reached r
 $$;
 
--- Refuses what would close a cycle with the dependencies that this transaction added.
+--- schema/12_refuse_cycle.sql
+
+-- Fails if the dependencies that this transaction added close a cycle.
 --
--- A cycle goes through an added dependency, and so lies among what can be reached
--- from the added targets: nothing else is looked at.
+-- Such a cycle contains an added dependency, so only jobs that can be reached from the
+-- added targets are searched.
 create or replace function supaqueue.refuse_cycle()
 returns void
 language plpgsql
@@ -300,7 +301,7 @@ begin
     return;
   end if;
 
-  select supaqueue.cycle(array_agg(e.source::text), array_agg(e.target::text)) into members
+  select supaqueue.find_cycle(array_agg(e.source::text), array_agg(e.target::text)) into members
   from unnest(reached) as r (job)
   cross join lateral (
     select d.source, d.target from supaqueue.job_dependencies d where d.source = r.job offset 0
@@ -316,15 +317,41 @@ begin
 end
 $$;
 
---- schema/20_lock_dependents.sql
+--- schema/20_targets_of_failure.sql
 
--- Locks the counts of jobs and of the targets that the end of the jobs can reach, in
--- the order of their ids, and all at once: who locks more later could be waiting for
--- somebody who waits for them.
+-- Returns the targets that a failure of the sources, or its retry, affects: their own, and those of
+-- each target that it cancels or restores.
+create or replace function supaqueue.targets_of_failure(_sources uuid[])
+returns uuid[]
+language sql
+stable
+set search_path = ''
+as $$
+  with recursive reached (job, is_cancelled) as (
+    select e.target, e.on_failure = 'fail'
+    from unnest(_sources) as s (id)
+    cross join lateral (
+      select d.target, d.on_failure from supaqueue.job_dependencies d where d.source = s.id offset 0
+    ) e
+    union
+    select e.target, e.on_failure = 'fail'
+    from reached r
+    cross join lateral (
+      select d.target, d.on_failure from supaqueue.job_dependencies d where d.source = r.job offset 0
+    ) e
+    where r.is_cancelled
+  )
+  select coalesce(array_agg(distinct r.job), '{}') from reached r
+$$;
+
+--- schema/21_lock_dependents.sql
+
+-- Locks the counts of jobs, and of the targets that a change of the sources can affect, in the
+-- order of their ids and all at once: locking more of them later could deadlock.
 --
--- A source that succeeds reaches its own targets. One that fails, or is retried,
--- reaches on through the targets that it cancels or brings back (reaches_on).
-create or replace function supaqueue.lock_dependents(_jobs uuid[], _sources uuid[], reaches_on boolean)
+-- A source that succeeds affects only its own targets. One that fails or is retried also affects
+-- the targets of those that it cancels or restores (is_transitive).
+create or replace function supaqueue.lock_dependents(_jobs uuid[], _sources uuid[], is_transitive boolean)
 returns void
 language plpgsql
 set search_path = ''
@@ -332,8 +359,8 @@ as $$
 declare
   reached uuid[];
 begin
-  if reaches_on then
-    reached := supaqueue.failure_reaches(_sources);
+  if is_transitive then
+    reached := supaqueue.targets_of_failure(_sources);
   else
     reached := array(
       select e.target
@@ -347,48 +374,25 @@ begin
 end
 $$;
 
-create or replace function supaqueue.failure_reaches(_sources uuid[])
-returns uuid[]
-language sql
-stable
-set search_path = ''
-as $$
-  with recursive reached (job, goes_on) as (
-    select e.target, e.on_failure = 'fail'
-    from unnest(_sources) as s (id)
-    cross join lateral (
-      select d.target, d.on_failure from supaqueue.job_dependencies d where d.source = s.id offset 0
-    ) e
-    union
-    select e.target, e.on_failure = 'fail'
-    from reached r
-    cross join lateral (
-      select d.target, d.on_failure from supaqueue.job_dependencies d where d.source = r.job offset 0
-    ) e
-    where r.goes_on
-  )
-  select coalesce(array_agg(distinct r.job), '{}') from reached r
-$$;
+--- schema/22_update_targets.sql
 
---- schema/21_decide.sql
-
--- Adds differences to the counts of targets, and gives each target the status that
--- follows: pending when nothing is left to wait for, cancelled when a source failed,
--- waiting again when a source is retried. Returns the targets whose status changed.
+-- Adds differences to the counts of targets, and sets the statuses that follow: pending if
+-- nothing is left to wait for, cancelled if a source failed, waiting if a source is retried.
+-- Returns the targets whose status changed.
 --
--- The counts must be locked (lock_dependents). _culprits: of each target, a source
--- that failed. _requeued: whether somebody set it back to pending: then it waits if it
+-- The counts must be locked (lock_dependents). _failed_sources has a failed source of each
+-- target, _requeued whether the user set the target to pending: it then waits again if it
 -- has unfinished sources.
-create or replace function supaqueue.decide(
-  _targets uuid[], _unfinished integer[], _failed integer[], _culprits uuid[], _requeued boolean[],
+create or replace function supaqueue.update_targets(
+  _targets uuid[], _unfinished integer[], _failed integer[], _failed_sources uuid[], _requeued boolean[],
   out jobs uuid[], out old_statuses text[], out new_statuses text[]
 )
 language plpgsql
 set search_path = ''
 as $$
 declare
-  outer_depth text := coalesce(current_setting('supaqueue.deciding_at_depth', true), '');
-  culprits uuid[];
+  outer_depth text := coalesce(current_setting('supaqueue.own_change_depth', true), '');
+  failed_sources uuid[];
 begin
   update supaqueue.dependent_job d
   set unfinished = d.unfinished + c.unfinished, failed = d.failed + c.failed
@@ -396,15 +400,15 @@ begin
   cross join lateral (select l.ctid from supaqueue.dependent_job l where l.id = c.target offset 0) l
   where d.ctid = l.ctid and (c.unfinished <> 0 or c.failed <> 0);
 
-  -- In the order of the ids, as everybody locks jobs. What becomes pending at once is due in the
-  -- order of insertion.
-  select array_agg(l.id), array_agg(l.old_status), array_agg(l.new_status), array_agg(l.culprit)
-  into jobs, old_statuses, new_statuses, culprits
+  -- Locked in the order of ids, like jobs everywhere. Targets that become pending together are due
+  -- in the order of their insertion.
+  select array_agg(l.id), array_agg(l.old_status), array_agg(l.new_status), array_agg(l.failed_source)
+  into jobs, old_statuses, new_statuses, failed_sources
   from (
     select
       j.id,
       j.status as old_status,
-      c.culprit,
+      c.failed_source,
       case
         when j.status = 'waiting' and c.failed > 0 then 'cancelled'
         when d.unfinished > 0 then 'waiting'
@@ -412,7 +416,7 @@ begin
       end as new_status
     from (
       select t.*
-      from unnest(_targets, _unfinished, _failed, _culprits, _requeued) as t (target, unfinished, failed, culprit, is_requeued)
+      from unnest(_targets, _unfinished, _failed, _failed_sources, _requeued) as t (target, unfinished, failed, failed_source, is_requeued)
       order by t.target
     ) c
     cross join lateral (select e.* from supaqueue.dependent_job e where e.id = c.target offset 0) d
@@ -433,8 +437,8 @@ begin
     return;
   end if;
 
-  -- What this changes is passed on by our caller, not by the trigger on job.
-  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  -- The caller propagates these changes, not the trigger on job.
+  perform set_config('supaqueue.own_change_depth', pg_trigger_depth()::text, true);
   with changed as (
     update supaqueue.job j
     set
@@ -446,12 +450,12 @@ begin
             'attempt', j.attempts,
             'at', clock_timestamp(),
             'message', format(
-              'cancelled: it waited for job %s, which %s', v.culprit,
+              'cancelled: it waited for job %s, which %s', v.failed_source,
               coalesce((select case s.status when 'failed' then 'failed' else 'was ' || s.status end
-                from supaqueue.job s where s.id = v.culprit), 'was deleted'))),
+                from supaqueue.job s where s.id = v.failed_source), 'was deleted'))),
           (select s.max_errors from supaqueue.setting s))
       end
-    from unnest(jobs, old_statuses, new_statuses, culprits) as v (job, old_status, new_status, culprit)
+    from unnest(jobs, old_statuses, new_statuses, failed_sources) as v (job, old_status, new_status, failed_source)
     cross join lateral (select l.ctid from supaqueue.job l where l.id = v.job offset 0) l
     where j.ctid = l.ctid
     returning j.id, v.old_status, j.status as new_status
@@ -459,7 +463,7 @@ begin
   select array_agg(c.id), array_agg(c.old_status), array_agg(c.new_status)
   into jobs, old_statuses, new_statuses
   from changed c;
-  perform set_config('supaqueue.deciding_at_depth', outer_depth, true);
+  perform set_config('supaqueue.own_change_depth', outer_depth, true);
 
   if 'cancelled' = any (old_statuses || new_statuses) then
     update supaqueue.dependent_job d
@@ -471,12 +475,12 @@ begin
 end
 $$;
 
---- schema/22_pass_on.sql
+--- schema/23_propagate.sql
 
--- Passes on to the targets what became of jobs: each target whose last source
--- succeeded becomes pending, those of a failed one are cancelled, and so on downwards,
--- level by level. Does nothing where the jobs have no targets.
-create or replace function supaqueue.pass_on(jobs uuid[], old_statuses text[], new_statuses text[], requeued uuid[])
+-- Propagates changes of jobs to their targets, level by level: a target whose last source
+-- succeeded becomes pending, the targets of a failed source are cancelled, and so on. Does
+-- nothing if the jobs have no targets.
+create or replace function supaqueue.propagate(jobs uuid[], old_statuses text[], new_statuses text[], requeued uuid[])
 returns void
 language plpgsql
 set search_path = ''
@@ -485,19 +489,19 @@ declare
   targets uuid[];
   unfinished integer[];
   failed integer[];
-  culprits uuid[];
+  failed_sources uuid[];
   are_requeued boolean[];
 begin
   loop
-    select array_agg(d.target), array_agg(d.unfinished), array_agg(d.failed), array_agg(d.culprit),
+    select array_agg(d.target), array_agg(d.unfinished), array_agg(d.failed), array_agg(d.failed_source),
       array_agg(d.is_requeued)
-    into targets, unfinished, failed, culprits, are_requeued
+    into targets, unfinished, failed, failed_sources, are_requeued
     from (
       select
         e.target,
         sum(n.unfinished - o.unfinished)::integer as unfinished,
         sum(n.failed - o.failed)::integer as failed,
-        (array_agg(e.source) filter (where n.failed > o.failed))[1] as culprit,
+        (array_agg(e.source) filter (where n.failed > o.failed))[1] as failed_source,
         false as is_requeued
       from unnest(jobs, old_statuses, new_statuses) as c (job, old_status, new_status)
       cross join lateral (
@@ -514,16 +518,16 @@ begin
     exit when targets is null;
 
     select d.jobs, d.old_statuses, d.new_statuses into jobs, old_statuses, new_statuses
-    from supaqueue.decide(targets, unfinished, failed, culprits, are_requeued) d;
+    from supaqueue.update_targets(targets, unfinished, failed, failed_sources, are_requeued) d;
     requeued := '{}';
   end loop;
 end
 $$;
 
---- schema/23_refuse.sql
+--- schema/24_refuse_unknown_jobs.sql
 
--- Refuses dependencies that this transaction added and did not delete again.
-
+-- Fails if a dependency that this transaction added, and did not delete again, names a job that
+-- does not exist.
 create or replace function supaqueue.refuse_unknown_jobs()
 returns void
 language plpgsql
@@ -549,7 +553,10 @@ begin
 end
 $$;
 
--- A job has started once it was called, also when it is pending again for a retry.
+--- schema/25_refuse_started_targets.sql
+
+-- Fails if a dependency that this transaction added, and did not delete again, has a target that
+-- has started. A job that is pending for a retry has started, too.
 create or replace function supaqueue.refuse_started_targets(_targets uuid[])
 returns void
 language plpgsql
@@ -573,9 +580,9 @@ begin
     select d.source, d.target from supaqueue.job_dependencies d where d.source = c.source and d.target = c.target offset 0
   ) e
   cross join lateral (select o.status from supaqueue.job o where o.id = c.target offset 0) j
-  -- Both subqueries are hashes: "is true" and "not in" keep them from becoming joins.
+  -- "is true" and "not in" keep the subqueries hashed instead of turned into joins.
   where c.xact = pg_current_xact_id() and c.is_added and (c.target in (select unnest(started))) is true
-    -- A changed on_failure is no new dependency.
+    -- A changed on_failure is not a new dependency.
     and (c.source, c.target) not in (
       select before.source, before.target
       from supaqueue.dependency_change before
@@ -591,29 +598,31 @@ begin
 end
 $$;
 
---- schema/24_hold_targets.sql
+--- schema/26_wait_for_job_lock.sql
 
--- Waits until nobody holds a job, and keeps no lock of it. Where a locking query finds that
--- a row changed while it waited, it keeps the row's lock; only the end of a subtransaction
--- gives that back.
-create or replace function supaqueue.wait_for_job(_job uuid)
+-- Waits until no other transaction holds a lock of a job, and keeps no lock itself. A locking query
+-- would keep the lock even of a row that changed while it waited and does not match any more; only
+-- rolling back a subtransaction releases it.
+create or replace function supaqueue.wait_for_job_lock(_job uuid)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
   perform from supaqueue.job j where j.id = _job for share;
-  raise exception 'give back the lock' using errcode = 'SQ001';
+  raise exception 'release the lock' using errcode = 'SQ001';
 exception
   when sqlstate 'SQ001' then null;
 end
 $$;
 
--- Makes those of the targets wait that are pending and have not started.
+--- schema/27_hold_targets.sql
+
+-- Sets those targets to waiting that are pending and have not started.
 --
--- A target that somebody else holds (who may be starting it, or making it wait for
--- another source) is waited for with no lock of ours kept: a report that we wait for
--- at the end of our transaction may be waiting for it.
+-- Another transaction may hold a target, to start it or to make it wait for another source. We wait
+-- for that transaction without keeping a lock: a report on which we block later, at our commit, may
+-- need the target.
 create or replace function supaqueue.hold_targets(_targets uuid[])
 returns void
 language plpgsql
@@ -625,7 +634,7 @@ declare
 begin
   loop
     begin
-      -- Their status is asked for outside, or all that is pending may be read.
+      -- The status is filtered outside: inside, Postgres might scan all pending jobs.
       pending := array(
         select t.id
         from (
@@ -643,12 +652,12 @@ begin
         where l.status = 'pending' and l.attempts = 0
       );
       exit when cardinality(locked) = cardinality(pending);
-      raise exception 'give back the locks' using errcode = 'SQ001';
+      raise exception 'release the locks' using errcode = 'SQ001';
     exception
       when sqlstate 'SQ001' then null;
     end;
 
-    perform supaqueue.wait_for_job(m.id)
+    perform supaqueue.wait_for_job_lock(m.id)
     from (select unnest(pending) except select unnest(locked) limit 1) as m (id);
   end loop;
 
@@ -656,13 +665,13 @@ begin
 end
 $$;
 
---- schema/25_lock_for_counting.sql
+--- schema/28_try_lock_jobs.sql
 
--- Locks jobs against a change of their status, but waits for none. Returns one that somebody
--- holds (any, where that is not known), or null where all are locked.
+-- Locks jobs against a change of their status, without waiting. Returns null if all are locked, else
+-- a job that another transaction holds (or any of them, if that is not known).
 --
--- "skip locked" can wait all the same, see the core's due_jobs: so not for long.
-create or replace function supaqueue.lock_jobs_at_once(jobs uuid[])
+-- The lock timeout is there because even "skip locked" can block, see the core's due_jobs.
+create or replace function supaqueue.try_lock_jobs(jobs uuid[])
 returns uuid
 language plpgsql
 set search_path = ''
@@ -672,7 +681,7 @@ declare
   me xid8 := pg_current_xact_id();
   locked uuid[];
 begin
-  -- A job that this transaction wrote is its own already.
+  -- A job that this transaction wrote is locked already.
   locked := array(
     select l.id
     from (select distinct unnest(jobs) as id order by id) c
@@ -695,14 +704,15 @@ exception
 end
 $$;
 
--- Locks what the counting of dependencies needs: their jobs, which keep their status from here
--- to the end of the transaction, and the counts. A source that is just ending is waited for and
--- seen.
+--- schema/29_lock_for_counting.sql
+
+-- Locks what counting the dependencies needs: the counts, and the jobs, whose status then stays
+-- the same until the commit. It waits for a source that is just finishing, and sees the result.
 --
--- The order of locks is that of a report: jobs that are or were under way, counts, then jobs
--- that wait. One that stops waiting between the first and the last may be under way by then,
--- and its report may wait for the counts: so the last are not waited for with the counts
--- locked, but all is given back, and begun again when whoever holds such a job has ended.
+-- The locks are taken in the order of a report: first jobs that have started, then counts, then
+-- waiting jobs. A job that stops waiting in between may have started by then, and its report may
+-- block on the counts. So the last step never waits with the counts locked: instead, all locks are
+-- released, and taken again once the transaction that holds the job has ended.
 create or replace function supaqueue.lock_for_counting(sources uuid[], targets uuid[])
 returns void
 language plpgsql
@@ -716,14 +726,14 @@ declare
 begin
   loop
     begin
-      -- Targets too: one that has started is refused later, but its report may be under way.
+      -- Targets, too: a started one is refused later, but its report may be in progress now.
       perform
       from (select distinct unnest(sources || targets) as id order by id) c
       cross join lateral (
         select from supaqueue.job j where j.id = c.id and j.status <> 'waiting' and j.xmin <> me::xid for share
       ) j;
 
-      -- "do update" would lock those that are there already, before others with lower ids.
+      -- "do update" would lock existing rows before others with lower ids.
       insert into supaqueue.dependent_job (id, position)
       select j.id, j.position
       from (select distinct unnest(targets) as id order by id) c
@@ -731,33 +741,32 @@ begin
       on conflict (id) do nothing;
       waiting_sources := array(
         select s.id
-        -- Without "offset 0" the index of all waiting jobs may be read instead.
+        -- Without "offset 0" the index of all waiting jobs may be scanned instead.
         from (select j.id, j.status from supaqueue.job j where j.id = any (sources) offset 0) s
         where s.status = 'waiting'
       );
       reached := '{}';
       if exists (select from supaqueue.job j where j.id = any (sources) and j.status in ('failed', 'cancelled')) then
-        reached := supaqueue.failure_reaches(targets);
+        reached := supaqueue.targets_of_failure(targets);
       end if;
       perform supaqueue.lock_dependents(targets || waiting_sources || reached, '{}', false);
 
-      held := supaqueue.lock_jobs_at_once(sources || targets);
+      held := supaqueue.try_lock_jobs(sources || targets);
       exit when held is null;
-      raise exception 'give back the locks' using errcode = 'SQ001';
+      raise exception 'release the locks' using errcode = 'SQ001';
     exception
       when sqlstate 'SQ001' then null;
     end;
-    perform supaqueue.wait_for_job(held);
+    perform supaqueue.wait_for_job_lock(held);
   end loop;
 end
 $$;
 
 --- schema/30_count_dependencies.sql
 
--- Counts the changes of dependencies that this transaction made: checks what was
--- added, and gives the targets the status that follows. Runs at the end of the
--- transaction (is_final), and before that when the transaction itself changes the
--- status of jobs with dependencies (_jobs, which had _old_statuses until now).
+-- Counts the changes to dependencies that this transaction made: checks those it added, and
+-- updates the statuses of the targets. Runs at the commit (is_final), and before that whenever
+-- the transaction changes the status of jobs with dependencies (_jobs, which had _old_statuses).
 create or replace function supaqueue.count_dependencies(
   is_final boolean, _jobs uuid[] default '{}', _old_statuses text[] default '{}'
 )
@@ -782,7 +791,7 @@ begin
 
   perform supaqueue.lock_for_counting(all_sources, all_targets);
 
-  -- What a deleted job with the same id left behind.
+  -- Resets rows that deleted jobs with the same ids left behind.
   update supaqueue.dependent_job d
   set position = j.position, unfinished = 0, failed = 0, is_cancelled_for_source = false
   from unnest(all_targets) as c (target)
@@ -798,15 +807,15 @@ begin
       cross join lateral (select t.xmin from supaqueue.job t where t.id = c.source offset 0) j
       where c.xact = me and c.is_added and j.xmin <> me::xid
     ) then
-      -- A cycle closed by two transactions leaves a job that both know.
+      -- Two transactions can only close a cycle together through a job that existed before.
       update supaqueue.dependency_turn t set number = t.number + 1 where t.is_only_row;
     end if;
     perform supaqueue.refuse_cycle();
   end if;
 
   with counted as (
-    -- In the end what has no jobs was added and deleted again, or had a source that was
-    -- deleted, which counts as cancelled. Until then its jobs may still come.
+    -- At the commit, a change whose jobs are missing was either undone, or its source was
+    -- deleted, which counts as cancelled. Before that, the jobs may still be inserted.
     delete from supaqueue.dependency_change c
     where c.xact = me
       and (
@@ -821,7 +830,7 @@ begin
       c.target,
       sum(c.sign * e.unfinished)::integer as unfinished,
       sum(c.sign * e.failed)::integer as failed,
-      (array_agg(c.source) filter (where c.sign * e.failed > 0))[1] as culprit
+      (array_agg(c.source) filter (where c.sign * e.failed > 0))[1] as failed_source
     from counted c
     left join lateral (select t.status from supaqueue.job t where t.id = c.source offset 0) j on true
     join supaqueue.dependency_effect e
@@ -829,27 +838,25 @@ begin
     group by c.target
   )
   select array_agg(d.target) as targets, array_agg(d.unfinished) as unfinished,
-    array_agg(d.failed) as failed, array_agg(d.culprit) as culprits
+    array_agg(d.failed) as failed, array_agg(d.failed_source) as failed_sources
   into change
   from difference d;
   if change.targets is not null then
-    perform supaqueue.pass_on(d.jobs, d.old_statuses, d.new_statuses, '{}')
-    from supaqueue.decide(change.targets, change.unfinished, change.failed, change.culprits, null) d;
+    perform supaqueue.propagate(d.jobs, d.old_statuses, d.new_statuses, '{}')
+    from supaqueue.update_targets(change.targets, change.unfinished, change.failed, change.failed_sources, null) d;
   end if;
 end
 $$;
 
---- schema/31_note_changes.sql
+--- schema/31_begin_dependency_changes.sql
 
--- What happens when dependencies are inserted, updated or deleted: the changes are
--- noted, and counted at the end of the transaction (count_dependencies).
-
--- True when the transaction has no event yet that will count its changes.
+-- Returns true for the first change to dependencies since the last counting: the caller must record
+-- it so that its trigger counts all changes at the commit.
 --
--- Queues that the transaction woke before are taken from the core's list and
--- dispatched after the counting: a dispatch holds the locks of queues, and a
--- report that we would then wait for in the counting may be waiting for those.
-create or replace function supaqueue.is_first_dependency_change()
+-- Queues that the transaction has woken before are taken from the core's list and dispatched after
+-- the counting: a dispatch holds the locks of queues, and a report on which the counting blocks may
+-- need them.
+create or replace function supaqueue.begin_dependency_changes()
 returns boolean
 language plpgsql
 set search_path = ''
@@ -868,6 +875,9 @@ begin
 end
 $$;
 
+--- schema/32_dependency_change_trigger.sql
+
+-- Counts the transaction's changes to dependencies at its commit, then dispatches.
 create or replace function supaqueue.count_dependencies_tg_fn()
 returns trigger
 language plpgsql
@@ -899,9 +909,14 @@ deferrable initially deferred
 for each row when (new.is_first)
 execute function supaqueue.count_dependencies_tg_fn();
 
--- A target must not start before the counting, so it waits from now on. One that
--- another transaction is starting is waited for, and refused then.
-create or replace function supaqueue.note_added_dependencies_tg_fn()
+--- schema/33_job_dependencies_triggers.sql
+
+-- When dependencies are inserted, updated or deleted, the changes are recorded, and counted at the
+-- commit (count_dependencies).
+
+-- A target must not start before the counting, so it is set to waiting now. If another transaction
+-- is starting it, this waits for that transaction and then fails.
+create or replace function supaqueue.record_added_dependencies_tg_fn()
 returns trigger
 language plpgsql
 security definer
@@ -919,7 +934,7 @@ begin
   if targets is null then
     return null;
   end if;
-  is_first := supaqueue.is_first_dependency_change();
+  is_first := supaqueue.begin_dependency_changes();
   insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
   select a.source, a.target, a.on_failure, true, is_first and row_number() over () = 1 from added a;
 
@@ -936,13 +951,13 @@ begin
 end
 $$;
 
-create or replace trigger note_added_dependencies_tg
+create or replace trigger record_added_dependencies_tg
 after insert on supaqueue.job_dependencies
 referencing new table as added
 for each statement
-execute function supaqueue.note_added_dependencies_tg_fn();
+execute function supaqueue.record_added_dependencies_tg_fn();
 
-create or replace function supaqueue.note_updated_dependencies_tg_fn()
+create or replace function supaqueue.record_updated_dependencies_tg_fn()
 returns trigger
 language plpgsql
 security definer
@@ -950,7 +965,7 @@ set search_path = ''
 as $$
 begin
   if exists (select o.source, o.target from old_rows o except select n.source, n.target from new_rows n) then
-    raise exception 'cannot change source or target of a dependency'
+    raise exception 'cannot change the source or target of a dependency'
       using errcode = 'feature_not_supported', hint = 'Delete the dependency and insert another.';
   end if;
   if exists (
@@ -959,7 +974,7 @@ begin
   ) then
     insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
     select c.source, c.target, c.on_failure, c.is_added, f.is_first and row_number() over () = 1
-    from (select supaqueue.is_first_dependency_change()) as f (is_first)
+    from (select supaqueue.begin_dependency_changes()) as f (is_first)
     cross join (
       select o.source, o.target, o.on_failure, false as is_added from old_rows o
       union all
@@ -970,13 +985,13 @@ begin
 end
 $$;
 
-create or replace trigger note_updated_dependencies_tg
+create or replace trigger record_updated_dependencies_tg
 after update on supaqueue.job_dependencies
 referencing old table as old_rows new table as new_rows
 for each statement
-execute function supaqueue.note_updated_dependencies_tg_fn();
+execute function supaqueue.record_updated_dependencies_tg_fn();
 
-create or replace function supaqueue.note_deleted_dependencies_tg_fn()
+create or replace function supaqueue.record_deleted_dependencies_tg_fn()
 returns trigger
 language plpgsql
 security definer
@@ -986,20 +1001,20 @@ begin
   if exists (select from deleted) then
     insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
     select d.source, d.target, d.on_failure, false, f.is_first and row_number() over () = 1
-    from (select supaqueue.is_first_dependency_change()) as f (is_first)
+    from (select supaqueue.begin_dependency_changes()) as f (is_first)
     cross join deleted d;
   end if;
   return null;
 end
 $$;
 
--- Not when the add-on itself deletes the dependencies of deleted jobs.
-create or replace trigger note_deleted_dependencies_tg
+-- Does not fire when the add-on itself deletes the dependencies of deleted jobs.
+create or replace trigger record_deleted_dependencies_tg
 after delete on supaqueue.job_dependencies
 referencing old table as deleted
 for each statement
-when (current_setting('supaqueue.deciding_at_depth', true) is distinct from pg_trigger_depth()::text)
-execute function supaqueue.note_deleted_dependencies_tg_fn();
+when (current_setting('supaqueue.own_change_depth', true) is distinct from pg_trigger_depth()::text)
+execute function supaqueue.record_deleted_dependencies_tg_fn();
 
 create or replace function supaqueue.refuse_truncate_tg_fn()
 returns trigger
@@ -1008,8 +1023,8 @@ security definer
 set search_path = ''
 as $$
 begin
-  raise exception 'cannot truncate supaqueue.job_dependencies: the jobs that wait would wait for ever'
-    using errcode = 'feature_not_supported', hint = 'Use delete: what waits for nothing any more starts then.';
+  raise exception 'cannot truncate supaqueue.job_dependencies: waiting jobs would never start'
+    using errcode = 'feature_not_supported', hint = 'Use delete instead: it releases the jobs that have nothing left to wait for.';
 end
 $$;
 
@@ -1018,11 +1033,11 @@ before truncate on supaqueue.job_dependencies
 for each statement
 execute function supaqueue.refuse_truncate_tg_fn();
 
---- schema/40_updated_jobs.sql
+--- schema/40_after_update_job.sql
 
--- Passes on what became of jobs in the statement that changed them: inside a report,
--- this is before the search for the worker's next job.
-create or replace function supaqueue.pass_on_updated_jobs_tg_fn()
+-- Propagates changes of jobs within the statement that made them: in a report, that is before the
+-- search for the worker's next job.
+create or replace function supaqueue.propagate_updated_jobs_tg_fn()
 returns trigger
 language plpgsql
 security definer
@@ -1040,7 +1055,7 @@ declare
   new_statuses text[];
   requeued uuid[];
 begin
-  -- Only what changes for targets: still open or not, successful or not.
+  -- Only changes that matter to targets: whether the job is unfinished, whether it is successful.
   select array_agg(c.id), array_agg(c.old_status), array_agg(c.new_status)
   into jobs, old_statuses, new_statuses
   from (
@@ -1079,21 +1094,21 @@ begin
   update supaqueue.dependent_job d
   set is_cancelled_for_source = false
   where d.id = any (requeued) and d.is_cancelled_for_source;
-  perform supaqueue.pass_on(jobs, old_statuses, new_statuses, requeued);
+  perform supaqueue.propagate(jobs, old_statuses, new_statuses, requeued);
   return null;
 end
 $$;
 
-create or replace trigger pass_on_updated_jobs_tg
+create or replace trigger propagate_updated_jobs_tg
 after update on supaqueue.job
 referencing old table as old_jobs new table as new_jobs
 for each statement
-when (current_setting('supaqueue.deciding_at_depth', true) is distinct from pg_trigger_depth()::text)
-execute function supaqueue.pass_on_updated_jobs_tg_fn();
+when (current_setting('supaqueue.own_change_depth', true) is distinct from pg_trigger_depth()::text)
+execute function supaqueue.propagate_updated_jobs_tg_fn();
 
---- schema/41_inserted_jobs.sql
+--- schema/41_after_insert_job.sql
 
--- Holds jobs that are inserted after a dependency on which they are the target.
+-- Sets jobs to waiting that are inserted after a dependency of which they are the target.
 create or replace function supaqueue.hold_inserted_jobs_tg_fn()
 returns trigger
 language plpgsql
@@ -1123,12 +1138,11 @@ for each statement
 when (current_setting('supaqueue.has_early_dependencies', true) = 'on')
 execute function supaqueue.hold_inserted_jobs_tg_fn();
 
---- schema/42_deleted_jobs.sql
+--- schema/42_after_delete_job.sql
 
--- A source that is deleted before it ended is to its targets as if it had been
--- cancelled; one that had ended stays to them what it was. A dependency of a deleted
--- source that still holds its target up stays, all others go.
-create or replace function supaqueue.pass_on_deleted_jobs_tg_fn()
+-- A source that is deleted before it finished counts as cancelled; one that had finished keeps its
+-- effect. A dependency on a deleted source is kept if it still blocks its target, else deleted.
+create or replace function supaqueue.propagate_deleted_jobs_tg_fn()
 returns trigger
 language plpgsql
 security definer
@@ -1141,7 +1155,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
   has_changes boolean := coalesce(current_setting('supaqueue.has_dependency_changes', true), '') = 'on';
-  outer_depth text := coalesce(current_setting('supaqueue.deciding_at_depth', true), '');
+  outer_depth text := coalesce(current_setting('supaqueue.own_change_depth', true), '');
   jobs uuid[];
   old_statuses text[];
   new_statuses text[];
@@ -1165,20 +1179,20 @@ begin
 
   if has_changes then
     perform supaqueue.count_dependencies(false, jobs, old_statuses);
-    -- "is true" keeps the subquery what it is: a hash, in which each target is looked up once.
-    -- With "= any" each is compared with all the jobs.
+    -- "is true" keeps the subquery hashed, so that each target is looked up once. With "= any",
+    -- each one would be compared with all jobs.
     delete from supaqueue.dependency_change c
     where c.xact = pg_current_xact_id() and (c.target in (select unnest(jobs))) is true;
   end if;
-  -- First what leads to them: their own counts must not be locked below.
-  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  -- Dependencies of which the jobs are the target go first: their counts must not be locked below.
+  perform set_config('supaqueue.own_change_depth', pg_trigger_depth()::text, true);
   delete from supaqueue.job_dependencies e where e.target = any (jobs);
-  perform set_config('supaqueue.deciding_at_depth', outer_depth, true);
+  perform set_config('supaqueue.own_change_depth', outer_depth, true);
 
   perform supaqueue.lock_dependents('{}', jobs, array['failed', 'cancelled'] && new_statuses);
-  perform supaqueue.pass_on(jobs, old_statuses, new_statuses, '{}');
+  perform supaqueue.propagate(jobs, old_statuses, new_statuses, '{}');
 
-  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  perform set_config('supaqueue.own_change_depth', pg_trigger_depth()::text, true);
   delete from supaqueue.job_dependencies e
   using unnest(jobs, new_statuses) as c (job, status)
   cross join lateral (
@@ -1186,10 +1200,10 @@ begin
   ) d
   join supaqueue.dependency_effect f on f.status = c.status and f.on_failure = d.on_failure
   where e.ctid = d.ctid and f.unfinished = 0 and f.failed = 0;
-  perform set_config('supaqueue.deciding_at_depth', outer_depth, true);
+  perform set_config('supaqueue.own_change_depth', outer_depth, true);
 
-  -- Whoever holds a count may be waiting for the job: not waited for. A row left behind
-  -- is known by its position.
+  -- Skips counts locked by a transaction that may be waiting for the job. A row left behind is
+  -- recognised by its position.
   delete from supaqueue.dependent_job d
   where d.id = any (array(
     select t.id from supaqueue.dependent_job t where t.id = any (jobs) for update skip locked
@@ -1198,13 +1212,15 @@ begin
 end
 $$;
 
-create or replace trigger pass_on_deleted_jobs_tg
+create or replace trigger propagate_deleted_jobs_tg
 after delete on supaqueue.job
 referencing old table as deleted
 for each statement
-execute function supaqueue.pass_on_deleted_jobs_tg_fn();
+execute function supaqueue.propagate_deleted_jobs_tg_fn();
 
--- Retention keeps a source as long as a target of it has not ended.
+--- schema/43_before_delete_job.sql
+
+-- Makes retention keep a source until all its targets have finished.
 create or replace function supaqueue.keep_source_tg_fn()
 returns trigger
 language plpgsql
@@ -1228,35 +1244,38 @@ before delete on supaqueue.job
 for each row when (current_setting('supaqueue.is_retention', true) = 'on')
 execute function supaqueue.keep_source_tg_fn();
 
-create or replace function supaqueue.pass_on_truncated_jobs_tg_fn()
+--- schema/44_after_truncate_job.sql
+
+-- Truncating the jobs deletes all dependencies.
+create or replace function supaqueue.propagate_truncated_jobs_tg_fn()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-  perform set_config('supaqueue.deciding_at_depth', pg_trigger_depth()::text, true);
+  perform set_config('supaqueue.own_change_depth', pg_trigger_depth()::text, true);
   delete from supaqueue.job_dependencies e where true;
   delete from supaqueue.dependent_job d where true;
-  perform set_config('supaqueue.deciding_at_depth', '', true);
+  perform set_config('supaqueue.own_change_depth', '', true);
   return null;
 end
 $$;
 
-create or replace trigger pass_on_truncated_jobs_tg
+create or replace trigger propagate_truncated_jobs_tg
 after truncate on supaqueue.job
 for each statement
-execute function supaqueue.pass_on_truncated_jobs_tg_fn();
+execute function supaqueue.propagate_truncated_jobs_tg_fn();
 
---- schema/43_add_results.sql
+--- schema/45_before_update_job.sql
 
--- Gives a job that is released the results of its sources, where a dependency asks
--- for them: its payload gets the key "sources", a list with one entry per source, in
--- the order in which the sources were inserted:
+-- Adds the results of its sources to a job that is released, for dependencies with pass_result: its
+-- payload gets the key "sources", a list with one entry per source, in the order in which the
+-- sources were inserted:
 --   {"job": id, "queue": name, "status": text, "result": JSON or null}
 --
--- A payload that cannot take them cancels the job, with the reason. An error would
--- stand in the way of the report that releases it.
+-- If the payload cannot hold them, the job is cancelled with the reason. An error would instead
+-- make the report fail that releases the job.
 create or replace function supaqueue.add_results_tg_fn()
 returns trigger
 language plpgsql
@@ -1285,7 +1304,7 @@ begin
   else
     payload := new.payload || jsonb_build_object('sources', sources);
     if octet_length(payload::text) > 5000000 then
-      problem := 'with them its payload would be larger than 5 MB';
+      problem := 'its payload would exceed 5 MB';
     end if;
   end if;
   if problem is null then
@@ -1298,13 +1317,14 @@ begin
     new.errors || jsonb_build_object(
       'attempt', new.attempts,
       'at', clock_timestamp(),
-      'message', 'cancelled: it cannot be given the results of its sources: ' || problem),
+      'message', 'cancelled: cannot add the results of its sources: ' || problem),
     (select s.max_errors from supaqueue.setting s));
   return new;
 end
 $$;
 
--- Named so that it fires before the core's before_update_job_tg, which then sees the status that it sets.
+-- Triggers fire in the order of their names: this one before the core's before_update_job_tg, which
+-- must see the status set here.
 create or replace trigger add_results_tg
 before update on supaqueue.job
 for each row when (new.status = 'pending' and old.status not in ('pending', 'in_progress'))
@@ -1312,10 +1332,10 @@ execute function supaqueue.add_results_tg_fn();
 
 --- schema/50_enqueue.sql
 
--- The core's enqueue for a job that waits for others.
+-- The core's enqueue, for a job that waits for others.
 --
--- The name is a varchar and not a text so that calls without depends_on are not
--- ambiguous: of the two, Postgres then prefers the core's.
+-- queue_name is a varchar so that calls without depends_on are not ambiguous: Postgres prefers the
+-- core's function, whose parameter is a text.
 create or replace function supaqueue.enqueue(
   queue_name varchar,
   payload jsonb default '{}',
@@ -1347,11 +1367,11 @@ begin
 end
 $$;
 comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, uuid[], text, boolean) is
-  'Puts a job in the queue of that name that waits for others (depends_on); returns its id';
+  'Enqueues a job that waits for others (depends_on); returns its id';
 
---- schema/51_enqueue_pipeline.sql
+--- schema/51_pipeline_jobs.sql
 
--- The jobs of a pipeline's document, checked, one row each, in its order.
+-- Validates the document of a pipeline; returns its jobs in order.
 create or replace function supaqueue.pipeline_jobs(pipeline jsonb)
 returns table (number bigint, name text, job jsonb)
 language plpgsql
@@ -1365,7 +1385,7 @@ begin
   if jsonb_typeof(pipeline) is distinct from 'array' then
     raise exception 'cannot enqueue the pipeline: it is not a list of jobs'
       using errcode = 'invalid_parameter_value',
-        hint = 'It looks like [{"name": "a", "queue": "q"}, {"name": "b", "queue": "q", "depends_on": ["a"]}].';
+        hint = 'An example: [{"name": "a", "queue": "q"}, {"name": "b", "queue": "q", "depends_on": ["a"]}].';
   end if;
 
   for entry in
@@ -1388,7 +1408,7 @@ begin
     if unknown is not null then
       raise exception 'cannot enqueue the pipeline: job % has an unknown key %', quote_literal(entry.name), quote_literal(unknown)
         using errcode = 'invalid_parameter_value',
-          hint = 'Keys are name, queue, payload, priority, run_at, headers, max_attempts, timeout_ms, depends_on, required_by, on_failure and pass_results.';
+          hint = 'Valid keys are name, queue, payload, priority, run_at, headers, max_attempts, timeout_ms, depends_on, required_by, on_failure and pass_results.';
     end if;
     if jsonb_typeof(coalesce(entry.job -> 'depends_on', '[]')) <> 'array'
       or jsonb_typeof(coalesce(entry.job -> 'required_by', '[]')) <> 'array'
@@ -1404,12 +1424,13 @@ begin
 end
 $$;
 
--- Inserts the jobs of a document and their dependencies; returns their ids by name.
+--- schema/52_enqueue_pipeline.sql
+
+-- Inserts the jobs of a document and their dependencies; returns the ids by name.
 --
--- The document is a list of {"name", "queue", "payload", "depends_on", …}. depends_on
--- names other jobs of the document, or existing jobs by id; required_by names existing
--- jobs by id that are to wait for this one, too. on_failure and pass_results hold for
--- all of a job's depends_on, and of its required_by.
+-- The document is a list of {"name", "queue", "payload", "depends_on", …}. depends_on lists names
+-- of other jobs in the document or ids of existing jobs; required_by lists ids of existing jobs
+-- that must also wait for this one. on_failure and pass_results apply to all dependencies in both.
 create or replace function supaqueue.enqueue_pipeline(pipeline jsonb)
 returns jsonb
 language plpgsql
@@ -1448,13 +1469,13 @@ begin
   ) d
   limit 1;
   if found then
-    raise exception 'cannot enqueue the pipeline: job % names %, which is neither a job of it nor an id',
+    raise exception 'cannot enqueue the pipeline: job % refers to %, which is neither one of its jobs nor an id',
       quote_literal(problem.name), coalesce(quote_literal(problem.other), 'null')
       using errcode = 'invalid_parameter_value',
-        hint = 'depends_on takes names of the document and ids of existing jobs, required_by only ids.';
+        hint = 'depends_on takes names of jobs in the document and ids of existing jobs, required_by only ids.';
   end if;
 
-  select supaqueue.cycle(array_agg(d.other), array_agg(j.name)) into members
+  select supaqueue.find_cycle(array_agg(d.other), array_agg(j.name)) into members
   from unnest(names, documents) as j (name, document)
   cross join lateral jsonb_array_elements_text(j.document -> 'depends_on') as d (other);
   if members is not null then
@@ -1496,13 +1517,12 @@ begin
   return by_name;
 end
 $$;
-comment on function supaqueue.enqueue_pipeline is 'Inserts the jobs of a JSON document and their dependencies; returns the ids by name';
+comment on function supaqueue.enqueue_pipeline is 'Enqueues the jobs of a JSON document with their dependencies; returns the ids by name';
 
 --- schema/60_pipeline.sql
 
--- All jobs that are connected with a job by dependencies, in the order in which they
--- were inserted. A source that was deleted while a target of it still waited comes
--- last, as 'deleted'.
+-- Returns all jobs connected with a job by dependencies, in the order in which they were inserted. A
+-- source that was deleted while one of its targets waited comes last, as 'deleted'.
 create or replace function supaqueue.pipeline(job uuid)
 returns table (
   id uuid, queue text, status text, attempts integer, sources uuid[], targets uuid[],
@@ -1541,13 +1561,13 @@ as $$
   where j.id is not null or m.id <> pipeline.job
   order by j.position nulls last, m.id
 $$;
-comment on function supaqueue.pipeline is 'The jobs connected with a job by dependencies, with their states';
+comment on function supaqueue.pipeline is 'All jobs connected with a job by dependencies, with their statuses';
 
 --- schema/61_pipeline_mermaid.sql
 
--- The same as a Mermaid flowchart. More than max_siblings jobs of one queue with the
--- same sources and targets become one node with a count per status, so that a wide
--- pipeline stays a picture.
+-- Returns a pipeline as a Mermaid flowchart. More than max_siblings jobs of one queue with the same
+-- sources and targets become one node with a count per status, so that a wide pipeline stays
+-- readable.
 create or replace function supaqueue.pipeline_mermaid(job uuid, max_siblings integer default 5)
 returns text
 language sql
@@ -1582,7 +1602,7 @@ as $$
         then max(c.status)
         else string_agg(c.jobs || ' ' || c.status, ', ' order by c.status)
       end as states,
-      -- The state of a group is the one that a person should see first.
+      -- A group is coloured by the status that matters most.
       (array_agg(c.status order by array_position(
         array['failed', 'cancelled', 'deleted', 'in_progress', 'pending', 'waiting', 'successful'], c.status)))[1] as class
     from counted c
@@ -1611,7 +1631,7 @@ as $$
   )
   select string_agg(l.text, e'\n' order by l.part, l.number) from line l
 $$;
-comment on function supaqueue.pipeline_mermaid is 'The jobs connected with a job by dependencies, as a Mermaid flowchart';
+comment on function supaqueue.pipeline_mermaid is 'All jobs connected with a job by dependencies, as a Mermaid flowchart';
 
 --- schema/90_privileges.sql
 

@@ -1,7 +1,6 @@
--- Counts the changes of dependencies that this transaction made: checks what was
--- added, and gives the targets the status that follows. Runs at the end of the
--- transaction (is_final), and before that when the transaction itself changes the
--- status of jobs with dependencies (_jobs, which had _old_statuses until now).
+-- Counts the changes to dependencies that this transaction made: checks those it added, and
+-- updates the statuses of the targets. Runs at the commit (is_final), and before that whenever
+-- the transaction changes the status of jobs with dependencies (_jobs, which had _old_statuses).
 create or replace function supaqueue.count_dependencies(
   is_final boolean, _jobs uuid[] default '{}', _old_statuses text[] default '{}'
 )
@@ -26,7 +25,7 @@ begin
 
   perform supaqueue.lock_for_counting(all_sources, all_targets);
 
-  -- What a deleted job with the same id left behind.
+  -- Resets rows that deleted jobs with the same ids left behind.
   update supaqueue.dependent_job d
   set position = j.position, unfinished = 0, failed = 0, is_cancelled_for_source = false
   from unnest(all_targets) as c (target)
@@ -42,15 +41,15 @@ begin
       cross join lateral (select t.xmin from supaqueue.job t where t.id = c.source offset 0) j
       where c.xact = me and c.is_added and j.xmin <> me::xid
     ) then
-      -- A cycle closed by two transactions leaves a job that both know.
+      -- Two transactions can only close a cycle together through a job that existed before.
       update supaqueue.dependency_turn t set number = t.number + 1 where t.is_only_row;
     end if;
     perform supaqueue.refuse_cycle();
   end if;
 
   with counted as (
-    -- In the end what has no jobs was added and deleted again, or had a source that was
-    -- deleted, which counts as cancelled. Until then its jobs may still come.
+    -- At the commit, a change whose jobs are missing was either undone, or its source was
+    -- deleted, which counts as cancelled. Before that, the jobs may still be inserted.
     delete from supaqueue.dependency_change c
     where c.xact = me
       and (
@@ -65,7 +64,7 @@ begin
       c.target,
       sum(c.sign * e.unfinished)::integer as unfinished,
       sum(c.sign * e.failed)::integer as failed,
-      (array_agg(c.source) filter (where c.sign * e.failed > 0))[1] as culprit
+      (array_agg(c.source) filter (where c.sign * e.failed > 0))[1] as failed_source
     from counted c
     left join lateral (select t.status from supaqueue.job t where t.id = c.source offset 0) j on true
     join supaqueue.dependency_effect e
@@ -73,12 +72,12 @@ begin
     group by c.target
   )
   select array_agg(d.target) as targets, array_agg(d.unfinished) as unfinished,
-    array_agg(d.failed) as failed, array_agg(d.culprit) as culprits
+    array_agg(d.failed) as failed, array_agg(d.failed_source) as failed_sources
   into change
   from difference d;
   if change.targets is not null then
-    perform supaqueue.pass_on(d.jobs, d.old_statuses, d.new_statuses, '{}')
-    from supaqueue.decide(change.targets, change.unfinished, change.failed, change.culprits, null) d;
+    perform supaqueue.propagate(d.jobs, d.old_statuses, d.new_statuses, '{}')
+    from supaqueue.update_targets(change.targets, change.unfinished, change.failed, change.failed_sources, null) d;
   end if;
 end
 $$;

@@ -1,7 +1,7 @@
--- The core's enqueue for a job that waits for others.
+-- The core's enqueue, for a job that waits for others.
 --
--- The name is a varchar and not a text so that calls without depends_on are not
--- ambiguous: of the two, Postgres then prefers the core's.
+-- queue_name is a varchar so that calls without depends_on are not ambiguous: Postgres prefers the
+-- core's function, whose parameter is a text.
 create or replace function supaqueue.enqueue(
   queue_name varchar,
   payload jsonb default '{}',
@@ -33,4 +33,4 @@ begin
 end
 $$;
 comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, uuid[], text, boolean) is
-  'Puts a job in the queue of that name that waits for others (depends_on); returns its id';
+  'Enqueues a job that waits for others (depends_on); returns its id';

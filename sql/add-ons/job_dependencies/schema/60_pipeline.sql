@@ -1,6 +1,5 @@
--- All jobs that are connected with a job by dependencies, in the order in which they
--- were inserted. A source that was deleted while a target of it still waited comes
--- last, as 'deleted'.
+-- Returns all jobs connected with a job by dependencies, in the order in which they were inserted. A
+-- source that was deleted while one of its targets waited comes last, as 'deleted'.
 create or replace function supaqueue.pipeline(job uuid)
 returns table (
   id uuid, queue text, status text, attempts integer, sources uuid[], targets uuid[],
@@ -39,4 +38,4 @@ as $$
   where j.id is not null or m.id <> pipeline.job
   order by j.position nulls last, m.id
 $$;
-comment on function supaqueue.pipeline is 'The jobs connected with a job by dependencies, with their states';
+comment on function supaqueue.pipeline is 'All jobs connected with a job by dependencies, with their statuses';

@@ -1,6 +1,6 @@
--- The same as a Mermaid flowchart. More than max_siblings jobs of one queue with the
--- same sources and targets become one node with a count per status, so that a wide
--- pipeline stays a picture.
+-- Returns a pipeline as a Mermaid flowchart. More than max_siblings jobs of one queue with the same
+-- sources and targets become one node with a count per status, so that a wide pipeline stays
+-- readable.
 create or replace function supaqueue.pipeline_mermaid(job uuid, max_siblings integer default 5)
 returns text
 language sql
@@ -35,7 +35,7 @@ as $$
         then max(c.status)
         else string_agg(c.jobs || ' ' || c.status, ', ' order by c.status)
       end as states,
-      -- The state of a group is the one that a person should see first.
+      -- A group is coloured by the status that matters most.
       (array_agg(c.status order by array_position(
         array['failed', 'cancelled', 'deleted', 'in_progress', 'pending', 'waiting', 'successful'], c.status)))[1] as class
     from counted c
@@ -64,4 +64,4 @@ as $$
   )
   select string_agg(l.text, e'\n' order by l.part, l.number) from line l
 $$;
-comment on function supaqueue.pipeline_mermaid is 'The jobs connected with a job by dependencies, as a Mermaid flowchart';
+comment on function supaqueue.pipeline_mermaid is 'All jobs connected with a job by dependencies, as a Mermaid flowchart';

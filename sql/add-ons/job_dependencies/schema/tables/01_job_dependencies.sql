@@ -1,6 +1,6 @@
--- No foreign keys: a dependency may come before its jobs in a transaction (at the
--- end of it both must exist), and one whose source is deleted stays with a target
--- that it holds up, where a person can see it and delete it.
+-- No foreign keys: within a transaction a dependency may be inserted before its
+-- jobs (both must exist at the commit), and one whose deleted source blocks a
+-- target is kept, so that the user can see and delete it.
 create table supaqueue.job_dependencies (
   source uuid not null,
   target uuid not null,
@@ -11,19 +11,18 @@ create table supaqueue.job_dependencies (
   constraint job_does_not_wait_for_itself check (source <> target),
   constraint on_failure_is_fail_wait_or_continue check (on_failure in ('fail', 'wait', 'continue'))
 );
+alter table supaqueue.job_dependencies enable row level security;
 
 create index job_dependencies_source on supaqueue.job_dependencies (source, target);
 
-alter table supaqueue.job_dependencies enable row level security;
-
--- One source of ten thousand targets, and Postgres would expect as many of each, and read
--- the wrong index whole for a job that has none.
+-- Because of a single source with ten thousand targets, Postgres would expect as many of
+-- every source, and scan all of the wrong index for a job that has none.
 alter table supaqueue.job_dependencies
   alter column source set (n_distinct = -0.1),
   alter column target set (n_distinct = -0.1);
 
-comment on table supaqueue.job_dependencies is 'The target starts when all its sources are successful; until then it is waiting';
-comment on column supaqueue.job_dependencies.source is 'The job that must end first';
-comment on column supaqueue.job_dependencies.target is 'The job that waits; one that has not started yet';
-comment on column supaqueue.job_dependencies.on_failure is 'When the source fails, is cancelled, or is deleted before it ended: fail cancels the target, wait leaves it waiting, continue runs it anyway';
-comment on column supaqueue.job_dependencies.pass_result is 'Whether the target finds the result of the source in its payload, under "sources"';
+comment on table supaqueue.job_dependencies is 'Which job waits for which: a target is waiting until all its sources are successful';
+comment on column supaqueue.job_dependencies.source is 'The job that must finish first';
+comment on column supaqueue.job_dependencies.target is 'The job that waits; it must not have started yet';
+comment on column supaqueue.job_dependencies.on_failure is 'What to do when the source fails, is cancelled, or is deleted before it finished: fail cancels the target, wait keeps it waiting, continue ignores the source';
+comment on column supaqueue.job_dependencies.pass_result is 'Whether the result of the source is added to the target''s payload, under "sources"';

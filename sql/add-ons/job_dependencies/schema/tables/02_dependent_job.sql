@@ -1,9 +1,9 @@
--- What each target still waits for, counted, so that the end of a source costs its
--- own edges and not those of its targets.
+-- What each target still waits for, as counts, so that the cost of finishing a source
+-- depends on its own dependencies and not on those of its targets.
 --
--- Always, for each target: unfinished and failed are the sums of dependency_effect
--- over its sources. The row is the lock under which add-on and sources that end at
--- the same moment decide about the target: the last one sees what the others did.
+-- Invariant: unfinished and failed are the sums of dependency_effect over the target's
+-- sources. The row is also a lock: sources that finish at the same moment update the
+-- target one after another, so the last one sees what the others did.
 create table supaqueue.dependent_job (
   id uuid primary key,
   position bigint not null,
@@ -13,9 +13,9 @@ create table supaqueue.dependent_job (
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 alter table supaqueue.dependent_job enable row level security;
 
-comment on table supaqueue.dependent_job is 'The targets of job dependencies, each with what it still waits for; kept by Supaqueue';
+comment on table supaqueue.dependent_job is 'The targets of job dependencies and what they still wait for; maintained by Supaqueue';
 comment on column supaqueue.dependent_job.id is 'The target';
-comment on column supaqueue.dependent_job.position is 'The position of the target, which tells it from a deleted job that had the same id';
-comment on column supaqueue.dependent_job.unfinished is 'Sources that it waits for';
-comment on column supaqueue.dependent_job.failed is 'Sources that failed, with on_failure fail';
-comment on column supaqueue.dependent_job.is_cancelled_for_source is 'Whether it was cancelled because a source failed, so that a retry of the source brings it back';
+comment on column supaqueue.dependent_job.position is 'The position of the target, which distinguishes it from a deleted job with the same id';
+comment on column supaqueue.dependent_job.unfinished is 'Number of sources it still waits for';
+comment on column supaqueue.dependent_job.failed is 'Number of failed sources with on_failure = fail';
+comment on column supaqueue.dependent_job.is_cancelled_for_source is 'Whether it was cancelled because a source failed; if so, retrying the source restores it';

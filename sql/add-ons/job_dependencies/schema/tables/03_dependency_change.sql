@@ -1,6 +1,6 @@
--- The changes of dependencies that a transaction has made and not yet counted. They
--- are counted at its end, so that a long one holds no lock that a report needs;
--- no row outlives its transaction, hence unlogged.
+-- The changes to dependencies that a transaction has made but not counted yet. They are
+-- counted at the commit, so that a long transaction holds no lock that a report needs.
+-- Unlogged, since no row outlives its transaction.
 create unlogged table supaqueue.dependency_change (
   xact xid8 not null default pg_current_xact_id(),
   source uuid not null,
@@ -13,5 +13,5 @@ alter table supaqueue.dependency_change enable row level security;
 
 create index dependency_change_xact on supaqueue.dependency_change (xact);
 
-comment on table supaqueue.dependency_change is 'Changes of job dependencies until the end of their transaction; kept by Supaqueue';
-comment on column supaqueue.dependency_change.is_first is 'Whether it is the one whose trigger counts all of the transaction';
+comment on table supaqueue.dependency_change is 'Changes to job dependencies until their transaction commits; maintained by Supaqueue';
+comment on column supaqueue.dependency_change.is_first is 'Whether this is the row whose trigger counts all changes of the transaction';

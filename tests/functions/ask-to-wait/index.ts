@@ -1,8 +1,0 @@
-// Asks on the first attempt to be left alone for two seconds.
-
-Deno.serve((request) => {
-  const isFirst = request.headers.get("supaqueue-attempt") === "1";
-  return isFirst
-    ? new Response("later", { status: 429, headers: { "retry-after": "2" } })
-    : new Response("thanks for waiting");
-});

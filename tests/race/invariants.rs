@@ -1,0 +1,86 @@
+//! What must hold after every race, as queries.
+
+use supaqueue_tests::get;
+use tokio_postgres::Client;
+
+/// `Ok`, or what is wrong.
+pub(crate) type Check = Result<(), String>;
+
+/// Returns an error with a message unless a condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition {
+            return Err(format!($($message)+));
+        }
+    };
+}
+pub(crate) use ensure;
+
+/// No job is due beside a free worker.
+pub(crate) async fn no_worker_idles_beside_a_due_job(client: &Client) -> Check {
+    let lost = get(
+        client,
+        "select q.name
+         from supaqueue.queue q
+         where not q.is_paused
+           and exists (select from supaqueue.worker w where w.queue = q.id and not w.locked)
+           and exists (
+             select from supaqueue.job j
+             where j.queue = q.id and j.status = 'pending' and j.run_at <= clock_timestamp()
+           )",
+    )
+    .await;
+    ensure!(
+        lost.is_empty(),
+        "a job is due beside a free worker in {lost}"
+    );
+    Ok(())
+}
+
+/// Workers, jobs, current jobs and counters agree; this holds at any moment.
+pub(crate) async fn state_is_consistent(client: &Client) -> Check {
+    let wrong = get(
+        client,
+        "select 'worker ' || w.id || ' is locked without a current job'
+         from supaqueue.worker w
+         where w.locked and not exists (select from supaqueue.current_job c where c.worker = w.id)
+         union all
+         select 'worker ' || w.id || ' is free beside its current job'
+         from supaqueue.worker w
+         join supaqueue.current_job c on c.worker = w.id
+         where not w.locked
+         union all
+         select 'worker ' || c.worker || ' has ' || count(*) || ' current jobs'
+         from supaqueue.current_job c
+         where c.worker is not null
+         group by c.worker
+         having count(*) > 1
+         union all
+         select 'job ' || j.id || ' is in progress without a current job'
+         from supaqueue.job j
+         where j.status = 'in_progress'
+           and not exists (select from supaqueue.current_job c where c.job = j.id)
+         union all
+         select 'job ' || j.id || ' has a current job and is ' || j.status
+         from supaqueue.job j
+         join supaqueue.current_job c on c.job = j.id
+         where j.status not in ('in_progress', 'cancelled')
+         union all
+         select 'queue ' || s.name || ' is counted as ' || counted || ', not as ' || count
+         from supaqueue.queue_status s
+         cross join lateral concat_ws(
+           '|', s.pending, s.waiting, s.in_progress, s.successful, s.failed, s.cancelled) as counted
+         cross join lateral (
+           select concat_ws('|',
+             count(*) filter (where j.status = 'pending'), count(*) filter (where j.status = 'waiting'),
+             count(*) filter (where j.status = 'in_progress'), count(*) filter (where j.status = 'successful'),
+             count(*) filter (where j.status = 'failed'), count(*) filter (where j.status = 'cancelled'))
+           from supaqueue.job j
+           where j.queue = s.id
+         ) as counted_in_full (count)
+         where counted <> count",
+    )
+    .await;
+    ensure!(wrong.is_empty(), "{wrong}");
+    Ok(())
+}
