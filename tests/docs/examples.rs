@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use supaqueue_files::add_on;
 use supaqueue_tests::{Db, repository};
 use walkdir::WalkDir;
 
@@ -40,9 +41,8 @@ async fn the_statements_of_the_guide_run_in_order() {
 }
 
 async fn add_job_dependencies(db: &Db) {
-    let file = repository().join("sql/add-ons/job_dependencies/add.sql");
-    let sql = fs::read_to_string(file).unwrap();
-    db.run(&format!("begin; {sql}; commit")).await;
+    db.run(&add_on("job_dependencies").unwrap().from_scratch())
+        .await;
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use supaqueue_files::add_on;
 use supaqueue_tests::{Db, repository};
 
 use crate::page::Page;
@@ -12,9 +13,8 @@ const PAGE: &str = "docs/reference.md";
 /// A database with everything that the reference describes.
 async fn database() -> Db {
     let db = Db::new().await;
-    let add_on = repository().join("sql/add-ons/job_dependencies/add.sql");
-    let add_on = fs::read_to_string(add_on).unwrap();
-    db.run(&format!("begin; {add_on}; commit")).await;
+    db.run(&add_on("job_dependencies").unwrap().from_scratch())
+        .await;
     db
 }
 
