@@ -86,7 +86,7 @@ Deno.addSignalListener("SIGTERM", async () => {
 Deno.unrefTimer(setTimeout(() => {
   if (pending.size > 0) {
     console.error(
-      `still busy after 90 % of the wall clock limit of ${wallClock / 1000} s: will be killed`,
+      `busy at 90 % of the wall clock limit (${wallClock} ms): will be killed`,
     );
   }
   unload("wall_clock");
