@@ -20,7 +20,8 @@ fn every_test_that_is_named_exists() {
             .filter_map(|rest| rest.split_once("`]("))
         {
             let file = rest.split(')').next().unwrap();
-            if !file.ends_with(".rs") {
+            // The path of a file is not the name of a test.
+            if !file.ends_with(".rs") || name.contains('/') {
                 continue;
             }
             let source = std::fs::read_to_string(folder.join(file)).unwrap_or_default();
