@@ -213,7 +213,7 @@ fn an_unusable_argument_is_named_in_the_error_and_nothing_is_left_behind() {
     check(
         &["--postgres-bin", "/nowhere"],
         2,
-        "/nowhere does not contain `postgres`",
+        "/nowhere contains no `postgres`",
     );
     check(&["--db-url", "nonsense"], 2, "not a database address");
     check(

@@ -33,7 +33,7 @@ fn job_dependencies_are_added_and_removed_without_a_trace() {
             .supaqueue(Cli::Missing, &change("add"))
             .await
             .assert_ok()
-            .assert_says(&["✓ add-on", "job_dependencies is there"]);
+            .assert_says(&["✓ add-on", "job_dependencies added"]);
         assert_eq!(
             project
                 .get("select to_regclass('supaqueue.job_dependencies') is not null")

@@ -34,21 +34,21 @@ pub(crate) async fn in_the_database(project: &Project) {
     let other = "'whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='";
     let url = format!("'{}'", project.stack.gateway_url());
     let cases = [
-            (vault("supaqueue_secret", other), vault("supaqueue_secret", &format!("'{key}'")), "failed", "SUPAQUEUE_SECRET is not the Vault's"),
+            (vault("supaqueue_secret", other), vault("supaqueue_secret", &format!("'{key}'")), "failed", "SUPAQUEUE_SECRET does not match the Vault's"),
             (vault("supaqueue_secret", "'hello'"), vault("supaqueue_secret", &format!("'{key}'")), "failed", "not a key of the form"),
-            (vault("supaqueue_url", "'http://127.0.0.1:1'"), vault("supaqueue_url", &url), "failed", "does not reach the function"),
-            (vault("supaqueue_url", "'http://127.0.0.1/path'"), vault("supaqueue_url", &url), "failed", "is not an address"),
+            (vault("supaqueue_url", "'http://127.0.0.1:1'"), vault("supaqueue_url", &url), "failed", "cannot reach the function"),
+            (vault("supaqueue_url", "'http://127.0.0.1/path'"), vault("supaqueue_url", &url), "failed", "is not a project URL"),
             (
                 "update supaqueue.version set number = -number".into(),
                 "update supaqueue.version set number = -number".into(),
                 "failed",
-                "it is at version -1",
+                "installed version -1 is older",
             ),
             (
                 "insert into supaqueue.version (number) values (1000)".into(),
                 "delete from supaqueue.version where number = 1000".into(),
                 "warning",
-                "it is at version 1000",
+                "installed version 1000 is newer",
             ),
             (
                 "grant execute on function public.end_current_job to anon".into(),
@@ -84,7 +84,7 @@ pub(crate) async fn in_the_database(project: &Project) {
                 "select vault.create_secret('x', 'supaqueue_secret_previous')".into(),
                 "delete from vault.secrets where name = 'supaqueue_secret_previous'".into(),
                 "warning",
-                "a rotation was begun",
+                "a rotation is unfinished",
             ),
         ];
     for (breaking, mending, level, words) in &cases {
@@ -137,7 +137,7 @@ pub(crate) async fn while_it_runs(project: &Project) {
     direct(project)
         .await
         .assert_failed()
-        .assert_says(&["failed", "1 workers are taken without a call"]);
+        .assert_says(&["failed", "workers locked without a call: 1"]);
 
     // A sweep that fails.
     project.run("alter function supaqueue.tick() rename to old_tick; select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')").await;
@@ -165,7 +165,7 @@ pub(crate) async fn while_it_runs(project: &Project) {
     direct(project)
         .await
         .assert_failed()
-        .assert_says(&["failed", "did not send the doctor's requests"]);
+        .assert_says(&["failed", "the doctor's requests were not sent"]);
     project.stack.start_net_worker();
 
     project
@@ -184,7 +184,7 @@ pub(crate) async fn at_the_platform(project: &Project, cli: Cli) {
         .assert_says(&["failed", "lacks a setting"]);
     project.platform.set_verify_jwt("supaqueue", true);
     project
-        .eventually_answers("a gateway before the function")
+        .eventually_answers("a gateway in front of the function")
         .await;
     let address = |url: &str| {
         format!(
@@ -195,19 +195,19 @@ pub(crate) async fn at_the_platform(project: &Project, cli: Cli) {
     hosted(project, cli)
         .await
         .assert_failed()
-        .assert_says(&["failed", "asks its callers for a JWT"])
+        .assert_says(&["failed", "the platform requires a JWT"])
         .assert_says(&["failed", "the functions have no SUPAQUEUE_SECRET"])
-        .assert_says(&["failed", "the address of another project"])
-        .assert_says(&["failed", "does not reach the function"]);
+        .assert_says(&["failed", "the URL of another project"])
+        .assert_says(&["failed", "cannot reach the function"]);
     let mended = project.install(cli).await;
     mended
         .assert_ok()
         .assert_says(&["migrations", "already"])
         .assert_says(&["functions' secret", "stored"])
-        .assert_says(&["Vault", "in force"])
+        .assert_says(&["Vault", "secret and URL are active"])
         .assert_says(&["✓ function", "deployed"]);
     assert!(
-        !mended.text.contains("brought up to date"),
+        !mended.text.contains("updated the add-on"),
         "{}",
         mended.text
     );
@@ -228,7 +228,7 @@ fn a_project_without_supaqueue_or_its_extensions_is_named() {
         );
         hosted(project, Cli::Three).await.assert_says(&[
             "warning",
-            "SUPAQUEUE_SECRET is not what this program stored",
+            "SUPAQUEUE_SECRET differs from the value that this program sets",
         ]);
         let admin = project.stack.database().connect_as_admin().await.unwrap();
         admin
@@ -283,7 +283,7 @@ fn who_is_not_logged_in_or_has_no_such_project_is_told() {
             .supaqueue(Cli::Missing, &["doctor"])
             .await
             .assert_failed()
-            .assert_says(&["failed", "there is no Supabase CLI"]);
+            .assert_says(&["failed", "the Supabase CLI is not installed"]);
         project
             .supaqueue(
                 Cli::Three,

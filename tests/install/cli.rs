@@ -37,7 +37,7 @@ fn npx_brings_the_cli_where_there_is_none() {
             .install(Cli::Npx)
             .await
             .assert_ok()
-            .assert_says(&["✓ tools and login", "Supabase CLI 3.1.0, 1 projects"])
+            .assert_says(&["✓ tools and login", "Supabase CLI 3.1.0, 1 project"])
             .assert_says(&["✓ verification", "round trip"]);
     });
 }
@@ -51,8 +51,8 @@ fn a_stored_login_is_used_with_both_versions() {
                 .assert_says(&["supabase login"]);
             login(project, cli).await;
             let run = ask_without_token(project, cli).await;
-            run.assert_says(&["✓ tools and login", version, "1 projects"])
-                .assert_says(&["nobody can be asked"]);
+            run.assert_says(&["✓ tools and login", version, "1 project"])
+                .assert_says(&["cannot prompt"]);
             std::fs::remove_dir_all(project.environment.home.join(".supabase")).unwrap();
         }
     });

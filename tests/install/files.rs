@@ -15,7 +15,7 @@ fn a_dry_run_prints_every_step_and_sends_nothing() {
             .assert_says(&["migrations: ", "0001_supaqueue.sql"])
             .assert_says(&["verification: "])
             .assert_says(&["nothing was sent"]);
-        run.assert_says(&["address: ", project.stack.gateway_url()]);
+        run.assert_says(&["URL: ", project.stack.gateway_url()]);
         assert_eq!(project.platform.take_calls(), Vec::<String>::new());
     });
 }
@@ -33,11 +33,11 @@ fn nothing_is_changed_without_being_asked_for() {
             .supaqueue(Cli::Three, &arguments)
             .await
             .assert_failed()
-            .assert_says(&["nobody can be asked"]);
+            .assert_says(&["cannot prompt"]);
         assert_eq!(project.contents().await, before);
         let run = project.supaqueue(Cli::Three, &["install", "--yes"]).await;
         run.assert_failed()
-            .assert_says(&["no project is named"])
+            .assert_says(&["no project selected"])
             .assert_says(&["--project-ref"]);
     });
 }
@@ -117,7 +117,7 @@ fn migration_and_function_are_written_into_the_users_folder() {
             .supaqueue(Cli::Missing, &both)
             .await
             .assert_ok()
-            .assert_says(&["Everything is there already"]);
+            .assert_says(&["All files are up to date"]);
 
         // As `supabase db push` does: then the rest of the installation finds the schema in place.
         written.sort();
@@ -141,7 +141,7 @@ fn a_self_hosted_project_is_installed_through_its_database() {
             .supaqueue(Cli::Missing, &["install", "--db-url", url, "--yes"])
             .await;
         run.assert_failed()
-            .assert_says(&["✗ address"])
+            .assert_says(&["✗ URL"])
             .assert_says(&["--project-url"]);
         let install = [
             "install",
@@ -153,8 +153,8 @@ fn a_self_hosted_project_is_installed_through_its_database() {
         ];
         let run = project.supaqueue(Cli::Missing, &install).await;
         run.assert_ok()
-            .assert_says(&["Left to you", "SUPAQUEUE_SECRET"])
-            .assert_says(&["Left to you", "deploy the supaqueue function"]);
+            .assert_says(&["Next step: ", "SUPAQUEUE_SECRET"])
+            .assert_says(&["Next step: ", "deploy the supaqueue function"]);
 
         // What is left to the user, as the program says it.
         let secret =
@@ -184,7 +184,7 @@ fn a_self_hosted_project_is_installed_through_its_database() {
         let rotate = ["rotate-secret", "--db-url", url, "--yes"];
         let run = project.supaqueue(Cli::Missing, &rotate).await;
         run.assert_failed()
-            .assert_says(&["✗ functions accept both"])
+            .assert_says(&["✗ functions accept both secrets"])
             .assert_says(&["select string_agg(decrypted_secret"]);
         let both = project.get("select string_agg(decrypted_secret, ' ' order by name) from vault.decrypted_secrets where name in ('supaqueue_secret', 'supaqueue_secret_next')").await;
         project.platform.set_secret("SUPAQUEUE_SECRET", Some(&both));

@@ -25,7 +25,7 @@ fn the_local_stack_is_installed_through_the_users_files() {
             .supaqueue(Cli::StandIn, &install)
             .await
             .assert_failed()
-            .assert_says(&["✗ tools and login", "the local stack is not up"])
+            .assert_says(&["✗ tools and login", "the local stack is not running"])
             .assert_says(&["supabase start"]);
 
         let (database, gateway) = (project.stack.db_url(), project.stack.gateway_url());
@@ -37,9 +37,9 @@ fn the_local_stack_is_installed_through_the_users_files() {
         );
         let run = project.supaqueue(Cli::StandIn, &install).await;
         run.assert_ok()
-            .assert_says(&["✓ address", "http://kong:8000"])
+            .assert_says(&["✓ URL", "http://kong:8000"])
             .assert_says(&["✓ functions' secret", "supabase/.temp/supaqueue.env"])
-            .assert_says(&["Left to you", "supabase functions serve --env-file"]);
+            .assert_says(&["Next step: ", "supabase functions serve --env-file"]);
 
         // What `supabase functions serve` does with the files: then the address is all that differs.
         let env = std::fs::read_to_string(folder.join("supabase/.temp/supaqueue.env")).unwrap();
@@ -57,7 +57,7 @@ fn the_local_stack_is_installed_through_the_users_files() {
         let reachable = [&install[..], &["--project-url", gateway]].concat();
         let run = project.supaqueue(Cli::StandIn, &reachable).await;
         run.assert_ok()
-            .assert_says(&["✓ functions' secret", "has it already"])
+            .assert_says(&["✓ functions' secret", "already has it"])
             .assert_says(&["✓ verification", "round trip"]);
         project
             .supaqueue(Cli::StandIn, &["doctor", "--local"])

@@ -37,7 +37,7 @@ fn what_else_would_be_dropped_is_named() {
             .await;
         without_yes
             .assert_failed()
-            .assert_says(&["this is not a terminal"]);
+            .assert_says(&["stdin is not a terminal"]);
         without_yes
             .assert_says(&["also dropped", "foreign key parcel_job of parcel"])
             .assert_says(&["also dropped", "view failed_job"])
@@ -90,7 +90,7 @@ fn kept_tables_are_taken_up_again() {
             )
             .await
             .assert_ok()
-            .assert_says(&["✓ database", "the tables stay"]);
+            .assert_says(&["✓ database", "tables kept"]);
         assert_eq!(project.platform.holdings(), Vec::<String>::new());
         assert_eq!(project.get("select count(*) from supaqueue.job").await, "3");
         assert_eq!(

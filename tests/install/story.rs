@@ -87,7 +87,7 @@ async fn install_again(project: &Project, cli: Cli) {
     again
         .assert_ok()
         .assert_says(&["functions' secret", "already"])
-        .assert_says(&["function", "the same is deployed already"]);
+        .assert_says(&["function", "already up to date"]);
     assert_eq!(
         changes(project),
         Vec::<String>::new(),
@@ -119,7 +119,7 @@ async fn replace_the_function(project: &Project, cli: Cli) {
     project.eventually_health(&["old"]).await;
     breaking::direct(project)
         .await
-        .assert_says(&["warning", "another one than in this program"]);
+        .assert_says(&["warning", "another version than in this program"]);
     project
         .run("select supaqueue.enqueue_many('hello', array_fill('{}'::jsonb, array[200]))")
         .await;
@@ -146,7 +146,7 @@ async fn assert_healthy(project: &Project, cli: Cli) {
     healthy
         .assert_ok()
         .assert_says(&["ok", "self-test"])
-        .assert_says(&["ok", "job_dependencies, as this program's"]);
+        .assert_says(&["ok", "job_dependencies, up to date"]);
     for line in healthy.text.lines() {
         assert!(
             line.starts_with("ok"),

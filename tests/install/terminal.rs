@@ -25,7 +25,7 @@ fn a_project_is_chosen_from_the_list_and_nothing_happens_without_a_yes() {
         terminal.says("Which project? [1-1]").await;
         assert!(terminal.text().contains(&format!("1. {REF}  My project")));
         terminal.types("7\n");
-        terminal.says("Type a number from 1 to 1.").await;
+        terminal.says("Enter a number from 1 to 1.").await;
         terminal.types("1\n");
         terminal.says("Install Supaqueue in My project").await;
         terminal.types("n\n");

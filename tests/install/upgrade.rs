@@ -51,19 +51,19 @@ pub(crate) async fn from_version_1(project: &Project, cli: Cli) {
     direct(project)
         .await
         .assert_failed()
-        .assert_says(&["failed", "it is at version 1, this program is for"])
+        .assert_says(&["failed", "installed version 1 is older than this program's"])
         .assert_says(&[
             "warning",
-            "job_dependencies is not known to be this program's",
+            "job_dependencies is not the version in this program",
         ]);
 
     let newest = migrations().len();
     let run = project.install(cli).await;
     run.assert_ok()
-        .assert_says(&[&format!("the schema went from version 1 to {newest}")])
-        .assert_says(&["the add-on job_dependencies is brought up to date"])
+        .assert_says(&[&format!("upgraded the schema from version 1 to {newest}")])
+        .assert_says(&["updated the add-on job_dependencies"])
         .assert_says(&["kept the one in the Vault"])
-        .assert_says(&["function", "the same is deployed already"]);
+        .assert_says(&["function", "already up to date"]);
     assert_eq!(
             project
                 .get("select (select max(number) from supaqueue.version), to_regprocedure('supaqueue.pipeline_mermaid(uuid, integer)') is not null")

@@ -1,7 +1,7 @@
 //! Upgrades, on a part with two versions that stays as it is: `tests/fixtures/upgrade`.
 
 use include_dir::{Dir, include_dir};
-use supaqueue_files::{Part, State, add_on, core, of_parts};
+use supaqueue_files::{DatabaseState, Part, add_on, core, of_parts};
 use supaqueue_tests::{Db, repository};
 use xtask::sql;
 
@@ -16,8 +16,8 @@ fn ledger(newest: usize) -> Part {
     part
 }
 
-async fn state(db: &Db) -> State {
-    serde_json::from_str(&db.get(State::QUERY).await).unwrap()
+async fn state(db: &Db) -> DatabaseState {
+    serde_json::from_str(&db.get(DatabaseState::QUERY).await).unwrap()
 }
 
 /// Runs the first transactions of an upgrade, as many as asked for.

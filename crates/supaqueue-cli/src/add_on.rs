@@ -1,20 +1,20 @@
-//! `supaqueue add-on`: parts of the schema that not every project needs.
+//! `supaqueue add-on`: adds and removes the optional parts of the schema.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use supaqueue_files::{Part, State};
+use supaqueue_files::{DatabaseState, Part};
 
 use crate::command;
-use crate::problem::Problem;
-use crate::project::{Project, Target, state};
-use crate::prompt;
+use crate::project::{Project, ProjectOptions};
+use crate::prompt::Confirmation;
 use crate::steps::Steps;
+use crate::user_error::user_error;
 
 const STEPS: [&str; 4] = ["tools and login", "project", "schema", "add-on"];
 
-/// Adds an add-on to the schema, or removes it.
+/// Adds or removes an optional part of the schema.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -23,98 +23,87 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Adds an add-on, or brings it up to date
-    Add(Which),
-    /// Removes an add-on, with what it keeps
-    Remove(Which),
+    /// Adds or updates an add-on
+    Add(Options),
+    /// Removes an add-on and its data
+    Remove(Options),
 }
 
 #[derive(Debug, Args)]
-struct Which {
+struct Options {
     /// The add-on, such as job_dependencies
     name: String,
     #[command(flatten)]
-    target: Target,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    project: ProjectOptions,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// Runs the command until it ends or is interrupted.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    let (verb, which) = match &arguments.action {
-        Action::Add(which) => ("add", which),
-        Action::Remove(which) => ("remove", which),
+    let (verb, options) = match &arguments.action {
+        Action::Add(options) => ("add", options),
+        Action::Remove(options) => ("remove", options),
     };
-    let mut steps = Steps::new(
-        &STEPS,
-        format!(
-            "supaqueue add-on {verb} {}{}",
-            which.name,
-            which.target.options()
-        ),
-    );
-    command::run_steps("add-on", &mut steps, async |steps: &mut Steps| {
-        change(verb, which, steps).await
+    let command = format!("supaqueue add-on {verb} {}", options.name);
+    let steps = Steps::new(&STEPS, format!("{command}{}", options.project.options()));
+    command::run_steps("add-on", steps, async |steps: &mut Steps| {
+        change(&command, &arguments.action, options, steps).await
     })
     .await
 }
 
-async fn change(verb: &str, which: &Which, steps: &mut Steps) -> Result<()> {
-    let add_on = find(&which.name)?;
-    let checked = steps.step(which.target.check()).await?;
-    let project = steps.show(which.target.choose(checked).await)?;
-    let yes = prompt::option(which.yes);
-    steps.go_on_with(format!(
-        "supaqueue add-on {verb} {}{}{yes}",
-        which.name,
-        project.options()
+async fn change(
+    command: &str,
+    action: &Action,
+    options: &Options,
+    steps: &mut Steps,
+) -> Result<()> {
+    let add_on = find(&options.name)?;
+    let project = options.project.open(steps).await?;
+    steps.resume_with(format!(
+        "{command}{}{}",
+        project.options(),
+        options.confirmation.option()
     ));
-    let state = steps.step(schema(&project)).await?;
-    let question = match verb {
-        "add" => format!("Add {} to Supaqueue in {}?", which.name, project.name()),
-        _ => format!(
-            "Remove {} from Supaqueue in {}, with what it keeps?",
-            which.name,
-            project.name()
+    let state = steps.step_value(schema(&project)).await?;
+    let (name, project_name) = (add_on.name, project.name());
+    let (question, transactions, done) = match action {
+        Action::Add(_) => (
+            format!("Add {name} to Supaqueue in {project_name}?"),
+            upgrade(&state, &add_on, &project)?,
+            format!("{name} added"),
+        ),
+        Action::Remove(_) => (
+            format!("Remove {name} and its data from Supaqueue in {project_name}?"),
+            vec![add_on.remove.to_owned()],
+            format!("{name} removed"),
         ),
     };
-    prompt::confirm(&question, which.yes).await?;
+    options.confirmation.ask(&question).await?;
     steps
         .step(async {
-            match verb {
-                "add" => {
-                    for transaction in upgrade(&state, &add_on, &project)? {
-                        project.database.run(&transaction).await?;
-                    }
-                }
-                _ => project.database.run(add_on.remove).await?,
+            for transaction in &transactions {
+                project.database.run(transaction).await?;
             }
-            Ok((
-                (),
-                match verb {
-                    "add" => format!("{} is there", which.name),
-                    _ => format!("{} is gone", which.name),
-                },
-            ))
+            Ok(done)
         })
         .await
 }
 
-async fn schema(project: &Project) -> Result<(State, String)> {
-    let state = state::read(&project.database).await?;
+async fn schema(project: &Project) -> Result<(DatabaseState, String)> {
+    let state = project.database.state().await?;
     match state.version() {
         Some(version) => Ok((state, format!("version {version}"))),
-        None => Err(Problem::error(
+        None => Err(user_error(
             "Supaqueue is not installed in this project",
             format!("Run `supaqueue install{}` first.", project.options()),
         )),
     }
 }
 
-/// What adds an add-on to a schema of this program's version.
-fn upgrade(state: &State, add_on: &Part, project: &Project) -> Result<Vec<String>> {
-    let install = format!("Run `supaqueue install{}` first.", project.options());
+/// The transactions that add or update an add-on, if the schema has this program's version.
+fn upgrade(state: &DatabaseState, add_on: &Part, project: &Project) -> Result<Vec<String>> {
     match supaqueue_files::upgrade(state, Some(add_on)) {
         Ok(upgrade)
             if upgrade
@@ -122,26 +111,25 @@ fn upgrade(state: &State, add_on: &Part, project: &Project) -> Result<Vec<String
                 .iter()
                 .any(|change| change.part == "supaqueue") =>
         {
-            Err(Problem::error(
+            Err(user_error(
                 "the schema is older than this add-on",
-                install,
+                format!("Run `supaqueue install{}` first.", project.options()),
             ))
         }
         Ok(upgrade) => Ok(upgrade.transactions),
-        Err(error) => Err(Problem::error(
-            error.to_string(),
-            "Update the program supaqueue.",
-        )),
+        Err(error) => Err(user_error(error.to_string(), "Update `supaqueue`.")),
     }
 }
 
 fn find(name: &str) -> Result<Part> {
     supaqueue_files::add_on(name).ok_or_else(|| {
-        let add_ons = supaqueue_files::add_ons();
-        let names: Vec<&str> = add_ons.iter().map(|add_on| add_on.name).collect();
-        Problem::error(
+        let names: Vec<&str> = supaqueue_files::add_ons()
+            .iter()
+            .map(|add_on| add_on.name)
+            .collect();
+        user_error(
             format!("there is no add-on {name}"),
-            format!("Those there are: {}.", names.join(", ")),
+            format!("Available add-ons: {}.", names.join(", ")),
         )
     })
 }
@@ -149,14 +137,11 @@ fn find(name: &str) -> Result<Part> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::user_error::remedy;
 
     #[test]
-    fn an_unknown_add_on_is_refused_with_the_names_of_those_there_are() {
+    fn an_unknown_add_on_is_rejected_with_a_list_of_the_available_ones() {
         let error = find("no_such").unwrap_err();
-        assert!(
-            Problem::remedy(&error)
-                .unwrap()
-                .contains("job_dependencies")
-        );
+        assert!(remedy(&error).unwrap().contains("job_dependencies"));
     }
 }

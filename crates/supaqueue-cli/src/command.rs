@@ -1,39 +1,39 @@
-//! How a command ends: with a message and a status, also when it is interrupted.
+//! Runs a command to its end or to Ctrl-C, and turns the outcome into an exit status.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::output::tell;
-use crate::problem::{Problem, redact};
+use crate::output::errln;
 use crate::signal::stop_requested;
 use crate::steps::Steps;
+use crate::user_error;
 
-/// Stopped by Ctrl-C, as a shell counts it.
+/// The status by which shells report a program stopped by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
-/// Runs a command that has no steps to report.
+/// Runs a command that has no steps.
 pub(crate) async fn run(name: &str, work: impl Future<Output = Result<()>>) -> ExitCode {
     tokio::select! {
         result = work => match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                print(name, &error);
+                user_error::print(&format!("supaqueue {name}"), &error);
                 ExitCode::FAILURE
             }
         },
-        () = stop_requested() => interrupted_exit(name),
+        () = stop_requested() => interrupted(name),
     }
 }
 
-/// Runs a command in steps: at a failure it says what was done and what was not.
+/// Runs a command in steps, and reports on failure which of them are done.
 pub(crate) async fn run_steps(
     name: &str,
-    steps: &mut Steps,
+    mut steps: Steps,
     work: impl AsyncFnOnce(&mut Steps) -> Result<()>,
 ) -> ExitCode {
     let outcome = tokio::select! {
-        result = work(steps) => Some(result),
+        result = work(&mut steps) => Some(result),
         () = stop_requested() => None,
     };
     match outcome {
@@ -44,20 +44,12 @@ pub(crate) async fn run_steps(
         }
         None => {
             steps.report(&anyhow::anyhow!("interrupted"));
-            interrupted_exit(name)
+            interrupted(name)
         }
     }
 }
 
-/// Prints an error and its remedy.
-pub(crate) fn print(name: &str, error: &anyhow::Error) {
-    tell!("supaqueue {name}: {}", redact(&format!("{error:#}")));
-    if let Some(remedy) = Problem::remedy(error) {
-        tell!("  {remedy}");
-    }
-}
-
-fn interrupted_exit(name: &str) -> ExitCode {
-    tell!("supaqueue {name}: interrupted; running it again goes on where it stopped");
+fn interrupted(name: &str) -> ExitCode {
+    errln!("supaqueue {name}: interrupted; run it again to resume");
     ExitCode::from(INTERRUPTED)
 }

@@ -1,5 +1,5 @@
-//! The program supaqueue. Its local stack, and so `dev`, needs a Unix; the rest runs on
-//! Windows, too.
+//! The `supaqueue` program. `supaqueue dev` needs Unix, as the local stack does; everything else
+//! also runs on Windows.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod add_on;
@@ -9,13 +9,14 @@ mod dev;
 mod doctor;
 mod install;
 mod output;
-mod problem;
 mod project;
 mod prompt;
+mod redact;
 mod remove;
 mod rotate_secret;
 mod signal;
 mod steps;
+mod user_error;
 
 use std::process::ExitCode;
 

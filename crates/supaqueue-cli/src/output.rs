@@ -1,20 +1,42 @@
-//! What is written for the reader: one who has gone, as in `supaqueue doctor | head`, is no reason
-//! to stop half-way.
+//! Terminal output.
+//!
+//! Write errors are ignored: a closed pipe, as in `supaqueue doctor | head`, must not stop a
+//! command halfway.
 
-/// Writes a line to stdout.
-macro_rules! say {
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// `println!` that ignores write errors.
+macro_rules! outln {
     ($($arguments:tt)*) => {{
         use std::io::Write;
         let _ = writeln!(std::io::stdout(), $($arguments)*);
     }};
 }
 
-/// Writes a line to stderr.
-macro_rules! tell {
+/// `eprintln!` that ignores write errors.
+macro_rules! errln {
     ($($arguments:tt)*) => {{
         use std::io::Write;
         let _ = writeln!(std::io::stderr(), $($arguments)*);
     }};
 }
 
-pub(crate) use {say, tell};
+pub(crate) use {errln, outln};
+
+/// A running spinner with the elapsed time.
+pub(crate) fn spinner(message: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(message);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}") {
+        spinner.set_style(style);
+    }
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}

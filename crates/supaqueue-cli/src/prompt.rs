@@ -1,70 +1,80 @@
-//! Questions to a person.
+//! Interactive prompts.
 
 use std::io::{IsTerminal, Write};
 
 use anyhow::{Context, Result, bail};
 
-use crate::output::tell;
-use crate::problem::Problem;
+use crate::output::errln;
+use crate::user_error::user_error;
 
-/// Whether there is a person to ask.
-pub(crate) fn is_terminal() -> bool {
+/// Whether the user can be prompted.
+pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// The option that answers for the person, if it was given.
-pub(crate) fn option(yes: bool) -> &'static str {
-    if yes { " --yes" } else { "" }
+/// The confirmation before a change.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Confirmation {
+    /// Do not ask for confirmation
+    #[arg(long)]
+    yes: bool,
 }
 
-/// Asks before something is changed. `yes` answers for the person.
-pub(crate) async fn confirm(question: &str, yes: bool) -> Result<()> {
-    if yes {
-        return Ok(());
+impl Confirmation {
+    /// The option as it was given.
+    pub(crate) fn option(&self) -> &'static str {
+        if self.yes { " --yes" } else { "" }
     }
-    if !is_terminal() {
-        return Err(Problem::error(
-            "nobody can be asked: this is not a terminal",
-            "Run this again with --yes. (What an installation would do, `supaqueue install --dry-run` prints.)",
-        ));
-    }
-    let answer = ask(&format!("{question} [y/N] ")).await?;
-    match answer.to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => bail!("nothing was changed"),
+
+    /// Asks for confirmation, unless `--yes` was given.
+    pub(crate) async fn ask(&self, question: &str) -> Result<()> {
+        if self.yes {
+            return Ok(());
+        }
+        if !is_interactive() {
+            return Err(user_error(
+                "cannot prompt: stdin is not a terminal",
+                "Run this again with --yes. `supaqueue install --dry-run` prints what an installation would do.",
+            ));
+        }
+        let answer = ask(&format!("{question} [y/N] ")).await?;
+        match answer.to_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => bail!("nothing was changed"),
+        }
     }
 }
 
-/// Has the person pick one; its index.
-pub(crate) async fn pick(question: &str, names: &[String]) -> Result<usize> {
+/// Asks the user to choose one of several names and returns its index.
+pub(crate) async fn select(question: &str, names: &[String]) -> Result<usize> {
     for (number, name) in (1..).zip(names) {
-        tell!("  {number}. {name}");
+        errln!("  {number}. {name}");
     }
     loop {
         let answer = ask(&format!("{question} [1-{}] ", names.len())).await?;
         match answer.parse::<usize>() {
             Ok(number) if (1..=names.len()).contains(&number) => return Ok(number - 1),
-            _ => tell!("Type a number from 1 to {}.", names.len()),
+            _ => errln!("Enter a number from 1 to {}.", names.len()),
         }
     }
 }
 
-/// Waits for a line on a thread that nobody waits for: Ctrl-C ends the program at a question, too,
-/// which it could not while this or the runtime's end waited for the terminal.
+/// Reads a line on a detached thread. Reading on the runtime would block its shutdown, and with it
+/// Ctrl-C, until the user presses Enter.
 async fn ask(question: &str) -> Result<String> {
     eprint!("{question}");
     std::io::stderr()
         .flush()
         .context("cannot write to the terminal")?;
-    let (tell, told) = tokio::sync::oneshot::channel();
+    let (sender, receiver) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer);
-        // Where nobody listens any more, the program is about to end.
-        let _ = tell.send(read.map(|length| (length, answer)));
+        // Fails only if the program is about to exit.
+        let _ = sender.send(read.map(|length| (length, answer)));
     });
-    match told.await.context("nobody reads the terminal")? {
-        // The end of the input.
+    match receiver.await.context("cannot read from the terminal")? {
+        // End of input.
         Ok((0, _)) => bail!("nothing was changed"),
         Ok((_, answer)) => Ok(answer.trim().to_owned()),
         Err(error) => Err(error).context("cannot read from the terminal"),

@@ -1,211 +1,221 @@
-//! `supaqueue rotate-secret`: a new secret without an outage.
+//! `supaqueue rotate-secret`: replaces the secret without downtime.
 //!
-//! The Vault says how far a rotation has come, so that it can go on after any interruption: while
-//! it has a next secret, the functions are to accept both and the database signs with the old one;
-//! while it has a previous one, the database signs with the new one and the functions still accept both.
+//! The Vault records the progress of a rotation, so that it can be resumed after any interruption.
+//! While there is a next secret, the database signs with the old one and the functions are being
+//! given both. While there is a previous secret, the database signs with the new one and the
+//! functions still accept both.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use supaqueue_files::{State, vault};
+use postgres_protocol::escape::escape_literal;
+use supaqueue_files::DatabaseState;
 
 use crate::command;
-use crate::output::tell;
-use crate::problem::Problem;
-use crate::project::database::{Database, literal};
-use crate::project::probe;
-use crate::project::state;
-use crate::project::{Place, Project, Target};
-use crate::prompt;
+use crate::output::errln;
+use crate::project::database::Database;
+use crate::project::probe::{self, Response};
+use crate::project::vault;
+use crate::project::{Deployment, Project, ProjectOptions};
+use crate::prompt::Confirmation;
 use crate::steps::Steps;
+use crate::user_error::user_error;
 
 const STEPS: [&str; 7] = [
     "tools and login",
     "project",
     "new secret",
-    "functions accept both",
-    "database signs with the new one",
-    "dispatches under way",
-    "functions accept the new one alone",
+    "functions accept both secrets",
+    "database signs with the new secret",
+    "pending dispatches",
+    "functions accept only the new secret",
 ];
 
-/// How long the functions may take to hear of a secret.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long the platform may take to give the functions a secret.
+const PROPAGATION_LIMIT: Duration = Duration::from_secs(120);
 
-/// Replaces the secret of database and function by a new one; no job is lost or held up.
+/// How long dispatches signed with the old secret may take to be acknowledged.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// Replaces the secret shared by database and function without losing or delaying a job.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    target: Target,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    project: ProjectOptions,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// Runs the command until it ends or is interrupted.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    let mut steps = Steps::new(
+    let steps = Steps::new(
         &STEPS,
-        format!("supaqueue rotate-secret{}", arguments.target.options()),
+        format!("supaqueue rotate-secret{}", arguments.project.options()),
     );
-    command::run_steps("rotate-secret", &mut steps, async |steps: &mut Steps| {
+    command::run_steps("rotate-secret", steps, async |steps: &mut Steps| {
         rotate(&arguments, steps).await
     })
     .await
 }
 
 async fn rotate(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
-    let checked = steps.step(arguments.target.check()).await?;
-    let project = steps.show(arguments.target.choose(checked).await)?;
-    let yes = prompt::option(arguments.yes);
-    steps.go_on_with(format!("supaqueue rotate-secret{}{yes}", project.options()));
-    prompt::confirm(
-        &format!("Give {} a new secret?", project.name()),
-        arguments.yes,
-    )
-    .await?;
+    let project = arguments.project.open(steps).await?;
+    steps.resume_with(format!(
+        "supaqueue rotate-secret{}{}",
+        project.options(),
+        arguments.confirmation.option()
+    ));
+    let question = format!("Replace the secret of {}?", project.name());
+    arguments.confirmation.ask(&question).await?;
 
-    let state = steps.step(new_secret(&project.database)).await?;
+    let state = steps.step_value(new_secret(&project.database)).await?;
     steps.step(accept_both(&project, &state)).await?;
-    let state = steps.step(promote(&project.database, state)).await?;
+    let state = steps.step_value(promote(&project.database, state)).await?;
     steps.step(drain(&project, &state)).await?;
-    steps.step(accept_new_alone(&project, state)).await?;
-    if matches!(project.place, Place::Direct) {
-        tell!(
-            "\nLeft to you: set SUPAQUEUE_SECRET of the functions to what this returns, and restart them:"
+    steps.step(accept_only_new(&project, state)).await?;
+    if matches!(project.deployment, Deployment::DatabaseOnly) {
+        errln!(
+            "\nNext step: set SUPAQUEUE_SECRET in the functions' environment to the result of this, and restart them:"
         );
-        tell!(
+        errln!(
             "  select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'"
         );
     }
     Ok(())
 }
 
-/// Makes the next secret, unless there is a rotation to go on with.
-async fn new_secret(database: &Database) -> Result<(State, &'static str)> {
-    let state = state::read(database).await?;
-    if state.secret.is_none() || state.version.is_none() {
-        return Err(Problem::error(
+/// Generates the next secret, unless there is a rotation to resume.
+async fn new_secret(database: &Database) -> Result<(DatabaseState, &'static str)> {
+    let state = database.state().await?;
+    if state.secret.is_none() || state.version().is_none() {
+        return Err(user_error(
             "Supaqueue is not installed in this project",
             "Run `supaqueue install` first.",
         ));
     }
     if state.is_rotating() {
-        return Ok((state, "going on with a rotation that was not finished"));
+        return Ok((state, "resuming an unfinished rotation"));
     }
     Ok((
-        state::make_next_secret(database).await?,
-        "32 random bytes, made in the Vault",
+        vault::create_next_secret(database).await?,
+        "generated 32 random bytes in the Vault",
     ))
 }
 
-async fn accept_both(project: &Project, state: &State) -> Result<((), &'static str)> {
+async fn accept_both(project: &Project, state: &DatabaseState) -> Result<&'static str> {
     if state.secret_previous.is_some() {
-        return Ok(((), "done before"));
+        return Ok("already done");
     }
-    give_functions(project, state).await?;
-    let is_old_valid = state.environment().contains(' ');
+    set_functions_secret(project, state).await?;
+    let is_old_valid = state.functions_secret().contains(' ');
     wait_until_accepted(project, is_old_valid, true).await?;
-    Ok(((), "whatever is signed with either is accepted"))
+    Ok("both signatures are accepted")
 }
 
-async fn promote(database: &Database, state: State) -> Result<(State, &'static str)> {
+async fn promote(
+    database: &Database,
+    state: DatabaseState,
+) -> Result<(DatabaseState, &'static str)> {
     if state.secret_previous.is_some() {
-        return Ok((state, "done before"));
+        return Ok((state, "already done"));
     }
-    Ok((state::promote_next_secret(database).await?, "from now on"))
+    Ok((vault::promote_next_secret(database).await?, "done"))
 }
 
-/// Has the functions sign with the new secret, and waits until what was signed with the old one
-/// has arrived. What has not by then is sent again, signed with the new one, when its lease ends.
-async fn drain(project: &Project, state: &State) -> Result<((), String)> {
-    give_functions(project, state).await?;
+/// Puts the new secret first for the functions, and waits for the acknowledgement of dispatches
+/// signed with the old one. Those not acknowledged in time are sent again with a new signature when
+/// their lease ends.
+async fn drain(project: &Project, state: &DatabaseState) -> Result<String> {
+    set_functions_secret(project, state).await?;
     let sql = format!(
         "select to_jsonb(count(*)) as result from supaqueue.current_job c
          where c.acknowledged_at is null and c.created_at < {}",
-        literal(&state.now)
+        escape_literal(&state.now)
     );
-    let begin = Instant::now();
+    let start = Instant::now();
     loop {
-        let left: i64 = project.database.query(&sql).await?;
-        if left == 0 {
-            return Ok(((), "none is left".into()));
+        let pending: usize = project.database.query(&sql).await?;
+        if pending == 0 {
+            return Ok("none".into());
         }
-        if begin.elapsed() > PATIENCE / 4 {
-            let what = "are not acknowledged yet; they are sent again when their lease ends";
-            return Ok(((), format!("{left} {what}")));
+        if start.elapsed() > DRAIN_LIMIT {
+            return Ok(format!(
+                "{pending} not acknowledged yet; they are sent again when their lease ends"
+            ));
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-async fn accept_new_alone(project: &Project, state: State) -> Result<((), &'static str)> {
-    if !matches!(project.place, Place::Direct) {
-        give_functions(
-            project,
-            &State {
-                secret_previous: None,
-                ..state
-            },
-        )
-        .await?;
+async fn accept_only_new(project: &Project, state: DatabaseState) -> Result<&'static str> {
+    let is_left_to_user = matches!(project.deployment, Deployment::DatabaseOnly);
+    if !is_left_to_user {
+        let new_only = DatabaseState {
+            secret_previous: None,
+            ..state
+        };
+        set_functions_secret(project, &new_only).await?;
         wait_until_accepted(project, true, false).await?;
     }
-    // Last: until then the Vault says that there is something to finish.
-    project.database.run(vault::FORGET_PREVIOUS_SECRET).await?;
-    Ok((
-        (),
-        match project.place {
-            Place::Direct => "left to you, see below",
-            Place::Hosted(_) | Place::Local(_) => "the old secret is gone",
-        },
-    ))
+    // Last: the previous secret marks the rotation as unfinished.
+    vault::delete_previous_secret(&project.database).await?;
+    Ok(match is_left_to_user {
+        true => "left to you, see below",
+        false => "the old secret is rejected",
+    })
 }
 
-/// Gives the functions the secrets of a state.
-async fn give_functions(project: &Project, state: &State) -> Result<()> {
-    match &project.place {
-        Place::Hosted(hosted) => hosted.set_secret(&state.environment()).await,
-        Place::Local(local) => local.set_secret(&state.environment()),
-        Place::Direct => Ok(()),
+/// Gives the functions the keys of a state.
+async fn set_functions_secret(project: &Project, state: &DatabaseState) -> Result<()> {
+    match &project.deployment {
+        Deployment::Hosted(hosted) => hosted.set_secret(&state.functions_secret()).await,
+        Deployment::Local(local) => local.set_secret(&state.functions_secret()),
+        Deployment::DatabaseOnly => Ok(()),
     }
 }
 
-/// Waits until the function accepts what is signed with the current secret, the next one, or both.
+/// Waits until the function accepts dispatches signed with the current secret, the next one, or both.
 async fn wait_until_accepted(project: &Project, current: bool, next: bool) -> Result<()> {
-    let begin = Instant::now();
+    let start = Instant::now();
     loop {
         let probes = probe::probe(&project.database).await?;
-        let accepted = |answer: &Option<probe::Answer>| {
-            answer.as_ref().is_some_and(probe::Answer::is_accepted)
-        };
-        if (!current || accepted(&probes.signed)) && (!next || accepted(&probes.signed_with_next)) {
+        let is_accepted =
+            |response: &Option<Response>| response.as_ref().is_some_and(Response::is_accepted);
+        if (!current || is_accepted(&probes.signed))
+            && (!next || is_accepted(&probes.signed_with_next))
+        {
             return Ok(());
         }
-        let answer = if next {
+        // Only the platform passes the secret on by itself; elsewhere, waiting changes nothing.
+        let is_propagating = matches!(project.deployment, Deployment::Hosted(_));
+        if is_propagating && start.elapsed() <= PROPAGATION_LIMIT {
+            continue;
+        }
+        let response = if next {
             probes.signed_with_next
         } else {
             probes.signed
         };
-        let remedy = match &project.place {
-            Place::Hosted(_) => "Run `supaqueue doctor` for the reason, then this again: it goes on where it stopped.".to_owned(),
-            Place::Local(_) => "Restart `supabase functions serve --env-file supabase/.temp/supaqueue.env`, then run this again.".to_owned(),
-            Place::Direct => "Set SUPAQUEUE_SECRET of the functions to what this returns, restart them, then run this again: \
-                select string_agg(decrypted_secret, ' ' order by name) from vault.decrypted_secrets where name in ('supaqueue_secret', 'supaqueue_secret_next')"
-                .to_owned(),
+        let reason = response.map_or_else(
+            || "pg_net has no response".to_owned(),
+            |response| response.describe(),
+        );
+        let remedy = match &project.deployment {
+            Deployment::Hosted(_) => {
+                "Run `supaqueue doctor` for the cause, and then this again to resume."
+            }
+            Deployment::Local(_) => {
+                "Restart `supabase functions serve --env-file supabase/.temp/supaqueue.env`, and run this again."
+            }
+            Deployment::DatabaseOnly => {
+                "Set SUPAQUEUE_SECRET in the functions' environment to the result of this, restart them, and run this again: \
+                 select string_agg(decrypted_secret, ' ' order by name) from vault.decrypted_secrets where name in ('supaqueue_secret', 'supaqueue_secret_next')"
+            }
         };
-        // Where the functions' environment is left to the user, waiting would be in vain.
-        let is_left_to_user = !matches!(project.place, Place::Hosted(_));
-        if is_left_to_user || begin.elapsed() > PATIENCE {
-            let answer = answer.map_or_else(
-                || "pg_net has no answer of it".to_owned(),
-                |answer| answer.describe(),
-            );
-            return Err(Problem::error(
-                format!("the function does not accept the secret: {answer}"),
-                remedy,
-            ));
-        }
+        return Err(user_error(
+            format!("the function does not accept the secret: {reason}"),
+            remedy,
+        ));
     }
 }

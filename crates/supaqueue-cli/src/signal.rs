@@ -1,13 +1,13 @@
-//! The signals that end a command in order.
+//! The signals that stop a command gracefully.
 
 #[cfg(unix)]
 pub(crate) use supaqueue_local::stop_requested;
 
-/// Waits for Ctrl-C, which from the first poll on no longer ends the program.
+/// Waits for Ctrl-C, which no longer terminates the program once this has been polled.
 #[cfg(windows)]
 pub(crate) async fn stop_requested() {
     if tokio::signal::ctrl_c().await.is_err() {
-        // Where it cannot be heard it does what it does by default.
+        // The handler could not be installed, so Ctrl-C keeps its default effect.
         std::future::pending().await
     }
 }

@@ -1,85 +1,77 @@
-//! Shows the steps of a command, each with a spinner and then a tick, and says at a failure what
-//! was done, what was not, and how to go on.
+//! Shows the progress of a command step by step, and on failure what is done, what is not, and how
+//! to resume.
 
 use std::future::Future;
-use std::time::Duration;
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::output::tell;
-use crate::problem::{Problem, redact};
+use crate::output::{errln, spinner};
+use crate::redact::redact;
+use crate::user_error;
 
 /// The steps of a command, in order.
 pub(crate) struct Steps {
     names: &'static [&'static str],
-    next: usize,
-    again: String,
+    done: usize,
+    resume: String,
 }
 
 impl Steps {
-    /// `again` is the command line that goes on after a failure.
-    pub(crate) fn new(names: &'static [&'static str], again: impl Into<String>) -> Self {
+    /// `resume` is the command line to run after a failure.
+    pub(crate) fn new(names: &'static [&'static str], resume: impl Into<String>) -> Self {
         Self {
             names,
-            next: 0,
-            again: again.into(),
+            done: 0,
+            resume: resume.into(),
         }
     }
 
-    /// From now on, the command line that goes on.
-    pub(crate) fn go_on_with(&mut self, again: impl Into<String>) {
-        self.again = again.into();
+    /// Replaces the command line to run after a failure.
+    pub(crate) fn resume_with(&mut self, command: impl Into<String>) {
+        self.resume = command.into();
     }
 
-    /// Does the next step; it returns its value and what there is to say of it.
-    pub(crate) async fn step<T, D: Into<String>>(
+    /// Runs the next step, which returns a description of its outcome.
+    pub(crate) async fn step<D: Into<String>>(
+        &mut self,
+        work: impl Future<Output = Result<D>>,
+    ) -> Result<()> {
+        self.step_value(async { Ok(((), work.await?)) }).await
+    }
+
+    /// Runs the next step, which returns a value and a description of its outcome.
+    pub(crate) async fn step_value<T, D: Into<String>>(
         &mut self,
         work: impl Future<Output = Result<(T, D)>>,
     ) -> Result<T> {
         let spinner = spinner(self.name());
         let outcome = work.await;
         spinner.finish_and_clear();
-        self.tick(outcome)
-    }
-
-    /// Shows the outcome of the next step, which had no spinner because it may have asked a question.
-    pub(crate) fn show<T, D: Into<String>>(&mut self, outcome: Result<(T, D)>) -> Result<T> {
-        self.tick(outcome)
-    }
-
-    fn tick<T, D: Into<String>>(&mut self, outcome: Result<(T, D)>) -> Result<T> {
         let (value, detail) = outcome?;
-        tell!("✓ {}: {}", self.name(), redact(&detail.into()));
-        self.next += 1;
+        self.finish(detail);
         Ok(value)
     }
 
-    fn name(&self) -> &'static str {
-        self.names.get(self.next).copied().unwrap_or("end")
+    /// Marks the next step as done. For a step that may prompt, which a spinner would garble.
+    pub(crate) fn finish(&mut self, detail: impl Into<String>) {
+        errln!("✓ {}: {}", self.name(), redact(&detail.into()));
+        self.done += 1;
     }
 
-    /// Says at which step the command stopped.
+    fn name(&self) -> &'static str {
+        self.names.get(self.done).copied().unwrap_or("end")
+    }
+
+    /// Reports that the command failed at the next step.
     pub(crate) fn report(&self, error: &anyhow::Error) {
-        tell!("✗ {}: {}", self.name(), redact(&format!("{error:#}")));
-        if let Some(remedy) = Problem::remedy(error) {
-            tell!("  {remedy}");
-        }
+        user_error::print(&format!("✗ {}", self.name()), error);
         let list = |names: &[&str]| match names {
             [] => "nothing".to_owned(),
             names => names.join(", "),
         };
-        tell!("\nDone: {}.", list(&self.names[..self.next]));
-        tell!("Not done: {}.", list(&self.names[self.next..]));
-        tell!("Go on with: {}", self.again);
+        let (done, remaining) = self.names.split_at(self.done);
+        errln!("\nDone: {}.", list(done));
+        errln!("Not done: {}.", list(remaining));
+        errln!("Resume with: {}", self.resume);
     }
-}
-
-fn spinner(name: &str) -> ProgressBar {
-    let spinner = ProgressBar::new_spinner().with_message(name.to_owned());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}") {
-        spinner.set_style(style);
-    }
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    spinner
 }

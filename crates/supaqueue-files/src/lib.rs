@@ -1,18 +1,18 @@
 //! What Supaqueue installs in a project, carried inside a program, and how it gets into a database.
 //!
-//! This crate runs nothing. It gives SQL, which each program runs over the connection that it has:
-//! [`State`] says what a database has, [`upgrade`] what it lacks, [`vault`] how secrets are stored.
-//! The CLI, the local stack and the tests install through it, so that they install the same.
+//! This crate runs nothing. It returns SQL, which each program runs over its own connection:
+//! [`DatabaseState`] is what a database contains, [`fn@upgrade`] what it lacks, and [`vault`] stores
+//! secrets. The CLI, the local stack and the tests all use it, so they install the same.
 
+mod database_state;
 mod part;
-mod state;
 mod upgrade;
 pub mod vault;
 
 use include_dir::{Dir, include_dir};
 
+pub use database_state::{CronJob, DatabaseState};
 pub use part::{Part, Version, add_on, add_ons, core};
-pub use state::{State, Tick};
 pub use upgrade::{Change, NewerSchema, Upgrade, of_parts, upgrade};
 
 static FUNCTION: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../supabase/functions/supaqueue");

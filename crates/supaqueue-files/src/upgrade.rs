@@ -1,6 +1,6 @@
 //! What a database lacks of the schema in this program.
 
-use crate::{Part, State};
+use crate::{DatabaseState, Part};
 
 /// What brings a database to the versions in this program.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct NewerSchema {
 /// # Errors
 ///
 /// The database has a newer version of a part.
-pub fn upgrade(state: &State, add: Option<&Part>) -> Result<Upgrade, NewerSchema> {
+pub fn upgrade(state: &DatabaseState, add: Option<&Part>) -> Result<Upgrade, NewerSchema> {
     let mut parts = vec![crate::core()];
     for add_on in crate::add_ons() {
         if state.versions.contains_key(add_on.name)
@@ -60,7 +60,7 @@ pub fn upgrade(state: &State, add: Option<&Part>) -> Result<Upgrade, NewerSchema
 /// # Errors
 ///
 /// The database has a newer version of a part.
-pub fn of_parts(parts: &[Part], state: &State) -> Result<Upgrade, NewerSchema> {
+pub fn of_parts(parts: &[Part], state: &DatabaseState) -> Result<Upgrade, NewerSchema> {
     let mut upgrade = Upgrade::default();
     let mut sql = String::new();
     let mut after = Vec::new();
@@ -126,18 +126,18 @@ mod tests {
         }
     }
 
-    fn state(versions: &[(&str, i32)]) -> State {
-        State {
+    fn state(versions: &[(&str, i32)]) -> DatabaseState {
+        DatabaseState {
             versions: versions
                 .iter()
                 .map(|(part, number)| ((*part).to_owned(), *number))
                 .collect(),
             has_code: true,
-            ..State::default()
+            ..DatabaseState::default()
         }
     }
 
-    fn transactions(parts: &[Part], state: &State) -> Vec<String> {
+    fn transactions(parts: &[Part], state: &DatabaseState) -> Vec<String> {
         of_parts(parts, state).unwrap().transactions
     }
 
@@ -197,7 +197,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let add_on = crate::add_on("job_dependencies");
-        let nothing = State::default();
+        let nothing = DatabaseState::default();
         assert_eq!(names(upgrade(&nothing, None).unwrap()), ["supaqueue"]);
         assert_eq!(
             names(upgrade(&nothing, add_on.as_ref()).unwrap()),

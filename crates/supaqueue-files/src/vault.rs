@@ -1,21 +1,21 @@
-//! How secret and address get into the Vault.
+//! The statements that put the secret and the project's URL into Supabase's Vault.
 //!
-//! No statement holds the secret, so that no log of statements can have it: it is made in the
-//! database.
+//! A project's secret is generated in its database, so that no statement contains it and no log
+//! of statements can.
 
 use postgres_protocol::escape::escape_literal;
 
-/// Makes a secret of 32 random bytes under the name of the next one, unless there is one: it is in
-/// force once it is renamed. The bytes are those of three random UUIDs, 366 bits, hashed, since
-/// `pgcrypto` may not be there yet.
-pub const MAKE_NEXT_SECRET: &str = "
+/// Generates the next secret, unless there is one. It is not used before [`PROMOTE_NEXT_SECRET`].
+///
+/// It hashes three random UUIDs (366 random bits) to 32 bytes: `pgcrypto` may not be installed yet.
+pub const CREATE_NEXT_SECRET: &str = "
     select vault.create_secret(
       'whsec_' || encode(sha256(
         uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'base64'),
       'supaqueue_secret_next', 'Supaqueue: the key that will sign')
     where not exists (select from vault.secrets s where s.name = 'supaqueue_secret_next');";
 
-/// Makes the next secret the one that signs; the one before becomes the previous one.
+/// Makes the database sign with the next secret, and keeps the current one as the previous one.
 pub const PROMOTE_NEXT_SECRET: &str = "
     select vault.update_secret(s.id, new_name => 'supaqueue_secret_previous',
       new_description => 'Supaqueue: the key that signed before')
@@ -27,34 +27,34 @@ pub const PROMOTE_NEXT_SECRET: &str = "
     from vault.secrets s
     where s.name = 'supaqueue_secret_next';";
 
-/// Forgets the previous secret.
-pub const FORGET_PREVIOUS_SECRET: &str =
+/// Deletes the previous secret.
+pub const DELETE_PREVIOUS_SECRET: &str =
     "delete from vault.secrets where name = 'supaqueue_secret_previous'";
 
-/// The statement that stores a given secret, over the one that is there. For a local stack, whose
-/// secret protects nothing: a project's own is made in its database.
+/// The statement that stores a given secret, or replaces it. Only for local stacks: it contains
+/// the value.
 #[must_use]
-pub fn store_secret(secret: &str) -> String {
+pub fn upsert_secret(secret: &str) -> String {
     let description =
         "Supaqueue: signs what is sent to the function, which has it as SUPAQUEUE_SECRET";
-    store("supaqueue_secret", secret, description)
+    upsert("supaqueue_secret", secret, description)
 }
 
-/// The statement that stores the project's address, over the one that is there.
+/// The statement that stores the project's URL, or replaces it.
 #[must_use]
-pub fn store_url(url: &str) -> String {
-    let description = "Supaqueue: the project's address, without a path";
-    store("supaqueue_url", url, description)
+pub fn upsert_url(url: &str) -> String {
+    let description = "Supaqueue: the project's URL, without a path";
+    upsert("supaqueue_url", url, description)
 }
 
-/// The statement that stores the key that the project's gateway asks for; it is public.
+/// The statement that stores the public key that the project's gateway requires, or replaces it.
 #[must_use]
-pub fn store_anon_key(key: &str) -> String {
-    let description = "Supaqueue: the key that the project's gateway asks for; it is public";
-    store("supaqueue_anon_key", key, description)
+pub fn upsert_anon_key(key: &str) -> String {
+    let description = "Supaqueue: the key that the project's gateway requires; it is public";
+    upsert("supaqueue_anon_key", key, description)
 }
 
-fn store(name: &str, value: &str, description: &str) -> String {
+fn upsert(name: &str, value: &str, description: &str) -> String {
     let [name, value, description] = [name, value, description].map(escape_literal);
     format!(
         "select case
@@ -66,9 +66,9 @@ fn store(name: &str, value: &str, description: &str) -> String {
     )
 }
 
-/// Whether a secret has the form `whsec_<base64>`. One that has not would stop the function.
+/// Whether a secret has the form `whsec_<base64>`. The function does not start with any other.
 #[must_use]
-pub fn is_key(secret: &str) -> bool {
+pub fn is_signing_key(secret: &str) -> bool {
     let base64 = |text: &str| {
         text.len() >= 32
             && text

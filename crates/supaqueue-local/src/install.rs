@@ -1,6 +1,6 @@
 //! Installs Supaqueue in a database, with the SQL that `supaqueue install` runs.
 
-use supaqueue_files::{State, upgrade, vault};
+use supaqueue_files::{DatabaseState, upgrade, vault};
 use tokio_postgres::Client;
 
 use crate::{Error, Result};
@@ -9,7 +9,7 @@ use crate::{Error, Result};
 pub(crate) async fn install(client: &Client, secret: &str, url: &str) -> Result<()> {
     let reading = "cannot read what the database has of supaqueue";
     let state = client
-        .simple_query(State::QUERY)
+        .simple_query(DatabaseState::QUERY)
         .await
         .map_err(Error::database(reading))?
         .iter()
@@ -18,7 +18,7 @@ pub(crate) async fn install(client: &Client, secret: &str, url: &str) -> Result<
             _ => None,
         })
         .unwrap_or_default();
-    let state: State = serde_json::from_str(&state)
+    let state: DatabaseState = serde_json::from_str(&state)
         .map_err(|error| Error::Invalid(format!("{reading}: {error}")))?;
     let upgrade = upgrade(&state, None).map_err(|error| Error::Invalid(error.to_string()))?;
     for transaction in upgrade.transactions {
@@ -28,7 +28,7 @@ pub(crate) async fn install(client: &Client, secret: &str, url: &str) -> Result<
             .map_err(Error::database("cannot apply the schema"))?;
     }
     client
-        .batch_execute(&(vault::store_secret(secret) + &vault::store_url(url)))
+        .batch_execute(&(vault::upsert_secret(secret) + &vault::upsert_url(url)))
         .await
         .map_err(Error::database(
             "cannot put secret and address into the Vault",

@@ -189,7 +189,7 @@ pub(super) const INSTALL_WITH_ANON_KEY: Command = Command {
     name: "install",
     options: &["--project-ref", REF, "--yes", "--anon-key"],
     to: State::WithAnonKey,
-    calls: &[call(API_KEYS, State::Installed, "address", &[Status(404)])],
+    calls: &[call(API_KEYS, State::Installed, "URL", &[Status(404)])],
 };
 
 pub(super) const REMOVE: Command = Command {
@@ -206,7 +206,7 @@ pub(super) const REMOVE: Command = Command {
         query(
             ("dependents", 0),
             State::Installed,
-            "what depends on it",
+            "dependent objects",
             &[Status(500)],
         ),
         query(
@@ -250,68 +250,68 @@ pub(super) const ROTATE_SECRET: Command = Command {
         call(
             SET_SECRETS,
             State::RotationBegun,
-            "functions accept both",
+            "functions accept both secrets",
             &[Lost, Lie],
         ),
         call(
             SECRETS,
             State::RotationBegun,
-            "functions accept both",
+            "functions accept both secrets",
             &[Cut],
         ),
         query(
             PROBE,
             State::RotationBegun,
-            "functions accept both",
+            "functions accept both secrets",
             &[Status(500)],
         ),
-        query(ANSWERS, State::RotationBegun, "functions accept both", &[]),
+        query(
+            ANSWERS,
+            State::RotationBegun,
+            "functions accept both secrets",
+            &[],
+        ),
         query(
             PROMOTE_SECRET,
             State::RotationBegun,
-            "database signs with the new one",
+            "database signs with the new secret",
             &[Lost],
         ),
         call(
             SET_SECRETS,
             State::RotationHalfDone,
-            "dispatches under way",
+            "pending dispatches",
             &[Lost],
         ),
-        call(
-            SECRETS,
-            State::RotationHalfDone,
-            "dispatches under way",
-            &[],
-        ),
+        call(SECRETS, State::RotationHalfDone, "pending dispatches", &[]),
         query(
             ("c.acknowledged_at is null and c.created_at", 0),
             State::RotationHalfDone,
-            "dispatches under way",
+            "pending dispatches",
             &[Status(404)],
         ),
         call(
             SET_SECRETS_AGAIN,
             State::RotationHalfDone,
-            "functions accept the new one alone",
+            "functions accept only the new secret",
             &[Lost],
         ),
         call(
             SECRETS_AGAIN,
             State::RotationHalfDone,
-            "functions accept the new one alone",
+            "functions accept only the new secret",
             &[],
         ),
         query(
             PROBE,
             State::RotationHalfDone,
-            "functions accept the new one alone",
+            "functions accept only the new secret",
             &[Cut],
         ),
         query(
             ANSWERS,
             State::RotationHalfDone,
-            "functions accept the new one alone",
+            "functions accept only the new secret",
             &[],
         ),
         query(
@@ -320,7 +320,7 @@ pub(super) const ROTATE_SECRET: Command = Command {
                 0,
             ),
             State::RotationHalfDone,
-            "functions accept the new one alone",
+            "functions accept only the new secret",
             &[Lost],
         ),
     ],

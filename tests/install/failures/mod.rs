@@ -62,7 +62,7 @@ fn without_a_cli_nothing_is_done_and_the_remedy_is_named() {
             run(project, Cli::Missing, command, &[])
                 .await
                 .assert_failed()
-                .assert_says(&["tools and login: there is no Supabase CLI"])
+                .assert_says(&["tools and login: the Supabase CLI is not installed"])
                 .assert_says(&["Install it"]);
         }
         assert_eq!(project.platform.take_calls(), Vec::<String>::new());

@@ -18,7 +18,7 @@ pub(super) const KINDS: [Fault; 8] = [
 /// A run in steps says where it failed, why, what to do, what was not done and how to go on.
 pub(super) fn in_a_step(run: &Run, command: &str, step: &str, fault: Fault) -> String {
     run.assert_failed()
-        .assert_says(&["Go on with: supaqueue", command])
+        .assert_says(&["Resume with: supaqueue", command])
         .assert_says(&["Not done: ", step]);
     clearly(run, &format!("✗ {step}: "), fault)
 }
@@ -39,22 +39,24 @@ fn clearly(run: &Run, begin: &str, fault: Fault) -> String {
     let (in_what, in_remedy) = match fault {
         // Some commands of the CLI keep the status to themselves.
         Fault::Status(_) if what.contains("Unexpected error") => {
-            ("failed", "not tell which status")
+            ("failed", "not report the platform's HTTP status")
         }
         Fault::Status(401) => ("401", "Log in"),
-        Fault::Status(403) => ("403", "may not do this"),
-        Fault::Status(404) if what.contains("still lists it") => {
-            ("the Supabase CLI said", "Run this again")
+        Fault::Status(403) => ("403", "lacks permission"),
+        Fault::Status(404) if what.contains("still lists") => {
+            ("the Supabase CLI reported success", "Run this again")
         }
         Fault::Status(404) => ("404", "Check the project's reference"),
         Fault::Status(409) => ("409", "Another change"),
         // The CLI repeats a deployment for longer than we wait for it.
-        Fault::Status(429) if what.contains("did not end") => ("within", "--timeout allows more"),
+        Fault::Status(429) if what.contains("did not finish") => {
+            ("within", "--timeout allows more")
+        }
         Fault::Status(429) => ("429", "wait a minute"),
         Fault::Status(_) => ("500", "status.supabase.com"),
-        Fault::Hang => ("did not end within", "--timeout allows more"),
+        Fault::Hang => ("did not finish within", "--timeout allows more"),
         Fault::Cut | Fault::Lost => ("failed", "network"),
-        Fault::Lie => ("the Supabase CLI said", "Run this again"),
+        Fault::Lie => ("the Supabase CLI reported success", "Run this again"),
     };
     assert!(
         what.contains(in_what) && remedy.starts_with("  ") && remedy.contains(in_remedy),

@@ -1,32 +1,33 @@
-//! What can be missing in the database.
+//! Checks what is installed in the database.
 
 use std::cmp::Ordering;
 
-use super::finding::Finding;
-use crate::project::state::check_address;
-use supaqueue_files::vault::is_key;
-use supaqueue_files::{Part, State};
+use supaqueue_files::vault::is_signing_key;
+use supaqueue_files::{DatabaseState, Part};
 
-/// What is installed, from what was read already.
-pub(super) fn installed(state: &State, options: &str) -> Vec<Finding> {
+use super::finding::Finding;
+use crate::project::vault::check_project_url;
+
+/// Checks what is installed. Reads nothing more than `state`.
+pub(super) fn installed(state: &DatabaseState, options: &str) -> Vec<Finding> {
     let mut findings = vec![Finding::ok(
         "database",
         format!("Postgres {}", state.postgres),
     )];
     let install = format!("Run `supaqueue install{options}`.");
-    for (name, is_there) in [
+    for (name, is_installed) in [
         ("pg_net", state.has_net),
         ("supabase_vault", state.has_vault),
         ("pg_cron", state.has_cron),
     ] {
         let version = state.extensions.get(name);
-        findings.push(match (is_there, version) {
+        findings.push(match (is_installed, version) {
             (true, Some(version)) => Finding::ok("extension", format!("{name} {version}")),
-            (true, None) => Finding::ok("extension", format!("a stand-in for {name}")),
+            (true, None) => Finding::ok("extension", format!("{name}, emulated")),
             (false, _) if name == "pg_cron" => Finding::warning(
                 "extension",
-                "pg_cron is missing: jobs that wait go on only when their queue is next used",
-                format!("Run: create extension pg_cron; then: {install}"),
+                "pg_cron is missing: retries and scheduled jobs start only when their queue is next used",
+                format!("Run: create extension pg_cron; and then `supaqueue install{options}`."),
             ),
             (false, _) => {
                 Finding::failed("extension", format!("{name} is missing"), install.clone())
@@ -37,18 +38,12 @@ pub(super) fn installed(state: &State, options: &str) -> Vec<Finding> {
     let add_ons = supaqueue_files::add_ons();
     findings.extend(add_ons.iter().filter_map(|add_on| {
         let version = *state.versions.get(add_on.name)?;
-        Some(compare(
-            "add-on",
-            &format!("{} ", add_on.name),
-            add_on,
-            version,
-            &install,
-        ))
+        Some(compare("add-on", add_on, version, &install))
     }));
     if !state.unfinished.is_empty() {
         findings.push(Finding::warning(
             "schema",
-            "an upgrade has not finished the work that follows its transaction",
+            "an upgrade was interrupted before it had built indexes or filled columns",
             install.clone(),
         ));
     }
@@ -56,7 +51,9 @@ pub(super) fn installed(state: &State, options: &str) -> Vec<Finding> {
         return findings;
     }
     findings.push(match &state.secret {
-        Some(secret) if is_key(secret) => Finding::ok("secret", "the Vault has one"),
+        Some(secret) if is_signing_key(secret) => {
+            Finding::ok("secret", "the Vault has supaqueue_secret")
+        }
         Some(_) => Finding::failed(
             "secret",
             "the Vault's supaqueue_secret is not a key of the form whsec_<base64>",
@@ -71,72 +68,77 @@ pub(super) fn installed(state: &State, options: &str) -> Vec<Finding> {
     if state.is_rotating() {
         findings.push(Finding::warning(
             "secret",
-            "a rotation was begun and not finished",
-            format!("Run `supaqueue rotate-secret{options}`: it goes on where it stopped."),
+            "a rotation is unfinished",
+            format!("Run `supaqueue rotate-secret{options}` to resume it."),
         ));
     }
     findings.push(match &state.url {
-        Some(url) if check_address(url).is_ok() => {
-            Finding::ok("address", format!("the Vault has {url}"))
+        Some(url) if check_project_url(url).is_ok() => {
+            Finding::ok("URL", format!("the Vault has supaqueue_url: {url}"))
         }
         Some(url) => Finding::failed(
-            "address",
-            format!("the Vault's supaqueue_url is not an address: {url}"),
+            "URL",
+            format!("the Vault's supaqueue_url is not a project URL: {url}"),
             install.clone(),
         ),
-        None => Finding::failed("address", "the Vault has no supaqueue_url", install.clone()),
+        None => Finding::failed("URL", "the Vault has no supaqueue_url", install.clone()),
     });
     findings
 }
 
-fn schema(state: &State, install: &str) -> Finding {
-    let refusal = match state.version() {
+fn schema(state: &DatabaseState, install: &str) -> Finding {
+    let problem = match state.version() {
         None => "Supaqueue is not installed in this database",
         Some(_) if !state.has_code => {
-            "the tables were kept by `supaqueue remove`, the rest is gone"
+            "only the tables are left, as after `supaqueue remove --keep-data`"
         }
-        Some(version) => return compare("schema", "", &supaqueue_files::core(), version, install),
+        Some(version) => return compare("schema", &supaqueue_files::core(), version, install),
     };
-    Finding::failed("schema", refusal, install)
+    Finding::failed("schema", problem, install)
 }
 
-/// How the version of a part in the database compares to that of this program.
-fn compare(subject: &'static str, name: &str, part: &Part, version: i32, install: &str) -> Finding {
+/// Compares the installed version of a part with this program's.
+fn compare(subject: &'static str, part: &Part, version: i32, install: &str) -> Finding {
     let newest = part.newest();
-    let both = format!(
-        "{}is at version {version}, this program is for {newest}",
-        if name.is_empty() { "it " } else { name }
-    );
+    let name = match subject {
+        "add-on" => format!("{} ", part.name),
+        _ => String::new(),
+    };
     match version.cmp(&newest) {
-        Ordering::Less => Finding::failed(subject, both, install),
-        Ordering::Greater => Finding::warning(subject, both, "Update the program supaqueue."),
-        Ordering::Equal => Finding::ok(
+        Ordering::Less => Finding::failed(
             subject,
-            format!("{name}version {version}, as this program's"),
+            format!("{name}installed version {version} is older than this program's ({newest})"),
+            install,
         ),
+        Ordering::Greater => Finding::warning(
+            subject,
+            format!("{name}installed version {version} is newer than this program's ({newest})"),
+            "Update `supaqueue`.",
+        ),
+        Ordering::Equal => Finding::ok(subject, format!("{name}version {version}, up to date")),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
+    use super::super::finding::Severity;
     use super::*;
 
     #[test]
-    fn an_empty_database_is_named_for_what_it_is() {
+    fn an_empty_database_has_no_schema_secret_or_url() {
         let findings = installed(
-            &State {
+            &DatabaseState {
                 has_vault: true,
                 has_net: true,
-                ..State::default()
+                ..DatabaseState::default()
             },
             "",
         );
         let failed: Vec<&str> = findings
             .iter()
-            .filter(|finding| finding.level == Level::Failed)
+            .filter(|finding| finding.severity == Severity::Failed)
             .map(|finding| finding.subject)
             .collect();
-        assert_eq!(failed, ["schema", "secret", "address"]);
+        assert_eq!(failed, ["schema", "secret", "URL"]);
     }
 }

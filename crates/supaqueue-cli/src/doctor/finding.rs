@@ -1,82 +1,83 @@
-//! One line of the doctor's report.
+//! One finding of the doctor.
 
-use crate::output::say;
-use crate::problem::{Problem, redact};
+use crate::output::outln;
+use crate::redact::redact;
+use crate::user_error;
 
-/// How it stands with one thing.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
-    /// As it should be.
+pub(super) enum Severity {
+    /// Works.
     Ok,
-    /// It works, but not as well as it could.
+    /// Works, but not as well as it could.
     Warning,
-    /// It does not work.
+    /// Does not work.
     Failed,
 }
 
-/// One thing that can be wrong, and whether it is.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
-    pub(super) level: Level,
+    pub(super) severity: Severity,
     pub(super) subject: &'static str,
-    pub(super) what: String,
+    pub(super) message: String,
+    /// Empty if there is nothing to do.
     pub(super) remedy: String,
 }
 
 impl Finding {
-    pub(super) fn ok(subject: &'static str, what: impl Into<String>) -> Self {
-        Self {
-            level: Level::Ok,
-            subject,
-            what: what.into(),
-            remedy: String::new(),
-        }
+    pub(super) fn ok(subject: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Ok, subject, message, "")
     }
 
     pub(super) fn warning(
         subject: &'static str,
-        what: impl Into<String>,
+        message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self {
-            level: Level::Warning,
-            subject,
-            what: what.into(),
-            remedy: remedy.into(),
-        }
+        Self::new(Severity::Warning, subject, message, remedy)
     }
 
     pub(super) fn failed(
         subject: &'static str,
-        what: impl Into<String>,
+        message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self {
-            level: Level::Failed,
-            subject,
-            what: what.into(),
-            remedy: remedy.into(),
-        }
+        Self::new(Severity::Failed, subject, message, remedy)
     }
 
-    /// A check that could not be made.
+    /// A check that failed to run.
     pub(super) fn error(subject: &'static str, error: &anyhow::Error) -> Self {
-        let remedy = Problem::remedy(error).unwrap_or(
-            "Run this again; if it stays so, see that the programs supaqueue and supabase are up to date.",
+        let remedy = user_error::remedy(error).unwrap_or(
+            "Run this again. If the error persists, check that `supaqueue` and `supabase` are up to date.",
         );
         Self::failed(subject, format!("{error:#}"), remedy)
     }
 
-    /// Prints it.
+    fn new(
+        severity: Severity,
+        subject: &'static str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity,
+            subject,
+            message: message.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// Prints the finding to stdout.
     pub(super) fn print(&self) {
-        let level = match self.level {
-            Level::Ok => "ok     ",
-            Level::Warning => "warning",
-            Level::Failed => "failed ",
+        let severity = match self.severity {
+            Severity::Ok => "ok     ",
+            Severity::Warning => "warning",
+            Severity::Failed => "failed ",
         };
-        say!("{level}  {}: {}", self.subject, redact(&self.what));
+        outln!("{severity}  {}: {}", self.subject, redact(&self.message));
         if !self.remedy.is_empty() {
-            say!("         → {}", redact(&self.remedy));
+            outln!("         → {}", redact(&self.remedy));
         }
     }
 }

@@ -1,29 +1,33 @@
-//! What can be wrong with the function, and on the way to it.
+//! Checks the function, and whether the database reaches it.
+
+use supaqueue_files::DatabaseState;
 
 use super::finding::Finding;
 use crate::install::embedded_function;
 use crate::project::hosted::{self, Hosted};
-use crate::project::probe::{self, Answer};
-use crate::project::{Place, Project};
-use supaqueue_files::State;
+use crate::project::probe::{self, Response};
+use crate::project::{Deployment, Project};
 
-/// What the platform lists.
-pub(super) async fn listed(hosted: &Hosted, state: &State, options: &str) -> Vec<Finding> {
+/// Checks what the platform lists.
+pub(super) async fn listed(hosted: &Hosted, state: &DatabaseState, options: &str) -> Vec<Finding> {
     let install = format!("Run `supaqueue install{options}`.");
     let mut findings = Vec::new();
     if let Some(url) = state.url.as_ref().filter(|url| hosted.is_of_another(url)) {
-        let what = format!("the Vault has the address of another project: {url}");
-        findings.push(Finding::failed("address", what, install.clone()));
+        let message = format!("the Vault has the URL of another project: {url}");
+        findings.push(Finding::failed("URL", message, install.clone()));
     }
     findings.push(match hosted.function().await {
         Err(error) => Finding::error("function", &error),
-        Ok(None) => Finding::failed("function", "it is not deployed", install.clone()),
+        Ok(None) => Finding::failed("function", "not deployed", install.clone()),
         Ok(Some(function)) if function.verify_jwt == Some(true) => Finding::failed(
             "function",
-            "the platform asks its callers for a JWT (verify_jwt), which the database does not send",
+            "the platform requires a JWT (verify_jwt), which the database does not send",
             install.clone(),
         ),
-        Ok(Some(function)) => Finding::ok("function", format!("version {} is deployed, callable without a JWT", function.version)),
+        Ok(Some(function)) => Finding::ok(
+            "function",
+            format!("version {} is deployed and needs no JWT", function.version),
+        ),
     });
     findings.push(match hosted.secret_digest().await {
         Err(error) => Finding::error("functions' secret", &error),
@@ -32,24 +36,28 @@ pub(super) async fn listed(hosted: &Hosted, state: &State, options: &str) -> Vec
             "the functions have no SUPAQUEUE_SECRET",
             install,
         ),
-        Ok(Some(digest)) if digest == hosted::digest(&state.environment()) => {
-            Finding::ok("functions' secret", "SUPAQUEUE_SECRET is the Vault's")
+        Ok(Some(digest)) if digest == hosted::digest(&state.functions_secret()) => {
+            Finding::ok("functions' secret", "SUPAQUEUE_SECRET matches the Vault")
         }
-        // The platform's digest says only whether it is the same; whether it is good, the signed probe says.
+        // Only a warning, as a value set by hand may still contain the right key. The probe decides.
         Ok(Some(_)) => Finding::warning(
             "functions' secret",
-            "SUPAQUEUE_SECRET is not what this program stored",
+            "SUPAQUEUE_SECRET differs from the value that this program sets",
             install,
         ),
     });
     findings
 }
 
-/// What the database sees of the function; whether it accepts what the database signs.
-pub(super) async fn seen(project: &Project, options: &str) -> (Vec<Finding>, bool) {
-    let install = match project.place {
-        Place::Hosted(_) | Place::Local(_) => format!("Run `supaqueue install{options}`."),
-        Place::Direct => "Deploy the files of `supaqueue install --write-function`.".to_owned(),
+/// Probes the function from the database. Also returns whether the function accepts its signature.
+pub(super) async fn probed(project: &Project, options: &str) -> (Vec<Finding>, bool) {
+    let install = match project.deployment {
+        Deployment::Hosted(_) | Deployment::Local(_) => {
+            format!("Run `supaqueue install{options}`.")
+        }
+        Deployment::DatabaseOnly => {
+            "Deploy the files that `supaqueue install --write-function` writes.".to_owned()
+        }
     };
     let probes = match probe::probe(&project.database).await {
         Ok(probes) => probes,
@@ -58,170 +66,180 @@ pub(super) async fn seen(project: &Project, options: &str) -> (Vec<Finding>, boo
     let (Some(health), Some(signed)) = (probes.health, probes.signed) else {
         let stuck = Finding::failed(
             "pg_net",
-            "it did not send the doctor's requests within 30 s: its worker is down, or stuck behind slow requests",
-            "Run: select net.worker_restart(); and look at net.http_request_queue. If it stays so, restart the database.",
+            "the doctor's requests were not sent within 30 s: pg_net's worker is down, or busy with slow requests",
+            "Run: select net.worker_restart(); and look at net.http_request_queue. If the error persists, restart the database.",
         );
         return (vec![stuck], false);
     };
-    let mut findings = vec![Finding::ok("pg_net", "it sends requests")];
+    let mut findings = vec![Finding::ok("pg_net", "requests are sent")];
     findings.extend(reached(&health, &install));
     findings.push(accepted(&signed, options));
     (findings, signed.is_accepted())
 }
 
-/// Whether a job makes the round trip.
+/// Checks that a job completes its round trip.
 pub(super) async fn self_test(project: &Project) -> Finding {
     let subject = "self-test";
     match probe::self_test(&project.database).await {
         Err(error) => Finding::error(subject, &error),
         Ok(outcome) if outcome.is_successful() => {
-            Finding::ok(subject, "a job went through all of it and came back")
+            Finding::ok(subject, "a job completed the round trip")
         }
         Ok(outcome) => Finding::failed(
             subject,
             outcome.reason(),
-            "See the logs of the function supaqueue for the reason.",
+            "Check the logs of the function supaqueue.",
         ),
     }
 }
 
-/// Whether the address leads to our function, and to which version of it.
-fn reached(answer: &Answer, install: &str) -> Vec<Finding> {
-    let address =
-        |what: String, remedy: &str| vec![Finding::failed("address", what, remedy.to_owned())];
-    match (answer.status, answer.health()) {
+/// Checks whether our function responds at the project's URL, and in which version.
+fn reached(response: &Response, install: &str) -> Vec<Finding> {
+    let failed =
+        |message: String, remedy: &str| vec![Finding::failed("URL", message, remedy.to_owned())];
+    match (response.status, response.health()) {
         (_, Some(health)) => {
             let ours = embedded_function();
             let version = match health == ours {
                 true => Finding::ok(
                     "function",
-                    format!("version {}, the same as in this program", health.version),
+                    format!("version {}, up to date", health.version),
                 ),
                 false => Finding::warning(
                     "function",
                     format!(
-                        "another one than in this program answers: version {}, hash {}",
+                        "another version than in this program is deployed: {}, hash {}",
                         health.version, health.hash
                     ),
                     install,
                 ),
             };
             vec![
-                Finding::ok("address", "the function answers the database"),
+                Finding::ok("URL", "the database reaches the function"),
                 version,
             ]
         }
-        (None, _) => address(
+        (None, _) => failed(
             format!(
-                "the database does not reach the function: {}",
-                answer.describe()
+                "the database cannot reach the function: {}",
+                response.describe()
             ),
-            "Correct the Vault's supaqueue_url: `supaqueue install --project-url URL`.",
+            "Correct the URL in the Vault: `supaqueue install --project-url URL`.",
         ),
-        (Some(401 | 403), _) => address(
+        (Some(401 | 403), _) => failed(
             format!(
-                "a gateway before the function refuses the database: {}",
-                answer.describe()
+                "a gateway in front of the function rejects the database: {}",
+                response.describe()
             ),
-            "Turn the function's verify_jwt off; where the gateway asks for an apikey: `supaqueue install --anon-key`.",
+            "Turn off verify_jwt for the function. If the gateway requires an apikey: `supaqueue install --anon-key`.",
         ),
-        (Some(404), _) => address(
+        (Some(404), _) => failed(
             format!(
-                "there is no function supaqueue at the Vault's supaqueue_url: {}",
-                answer.describe()
+                "no function supaqueue at the Vault's supaqueue_url: {}",
+                response.describe()
             ),
             install,
         ),
-        (Some(500), _) if answer.code().as_deref() == Some("misconfigured") => address(
-            format!("the function lacks a setting: {}", answer.describe()),
+        (Some(500), _) if response.code().as_deref() == Some("misconfigured") => failed(
+            format!("the function lacks a setting: {}", response.describe()),
             install,
         ),
-        (Some(_), _) => address(
-            format!(
-                "something else than the function answers: {}",
-                answer.describe()
-            ),
-            "See the logs of the function supaqueue; check the Vault's supaqueue_url.",
+        (Some(_), _) => failed(
+            format!("unexpected response: {}", response.describe()),
+            "Check the logs of the function supaqueue, and the Vault's supaqueue_url.",
         ),
     }
 }
 
-/// Whether the Vault's secret is the functions' secret.
-fn accepted(answer: &Answer, options: &str) -> Finding {
+/// Checks whether the function has the Vault's secret.
+fn accepted(response: &Response, options: &str) -> Finding {
     let subject = "secret";
-    match answer.status {
-        Some(202) => Finding::ok(subject, "the function accepts what the database signs"),
-        Some(401) if answer.code().as_deref() == Some("not_signed") => Finding::failed(
+    match response.status {
+        Some(202) => Finding::ok(subject, "the function accepts the database's signature"),
+        Some(401) if response.code().as_deref() == Some("not_signed") => Finding::failed(
             subject,
-            "the function refuses what the database signs: SUPAQUEUE_SECRET is not the Vault's supaqueue_secret, or a clock is wrong by more than five minutes",
-            format!("Run `supaqueue install{options}`: it gives the functions the Vault's secret."),
+            "the function rejects the database's signature: SUPAQUEUE_SECRET does not match the Vault's supaqueue_secret, or a clock is off by more than five minutes",
+            format!(
+                "Run `supaqueue install{options}`, which gives the functions the Vault's secret."
+            ),
         ),
         _ => Finding::failed(
             subject,
             format!(
-                "whether the function has the Vault's secret is not known: {}",
-                answer.describe()
+                "cannot check whether the function has the Vault's secret: {}",
+                response.describe()
             ),
-            "Mend the line above first.",
+            "Fix the finding above first.",
         ),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
+    use super::super::finding::Severity;
     use super::*;
 
-    fn answer(status: Option<u16>, content: &str) -> Answer {
-        Answer {
+    fn response(status: Option<u16>, content: &str) -> Response {
+        Response {
             status,
             content: Some(content.into()),
-            ..Answer::default()
+            ..Response::default()
         }
     }
 
     #[test]
-    fn each_answer_to_the_signed_probe_is_named_for_what_it_is() {
-        assert_eq!(accepted(&answer(Some(202), ""), "").level, Level::Ok);
-        let refused = accepted(&answer(Some(401), r#"{"code":"not_signed"}"#), "");
+    fn each_response_to_the_signed_probe_is_explained() {
+        assert_eq!(
+            accepted(&response(Some(202), ""), "").severity,
+            Severity::Ok
+        );
+        let refused = accepted(&response(Some(401), r#"{"code":"not_signed"}"#), "");
         assert!(
-            refused.what.contains("SUPAQUEUE_SECRET is not the Vault's"),
+            refused.message.contains("SUPAQUEUE_SECRET does not match"),
             "{}",
-            refused.what
+            refused.message
         );
         let gateway = accepted(
-            &answer(Some(401), r#"{"message":"Missing authorization header"}"#),
+            &response(Some(401), r#"{"message":"Missing authorization header"}"#),
             "",
         );
-        assert!(gateway.what.contains("not known"), "{}", gateway.what);
+        assert!(
+            gateway.message.contains("cannot check"),
+            "{}",
+            gateway.message
+        );
     }
 
     #[test]
-    fn each_answer_to_the_question_for_health_is_named_for_what_it_is() {
+    fn each_response_to_the_health_check_is_explained() {
         let ours = embedded_function();
         let health = format!(
             r#"{{"name":"supaqueue","version":"{}","hash":"{}"}}"#,
             ours.version, ours.hash
         );
-        let check = |answer: Answer, level, want: &str| {
-            let finding = reached(&answer, "").pop().unwrap();
-            assert_eq!(finding.level, level, "{}", finding.what);
-            assert!(finding.what.contains(want), "{}", finding.what);
+        let check = |response: Response, severity, want: &str| {
+            let finding = reached(&response, "").pop().unwrap();
+            assert_eq!(finding.severity, severity, "{}", finding.message);
+            assert!(finding.message.contains(want), "{}", finding.message);
         };
-        check(answer(Some(200), &health), Level::Ok, "the same");
+        check(response(Some(200), &health), Severity::Ok, "up to date");
         check(
-            answer(Some(200), r#"{"version":"0.0.1","hash":"x"}"#),
-            Level::Warning,
-            "another one",
+            response(Some(200), r#"{"version":"0.0.1","hash":"x"}"#),
+            Severity::Warning,
+            "another version",
         );
-        check(answer(Some(200), "hello"), Level::Failed, "something else");
-        check(answer(Some(401), ""), Level::Failed, "gateway");
-        check(answer(Some(404), ""), Level::Failed, "no function");
         check(
-            answer(Some(500), r#"{"code":"misconfigured","message":"x"}"#),
-            Level::Failed,
+            response(Some(200), "hello"),
+            Severity::Failed,
+            "unexpected response",
+        );
+        check(response(Some(401), ""), Severity::Failed, "gateway");
+        check(response(Some(404), ""), Severity::Failed, "no function");
+        check(
+            response(Some(500), r#"{"code":"misconfigured","message":"x"}"#),
+            Severity::Failed,
             "lacks a setting",
         );
-        check(answer(None, ""), Level::Failed, "does not reach");
+        check(response(None, ""), Severity::Failed, "cannot reach");
     }
 }

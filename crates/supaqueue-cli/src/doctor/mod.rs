@@ -1,115 +1,111 @@
-//! `supaqueue doctor`: everything that can silently be wrong, each with its remedy.
+//! `supaqueue doctor`: checks everything that can fail silently.
 
 mod database;
 mod finding;
 mod function;
-mod running;
+mod runtime;
 
 use std::process::ExitCode;
 
-use crate::command;
-use crate::project::cli::Version;
-use crate::project::state;
-use crate::project::{Checked, Place, Project, Target};
-use finding::{Finding, Level};
+use semver::Version;
 
-/// Checks everything that can silently be wrong, and says what to do about it.
+use crate::command;
+use crate::project::supabase_cli::OLDEST_TESTED;
+use crate::project::{Candidates, Deployment, ProjectOptions};
+use finding::{Finding, Severity};
+
+/// Checks everything that can fail silently and prints a fix for each problem.
 ///
-/// The exit status is 1 when something does not work, else 0.
+/// The exit status is 1 if something does not work, else 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    target: Target,
+    project: ProjectOptions,
 }
 
 /// Runs the command until it ends or is interrupted.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    let mut report = Report { worst: Level::Ok };
+    let mut report = Report {
+        worst: Severity::Ok,
+    };
     let status = command::run("doctor", async {
-        examine(&arguments.target, &mut report).await;
+        examine(&arguments.project, &mut report).await;
         Ok(())
     })
     .await;
     match report.worst {
-        Level::Failed => ExitCode::FAILURE,
-        Level::Ok | Level::Warning => status,
+        Severity::Failed => ExitCode::FAILURE,
+        Severity::Ok | Severity::Warning => status,
     }
 }
 
-/// What was found so far; printed as it is found.
+/// Prints findings as they come.
 struct Report {
-    worst: Level,
+    worst: Severity,
 }
 
 impl Report {
     fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
         for finding in findings {
             finding.print();
-            self.worst = self.worst.max(finding.level);
+            self.worst = self.worst.max(finding.severity);
         }
     }
 }
 
-async fn examine(target: &Target, report: &mut Report) {
-    let checked = match target.check().await {
-        Ok((checked, detail)) => {
-            if let Checked::Hosted(cli, _) = &checked {
-                report.add([cli_version(cli.version)]);
+async fn examine(options: &ProjectOptions, report: &mut Report) {
+    let candidates = match options.find().await {
+        Ok((candidates, detail)) => {
+            if let Candidates::Account(cli, _) = &candidates {
+                report.add([cli_version(&cli.version)]);
             }
             report.add([Finding::ok("tools and login", detail)]);
-            checked
+            candidates
         }
         Err(error) => return report.add([Finding::error("tools and login", &error)]),
     };
-    let project: Project = match target.choose(checked).await {
-        Ok((project, detail)) => {
-            report.add([Finding::ok("project", detail)]);
-            project
-        }
+    let project = match options.select(candidates).await {
+        Ok(project) => project,
         Err(error) => return report.add([Finding::error("project", &error)]),
     };
-    let state = match state::read(&project.database).await {
+    report.add([Finding::ok("project", project.name())]);
+    let state = match project.database.state().await {
         Ok(state) => state,
         Err(error) => return report.add([Finding::error("database", &error)]),
     };
     let options = project.options();
     report.add(database::installed(&state, &options));
-    if let Place::Hosted(hosted) = &project.place {
+    if let Deployment::Hosted(hosted) = &project.deployment {
         report.add(function::listed(hosted, &state, &options).await);
     }
-    if !state.has_net || !state.has_vault || state.version.is_none() || state.url.is_none() {
-        // Each of these was named above, and nothing below can be asked without them.
+    if !state.has_net || !state.has_vault || state.version().is_none() || state.url.is_none() {
+        // Reported above; the checks below depend on all of them.
         return;
     }
-    match running::examine(&project.database, &state).await {
+    match runtime::examine(&project.database, &state).await {
         Ok(findings) => report.add(findings),
         Err(error) => report.add([Finding::error("database", &error)]),
     }
-    let (findings, is_accepted) = function::seen(&project, &options).await;
+    let (findings, is_accepted) = function::probed(&project, &options).await;
     report.add(findings);
     if is_accepted {
         report.add([function::self_test(&project).await]);
     }
 }
 
-fn cli_version(version: Version) -> Finding {
+fn cli_version(version: &Version) -> Finding {
     let subject = "Supabase CLI";
     match version.major {
-        2 | 3 if version >= Version::OLDEST_TESTED => {
-            Finding::ok(subject, format!("version {version}"))
-        }
+        2 | 3 if *version >= OLDEST_TESTED => Finding::ok(subject, format!("version {version}")),
         2 => Finding::warning(
             subject,
-            format!(
-                "version {version} is older than what is tested ({})",
-                Version::OLDEST_TESTED
-            ),
-            "Update the Supabase CLI if a command of it fails.",
+            format!("version {version} is older than the oldest tested one ({OLDEST_TESTED})"),
+            "Update the Supabase CLI if one of its commands fails.",
         ),
         _ => Finding::warning(
             subject,
-            format!("version {version} is newer than what is tested (2 and 3)"),
-            "Update the program supaqueue if a command of the CLI fails.",
+            format!("version {version} is newer than the tested ones (2 and 3)"),
+            "Update `supaqueue` if a command of the CLI fails.",
         ),
     }
 }
@@ -119,22 +115,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_of_the_cli_that_is_not_tested_is_a_warning() {
+    fn an_untested_version_of_the_cli_is_a_warning() {
         for (major, minor, want) in [
-            (2, 122, Level::Ok),
-            (3, 1, Level::Ok),
-            (2, 20, Level::Warning),
-            (4, 0, Level::Warning),
+            (2, 122, Severity::Ok),
+            (3, 1, Severity::Ok),
+            (2, 20, Severity::Warning),
+            (4, 0, Severity::Warning),
         ] {
-            assert_eq!(
-                cli_version(Version {
-                    major,
-                    minor,
-                    patch: 0
-                })
-                .level,
-                want
-            );
+            let version = Version::new(major, minor, 0);
+            assert_eq!(cli_version(&version).severity, want);
         }
     }
 }

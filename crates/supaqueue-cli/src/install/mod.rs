@@ -1,54 +1,53 @@
-//! `supaqueue install`: everything that a project needs, and nothing that it has already.
+//! `supaqueue install`: installs or upgrades Supaqueue and changes only what differs.
 
 mod embedded;
+mod extensions;
 mod plan;
 mod steps;
 mod verification;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::command;
-use crate::output::tell;
-use crate::project::working_folder;
-use crate::project::{Project, Target};
-use crate::prompt;
+use crate::output::errln;
+use crate::project::{ProjectOptions, supabase_dir};
+use crate::prompt::Confirmation;
 use crate::steps::Steps;
 pub(crate) use embedded::embedded_function;
 use steps::Installation;
 
-/// Installs Supaqueue in a project, or upgrades it: only what differs is done.
+/// Installs or upgrades Supaqueue in a project, changing only what differs.
 ///
-/// The schema comes from this program, as does the function. A secret is made in the project's
-/// Vault and given to its functions; it never appears in a command line, a statement or a log.
+/// The schema and the function come from this program. The secret is generated in the project's
+/// Vault and passed on to its functions; it never appears in a command line, a statement or a log.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    target: Target,
-    /// The project's address for its own database, such as `https://queue.example.com`; the default is that of the platform
+    project: ProjectOptions,
+    /// The project's URL as its database reaches it, such as `https://queue.example.com` [default: the platform's]
     #[arg(long, value_name = "URL")]
     project_url: Option<String>,
-    /// For a gateway that asks for an apikey: put one into the Vault, the project's own anon key if none is given here
+    /// For a gateway that requires an apikey: store this key in the Vault, or the project's own anon key if KEY is omitted
     #[arg(long, value_name = "KEY", num_args = 0..=1, default_missing_value = "")]
     anon_key: Option<String>,
-    /// Only write the migrations into supabase/migrations, for `supabase db push`
+    /// Only write the migrations to supabase/migrations, for `supabase db push`
     #[arg(long)]
     write_migration: bool,
-    /// Only write the function into supabase/functions/supaqueue, with its entry in config.toml
+    /// Only write the function to supabase/functions/supaqueue, and its entry to config.toml
     #[arg(long)]
     write_function: bool,
-    /// Print every step and send nothing
+    /// Print the steps without running them
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 impl Arguments {
-    /// The options about the project's address, as they were given.
-    fn address_options(&self) -> String {
+    /// The options about the project's URL, as they were given.
+    fn url_options(&self) -> String {
         let url = self.project_url.as_ref();
         let url = url.map_or_else(String::new, |url| format!(" --project-url {url}"));
         let key = match self.anon_key.as_deref() {
@@ -67,39 +66,34 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if arguments.write_migration || arguments.write_function {
-        return command::run("install", write(&arguments)).await;
+        return command::run("install", async { write_files(&arguments) }).await;
     }
-    let mut steps = Steps::new(
+    let steps = Steps::new(
         &plan::STEPS,
-        format!("supaqueue install{}", arguments.target.options()),
+        format!("supaqueue install{}", arguments.project.options()),
     );
-    command::run_steps("install", &mut steps, async |steps: &mut Steps| {
+    command::run_steps("install", steps, async |steps: &mut Steps| {
         install(&arguments, steps).await
     })
     .await
 }
 
 async fn install(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
-    let target = &arguments.target;
-    let checked = steps.step(target.check()).await?;
-    let project: Project = steps.show(target.choose(checked).await)?;
-    steps.go_on_with(format!(
+    let project = arguments.project.open(steps).await?;
+    steps.resume_with(format!(
         "supaqueue install{}{}{}",
         project.options(),
-        arguments.address_options(),
-        prompt::option(arguments.yes)
+        arguments.url_options(),
+        arguments.confirmation.option()
     ));
-    prompt::confirm(
-        &format!("Install Supaqueue in {}?", project.name()),
-        arguments.yes,
-    )
-    .await?;
+    let question = format!("Install Supaqueue in {}?", project.name());
+    arguments.confirmation.ask(&question).await?;
 
     let mut installation = Installation::new(project);
     steps.step(installation.secret()).await?;
     steps.step(installation.functions_secret()).await?;
     steps
-        .step(installation.address(
+        .step(installation.project_url(
             arguments.project_url.as_deref(),
             arguments.anon_key.as_deref(),
         ))
@@ -109,47 +103,41 @@ async fn install(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     steps.step(installation.function()).await?;
     steps.step(installation.tick()).await?;
     steps.step(installation.verify()).await?;
-    tell!(
+    errln!(
         "\nSupaqueue {} is installed in {}.",
         env!("CARGO_PKG_VERSION"),
         installation.project.name()
     );
-    for left in installation.left_to_do() {
-        tell!("Left to you: {left}");
+    for next_step in installation.next_steps() {
+        errln!("Next step: {next_step}");
     }
     Ok(())
 }
 
-/// Writes files into the user's folder, for those who bring them to the project themselves.
-async fn write(arguments: &Arguments) -> Result<()> {
-    let Some(folder) = arguments.target.working_folder() else {
-        return Err(working_folder::missing());
-    };
+/// Writes files to the user's `supabase` folder instead of changing the project.
+fn write_files(arguments: &Arguments) -> Result<()> {
+    let dir = arguments
+        .project
+        .supabase_dir()
+        .ok_or_else(supabase_dir::missing)?;
     let mut written = Vec::new();
-    if arguments.write_migration {
-        written.extend(folder.write_migrations(plan::stamp(std::time::SystemTime::now()))?);
-    }
-    if arguments.write_function {
-        written.extend(folder.write_function()?);
-    }
-    for path in &written {
-        tell!("✓ {path}");
-    }
-    if written.is_empty() {
-        tell!("Everything is there already.");
-    }
     let mut next = Vec::new();
     if arguments.write_migration {
+        written.extend(dir.write_migrations(jiff::Timestamp::now())?);
         next.push("`supabase db push`");
     }
     if arguments.write_function {
+        written.extend(dir.write_function()?);
         next.push("`supabase functions deploy supaqueue`");
     }
-    if next.is_empty() {
-        bail!("there is nothing to write");
+    for path in &written {
+        errln!("✓ {path}");
     }
-    tell!(
-        "Next: {}, then `supaqueue install` for the secret, the address and the tick.",
+    if written.is_empty() {
+        errln!("All files are up to date.");
+    }
+    errln!(
+        "Next: {}, then `supaqueue install` for the secret, the URL and the tick.",
         next.join(" and ")
     );
     Ok(())

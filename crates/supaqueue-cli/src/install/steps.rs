@@ -1,20 +1,24 @@
-//! What each step of an installation does.
+//! The steps of an installation.
+
+use anyhow::{Context, Result};
+use supaqueue_files::{Change, DatabaseState, SCHEDULE_TICK, vault};
 
 use super::embedded::embedded_function;
-use crate::problem::Problem;
+use super::extensions;
+use crate::output::count;
 use crate::project::hosted::{self, ListedFunction};
-use crate::project::local;
+use crate::project::local::GATEWAY_URL;
 use crate::project::probe;
-use crate::project::state;
-use crate::project::{Place, Project};
-use anyhow::{Context, Result};
-use supaqueue_files::{Change, SCHEDULE_TICK, State, vault};
+use crate::project::vault::{check_project_url, create_next_secret};
+use crate::project::{Deployment, Project};
+use crate::user_error::user_error;
 
-/// An installation under way.
+/// An installation in progress. Each step returns a description of its outcome.
 pub(super) struct Installation {
     pub(super) project: Project,
-    pub(super) state: State,
-    pub(super) address: String,
+    pub(super) state: DatabaseState,
+    /// The project's URL.
+    pub(super) url: String,
     pub(super) anon_key: Option<String>,
     pub(super) is_verified: bool,
 }
@@ -23,88 +27,87 @@ impl Installation {
     pub(super) fn new(project: Project) -> Self {
         Self {
             project,
-            state: State::default(),
-            address: String::new(),
+            state: DatabaseState::default(),
+            url: String::new(),
             anon_key: None,
             is_verified: false,
         }
     }
 
-    /// Makes a secret, or keeps the one that is there.
-    pub(super) async fn secret(&mut self) -> Result<((), String)> {
+    /// Creates missing extensions, and a secret unless there is one.
+    pub(super) async fn secret(&mut self) -> Result<String> {
         let database = &self.project.database;
-        self.state = state::read(database).await?;
-        let made = state::create_extensions(database, &self.state).await?;
-        let made = if made.is_empty() {
+        self.state = database.state().await?;
+        let created = extensions::create_missing(database, &self.state).await?;
+        let created = if created.is_empty() {
             String::new()
         } else {
-            format!("; created {}", made.join(", "))
+            format!("; created {}", created.join(", "))
         };
         if self.state.secret.is_some() {
             let rotating = if self.state.is_rotating() {
-                ", a rotation is not finished: run `supaqueue rotate-secret`"
+                "; a rotation is unfinished: run `supaqueue rotate-secret`"
             } else {
                 ""
             };
-            return Ok(((), format!("kept the one in the Vault{rotating}{made}")));
+            return Ok(format!("kept the one in the Vault{rotating}{created}"));
         }
-        self.state = state::make_next_secret(database).await?;
-        Ok(((), format!("32 random bytes, made in the Vault{made}")))
+        self.state = create_next_secret(database).await?;
+        Ok(format!("generated 32 random bytes in the Vault{created}"))
     }
 
     /// Gives the functions the secret.
-    pub(super) async fn functions_secret(&mut self) -> Result<((), &'static str)> {
-        let value = self.state.environment();
+    pub(super) async fn functions_secret(&mut self) -> Result<&'static str> {
+        let value = self.state.functions_secret();
         if value.is_empty() {
-            return Err(Problem::error(
+            return Err(user_error(
                 "the Vault's supaqueue_secret is not a key of the form whsec_<base64>",
-                "Run `supaqueue rotate-secret`, then run this again.",
+                "Run `supaqueue rotate-secret`, and then run this again.",
             ));
         }
-        let detail = match &self.project.place {
-            Place::Hosted(hosted) => match hosted.secret_digest().await? {
-                Some(digest) if digest == hosted::digest(&value) => "the functions have it already",
+        Ok(match &self.project.deployment {
+            Deployment::Hosted(hosted) => match hosted.secret_digest().await? {
+                Some(digest) if digest == hosted::digest(&value) => "the functions already have it",
                 _ => {
                     hosted.set_secret(&value).await?;
                     "stored as SUPAQUEUE_SECRET"
                 }
             },
-            Place::Local(local) if local.secret().as_deref() == Some(&value) => {
-                "the file for the functions has it already"
+            Deployment::Local(local) if local.secret().as_deref() == Some(&value) => {
+                "supabase/.temp/supaqueue.env already has it"
             }
-            Place::Local(local) => {
+            Deployment::Local(local) => {
                 local.set_secret(&value)?;
                 "written to supabase/.temp/supaqueue.env"
             }
-            Place::Direct => "left to you, see below",
-        };
-        Ok(((), detail))
+            Deployment::DatabaseOnly => "left to you, see below",
+        })
     }
 
-    /// Finds the project's address out, and its anon key where a gateway asks for one.
-    pub(super) async fn address(
+    /// Determines the project's URL, and its anon key if the gateway requires one.
+    pub(super) async fn project_url(
         &mut self,
         url: Option<&str>,
         anon_key: Option<&str>,
-    ) -> Result<((), String)> {
-        let address = match (&self.project.place, url) {
+    ) -> Result<String> {
+        let url = match (&self.project.deployment, url) {
             (_, Some(url)) => url.to_owned(),
-            (Place::Hosted(hosted), None) => hosted.address(self.state.url.as_deref()),
-            (Place::Local(_), None) => local::ADDRESS.to_owned(),
-            (Place::Direct, None) => self.state.url.clone().ok_or_else(|| {
-                Problem::error(
-                    "the project's address is not known",
-                    "Name it with --project-url: the gateway's address as the database reaches it, without a path.",
+            (Deployment::Hosted(hosted), None) => hosted.url(self.state.url.as_deref()),
+            (Deployment::Local(_), None) => GATEWAY_URL.to_owned(),
+            (Deployment::DatabaseOnly, None) => self.state.url.clone().ok_or_else(|| {
+                user_error(
+                    "the project's URL is unknown",
+                    "Pass --project-url: the gateway's URL as the database reaches it, without a path.",
                 )
             })?,
         };
-        self.address = state::check_address(&address)?;
-        self.anon_key = match (anon_key, &self.project.place) {
-            (Some(""), Place::Hosted(hosted)) => Some(hosted.anon_key().await?),
+        self.url = check_project_url(&url)?;
+        self.anon_key = match (anon_key, &self.project.deployment) {
+            (Some(""), Deployment::Hosted(hosted)) => Some(hosted.anon_key().await?),
             (Some(""), _) => {
-                return Err(Problem::error(
-                    "the anon key is not known",
-                    "Give it after --anon-key; it is public.",
+                return Err(user_error(
+                    "the anon key is unknown",
+                    "Pass it after --anon-key; it is public.",
                 ));
             }
             (Some(key), _) => Some(key.to_owned()),
@@ -113,17 +116,17 @@ impl Installation {
         let key = if self.anon_key.is_some() {
             "with an anon key"
         } else {
-            "no anon key: the gateway asks for none"
+            "no anon key: the gateway requires none"
         };
-        Ok(((), format!("{}, {key}", self.address)))
+        Ok(format!("{}, {key}", self.url))
     }
 
-    /// Brings the schema, with the add-ons that the database has, to the version of this program.
-    pub(super) async fn migrations(&mut self) -> Result<((), String)> {
+    /// Updates the schema and the installed add-ons to this program's versions.
+    pub(super) async fn migrations(&mut self) -> Result<String> {
         let upgrade = supaqueue_files::upgrade(&self.state, None).map_err(|error| {
-            Problem::error(
+            user_error(
                 error.to_string(),
-                "Update the program supaqueue, then run this again. Nothing was changed in the schema.",
+                "Update `supaqueue` and run this again. The schema was not changed.",
             )
         })?;
         for transaction in &upgrade.transactions {
@@ -132,97 +135,88 @@ impl Installation {
         }
         let newest = supaqueue_files::core().newest();
         let changes: Vec<String> = upgrade.changes.iter().map(describe).collect();
-        Ok((
-            (),
-            match changes.as_slice() {
-                [] if upgrade.transactions.is_empty() => {
-                    format!("the schema is at version {newest} already")
-                }
-                [] => format!("the schema is at version {newest} again"),
-                changes => changes.join("; "),
-            },
-        ))
+        Ok(match changes.as_slice() {
+            [] if upgrade.transactions.is_empty() => {
+                format!("schema version {newest}, already up to date")
+            }
+            [] => format!("schema version {newest}, completed"),
+            changes => changes.join("; "),
+        })
     }
 
-    /// Puts secret and address in force.
-    pub(super) async fn vault(&mut self) -> Result<((), &'static str)> {
+    /// Makes the database use the secret and the URL.
+    pub(super) async fn vault(&mut self) -> Result<&'static str> {
         let mut statements = String::new();
         if self.state.secret.is_none() {
             statements += vault::PROMOTE_NEXT_SECRET;
         }
-        if self.state.url.as_ref() != Some(&self.address) {
-            statements += &vault::store_url(&self.address);
+        if self.state.url.as_ref() != Some(&self.url) {
+            statements += &vault::upsert_url(&self.url);
         }
         if let Some(key) = &self.anon_key
             && self.state.anon_key.as_ref() != Some(key)
         {
-            statements += &vault::store_anon_key(key);
+            statements += &vault::upsert_anon_key(key);
         }
         if statements.is_empty() {
-            return Ok(((), "secret and address are there already"));
+            return Ok("secret and URL are up to date");
         }
         self.project.database.run(&statements).await?;
-        Ok(((), "secret and address are in force"))
+        Ok("secret and URL are active")
     }
 
-    /// Deploys the function, unless the one that answers is the same.
-    pub(super) async fn function(&mut self) -> Result<((), String)> {
-        match &self.project.place {
-            Place::Hosted(hosted) => {
+    /// Deploys the function, unless it is up to date.
+    pub(super) async fn function(&mut self) -> Result<String> {
+        Ok(match &self.project.deployment {
+            Deployment::Hosted(hosted) => {
                 let before = hosted.function().await?;
-                if self.is_the_same(before.as_ref()).await? {
-                    return Ok(((), "the same is deployed already".into()));
+                if self.is_up_to_date(before.as_ref()).await? {
+                    "already up to date".into()
+                } else {
+                    hosted.deploy(before).await?;
+                    "deployed".into()
                 }
-                hosted.deploy(before).await?;
-                Ok(((), "deployed".into()))
             }
-            Place::Local(local) => match local.folder.write_function()?.len() {
-                0 => Ok((
-                    (),
-                    "its files are in supabase/functions/supaqueue already".into(),
-                )),
-                count => Ok((
-                    (),
-                    format!(
-                        "{count} files written to supabase/functions/supaqueue and config.toml"
-                    ),
-                )),
+            Deployment::Local(local) => match local.supabase_dir.write_function()?.len() {
+                0 => "supabase/functions/supaqueue is already up to date".into(),
+                written => format!(
+                    "{} written to supabase/functions/supaqueue and config.toml",
+                    count(written, "file")
+                ),
             },
-            Place::Direct => Ok(((), "left to you, see below".into())),
-        }
+            Deployment::DatabaseOnly => "left to you, see below".into(),
+        })
     }
 
-    async fn is_the_same(&self, listed: Option<&ListedFunction>) -> Result<bool> {
+    async fn is_up_to_date(&self, listed: Option<&ListedFunction>) -> Result<bool> {
         if listed.is_none_or(|function| function.verify_jwt == Some(true)) {
             return Ok(false);
         }
         let probes = probe::probe(&self.project.database).await?;
-        Ok(probes
-            .health
-            .and_then(|answer| answer.health())
-            .is_some_and(|health| health == embedded_function()))
+        let health = probes.health.and_then(|response| response.health());
+        Ok(health.is_some_and(|health| health == embedded_function()))
     }
 
-    /// Has pg_cron run the tick.
-    pub(super) async fn tick(&mut self) -> Result<((), String)> {
+    /// Schedules the tick with pg_cron.
+    pub(super) async fn tick(&mut self) -> Result<String> {
         let database = &self.project.database;
         let schedule: Option<String> = database.query(SCHEDULE_TICK).await?;
-        let before = self.state.tick.as_ref().map(|tick| tick.schedule.clone());
-        Ok(((), match schedule {
-            Some(schedule) if before.as_ref() == Some(&schedule) => format!("scheduled already: {schedule}"),
+        let before = self.state.tick.as_ref().map(|tick| tick.schedule.as_str());
+        Ok(match schedule.as_deref() {
+            Some(schedule) if before == Some(schedule) => format!("already scheduled: {schedule}"),
             Some(schedule) => format!("scheduled: {schedule}"),
-            None => "not scheduled: there is no pg_cron here, so jobs that wait go on only when their queue is next used".into(),
-        }))
+            None => "not scheduled, as pg_cron is missing: retries and scheduled jobs start only when their queue is next used".into(),
+        })
     }
 }
 
 fn describe(change: &Change) -> String {
-    let what = match change.part {
-        "supaqueue" => "the schema".to_owned(),
-        add_on => format!("the add-on {add_on}"),
+    let part = match change.part {
+        "supaqueue" => "schema".to_owned(),
+        add_on => format!("add-on {add_on}"),
     };
     match change.from {
-        0 => format!("{what} is at version {}", change.to),
-        from => format!("{what} went from version {from} to {}", change.to),
+        0 => format!("{part} version {}", change.to),
+        from => format!("upgraded the {part} from version {from} to {}", change.to),
     }
 }

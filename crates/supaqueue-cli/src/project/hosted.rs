@@ -1,13 +1,14 @@
-//! A hosted project, changed through the Supabase CLI.
+//! A project hosted by Supabase, changed through the Supabase CLI.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::cli::SupabaseCli;
-use super::temporary::TemporaryFolder;
-use crate::problem::Problem;
+use super::private_files::PrivateTempDir;
+use super::supabase_cli::SupabaseCli;
+use crate::user_error::user_error;
 
 /// The name of our secret in the functions' environment.
 pub(crate) const SECRET: &str = "SUPAQUEUE_SECRET";
@@ -22,10 +23,10 @@ pub(crate) struct Hosted {
     pub(crate) name: String,
 }
 
-/// A project as `supabase projects list` shows it.
+/// A project in `supabase projects list`.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Listed {
-    /// Its reference, which newer versions of the CLI show as `ref`, too.
+pub(crate) struct ListedProject {
+    /// The reference. Newer versions of the CLI list it as `ref` too.
     pub(crate) id: String,
     pub(crate) name: String,
     #[serde(default)]
@@ -34,153 +35,152 @@ pub(crate) struct Listed {
     pub(crate) status: String,
 }
 
-/// A function as `supabase functions list` shows it.
+/// A function in `supabase functions list`.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct ListedFunction {
-    pub(crate) slug: String,
+    slug: String,
     #[serde(default)]
     pub(crate) version: u64,
     #[serde(default)]
     pub(crate) verify_jwt: Option<bool>,
 }
 
-/// All projects of the account: also the check that the login is good.
-pub(crate) async fn projects(cli: &SupabaseCli) -> Result<Vec<Listed>> {
-    let folder = TemporaryFolder::create()?;
-    let mut answer = cli.json(&["projects", "list"], folder.path(), None).await?;
-    let projects = match answer.get_mut("projects") {
-        Some(projects) => projects.take(),
-        None => answer,
-    };
-    Ok(serde_json::from_value(projects)?)
+/// A secret in `supabase secrets list`.
+#[derive(Deserialize)]
+struct ListedSecret {
+    name: String,
+    /// A digest of the secret's value.
+    value: Option<String>,
 }
 
-/// What the platform's own addresses end with.
+/// A key in `supabase projects api-keys`.
+#[derive(Deserialize)]
+struct ListedKey {
+    name: Option<String>,
+    r#type: Option<String>,
+    api_key: Option<String>,
+}
+
+/// Lists the account's projects, which also verifies the login.
+pub(crate) async fn projects(cli: &SupabaseCli) -> Result<Vec<ListedProject>> {
+    items(cli.json(&["projects", "list"]).await?, "projects")
+}
+
+/// The items of a list, which some versions of the CLI wrap in an object.
+fn items<T: DeserializeOwned>(mut list: Value, name: &str) -> Result<Vec<T>> {
+    let items = list.get_mut(name).map(Value::take).unwrap_or(list);
+    serde_json::from_value(items)
+        .with_context(|| format!("the Supabase CLI did not list the {name}"))
+}
+
+/// The platform's domain.
 const PLATFORM: &str = ".supabase.co";
 
 impl Hosted {
-    /// The project's address: a domain of its own that the Vault has already, else the platform's.
-    pub(crate) fn address(&self, stored: Option<&str>) -> String {
+    /// The project's URL: its custom domain if the Vault already has one, else the platform's.
+    pub(crate) fn url(&self, stored: Option<&str>) -> String {
         match stored {
-            Some(own) if !own.ends_with(PLATFORM) => own.to_owned(),
+            Some(custom) if !custom.ends_with(PLATFORM) => custom.to_owned(),
             _ => format!("https://{}{PLATFORM}", self.reference),
         }
     }
 
-    /// Whether an address is that of another project: a copied database brings it along.
-    pub(crate) fn is_of_another(&self, address: &str) -> bool {
-        address.ends_with(PLATFORM) && address != self.address(None)
+    /// Whether a URL belongs to another project, as in a copied database.
+    pub(crate) fn is_of_another(&self, url: &str) -> bool {
+        url.ends_with(PLATFORM) && url != self.url(None)
+    }
+
+    fn arguments(&self, words: &[&str]) -> Vec<String> {
+        let words = words.iter().map(|word| (*word).to_owned());
+        words
+            .chain(self.cli.project_option(&self.reference))
+            .collect()
     }
 
     /// Runs a command on this project.
-    async fn call(&self, words: &[&str], folder: &TemporaryFolder) -> Result<Value> {
-        let words = words.iter().map(|word| (*word).to_owned());
-        let arguments: Vec<String> = words
-            .chain(self.cli.project_option(&self.reference))
-            .collect();
-        self.cli.json(&arguments, folder.path(), None).await
+    async fn call(&self, words: &[&str]) -> Result<Value> {
+        self.cli.json(&self.arguments(words)).await
     }
 
-    /// The digest of the functions' secret: the platform does not tell the secret itself.
+    /// Runs a command on this project that reads files from `dir`.
+    async fn call_in(&self, dir: &PrivateTempDir, words: &[&str]) -> Result<()> {
+        let arguments = self.arguments(words);
+        self.cli
+            .json_in(dir.path(), &arguments, None)
+            .await
+            .map(drop)
+    }
+
+    /// The digest of the functions' secret. The platform does not show the secret itself.
     pub(crate) async fn secret_digest(&self) -> Result<Option<String>> {
-        let folder = TemporaryFolder::create()?;
-        let answer = self.call(&["secrets", "list"], &folder).await?;
-        let secrets = answer.get("secrets").and_then(Value::as_array);
-        let Some(secrets) = secrets else {
-            bail!("`supabase secrets list` gave an answer without secrets")
-        };
-        let ours = secrets
-            .iter()
-            .find(|secret| secret.get("name").and_then(Value::as_str) == Some(SECRET));
-        Ok(ours.map(|secret| {
-            secret
-                .get("value")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        }))
+        let secrets: Vec<ListedSecret> = items(self.call(&["secrets", "list"]).await?, "secrets")?;
+        let ours = secrets.into_iter().find(|secret| secret.name == SECRET);
+        Ok(ours.map(|secret| secret.value.unwrap_or_default()))
     }
 
-    /// Gives the functions our secret, and reads back that it is there.
+    /// Sets our secret for the functions and verifies the result.
     pub(crate) async fn set_secret(&self, value: &str) -> Result<()> {
-        let folder = TemporaryFolder::create()?;
-        folder.write(
+        let dir = PrivateTempDir::create()?;
+        dir.write(
             "supaqueue.env",
             format!("{SECRET}=\"{value}\"\n").as_bytes(),
         )?;
-        self.call(&["secrets", "set", "--env-file", "supaqueue.env"], &folder)
+        self.call_in(&dir, &["secrets", "set", "--env-file", "supaqueue.env"])
             .await?;
-        drop(folder);
-        let remedy =
-            "Run this again; if it stays so, look at the project's Edge Functions → Secrets.";
+        drop(dir);
+        let remedy = "Run this again. If the error persists, look at Edge Functions → Secrets in the dashboard.";
         match self.secret_digest().await? {
-            Some(shown) if is_digest(&shown) && shown != digest(value) => Err(Problem::error(
-                format!(
-                    "the Supabase CLI said that it set {SECRET}, but the project still has another"
-                ),
+            Some(shown) if is_digest(&shown) && shown != digest(value) => Err(user_error(
+                format!("the Supabase CLI reported success, but {SECRET} still has another value"),
                 remedy,
             )),
             Some(_) => Ok(()),
-            None => Err(Problem::error(
+            None => Err(user_error(
                 format!(
-                    "the Supabase CLI said that it set {SECRET}, but the project does not list it"
+                    "the Supabase CLI reported success, but the project does not list {SECRET}"
                 ),
                 remedy,
             )),
         }
     }
 
-    /// Takes our secret from the functions. False when there was none.
+    /// Removes our secret from the functions. Returns whether it existed.
     pub(crate) async fn unset_secret(&self) -> Result<bool> {
         if self.secret_digest().await?.is_none() {
             return Ok(false);
         }
-        let folder = TemporaryFolder::create()?;
-        self.call(&["secrets", "unset", SECRET], &folder).await?;
+        self.call(&["secrets", "unset", SECRET]).await?;
         match self.secret_digest().await? {
             None => Ok(true),
-            Some(_) => Err(Problem::error(
-                format!(
-                    "the Supabase CLI said that it removed {SECRET}, but the project still lists it"
-                ),
+            Some(_) => Err(user_error(
+                format!("the Supabase CLI reported success, but the project still lists {SECRET}"),
                 "Run this again.",
             )),
         }
     }
 
-    /// Our function, if it is deployed.
+    /// Our function as deployed.
     pub(crate) async fn function(&self) -> Result<Option<ListedFunction>> {
-        let folder = TemporaryFolder::create()?;
-        let mut answer = self.call(&["functions", "list"], &folder).await?;
-        let functions = answer
-            .get_mut("functions")
-            .map(Value::take)
-            .unwrap_or(answer);
-        let functions: Vec<ListedFunction> = serde_json::from_value(functions)?;
+        let functions: Vec<ListedFunction> =
+            items(self.call(&["functions", "list"]).await?, "functions")?;
         Ok(functions
             .into_iter()
             .find(|function| function.slug == FUNCTION))
     }
 
-    /// Deploys our function, and reads back that it is there. The CLI ends well, with a warning,
-    /// where it found no files. `before` is the one that was there.
+    /// Deploys our function and verifies that its version changed from `before`: the CLI reports
+    /// success with a mere warning if it finds no files.
     pub(crate) async fn deploy(&self, before: Option<ListedFunction>) -> Result<()> {
-        let folder = TemporaryFolder::create()?;
+        let dir = PrivateTempDir::create()?;
         for (name, bytes) in supaqueue_files::function_files() {
-            super::temporary::write_private(
-                &folder
-                    .path()
-                    .join("supabase/functions")
-                    .join(FUNCTION)
-                    .join(name),
-                bytes,
-            )?;
+            dir.write(&format!("supabase/functions/{FUNCTION}/{name}"), bytes)?;
         }
-        super::temporary::write_private(
-            &folder.path().join("supabase/config.toml"),
+        dir.write(
+            "supabase/config.toml",
             b"[functions.supaqueue]\nverify_jwt = false\n",
         )?;
-        self.call(
+        self.call_in(
+            &dir,
             &[
                 "functions",
                 "deploy",
@@ -188,76 +188,62 @@ impl Hosted {
                 "--use-api",
                 "--no-verify-jwt",
             ],
-            &folder,
         )
         .await?;
-        let after = self.function().await?;
-        match after {
-            Some(function) if function.verify_jwt == Some(true) => Err(Problem::error(
-                "the function was deployed, but the platform still asks its callers for a JWT",
-                "Turn off \"Enforce JWT verification\" of the function supaqueue in the dashboard, then run this again.",
+        match self.function().await? {
+            Some(function) if function.verify_jwt == Some(true) => Err(user_error(
+                "the function was deployed, but the platform still requires a JWT",
+                "Turn off \"Enforce JWT verification\" for the function supaqueue in the dashboard, and run this again.",
             )),
             Some(function) if before.is_none_or(|before| before.version != function.version) => {
                 Ok(())
             }
-            _ => Err(Problem::error(
-                "the Supabase CLI said that it deployed the function, but the project does not list a new version of it",
-                "Run this again; if it stays so, run `supabase functions deploy` by hand and read its warnings.",
+            _ => Err(user_error(
+                "the Supabase CLI reported success, but the project does not list a new version of the function",
+                "Run this again. If the error persists, run `supabase functions deploy` by hand and read its warnings.",
             )),
         }
     }
 
-    /// Deletes our function. False when there was none.
+    /// Deletes our function. Returns whether it existed.
     pub(crate) async fn delete_function(&self) -> Result<bool> {
         if self.function().await?.is_none() {
             return Ok(false);
         }
-        let folder = TemporaryFolder::create()?;
-        match self.call(&["functions", "delete", FUNCTION], &folder).await {
-            // Somebody else was faster; what is there now decides.
+        match self.call(&["functions", "delete", FUNCTION]).await {
+            // Deleted by someone else in the meantime; verified below.
             Err(error) if error.to_string().contains("does not exist") => {}
-            answer => drop(answer?),
+            deleted => drop(deleted?),
         }
         match self.function().await? {
             None => Ok(true),
-            Some(_) => Err(Problem::error(
-                "the Supabase CLI said that the function is gone, but the project still lists it",
-                "Run this again; if it stays so, delete the function in the dashboard.",
+            Some(_) => Err(user_error(
+                "the Supabase CLI reported success, but the project still lists the function",
+                "Run this again. If the error persists, delete the function in the dashboard.",
             )),
         }
     }
 
-    /// The key that a gateway may ask for: the publishable one, or else the legacy one.
+    /// The key for a gateway that requires one: the publishable key, or else the legacy anon key.
     pub(crate) async fn anon_key(&self) -> Result<String> {
-        let folder = TemporaryFolder::create()?;
-        let answer = self.call(&["projects", "api-keys"], &folder).await?;
-        let keys = answer
-            .get("keys")
-            .or(Some(&answer))
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        let text = |key: &Value, name: &str| {
-            key.get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let keys: Vec<ListedKey> = items(self.call(&["projects", "api-keys"]).await?, "keys")?;
+        let publishable = |key: &&ListedKey| key.r#type.as_deref() == Some("publishable");
+        let anon = |key: &&ListedKey| key.name.as_deref() == Some("anon");
         let found = keys
             .iter()
-            .find(|key| text(key, "type") == "publishable")
-            .or_else(|| keys.iter().find(|key| text(key, "name") == "anon"))
-            .map(|key| text(key, "api_key"));
+            .find(publishable)
+            .or_else(|| keys.iter().find(anon))
+            .and_then(|key| key.api_key.clone());
         found.filter(|key| !key.is_empty()).ok_or_else(|| {
-            Problem::error(
+            user_error(
                 "the project has neither a publishable nor an anon key",
-                "Make one in the dashboard, Settings → API keys, then run this again.",
+                "Create one in the dashboard, Settings → API keys, and run this again.",
             )
         })
     }
 }
 
-/// The digest by which the platform shows a secret.
+/// The digest that the platform shows in place of a secret.
 pub(crate) fn digest(value: &str) -> String {
     Sha256::digest(value.as_bytes())
         .iter()
@@ -265,7 +251,7 @@ pub(crate) fn digest(value: &str) -> String {
         .collect()
 }
 
-/// Whether what the platform shows of a secret is such a digest, and not something else of it.
+/// Whether a text has the form of such a digest. The platform might show something else.
 fn is_digest(shown: &str) -> bool {
     shown.len() == 64 && shown.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -1,58 +1,58 @@
-//! The local Supabase stack, which serves the functions in the user's own folder.
+//! The local Supabase stack, which serves the functions in the user's `supabase` folder.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::cli::SupabaseCli;
 use super::hosted::SECRET;
-use super::temporary::write_private;
-use super::working_folder::WorkingFolder;
-use crate::problem::Problem;
+use super::private_files::write_private;
+use super::supabase_cli::SupabaseCli;
+use super::supabase_dir::SupabaseDir;
+use crate::user_error::user_error;
 
 /// A running local stack.
 pub(crate) struct Local {
-    pub(crate) folder: WorkingFolder,
+    pub(crate) supabase_dir: SupabaseDir,
     pub(crate) db_url: String,
-    /// The gateway's address for this machine; the database has another one for it.
+    /// The gateway's URL on this machine. The database reaches it at [`GATEWAY_URL`].
     pub(crate) api_url: String,
 }
 
-/// The gateway's address inside the stack's network.
-pub(crate) const ADDRESS: &str = "http://kong:8000";
+/// The gateway's URL inside the stack's network.
+pub(crate) const GATEWAY_URL: &str = "http://kong:8000";
 
 impl Local {
     /// Reads `supabase status`.
-    pub(crate) async fn read(cli: &SupabaseCli, folder: WorkingFolder) -> Result<Self> {
+    pub(crate) async fn read(cli: &SupabaseCli, supabase_dir: SupabaseDir) -> Result<Self> {
         let status = cli
-            .json(&["status"], folder.parent(), None)
+            .json_in(supabase_dir.parent(), &["status"], None)
             .await
             .map_err(|error| {
-                Problem::error(
-                    format!("the local stack is not up: {error}"),
-                    "Start it with `supabase start`, then run this again.",
+                user_error(
+                    format!("the local stack is not running: {error}"),
+                    "Run `supabase start` and run this again.",
                 )
             })?;
         let missing = || {
-            Problem::error(
-                "`supabase status` does not tell the database's address",
-                "Start all of the stack with `supabase start`, then run this again.",
+            user_error(
+                "`supabase status` does not print the database's URL",
+                "Start the whole stack with `supabase start` and run this again.",
             )
         };
         Ok(Self {
-            folder,
+            supabase_dir,
             db_url: find(&status, "DB_URL").ok_or_else(missing)?,
             api_url: find(&status, "API_URL").unwrap_or_else(|| "http://127.0.0.1:54321".into()),
         })
     }
 
-    /// The file from which the local functions get our secret.
-    pub(crate) fn secret_file(&self) -> PathBuf {
-        self.folder.path().join(".temp").join("supaqueue.env")
+    /// The file that gives the local functions our secret. `supabase init` keeps its folder out of git.
+    fn secret_file(&self) -> PathBuf {
+        self.supabase_dir.path().join(".temp").join("supaqueue.env")
     }
 
-    /// What the file holds.
+    /// The secret in the file.
     pub(crate) fn secret(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.secret_file()).ok()?;
         let line = text
@@ -61,7 +61,7 @@ impl Local {
         Some(line.trim_matches('"').to_owned())
     }
 
-    /// Writes our secret to it. The folder is one that `supabase init` keeps out of git.
+    /// Writes our secret to the file.
     pub(crate) fn set_secret(&self, value: &str) -> Result<()> {
         write_private(
             &self.secret_file(),
@@ -69,7 +69,7 @@ impl Local {
         )
     }
 
-    /// Removes the file. False when there was none.
+    /// Removes the file. Returns whether it existed.
     pub(crate) fn unset_secret(&self) -> Result<bool> {
         match std::fs::remove_file(self.secret_file()) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
@@ -80,7 +80,7 @@ impl Local {
     }
 }
 
-/// The value of a name, in whatever object the status has it: that differs between versions of the CLI.
+/// Finds a value by name at any depth: versions of the CLI nest the status differently.
 fn find(status: &Value, name: &str) -> Option<String> {
     let object = status.as_object()?;
     let here = object
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_found_wherever_the_status_has_it() {
+    fn a_url_is_found_at_any_depth_of_the_status() {
         for status in [
             json!({"API_URL": "http://a", "DB_URL": "postgresql://b"}),
             json!({"message": "", "status": {"api_url": "http://a", "db_url": "postgresql://b"}}),

@@ -1,75 +1,86 @@
-//! The project that a command works on: hosted at Supabase, the local Supabase stack, or any Postgres.
+//! The project that a command works on: one hosted by Supabase, the local Supabase stack, or any
+//! Postgres.
 
-pub(crate) mod cli;
-mod cli_error;
 pub(crate) mod database;
-mod direct;
 pub(crate) mod hosted;
 pub(crate) mod local;
+mod postgres;
+mod private_files;
 pub(crate) mod probe;
-pub(crate) mod state;
-mod temporary;
-pub(crate) mod working_folder;
+pub(crate) mod supabase_cli;
+pub(crate) mod supabase_dir;
+pub(crate) mod vault;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::problem::Problem;
+use crate::output::count;
 use crate::prompt;
-use cli::SupabaseCli;
+use crate::steps::Steps;
+use crate::user_error::user_error;
 use database::Database;
-use hosted::{Hosted, Listed};
+use hosted::{Hosted, ListedProject};
 use local::Local;
-use working_folder::WorkingFolder;
+use supabase_cli::SupabaseCli;
+use supabase_dir::SupabaseDir;
 
-/// Which project a command works on. Without any option: a hosted one, the linked one or one to pick.
+/// The options that select a project. Without any of them: the linked project, or one chosen from
+/// the account's.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Target {
-    /// The hosted project
+pub(crate) struct ProjectOptions {
+    /// Use this hosted project [default: the linked one, or ask]
     #[arg(long, value_name = "REF", conflicts_with_all = ["db_url", "local"])]
     pub(crate) project_ref: Option<String>,
-    /// The Postgres of a self-hosted project; a password can be in PGPASSWORD instead
+    /// Use the Postgres of a self-hosted project; the password can be in PGPASSWORD
     #[arg(long, value_name = "URL", conflicts_with = "local")]
     pub(crate) db_url: Option<String>,
-    /// The local Supabase stack that `supabase start` started
+    /// Use the local Supabase stack (`supabase start`)
     #[arg(long)]
     pub(crate) local: bool,
-    /// The folder that holds the project's `supabase` folder; otherwise this one or one above it
+    /// The folder that contains the project's `supabase` folder [default: this folder or a parent]
     #[arg(long, value_name = "DIR")]
     pub(crate) workdir: Option<PathBuf>,
-    /// How long one call of the Supabase CLI may take
+    /// The time limit for each call of the Supabase CLI
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
 }
 
-/// How the project's parts outside the database are reached.
-pub(crate) enum Place {
-    /// Through the Supabase CLI.
+/// Where a project's functions run, and how they are changed.
+pub(crate) enum Deployment {
+    /// On the platform, through the Supabase CLI.
     Hosted(Hosted),
-    /// Through the files that the local stack serves.
+    /// In the local stack, through the files that it serves.
     Local(Local),
-    /// Not at all: only the database is known.
-    Direct,
+    /// Unknown: there is only a database connection, and functions are left to the user.
+    DatabaseOnly,
 }
 
 /// A project.
 pub(crate) struct Project {
-    pub(crate) place: Place,
+    pub(crate) deployment: Deployment,
     pub(crate) database: Database,
 }
 
-impl Target {
+/// What is known before a project is selected.
+pub(crate) enum Candidates {
+    /// The hosted projects of the account.
+    Account(SupabaseCli, Vec<ListedProject>),
+    /// The only project that the options allow.
+    Only(Project),
+}
+
+impl ProjectOptions {
     fn limit(&self) -> Duration {
         Duration::from_secs(self.timeout)
     }
 
-    /// The options with which the project was named.
+    /// The options as they were given.
     pub(crate) fn options(&self) -> String {
         match (&self.project_ref, &self.db_url) {
             (Some(reference), _) => format!(" --project-ref {reference}"),
-            // It may hold a password.
+            // The URL may contain a password.
             (None, Some(_)) => " --db-url …".into(),
             (None, None) if self.local => " --local".into(),
             (None, None) => String::new(),
@@ -77,150 +88,136 @@ impl Target {
     }
 
     /// The user's `supabase` folder, if there is one.
-    pub(crate) fn working_folder(&self) -> Option<WorkingFolder> {
-        WorkingFolder::find(self.workdir.as_deref())
+    pub(crate) fn supabase_dir(&self) -> Option<SupabaseDir> {
+        SupabaseDir::find(self.workdir.as_deref())
     }
 
-    /// Checks tools and login: everything that needs no project yet.
-    pub(crate) async fn check(&self) -> Result<(Checked, String)> {
+    /// Finds and selects the project, as the first two steps of a command.
+    pub(crate) async fn open(&self, steps: &mut Steps) -> Result<Project> {
+        let candidates = steps.step_value(self.find()).await?;
+        let project = self.select(candidates).await?;
+        steps.finish(project.name());
+        Ok(project)
+    }
+
+    /// Checks tools and login, and connects where no project has to be selected.
+    pub(crate) async fn find(&self) -> Result<(Candidates, String)> {
         if let Some(url) = &self.db_url {
-            let client = direct::connect(url, self.limit()).await?;
+            let client = postgres::connect(url, self.limit()).await?;
+            let project = Project {
+                deployment: Deployment::DatabaseOnly,
+                database: Database::Direct(client),
+            };
             return Ok((
-                Checked::Direct(Database::Direct(client)),
+                Candidates::Only(project),
                 "connected to the database".into(),
             ));
         }
         let cli = SupabaseCli::find(self.limit(), self.workdir.as_deref()).await?;
         if self.local {
-            let folder = self.working_folder().ok_or_else(working_folder::missing)?;
-            let local = Local::read(&cli, folder).await?;
-            let database = Database::Direct(direct::connect(&local.db_url, self.limit()).await?);
+            let dir = self.supabase_dir().ok_or_else(supabase_dir::missing)?;
+            let local = Local::read(&cli, dir).await?;
+            let client = postgres::connect(&local.db_url, self.limit()).await?;
+            let project = Project {
+                deployment: Deployment::Local(local),
+                database: Database::Direct(client),
+            };
             return Ok((
-                Checked::Local(local, database),
-                format!("Supabase CLI {}, the local stack runs", cli.version),
+                Candidates::Only(project),
+                format!("Supabase CLI {}, the local stack is running", cli.version),
             ));
         }
         let projects = hosted::projects(&cli).await?;
-        let detail = format!("Supabase CLI {}, {} projects", cli.version, projects.len());
-        Ok((Checked::Hosted(cli, projects), detail))
+        let found = count(projects.len(), "project");
+        let detail = format!("Supabase CLI {}, {found}", cli.version);
+        Ok((Candidates::Account(cli, projects), detail))
     }
 
-    /// Chooses the project and verifies that it is there and up.
-    pub(crate) async fn choose(&self, checked: Checked) -> Result<(Project, String)> {
-        let (cli, projects) = match checked {
-            Checked::Direct(database) => {
-                return Ok((
-                    Project {
-                        place: Place::Direct,
-                        database,
-                    },
-                    "the database of --db-url".into(),
-                ));
-            }
-            Checked::Local(local, database) => {
-                let detail = format!("the local stack at {}", local.api_url);
-                return Ok((
-                    Project {
-                        place: Place::Local(local),
-                        database,
-                    },
-                    detail,
-                ));
-            }
-            Checked::Hosted(cli, projects) => (cli, projects),
+    /// Selects the project and verifies that it exists and is running.
+    pub(crate) async fn select(&self, candidates: Candidates) -> Result<Project> {
+        let (cli, projects) = match candidates {
+            Candidates::Only(project) => return Ok(project),
+            Candidates::Account(cli, projects) => (cli, projects),
         };
-        let listed = self.pick(&projects).await?;
+        let listed = self.select_listed(&projects).await?;
         if !matches!(
             listed.status.as_str(),
             "" | "ACTIVE_HEALTHY" | "ACTIVE_UNHEALTHY"
         ) {
-            return Err(Problem::error(
+            return Err(user_error(
                 format!(
-                    "the project {} ({}) is not up: {}",
+                    "the project {} ({}) is not running: {}",
                     listed.name, listed.id, listed.status
                 ),
-                "Restore it in the dashboard, or wait until it is up; then run this again.",
+                "Restore it in the dashboard, or wait until it has started, and run this again.",
             ));
         }
-        let detail = format!("{} ({})", listed.name, listed.id);
-        let database = Database::Hosted {
-            cli: cli.clone(),
-            reference: listed.id.clone(),
-        };
-        let hosted = Hosted {
-            cli,
-            reference: listed.id.clone(),
-            name: listed.name.clone(),
-        };
-        Ok((
-            Project {
-                place: Place::Hosted(hosted),
-                database,
+        Ok(Project {
+            database: Database::Hosted {
+                cli: cli.clone(),
+                reference: listed.id.clone(),
             },
-            detail,
-        ))
+            deployment: Deployment::Hosted(Hosted {
+                cli,
+                reference: listed.id.clone(),
+                name: listed.name.clone(),
+            }),
+        })
     }
 
-    async fn pick<'a>(&self, projects: &'a [Listed]) -> Result<&'a Listed> {
+    async fn select_listed<'a>(&self, projects: &'a [ListedProject]) -> Result<&'a ListedProject> {
         let linked = || {
             std::env::var("SUPABASE_PROJECT_ID")
                 .ok()
-                .or_else(|| self.working_folder()?.linked_project())
+                .or_else(|| self.supabase_dir()?.linked_project())
         };
         if let Some(reference) = self.project_ref.clone().or_else(linked) {
-            return projects.iter().find(|project| project.id == reference).ok_or_else(|| {
-                Problem::error(
-                    format!("this account has no project {reference}"),
-                    "See `supabase projects list`, and whether you are logged in with the right account.",
-                )
-            });
+            return projects
+                .iter()
+                .find(|project| project.id == reference)
+                .ok_or_else(|| {
+                    user_error(
+                        format!("this account has no project {reference}"),
+                        "Run `supabase projects list` and check that you are logged in to the right account.",
+                    )
+                });
         }
         if projects.is_empty() {
-            return Err(Problem::error(
+            return Err(user_error(
                 "this account has no projects",
-                "Make one at https://supabase.com/dashboard.",
+                "Create one at https://supabase.com/dashboard.",
             ));
         }
-        if !prompt::is_terminal() {
-            return Err(Problem::error(
-                "no project is named",
-                "Name it with --project-ref (see `supabase projects list`), or link this folder with `supabase link`.",
+        if !prompt::is_interactive() {
+            return Err(user_error(
+                "no project selected",
+                "Pass --project-ref (see `supabase projects list`), or link this folder with `supabase link`.",
             ));
         }
         let names: Vec<String> = projects
             .iter()
-            .map(|p| format!("{}  {}  {}", p.id, p.name, p.region))
+            .map(|project| format!("{}  {}  {}", project.id, project.name, project.region))
             .collect();
-        Ok(&projects[prompt::pick("Which project?", &names).await?])
+        Ok(&projects[prompt::select("Which project?", &names).await?])
     }
-}
-
-/// What was found out before the project is known.
-pub(crate) enum Checked {
-    /// The account's projects.
-    Hosted(SupabaseCli, Vec<Listed>),
-    /// The local stack.
-    Local(Local, Database),
-    /// A connection.
-    Direct(Database),
 }
 
 impl Project {
-    /// The project's name, for a question.
+    /// The name shown to the user.
     pub(crate) fn name(&self) -> String {
-        match &self.place {
-            Place::Hosted(hosted) => format!("{} ({})", hosted.name, hosted.reference),
-            Place::Local(_) => "the local stack".into(),
-            Place::Direct => "the database of --db-url".into(),
+        match &self.deployment {
+            Deployment::Hosted(hosted) => format!("{} ({})", hosted.name, hosted.reference),
+            Deployment::Local(local) => format!("the local stack at {}", local.api_url),
+            Deployment::DatabaseOnly => "the database of --db-url".into(),
         }
     }
 
-    /// The options with which this project is named again.
+    /// The options that select this project again.
     pub(crate) fn options(&self) -> String {
-        match &self.place {
-            Place::Hosted(hosted) => format!(" --project-ref {}", hosted.reference),
-            Place::Local(local) => format!(" --local{}", local.folder.option()),
-            Place::Direct => " --db-url …".into(),
+        match &self.deployment {
+            Deployment::Hosted(hosted) => format!(" --project-ref {}", hosted.reference),
+            Deployment::Local(local) => format!(" --local{}", local.supabase_dir.option()),
+            Deployment::DatabaseOnly => " --db-url …".into(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether what was installed works, asked from where it has to work: by the database, through pg_net.
+//! Probes the supaqueue function from where it must be reachable: from the database, through pg_net.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::database::Database;
-use crate::problem::redact;
+use crate::redact::redact;
 
-/// The longest that pg_net may take: its own timeout, and the batch before it.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for pg_net: a request's timeout, and that of the batch before it.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What pg_net got for a request.
+/// The outcome of a request of pg_net.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: Option<u16>,
     #[serde(default)]
     pub(crate) content: Option<String>,
@@ -25,26 +25,26 @@ pub(crate) struct Answer {
     pub(crate) error: Option<String>,
 }
 
-/// The health answer of the supaqueue function.
+/// The supaqueue function's response to a health check.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Health {
     pub(crate) version: String,
-    /// The hash of the module's sources.
+    /// The hash of the module's source.
     pub(crate) hash: String,
 }
 
-/// The answers to the probes; `None` where pg_net did not send the request, or has no answer yet.
+/// The responses to the probes; `None` if pg_net has not sent the request or has no response yet.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Probes {
-    pub(crate) health: Option<Answer>,
-    /// Signed with the secret that is in force.
-    pub(crate) signed: Option<Answer>,
-    /// Signed with the next secret, where there is one.
-    pub(crate) signed_with_next: Option<Answer>,
+    pub(crate) health: Option<Response>,
+    /// To a dispatch signed with the current secret.
+    pub(crate) signed: Option<Response>,
+    /// To a dispatch signed with the next secret, if there is one.
+    pub(crate) signed_with_next: Option<Response>,
 }
 
-impl Answer {
-    /// What there is to say of it.
+impl Response {
+    /// Describes the response in a message.
     pub(crate) fn describe(&self) -> String {
         match (self.status, &self.error) {
             (Some(status), _) => {
@@ -63,51 +63,51 @@ impl Answer {
         }
     }
 
-    /// Whether a dispatch was accepted.
+    /// Whether the function accepted a dispatch.
     pub(crate) fn is_accepted(&self) -> bool {
         self.status == Some(202)
     }
 
-    /// The health that it tells of, if it does.
+    /// The body of a health check.
     pub(crate) fn health(&self) -> Option<Health> {
         serde_json::from_str(self.content.as_deref()?)
             .ok()
             .filter(|_| self.status == Some(200))
     }
 
-    /// The field `code` of an error's body.
+    /// The field `code` of an error body.
     pub(crate) fn code(&self) -> Option<String> {
         let body: Value = serde_json::from_str(self.content.as_deref()?).ok()?;
         body.get("code")?.as_str().map(str::to_owned)
     }
 }
 
-/// Sends the probes and waits for their answers.
+/// Sends the probes and waits for the responses.
 pub(crate) async fn probe(database: &Database) -> Result<Probes> {
     let requests: BTreeMap<String, i64> = database.query(include_str!("probe.sql")).await?;
     let ids: Vec<String> = requests.values().map(i64::to_string).collect();
     let sql = format!(
         "{}\nselect pg_temp.supaqueue_answers(array[{}]::bigint[]) as result;",
-        include_str!("answers.sql"),
+        include_str!("responses.sql"),
         ids.join(", ")
     );
-    let begin = Instant::now();
-    let answers = loop {
-        let answers: BTreeMap<String, Answer> = database.query(&sql).await?;
-        if answers.len() == requests.len() || begin.elapsed() > PATIENCE {
-            break answers;
+    let start = Instant::now();
+    let responses = loop {
+        let responses: BTreeMap<String, Response> = database.query(&sql).await?;
+        if responses.len() == requests.len() || start.elapsed() > TIMEOUT {
+            break responses;
         }
     };
-    let answer = |name: &str| answers.get(&requests.get(name)?.to_string()).cloned();
-    // Of three that were signed with a secret the worst counts.
+    let response = |name: &str| responses.get(&requests.get(name)?.to_string()).cloned();
+    // Each secret is probed three times; one rejection counts.
     let worst = |secret: &str| {
-        let three: Option<Vec<Answer>> = (1..=3)
-            .map(|number| answer(&format!("{secret} {number}")))
+        let responses: Option<Vec<Response>> = (1..=3)
+            .map(|number| response(&format!("{secret} {number}")))
             .collect();
-        three?.into_iter().min_by_key(Answer::is_accepted)
+        responses?.into_iter().min_by_key(Response::is_accepted)
     };
     Ok(Probes {
-        health: answer("health"),
+        health: response("health"),
         signed: worst("secret"),
         signed_with_next: worst("secret_next"),
     })
@@ -128,17 +128,17 @@ pub(crate) struct SelfTest {
 }
 
 impl SelfTest {
-    /// Whether the round trip was made.
+    /// Whether the job completed its round trip.
     pub(crate) fn is_successful(&self) -> bool {
         self.status == "successful"
     }
 
-    /// The function that answered.
+    /// The function that responded.
     pub(crate) fn health(&self) -> Option<Health> {
         serde_json::from_value(self.result.clone()?).ok()
     }
 
-    /// Why it was not.
+    /// Why it did not.
     pub(crate) fn reason(&self) -> String {
         let message = self
             .error
@@ -150,16 +150,16 @@ impl SelfTest {
             .as_deref()
             .or(message)
             .or(self.dispatch.as_deref())
-            .unwrap_or("nobody took it");
+            .unwrap_or("it was not dispatched");
         format!("the job is {}: {}", self.status, redact(reason))
     }
 }
 
-/// Makes one signed round trip: a job, its dispatch through pg_net, the acknowledgement, the call
-/// of a function, the report. Leaves nothing behind.
+/// Runs one job end to end: dispatch through pg_net, acknowledgement, call of a function, report.
+/// Leaves nothing behind.
 pub(crate) async fn self_test(database: &Database) -> Result<SelfTest> {
     let outcome = round_trip(database).await;
-    // Also where the start failed: its answer alone may have been lost.
+    // Even if the start failed, as only its response may have been lost.
     let cleaned = database
         .run("delete from supaqueue.queue where name = 'supaqueue_self_test'")
         .await;
@@ -169,13 +169,13 @@ pub(crate) async fn self_test(database: &Database) -> Result<SelfTest> {
 
 async fn round_trip(database: &Database) -> Result<SelfTest> {
     database.run(include_str!("self_test.sql")).await?;
-    let begin = Instant::now();
+    let start = Instant::now();
     loop {
         let outcome: SelfTest = database
             .query(include_str!("self_test_outcome.sql"))
             .await?;
-        let is_under_way = matches!(outcome.status.as_str(), "pending" | "in_progress");
-        if !is_under_way || begin.elapsed() > PATIENCE {
+        let is_running = matches!(outcome.status.as_str(), "pending" | "in_progress");
+        if !is_running || start.elapsed() > TIMEOUT {
             return Ok(outcome);
         }
     }

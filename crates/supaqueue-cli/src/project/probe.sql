@@ -1,6 +1,6 @@
--- Sends to the supaqueue function, through pg_net: a question for its health, and empty dispatches,
--- three signed with each of the Vault's secrets that is in force: some instances of the function may
--- hear of a new secret later than others. Returns the ids of the requests.
+-- Sends a health check and empty dispatches to the supaqueue function through pg_net, and returns the
+-- ids of the requests. There are three dispatches for each of the current and the next secret, as
+-- some instances of the function may get a new secret later than others.
 create or replace function pg_temp.supaqueue_probe() returns jsonb language plpgsql set search_path = '' as $$
 declare
   address text;

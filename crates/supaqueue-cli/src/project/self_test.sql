@@ -1,5 +1,5 @@
--- Starts the self-test: a job whose target is the supaqueue function itself, which answers
--- such a call with what it is. Returns the job.
+-- Starts the self-test: a job whose target is the supaqueue function itself, which then responds as
+-- to a health check. Returns the job.
 delete from supaqueue.queue where name = 'supaqueue_self_test';
 insert into supaqueue.queue (name, edge_function_name, timeout_ms, backoff_base_ms, backoff_max_ms)
 values ('supaqueue_self_test', 'supaqueue', 10000, 500, 500);

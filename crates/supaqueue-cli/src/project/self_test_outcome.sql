@@ -1,4 +1,4 @@
--- How the self-test stands; waits up to four seconds until it has ended.
+-- Returns the status of the self-test; waits up to four seconds for its end.
 create or replace function pg_temp.supaqueue_self_test() returns jsonb language plpgsql set search_path = '' as $$
 declare
   outcome jsonb;

@@ -1,4 +1,4 @@
--- What of others would be dropped with the schema supaqueue, by name.
+-- Lists the objects of others that `drop schema supaqueue cascade` would drop.
 with recursive ours as (
   select 'pg_catalog.pg_class'::regclass as class, c.oid from pg_catalog.pg_class c
   where c.relnamespace = to_regnamespace('supaqueue')

@@ -1,5 +1,5 @@
--- Removes all of Supaqueue but its tables: nothing runs any more, and `supaqueue install` brings
--- it back. What the tables themselves need, for their defaults and constraints, stays with them.
+-- Removes everything but the tables and the functions in their defaults and constraints. Nothing
+-- runs until `supaqueue install` restores the rest.
 do $$
 begin
   if to_regclass('cron.job') is not null then

@@ -1,4 +1,4 @@
-//! `supaqueue remove`: nothing of Supaqueue stays, unless its tables are to be kept.
+//! `supaqueue remove`: removes Supaqueue from a project, optionally except for its tables.
 
 use std::process::ExitCode;
 
@@ -6,15 +6,15 @@ use anyhow::Result;
 use serde::Deserialize;
 
 use crate::command;
-use crate::output::tell;
-use crate::project::{Place, Project, Target};
-use crate::prompt;
+use crate::output::{count, errln};
+use crate::project::{Deployment, Project, ProjectOptions};
+use crate::prompt::Confirmation;
 use crate::steps::Steps;
 
 const STEPS: [&str; 6] = [
     "tools and login",
     "project",
-    "what depends on it",
+    "dependent objects",
     "database",
     "function",
     "functions' secret",
@@ -24,140 +24,135 @@ const STEPS: [&str; 6] = [
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    target: Target,
-    /// Leave the tables with their queues and jobs; `supaqueue install` takes them up again
+    project: ProjectOptions,
+    /// Keep the tables with their queues and jobs, for a later `supaqueue install`
     #[arg(long)]
     keep_data: bool,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// Runs the command until it ends or is interrupted.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    let mut steps = Steps::new(
+    let steps = Steps::new(
         &STEPS,
-        format!("supaqueue remove{}", arguments.target.options()),
+        format!("supaqueue remove{}", arguments.project.options()),
     );
-    command::run_steps("remove", &mut steps, async |steps: &mut Steps| {
+    command::run_steps("remove", steps, async |steps: &mut Steps| {
         remove(&arguments, steps).await
     })
     .await
 }
 
 async fn remove(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
-    let checked = steps.step(arguments.target.check()).await?;
-    let project = steps.show(arguments.target.choose(checked).await)?;
+    let project = arguments.project.open(steps).await?;
     let keep_data = if arguments.keep_data {
         " --keep-data"
     } else {
         ""
     };
-    let yes = prompt::option(arguments.yes);
-    steps.go_on_with(format!(
-        "supaqueue remove{}{keep_data}{yes}",
-        project.options()
+    steps.resume_with(format!(
+        "supaqueue remove{}{keep_data}{}",
+        project.options(),
+        arguments.confirmation.option()
     ));
 
-    let found = steps.step(look(&project, arguments.keep_data)).await?;
+    let installed = steps
+        .step_value(find_installed(&project, arguments.keep_data))
+        .await?;
     if !arguments.keep_data {
-        for dependent in &found.dependents {
-            tell!("  also dropped: {dependent}");
+        for dependent in &installed.dependents {
+            errln!("  also dropped: {dependent}");
         }
     }
     let what = match arguments.keep_data {
-        true => "all of it but its tables",
-        false => "all of it, with its queues and jobs",
+        true => "everything except its tables",
+        false => "everything, including queues and jobs",
     };
-    prompt::confirm(
-        &format!("Remove Supaqueue from {}: {what}?", project.name()),
-        arguments.yes,
-    )
-    .await?;
+    let question = format!("Remove Supaqueue from {}: {what}?", project.name());
+    arguments.confirmation.ask(&question).await?;
 
     steps
-        .step(database(&project, found.has_schema, arguments.keep_data))
+        .step(clean_database(
+            &project,
+            installed.has_schema,
+            arguments.keep_data,
+        ))
         .await?;
-    steps.step(function(&project)).await?;
-    steps.step(functions_secret(&project)).await?;
-    tell!("\nSupaqueue is removed from {}.", project.name());
-    match &project.place {
-        Place::Hosted(_) => {}
-        Place::Local(local) => tell!(
-            "Left to you: delete {} and its entry in config.toml.",
-            local.folder.path().join("functions/supaqueue").display()
+    steps.step(delete_function(&project)).await?;
+    steps.step(unset_secret(&project)).await?;
+    errln!("\nSupaqueue is removed from {}.", project.name());
+    match &project.deployment {
+        Deployment::Hosted(_) => {}
+        Deployment::Local(local) => errln!(
+            "Next step: delete {} and its entry in config.toml.",
+            local
+                .supabase_dir
+                .path()
+                .join("functions/supaqueue")
+                .display()
         ),
-        Place::Direct => tell!(
-            "Left to you: delete the function supaqueue, and take SUPAQUEUE_SECRET from the functions' environment."
+        Deployment::DatabaseOnly => errln!(
+            "Next step: delete the function supaqueue, and SUPAQUEUE_SECRET in the functions' environment."
         ),
     }
     Ok(())
 }
 
-/// What a database has that goes, or would go, too.
+/// What a database contains that may be dropped.
 #[derive(Deserialize)]
-struct Found {
+struct Installed {
     has_schema: bool,
-    /// The foreign keys, views and triggers of others that point into the schema.
+    /// Foreign keys, views and triggers of others that depend on the schema.
     dependents: Vec<String>,
 }
 
-async fn look(project: &Project, keep_data: bool) -> Result<(Found, String)> {
-    let found: Found = project
+async fn find_installed(project: &Project, keep_data: bool) -> Result<(Installed, String)> {
+    let installed: Installed = project
         .database
         .query(include_str!("dependents.sql"))
         .await?;
-    let detail = match found.dependents.len() {
-        _ if keep_data => "the tables stay, and what points to them".to_owned(),
-        0 => "nothing else".to_owned(),
-        count => format!("{count} objects that are not Supaqueue's"),
+    let detail = match installed.dependents.len() {
+        _ if keep_data => "kept, like the tables".to_owned(),
+        0 => "none".to_owned(),
+        found => count(found, "object"),
     };
-    Ok((found, detail))
+    Ok((installed, detail))
 }
 
-async fn database(
+async fn clean_database(
     project: &Project,
     has_schema: bool,
     keep_data: bool,
-) -> Result<((), &'static str)> {
+) -> Result<&'static str> {
     let sql = match keep_data {
         true => include_str!("keep_data.sql"),
         false => supaqueue_files::REMOVE,
     };
     project.database.run(sql).await?;
-    Ok((
-        (),
-        match (has_schema, keep_data) {
-            (false, _) => "there was no schema",
-            (true, true) => "functions, triggers, secrets and tick removed; the tables stay",
-            (true, false) => "schema, secrets and tick removed",
-        },
-    ))
+    Ok(match (has_schema, keep_data) {
+        (false, _) => "there was no schema",
+        (true, true) => "functions, triggers, secrets and tick removed; tables kept",
+        (true, false) => "schema, secrets and tick removed",
+    })
 }
 
-async fn function(project: &Project) -> Result<((), &'static str)> {
-    Ok((
-        (),
-        match &project.place {
-            Place::Hosted(hosted) if hosted.delete_function().await? => "deleted",
-            Place::Hosted(_) => "there was none",
-            Place::Local(_) | Place::Direct => "left to you, see below",
-        },
-    ))
+async fn delete_function(project: &Project) -> Result<&'static str> {
+    Ok(match &project.deployment {
+        Deployment::Hosted(hosted) if hosted.delete_function().await? => "deleted",
+        Deployment::Hosted(_) => "there was none",
+        Deployment::Local(_) | Deployment::DatabaseOnly => "left to you, see below",
+    })
 }
 
-async fn functions_secret(project: &Project) -> Result<((), &'static str)> {
-    let was_there = match &project.place {
-        Place::Hosted(hosted) => hosted.unset_secret().await?,
-        Place::Local(local) => local.unset_secret()?,
-        Place::Direct => return Ok(((), "left to you, see below")),
+async fn unset_secret(project: &Project) -> Result<&'static str> {
+    let existed = match &project.deployment {
+        Deployment::Hosted(hosted) => hosted.unset_secret().await?,
+        Deployment::Local(local) => local.unset_secret()?,
+        Deployment::DatabaseOnly => return Ok("left to you, see below"),
     };
-    Ok((
-        (),
-        if was_there {
-            "removed"
-        } else {
-            "there was none"
-        },
-    ))
+    Ok(match existed {
+        true => "removed",
+        false => "there was none",
+    })
 }

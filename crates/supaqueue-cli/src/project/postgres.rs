@@ -1,4 +1,4 @@
-//! A connection to Postgres itself.
+//! A direct connection to Postgres.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,14 @@ use tokio_postgres::config::Config;
 use tokio_postgres::{Client, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::problem::Problem;
+use crate::user_error::user_error;
 
-/// Connects. A password that the address lacks is taken from PGPASSWORD, so that it need not be
-/// on the command line.
+/// Connects. If the URL has no password, PGPASSWORD is used, which keeps it off the command line.
 pub(crate) async fn connect(url: &str, limit: Duration) -> Result<Client> {
     let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-        Problem::error(
-            format!("--db-url is not the address of a Postgres: {}", root(&error)),
-            "It has the form postgresql://postgres@host:5432/postgres; the password can be in PGPASSWORD.",
+        user_error(
+            format!("--db-url is not a Postgres URL: {}", root_cause(&error)),
+            "Use the form postgresql://postgres@host:5432/postgres; the password can be in PGPASSWORD.",
         )
     })?;
     if let (None, Some(password)) = (config.get_password(), std::env::var_os("PGPASSWORD")) {
@@ -30,34 +29,31 @@ pub(crate) async fn connect(url: &str, limit: Duration) -> Result<Client> {
         .application_name("supaqueue")
         .connect_timeout(limit.min(Duration::from_secs(30)));
     let (client, connection) = config.connect(tls()?).await.map_err(|error| {
-        Problem::error(
-            format!("cannot connect to the database: {}", root(&error)),
-            "Check host, port, user and password of --db-url (the password can be in PGPASSWORD), then run this again.",
+        user_error(
+            format!("cannot connect to the database: {}", root_cause(&error)),
+            "Check the host, port, user and password in --db-url (the password can be in PGPASSWORD) and run this again.",
         )
     })?;
     tokio::spawn(connection);
     Ok(client)
 }
 
-/// Runs statements as one transaction; the first column of the last row that they return.
+/// Runs statements as one transaction and returns the first column of the last row.
 pub(crate) async fn run(client: &Client, sql: &str) -> Result<Option<String>> {
     let messages = client
         .simple_query(sql)
         .await
         .map_err(|error| match error.as_db_error() {
-            Some(db) => Problem::error(
+            Some(db) => {
+                let message = format!("{}: {}", db.code().code(), db.message());
+                statement_error(&message, db.hint())
+            }
+            None => user_error(
                 format!(
-                    "the database refused it: {}: {}",
-                    db.code().code(),
-                    db.message()
+                    "the connection to the database failed: {}",
+                    root_cause(&error)
                 ),
-                db.hint().unwrap_or(
-                    "Nothing of this statement was kept. Mend what it names, then run this again.",
-                ),
-            ),
-            None => Problem::error(
-                format!("the connection to the database failed: {}", root(&error)),
-                "Check that it is up, then run this again.",
+                "Check that the database is running, and run this again.",
             ),
         })?;
     let last = messages.iter().rev().find_map(|message| match message {
@@ -69,7 +65,16 @@ pub(crate) async fn run(client: &Client, sql: &str) -> Result<Option<String>> {
         .map(str::to_owned))
 }
 
-fn root(error: &dyn std::error::Error) -> String {
+/// The error for a statement that the database rejected.
+pub(super) fn statement_error(message: &str, hint: Option<&str>) -> anyhow::Error {
+    user_error(
+        format!("the database rejected a statement: {message}"),
+        hint.unwrap_or("The statement was rolled back. Fix the cause and run this again."),
+    )
+}
+
+/// The message of an error's root cause; `tokio_postgres` only names the kind of failure.
+fn root_cause(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -79,8 +84,8 @@ fn root(error: &dyn std::error::Error) -> String {
     message
 }
 
-/// Encryption as libpq's `sslmode=prefer` and `require` have it: without a look at who answers.
-/// (Supabase's databases have certificates of an authority of its own.)
+/// TLS as in libpq's `sslmode=prefer` and `require`, which do not verify the server's certificate.
+/// (Supabase's databases use certificates of its own authority.)
 fn tls() -> Result<MakeRustlsConnect> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider.clone())
@@ -92,6 +97,7 @@ fn tls() -> Result<MakeRustlsConnect> {
     Ok(MakeRustlsConnect::new(config))
 }
 
+/// Accepts every certificate.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

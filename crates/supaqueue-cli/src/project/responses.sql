@@ -1,4 +1,4 @@
--- What pg_net knows of some requests; waits up to four seconds until it knows all.
+-- Returns pg_net's responses to some requests; waits up to four seconds for all of them.
 create or replace function pg_temp.supaqueue_answers(requests bigint[]) returns jsonb
 language plpgsql set search_path = '' as $$
 declare

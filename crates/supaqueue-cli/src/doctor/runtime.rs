@@ -1,16 +1,17 @@
-//! What can go wrong in a database while it runs: requests, tick, privileges, jobs.
+//! Checks a running installation: requests, tick, privileges, jobs.
 
 use anyhow::Result;
 use serde::Deserialize;
+use supaqueue_files::DatabaseState;
 
 use super::finding::Finding;
 use crate::project::database::Database;
-use supaqueue_files::State;
 
-/// The tick runs every five seconds, or every minute where pg_cron is old.
-const TICK_IS_LATE: i64 = 150;
+/// Two missed ticks of an old pg_cron, which runs them every minute; a newer one does every five
+/// seconds.
+const LATE_TICK_SECONDS: i64 = 150;
 
-/// More requests than pg_net sends in a minute.
+/// More than pg_net sends in a minute.
 const MANY_REQUESTS: i64 = 5_000;
 
 #[derive(Deserialize)]
@@ -18,7 +19,7 @@ struct Report {
     requests: Option<i64>,
     last_tick: Option<LastTick>,
     privileges: Option<Vec<String>>,
-    problems: Option<Vec<Named>>,
+    problems: Option<Vec<Problem>>,
     jobs: Option<Jobs>,
 }
 
@@ -30,7 +31,7 @@ struct LastTick {
 }
 
 #[derive(Deserialize)]
-struct Named {
+struct Problem {
     what: String,
     remedy: Option<String>,
 }
@@ -43,29 +44,29 @@ struct Jobs {
     not_dispatched: Vec<String>,
 }
 
-/// What has to be looked for: requests, tick, privileges, jobs.
-pub(super) async fn examine(database: &Database, state: &State) -> Result<Vec<Finding>> {
-    let report: Report = database.query(include_str!("doctor.sql")).await?;
+/// Runs the checks.
+pub(super) async fn examine(database: &Database, state: &DatabaseState) -> Result<Vec<Finding>> {
+    let report: Report = database.query(include_str!("runtime.sql")).await?;
     let mut findings = vec![requests(report.requests.unwrap_or(0))];
     findings.push(tick(state, report.last_tick.as_ref()));
     let privileges = report.privileges.unwrap_or_default();
     findings.push(match privileges.is_empty() {
-        true => Finding::ok("privileges", "only postgres and service_role reach it"),
+        true => Finding::ok("privileges", "only postgres and service_role have access"),
         false => Finding::failed(
             "privileges",
             privileges.join("; "),
-            "Revoke what is named by hand, or run `supaqueue remove --keep-data` and `supaqueue install`: the schema comes with the right privileges.",
+            "Revoke these privileges by hand, or run `supaqueue remove --keep-data` and then `supaqueue install`, which sets the right ones.",
         ),
     });
     let problems = report.problems.unwrap_or_default();
-    let is_well = problems.is_empty();
+    let has_problems = !problems.is_empty();
     findings.extend(
         problems.into_iter().map(|problem| {
             Finding::failed("jobs", problem.what, problem.remedy.unwrap_or_default())
         }),
     );
     if let Some(jobs) = report.jobs {
-        findings.extend(stuck(&jobs, is_well));
+        findings.extend(stuck(&jobs, has_problems));
     }
     Ok(findings)
 }
@@ -74,30 +75,30 @@ fn requests(waiting: i64) -> Finding {
     match waiting > MANY_REQUESTS {
         true => Finding::warning(
             "pg_net",
-            format!("{waiting} requests wait to be sent; dispatches wait behind them"),
-            "Look for who sends so many: select url, count(*) from net.http_request_queue group by url. If their number does not shrink: select net.worker_restart();",
+            format!("queued requests: {waiting}; dispatches wait behind them"),
+            "Find out where they go: select url, count(*) from net.http_request_queue group by url; If their number does not shrink: select net.worker_restart();",
         ),
-        false => Finding::ok("pg_net", format!("{waiting} requests wait to be sent")),
+        false => Finding::ok("pg_net", format!("queued requests: {waiting}")),
     }
 }
 
-fn tick(state: &State, last: Option<&LastTick>) -> Finding {
+fn tick(state: &DatabaseState, last: Option<&LastTick>) -> Finding {
     let remedy = "Run: select supaqueue.schedule_tick();";
     match (&state.tick, last) {
         _ if !state.has_cron => Finding::warning(
             "tick",
-            "nothing runs it: there is no pg_cron",
+            "it does not run: pg_cron is missing",
             "Install the extension pg_cron, then run: select supaqueue.schedule_tick();",
         ),
         (None, _) => Finding::failed(
             "tick",
-            "it is not scheduled, or its job of pg_cron is not active",
+            "it is not scheduled, or its pg_cron job is not active",
             remedy,
         ),
         (Some(tick), _) if !tick.command.contains("supaqueue.tick()") => Finding::failed(
             "tick",
             format!(
-                "the job supaqueue_tick of pg_cron runs something else: {}",
+                "the pg_cron job supaqueue_tick runs something else: {}",
                 tick.command
             ),
             remedy,
@@ -109,71 +110,68 @@ fn tick(state: &State, last: Option<&LastTick>) -> Finding {
                 tick.schedule,
                 last.message.as_deref().unwrap_or("no reason given")
             ),
-            "Mend what the message names; see cron.job_run_details for more.",
+            "Fix the cause; cron.job_run_details has more.",
         ),
-        (Some(tick), Some(last)) if last.seconds_ago > TICK_IS_LATE => Finding::failed(
+        (Some(tick), Some(last)) if last.seconds_ago > LATE_TICK_SECONDS => Finding::failed(
             "tick",
             format!(
-                "scheduled ({}), but it last ran {} s ago",
+                "scheduled ({}), but the last run was {} s ago",
                 tick.schedule, last.seconds_ago
             ),
-            "pg_cron seems not to run: restart the project's database, and see its logs.",
+            "pg_cron seems to have stopped: restart the project's database, and check its logs.",
         ),
         (Some(tick), Some(last)) => Finding::ok(
             "tick",
             format!(
-                "scheduled ({}), ran {} s ago",
+                "scheduled ({}), last run {} s ago",
                 tick.schedule, last.seconds_ago
             ),
         ),
         (Some(tick), None) => Finding::warning(
             "tick",
-            format!(
-                "scheduled ({}), but there is no run of it yet",
-                tick.schedule
-            ),
-            "Run this again in two minutes; if it stays so, pg_cron does not run.",
+            format!("scheduled ({}), but it has not run yet", tick.schedule),
+            "Run this again in two minutes. If it still has not run, pg_cron has stopped.",
         ),
     }
 }
 
-fn stuck(jobs: &Jobs, is_well: bool) -> Vec<Finding> {
+fn stuck(jobs: &Jobs, has_problems: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     if jobs.overdue > 0 || jobs.without_call > 0 {
         findings.push(Finding::failed(
             "stuck jobs",
-            format!("{} calls are more than a minute past their lease, {} workers are taken without a call", jobs.overdue, jobs.without_call),
-            "The tick takes them back: see the line about it, or run: select supaqueue.tick();",
+            format!("calls more than a minute past their lease: {}; workers locked without a call: {}", jobs.overdue, jobs.without_call),
+            "The tick recovers them: see the finding about the tick, or run: select supaqueue.tick();",
         ));
     }
     if jobs.startable > 0 {
         findings.push(Finding::warning(
             "stuck jobs",
             format!(
-                "{} jobs are due for more than a minute beside free workers",
+                "jobs due for more than a minute despite free workers: {}",
                 jobs.startable
             ),
-            "The tick starts them: see the line about it, or run: select supaqueue.tick();",
+            "The tick starts them: see the finding about the tick, or run: select supaqueue.tick();",
         ));
     }
     for message in &jobs.not_dispatched {
         findings.push(Finding::failed(
             "dispatch",
             message,
-            "See the lines about the function below.",
+            "See the findings about the function below.",
         ));
     }
-    if findings.is_empty() && is_well {
-        findings.push(Finding::ok("jobs", "none is stuck, no dispatch failed"));
+    if findings.is_empty() && !has_problems {
+        findings.push(Finding::ok("jobs", "no stuck jobs, no failed dispatches"));
     }
     findings
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
+    use super::super::finding::Severity;
     use super::*;
-    use supaqueue_files::Tick;
+    use supaqueue_files::CronJob;
 
     #[test]
     fn the_tick_is_judged_by_its_last_run() {
@@ -183,24 +181,27 @@ mod tests {
             seconds_ago,
         };
         let scheduled = || {
-            Some(Tick {
+            Some(CronJob {
                 schedule: "5 seconds".into(),
                 command: "select supaqueue.tick()".into(),
             })
         };
-        let check = |job: Option<Tick>, last: Option<LastTick>, want| {
-            let state = State {
+        let check = |job: Option<CronJob>, last: Option<LastTick>, want| {
+            let state = DatabaseState {
                 has_cron: true,
                 tick: job,
-                ..State::default()
+                ..DatabaseState::default()
             };
-            assert_eq!(tick(&state, last.as_ref()).level, want);
+            assert_eq!(tick(&state, last.as_ref()).severity, want);
         };
-        check(scheduled(), Some(last("succeeded", 3)), Level::Ok);
-        check(scheduled(), Some(last("succeeded", 600)), Level::Failed);
-        check(scheduled(), Some(last("failed", 3)), Level::Failed);
-        check(scheduled(), None, Level::Warning);
-        check(None, Some(last("succeeded", 3)), Level::Failed);
-        assert_eq!(tick(&State::default(), None).level, Level::Warning);
+        check(scheduled(), Some(last("succeeded", 3)), Severity::Ok);
+        check(scheduled(), Some(last("succeeded", 600)), Severity::Failed);
+        check(scheduled(), Some(last("failed", 3)), Severity::Failed);
+        check(scheduled(), None, Severity::Warning);
+        check(None, Some(last("succeeded", 3)), Severity::Failed);
+        assert_eq!(
+            tick(&DatabaseState::default(), None).severity,
+            Severity::Warning
+        );
     }
 }

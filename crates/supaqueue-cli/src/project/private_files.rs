@@ -1,48 +1,48 @@
-//! A folder for what the Supabase CLI reads from files, which goes however the program ends.
+//! Files that only their owner can read, and a temporary folder for those that the Supabase CLI reads.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-/// A folder that only its owner can read. It may hold secrets: a guard outside this process
-/// removes it where no destructor runs, after `kill -9`.
-pub(crate) struct TemporaryFolder {
-    folder: TempDir,
+/// A temporary folder that only its owner can read. It may contain secrets, so a guard process
+/// removes it where no destructor runs, as after `kill -9`.
+pub(crate) struct PrivateTempDir {
+    dir: TempDir,
     #[cfg(unix)]
     guard: Option<std::process::Child>,
 }
 
-impl TemporaryFolder {
-    /// Makes one.
+impl PrivateTempDir {
+    /// Creates one.
     pub(crate) fn create() -> Result<Self> {
-        let folder = tempfile::Builder::new()
+        let dir = tempfile::Builder::new()
             .prefix("supaqueue-")
             .tempdir()
-            .context("cannot make a temporary folder")?;
+            .context("cannot create a temporary folder")?;
         Ok(Self {
             #[cfg(unix)]
-            guard: guard(folder.path()).ok(),
-            folder,
+            guard: guard(dir.path()).ok(),
+            dir,
         })
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
+        self.dir.path()
     }
 
-    /// Writes a file that only its owner can read.
+    /// Writes a private file into the folder.
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<()> {
         write_private(&self.path().join(name), content)
     }
 }
 
-/// Writes a file that only its owner can read, with the folders it lies in.
+/// Writes a file that only its owner can read, and creates its parent folders.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
     use std::io::Write;
-    let doing = || format!("cannot write {}", path.display());
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(doing)?;
+    let context = || format!("cannot write {}", path.display());
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).with_context(context)?;
     }
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -51,14 +51,14 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
     options
         .open(path)
         .and_then(|mut file| file.write_all(content))
-        .with_context(doing)
+        .with_context(context)
 }
 
-/// Waits on a pipe that the kernel closes when we are gone, then removes the folder: at once, for
-/// what it holds, and again while a CLI that we left behind may still write into it. In a process
-/// group of its own, so that Ctrl-C reaches us alone.
+/// Waits on a pipe that the kernel closes when this process dies, then removes the folder: at once,
+/// for its secrets, and repeatedly for two minutes, as an orphaned CLI may still write to it. It has
+/// its own process group, so that Ctrl-C does not reach it.
 #[cfg(unix)]
-fn guard(folder: &Path) -> std::io::Result<std::process::Child> {
+fn guard(dir: &Path) -> std::io::Result<std::process::Child> {
     use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
     const SCRIPT: &str = r#"
@@ -70,7 +70,7 @@ fn guard(folder: &Path) -> std::io::Result<std::process::Child> {
         done"#;
     Command::new("/bin/sh")
         .args(["-c", SCRIPT, "supaqueue-guard"])
-        .arg(folder)
+        .arg(dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -79,9 +79,9 @@ fn guard(folder: &Path) -> std::io::Result<std::process::Child> {
 }
 
 #[cfg(unix)]
-impl Drop for TemporaryFolder {
+impl Drop for PrivateTempDir {
     fn drop(&mut self) {
-        // Before the guard goes; what is left to the field is to find nothing.
+        // While the guard is alive. `TempDir` then finds nothing left to remove.
         let _ = std::fs::remove_dir_all(self.path());
         if let Some(guard) = &mut self.guard {
             let _ = guard.kill();

@@ -1,39 +1,37 @@
-//! The user's own `supabase` folder: migrations, functions, `config.toml`.
+//! The user's `supabase` folder: migrations, functions, `config.toml`.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use supaqueue_files::{core, function_files};
 use toml_edit::{DocumentMut, Item, Value};
 
 use super::hosted::FUNCTION;
-use crate::problem::Problem;
+use crate::user_error::user_error;
 
 /// A project's `supabase` folder.
 #[derive(Debug, Clone)]
-pub(crate) struct WorkingFolder(PathBuf);
+pub(crate) struct SupabaseDir(PathBuf);
 
-/// The error where one is needed and there is none.
+/// The error for a command that needs the folder.
 pub(crate) fn missing() -> anyhow::Error {
-    Problem::error(
-        "there is no supabase folder here or above",
-        "Go to the project's folder, name it with --workdir, or make one with `supabase init`.",
+    user_error(
+        "no supabase folder in this folder or its parents",
+        "Change to the project's folder, pass it with --workdir, or create one with `supabase init`.",
     )
 }
 
-impl WorkingFolder {
-    /// The one below `folder`, or else below this folder or the nearest above it.
-    pub(crate) fn find(folder: Option<&Path>) -> Option<Self> {
-        let is_one = |folder: &Path| {
-            let supabase = folder.join("supabase");
-            supabase
-                .join("config.toml")
-                .is_file()
-                .then_some(Self(supabase))
+impl SupabaseDir {
+    /// Finds the folder in `workdir`, or else in the current folder or its nearest parent.
+    pub(crate) fn find(workdir: Option<&Path>) -> Option<Self> {
+        let below = |parent: &Path| {
+            let dir = parent.join("supabase");
+            dir.join("config.toml").is_file().then_some(Self(dir))
         };
-        match folder {
-            Some(folder) => is_one(folder),
-            None => std::env::current_dir().ok()?.ancestors().find_map(is_one),
+        match workdir {
+            Some(workdir) => below(workdir),
+            None => std::env::current_dir().ok()?.ancestors().find_map(below),
         }
     }
 
@@ -41,12 +39,12 @@ impl WorkingFolder {
         &self.0
     }
 
-    /// The folder that holds it.
+    /// The project's folder, which contains this one.
     pub(crate) fn parent(&self) -> &Path {
         self.0.parent().unwrap_or(&self.0)
     }
 
-    /// The option that names it, where it is not found without.
+    /// The option that selects this folder, if it is not found without one.
     pub(crate) fn option(&self) -> String {
         match Self::find(None) {
             Some(found) if found.0 == self.0 => String::new(),
@@ -54,37 +52,37 @@ impl WorkingFolder {
         }
     }
 
-    /// The project that `supabase link` linked.
+    /// The reference of the project linked by `supabase link`.
     pub(crate) fn linked_project(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.0.join(".temp/project-ref")).ok()?;
         let reference = text.trim();
         (!reference.is_empty()).then(|| reference.to_owned())
     }
 
-    /// Writes the migrations that the folder lacks; the names of those written. `stamp` is the
-    /// time as `supabase migration new` writes it, and a later migration gets a later one.
-    pub(crate) fn write_migrations(&self, stamp: u64) -> Result<Vec<String>> {
+    /// Writes the missing migrations and returns their paths. They are named after `now`, one second
+    /// apart.
+    pub(crate) fn write_migrations(&self, now: Timestamp) -> Result<Vec<String>> {
         let folder = self.0.join("migrations");
         std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
-        let there: Vec<String> = std::fs::read_dir(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        let existing: Vec<String> = std::fs::read_dir(&folder)
             .with_context(|| format!("cannot read {}", folder.display()))?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .collect();
-        // After all that are there: `db push` refuses one that is older than the last it applied.
-        let newest = there
+        // Later than every existing one: `db push` rejects migrations older than the last it applied.
+        let newest = existing
             .iter()
             .filter_map(|name| name.split('_').next()?.parse::<u64>().ok())
             .max()
             .unwrap_or(0);
-        let mut stamp = stamp.max(newest + 1);
+        let mut stamp = time_stamp(now)?.max(newest + 1);
         let mut written = Vec::new();
         for version in core().versions {
-            let ending = format!("_supaqueue_{:04}.sql", version.number);
-            if there.iter().any(|name| name.ends_with(&ending)) {
+            let suffix = format!("_supaqueue_{:04}.sql", version.number);
+            if existing.iter().any(|name| name.ends_with(&suffix)) {
                 continue;
             }
-            let path = folder.join(format!("{stamp}{ending}"));
+            let path = folder.join(format!("{stamp}{suffix}"));
             std::fs::write(&path, version.sql)
                 .with_context(|| format!("cannot write {}", path.display()))?;
             written.push(path.display().to_string());
@@ -93,11 +91,12 @@ impl WorkingFolder {
         Ok(written)
     }
 
-    /// Writes the function's files and its entry in `config.toml`, where they differ; what was written.
+    /// Writes the function's files and its entry in `config.toml`, and returns the paths of those
+    /// that changed.
     pub(crate) fn write_function(&self) -> Result<Vec<String>> {
         let folder = self.0.join("functions").join(FUNCTION);
         std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+            .with_context(|| format!("cannot create {}", folder.display()))?;
         let mut files: Vec<(PathBuf, Vec<u8>)> = function_files()
             .map(|(name, bytes)| (folder.join(name), bytes.to_vec()))
             .collect();
@@ -105,9 +104,9 @@ impl WorkingFolder {
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         let with_entry = with_entry(&text).map_err(|error| {
-            Problem::error(
-                format!("cannot understand {}: {error}", path.display()),
-                "Mend the file, then run this again.",
+            user_error(
+                format!("cannot parse {}: {error}", path.display()),
+                "Fix the file and run this again.",
             )
         })?;
         files.push((path, with_entry.into_bytes()));
@@ -123,9 +122,14 @@ impl WorkingFolder {
     }
 }
 
-/// A `config.toml` in which the function is called without a JWT; the rest stays as it is, to the byte.
+/// A time stamp as in `supabase migration new`: YYYYMMDDhhmmss, in UTC.
+fn time_stamp(time: Timestamp) -> Result<u64> {
+    Ok(time.strftime("%Y%m%d%H%M%S").to_string().parse()?)
+}
+
+/// Disables JWT verification for the function in a `config.toml` and leaves every other byte as it is.
 fn with_entry(text: &str) -> Result<String> {
-    let mut document: DocumentMut = text.parse().context("it is not TOML")?;
+    let mut document: DocumentMut = text.parse().context("invalid TOML")?;
     let entry = document
         .get("functions")
         .and_then(|functions| functions.get(FUNCTION));
@@ -136,7 +140,7 @@ fn with_entry(text: &str) -> Result<String> {
     {
         Some(false) => return Ok(text.to_owned()),
         None if entry.is_none() && !is_inline(document.get("functions")) => {
-            // At the end, so that nothing else moves.
+            // Appended, so that nothing else moves.
             let gap = match text {
                 "" => "",
                 _ if text.ends_with('\n') => newline,
@@ -150,7 +154,7 @@ fn with_entry(text: &str) -> Result<String> {
     }
     match &mut document["functions"][FUNCTION]["verify_jwt"] {
         Item::Value(value) => {
-            // What is written around it stays: a comment at the end of the line, for one.
+            // Keeps what surrounds the value, such as a comment at the end of the line.
             let decor = value.decor().clone();
             *value = Value::from(false);
             *value.decor_mut() = decor;
@@ -176,7 +180,7 @@ mod tests {
         "# mine\nproject_id = \"x\"   # keep\n\n[functions.hello]\nverify_jwt = true\n";
 
     #[test]
-    fn the_entry_is_added_and_nothing_else_is_touched() {
+    fn a_missing_entry_is_appended_and_nothing_else_changes() {
         for (text, want) in [
             ("", "[functions.supaqueue]\nverify_jwt = false\n".to_owned()),
             (
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_right_is_left_and_one_that_is_wrong_is_corrected() {
+    fn a_correct_entry_is_kept_and_a_wrong_one_is_corrected() {
         let right =
             format!("{OTHER}[functions.supaqueue]\nenabled = true\nverify_jwt = false # ours\n");
         assert_eq!(with_entry(&right).unwrap(), right);
@@ -222,15 +226,23 @@ mod tests {
     }
 
     #[test]
-    fn migrations_are_written_once_and_after_those_that_are_there() {
+    fn a_time_stamp_is_in_utc() {
+        let time = "2026-11-23T09:11:11+01:00".parse().unwrap();
+        assert_eq!(time_stamp(time).unwrap(), 20261123081111);
+    }
+
+    #[test]
+    fn migrations_are_written_once_and_after_the_existing_ones() {
         let folder = tempfile::tempdir().unwrap();
         let supabase = folder.path().join("supabase");
         std::fs::create_dir_all(supabase.join("migrations")).unwrap();
         std::fs::write(supabase.join("config.toml"), "").unwrap();
         std::fs::write(supabase.join("migrations/20990101000000_mine.sql"), "").unwrap();
-        let working = WorkingFolder::find(Some(folder.path())).unwrap();
-        let written = working.write_migrations(20261123080000).unwrap();
-        assert_eq!(written.len(), migrations().len());
+        let dir = SupabaseDir::find(Some(folder.path())).unwrap();
+        let written = dir
+            .write_migrations("2026-11-23T08:00:00Z".parse().unwrap())
+            .unwrap();
+        assert_eq!(written.len(), core().versions.len());
         assert!(
             written[0].ends_with("20990101000001_supaqueue_0001.sql"),
             "{}",
@@ -238,25 +250,26 @@ mod tests {
         );
         assert_eq!(
             std::fs::read_to_string(&written[0]).unwrap(),
-            migrations()[0].sql
+            core().versions[0].sql
         );
         assert_eq!(
-            working.write_migrations(20261124080000).unwrap(),
+            dir.write_migrations("2026-11-24T08:00:00Z".parse().unwrap())
+                .unwrap(),
             Vec::<String>::new()
         );
     }
 
     #[test]
-    fn the_functions_files_are_written_once() {
+    fn function_files_are_written_once() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("supabase")).unwrap();
         std::fs::write(folder.path().join("supabase/config.toml"), OTHER).unwrap();
-        let working = WorkingFolder::find(Some(folder.path())).unwrap();
+        let dir = SupabaseDir::find(Some(folder.path())).unwrap();
         assert_eq!(
-            working.write_function().unwrap().len(),
+            dir.write_function().unwrap().len(),
             function_files().count() + 1
         );
-        assert_eq!(working.write_function().unwrap(), Vec::<String>::new());
-        assert!(WorkingFolder::find(Some(&folder.path().join("supabase"))).is_none());
+        assert_eq!(dir.write_function().unwrap(), Vec::<String>::new());
+        assert!(SupabaseDir::find(Some(&folder.path().join("supabase"))).is_none());
     }
 }

@@ -1,4 +1,4 @@
--- What can silently be wrong in a database, whatever of Supaqueue is missing.
+-- Finds silent faults in a running installation. Works even if parts of it are missing.
 create or replace function pg_temp.supaqueue_doctor() returns jsonb language plpgsql set search_path = '' as $$
 declare
   report jsonb := '{}';

@@ -1,24 +1,24 @@
-//! What a database has of Supaqueue.
+//! What is already installed in a database.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// What a database has of Supaqueue, as [`State::QUERY`] gives it.
+/// What a database contains of Supaqueue and what it needs, as [`DatabaseState::QUERY`] selects it.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct State {
+pub struct DatabaseState {
     /// The database's clock.
     pub now: String,
     /// The version of Postgres, such as `17.4`.
     pub postgres: String,
     /// The extensions that Supaqueue needs, with their versions.
     pub extensions: BTreeMap<String, String>,
-    /// Whether there is a `pg_net`, or what stands for it.
+    /// Whether there is a `pg_net`, real or emulated.
     pub has_net: bool,
     /// Whether there is a Vault.
     pub has_vault: bool,
-    /// Whether there is a `pg_cron`, or what stands for it.
+    /// Whether there is a `pg_cron`, real or emulated.
     pub has_cron: bool,
     /// Whether there is a schema `supaqueue`.
     pub has_schema: bool,
@@ -28,32 +28,32 @@ pub struct State {
     pub versions: BTreeMap<String, i32>,
     /// The versions whose work after the transaction was not finished: part and number.
     pub unfinished: Vec<(String, i32)>,
-    /// The Vault's `supaqueue_secret`: the one that the database signs with.
+    /// The Vault's `supaqueue_secret`, which the database signs with.
     pub secret: Option<String>,
-    /// The one that it will sign with; there only while a secret is being made or rotated.
+    /// The secret that will be used next; exists only during an installation or a rotation.
     pub secret_next: Option<String>,
-    /// The one that it signed with; there only until a rotation is finished.
+    /// The secret that was used before; exists only until a rotation is complete.
     pub secret_previous: Option<String>,
-    /// The project's address.
+    /// The project's URL.
     pub url: Option<String>,
-    /// The key that the project's gateway asks for.
+    /// The key that the project's gateway requires, if it requires one.
     pub anon_key: Option<String>,
-    /// The job of `pg_cron`.
-    pub tick: Option<Tick>,
+    /// The active `pg_cron` job that runs the tick.
+    pub tick: Option<CronJob>,
 }
 
 /// A job of `pg_cron`.
 #[derive(Clone, Deserialize)]
-pub struct Tick {
+pub struct CronJob {
     /// When it runs.
     pub schedule: String,
     /// What it runs.
     pub command: String,
 }
 
-impl State {
-    /// Gives the state as `result`, a JSON object, whatever is missing in the database.
-    pub const QUERY: &str = include_str!("state.sql");
+impl DatabaseState {
+    /// Selects the state as `result`, a JSON object. Works in any database, also an empty one.
+    pub const QUERY: &str = include_str!("database_state.sql");
 
     /// The version of the core, if it is installed.
     #[must_use]
@@ -61,20 +61,20 @@ impl State {
         self.versions.get("supaqueue").copied()
     }
 
-    /// What the functions' environment must hold: the key that signs first, and any other that
-    /// must be accepted.
+    /// The value of the functions' `SUPAQUEUE_SECRET`: the key that signs first, then the others
+    /// that must be accepted.
     #[must_use]
-    pub fn environment(&self) -> String {
+    pub fn functions_secret(&self) -> String {
         let keys = [&self.secret, &self.secret_next, &self.secret_previous];
         let keys = keys
             .into_iter()
             .flatten()
             .map(String::as_str)
-            .filter(|key| crate::vault::is_key(key));
+            .filter(|key| crate::vault::is_signing_key(key));
         keys.collect::<Vec<_>>().join(" ")
     }
 
-    /// Whether a rotation was begun and not finished.
+    /// Whether a rotation has been started and not finished.
     #[must_use]
     pub fn is_rotating(&self) -> bool {
         self.secret.is_some() && (self.secret_next.is_some() || self.secret_previous.is_some())
@@ -86,18 +86,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_holds_every_key_in_force_the_signing_one_first() {
+    fn the_functions_secret_lists_the_signing_key_first() {
         let key = |letter: &str| format!("whsec_{}", letter.repeat(44));
-        let mut state = State {
+        let mut state = DatabaseState {
             secret_next: Some(key("b")),
-            ..State::default()
+            ..DatabaseState::default()
         };
-        assert_eq!(state.environment(), key("b"));
+        assert_eq!(state.functions_secret(), key("b"));
         assert!(!state.is_rotating());
         state.secret = Some(key("a"));
-        assert_eq!(state.environment(), format!("{} {}", key("a"), key("b")));
+        assert_eq!(
+            state.functions_secret(),
+            format!("{} {}", key("a"), key("b"))
+        );
         assert!(state.is_rotating());
         state.secret = Some("not a key".into());
-        assert_eq!(state.environment(), key("b"));
+        assert_eq!(state.functions_secret(), key("b"));
     }
 }
