@@ -1,4 +1,4 @@
-//! Add-ons, added and removed.
+//! Adding and removing add-ons.
 
 use crate::program::Cli;
 use crate::project::test;

@@ -1,19 +1,19 @@
-//! Everything that the doctor knows is broken, one after the other, and named by it: parts of the
-//! whole story, and tests of what no project comes back from, or does not come to.
+//! Breaks everything that the doctor checks, one thing at a time, and expects it to be named. What can
+//! be repaired is broken in the whole story; the rest has its own tests.
 
 use crate::management_api::REF;
 use crate::program::{Cli, Run};
 use crate::project::{Project, test};
 use crate::states::State;
 
-/// The doctor sees all of a hosted project.
+/// Runs the doctor with the CLI, which shows it all of a hosted project.
 async fn hosted(project: &Project, cli: Cli) -> Run {
     project
         .supaqueue(cli, &["doctor", "--project-ref", REF])
         .await
 }
 
-/// The doctor sees only what the database sees, and so is quicker.
+/// Runs the doctor on the database alone, which is faster.
 pub(crate) async fn direct(project: &Project) -> Run {
     project
         .supaqueue(
@@ -23,7 +23,7 @@ pub(crate) async fn direct(project: &Project) -> Run {
         .await
 }
 
-/// What is broken in the database is named.
+/// The doctor names what is broken in the database.
 pub(crate) async fn in_the_database(project: &Project) {
     let vault = |name: &str, value: &str| {
         format!(
@@ -39,13 +39,19 @@ pub(crate) async fn in_the_database(project: &Project) {
             (vault("supaqueue_url", "'http://127.0.0.1:1'"), vault("supaqueue_url", &url), "failed", "cannot reach the function"),
             (vault("supaqueue_url", "'http://127.0.0.1/path'"), vault("supaqueue_url", &url), "failed", "is not a project URL"),
             (
-                "update supaqueue.version set number = -number".into(),
-                "update supaqueue.version set number = -number".into(),
+                "update supaqueue.version set number = 0".into(),
+                "update supaqueue.version set number = 1".into(),
                 "failed",
-                "installed version -1 is older",
+                "installed version 0 is older",
             ),
             (
-                "insert into supaqueue.version (number) values (1000)".into(),
+                "update supaqueue.version set finished_at = null".into(),
+                "update supaqueue.version set finished_at = now()".into(),
+                "warning",
+                "an upgrade was interrupted",
+            ),
+            (
+                "insert into supaqueue.version (part, number, name) values ('supaqueue', 1000, 'later')".into(),
                 "delete from supaqueue.version where number = 1000".into(),
                 "warning",
                 "installed version 1000 is newer",
@@ -87,21 +93,21 @@ pub(crate) async fn in_the_database(project: &Project) {
                 "a rotation is unfinished",
             ),
         ];
-    for (breaking, mending, level, words) in &cases {
+    for (breaking, repairing, level, words) in &cases {
         project.run(breaking).await;
         let run = direct(project).await;
         run.assert_says(&[level, words]);
         assert_eq!(run.status, i32::from(*level == "failed"), "{}", run.text);
-        project.run(mending).await;
+        project.run(repairing).await;
     }
     direct(project).await.assert_ok();
 }
 
-/// Jobs that do not run are named, and the reason.
+/// The doctor names jobs that do not run, and why.
 pub(crate) async fn while_it_runs(project: &Project) {
     project.queue("hello", "succeed", 1).await;
 
-    // Dispatches that are refused.
+    // Dispatches are refused.
     project
         .run("update supaqueue.setting set dispatch_lease_ms = 1000, max_dispatches = 100")
         .await;
@@ -132,14 +138,14 @@ pub(crate) async fn while_it_runs(project: &Project) {
         )
         .await;
 
-    // A worker that nobody frees, and a job beside a free one, while nothing sweeps.
+    // A worker stays locked without a call, and no tick frees it.
     project.run("select cron.unschedule('supaqueue_tick'); update supaqueue.worker set locked = true where queue = supaqueue.queue_id('hello')").await;
     direct(project)
         .await
         .assert_failed()
         .assert_says(&["failed", "workers locked without a call: 1"]);
 
-    // A sweep that fails.
+    // The tick fails.
     project.run("alter function supaqueue.tick() rename to old_tick; select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')").await;
     project
         .eventually(
@@ -160,7 +166,7 @@ pub(crate) async fn while_it_runs(project: &Project) {
         .await;
     direct(project).await.assert_ok();
 
-    // Nobody sends.
+    // pg_net sends nothing.
     project.stack.stop_net_worker();
     direct(project)
         .await
@@ -173,9 +179,9 @@ pub(crate) async fn while_it_runs(project: &Project) {
         .await;
 }
 
-/// What is broken at the platform is named, and mended by installing again.
+/// The doctor names what is broken at the platform, and installing again repairs it.
 pub(crate) async fn at_the_platform(project: &Project, cli: Cli) {
-    // Seen by the database alone, one after the other: each hides the next.
+    // The database sees one at a time, as each hides the next.
     let secret = project.platform.secret("SUPAQUEUE_SECRET");
     project.platform.set_secret("SUPAQUEUE_SECRET", None);
     project
@@ -199,25 +205,21 @@ pub(crate) async fn at_the_platform(project: &Project, cli: Cli) {
         .assert_says(&["failed", "the functions have no SUPAQUEUE_SECRET"])
         .assert_says(&["failed", "the URL of another project"])
         .assert_says(&["failed", "cannot reach the function"]);
-    let mended = project.install(cli).await;
-    mended
+    let repaired = project.install(cli).await;
+    repaired
         .assert_ok()
         .assert_says(&["migrations", "already"])
         .assert_says(&["functions' secret", "stored"])
         .assert_says(&["Vault", "secret and URL are active"])
         .assert_says(&["✓ function", "deployed"]);
-    assert!(
-        !mended.text.contains("updated the add-on"),
-        "{}",
-        mended.text
-    );
+    assert!(!repaired.text.contains("add-on"), "{}", repaired.text);
     assert_eq!(project.platform.secret("SUPAQUEUE_SECRET"), secret);
 }
 
 #[test]
-fn a_project_without_supaqueue_or_its_extensions_is_named() {
+fn the_doctor_names_a_missing_installation_and_missing_extensions() {
     test(async |project| {
-        hosted(project, Cli::Three)
+        hosted(project, Cli::DOUBLE)
             .await
             .assert_failed()
             .assert_says(&["failed", "Supaqueue is not installed"]);
@@ -226,7 +228,7 @@ fn a_project_without_supaqueue_or_its_extensions_is_named() {
             "SUPAQUEUE_SECRET",
             Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHhg="),
         );
-        hosted(project, Cli::Three).await.assert_says(&[
+        hosted(project, Cli::DOUBLE).await.assert_says(&[
             "warning",
             "SUPAQUEUE_SECRET differs from the value that this program sets",
         ]);
@@ -250,11 +252,11 @@ fn a_project_without_supaqueue_or_its_extensions_is_named() {
 }
 
 #[test]
-fn who_is_not_logged_in_or_has_no_such_project_is_told() {
+fn the_doctor_names_a_missing_login_cli_or_project() {
     test(async |project| {
         let mut command = crate::program::command(
             &project.environment,
-            Cli::Three,
+            Cli::REAL_3,
             &["doctor", "--project-ref", REF],
         );
         let output = command
@@ -269,7 +271,7 @@ fn who_is_not_logged_in_or_has_no_such_project_is_told() {
             .assert_failed()
             .assert_says(&["failed", "Unauthorized"])
             .assert_says(&["→", "supabase login"]);
-        let mut command = crate::program::command(&project.environment, Cli::Three, &["doctor"]);
+        let mut command = crate::program::command(&project.environment, Cli::REAL_3, &["doctor"]);
         let output = command
             .env_remove("SUPABASE_ACCESS_TOKEN")
             .output()
@@ -286,7 +288,7 @@ fn who_is_not_logged_in_or_has_no_such_project_is_told() {
             .assert_says(&["failed", "the Supabase CLI is not installed"]);
         project
             .supaqueue(
-                Cli::Three,
+                Cli::DOUBLE,
                 &["doctor", "--project-ref", "zzzzzzzzzzzzzzzzzzzz"],
             )
             .await
@@ -296,7 +298,7 @@ fn who_is_not_logged_in_or_has_no_such_project_is_told() {
 }
 
 impl Project {
-    /// Runs the doctor until it says so: a changed file is noticed within a second.
+    /// Runs the doctor until its output has these words: a changed file is noticed within a second.
     async fn eventually_answers(&self, words: &str) -> Run {
         let begin = std::time::Instant::now();
         loop {

@@ -1,10 +1,11 @@
-//! Which Supabase CLI is used, and whose login.
+//! Which Supabase CLI and which login the program uses.
 
 use std::os::unix::fs::symlink;
 
 use supaqueue_tests::repository;
 
-use crate::program::{self, Cli, TOKEN};
+use crate::management_api::REF;
+use crate::program::{self, Cli, Major, TOKEN};
 use crate::project::{Project, test};
 
 #[test]
@@ -12,8 +13,7 @@ fn the_cli_of_the_users_project_comes_before_npx() {
     test(async |project| {
         let modules = project.environment.folder.join("node_modules/.bin");
         std::fs::create_dir_all(&modules).unwrap();
-        let cli = repository().join("scripts/node_modules/supabase-2/dist/supabase.js");
-        symlink(cli, modules.join("supabase")).unwrap();
+        symlink(program::real(Major::Two), modules.join("supabase")).unwrap();
         let below = project.environment.folder.join("below");
         std::fs::create_dir(&below).unwrap();
         let mut command = program::command(&project.environment, Cli::Npx, &ASK);
@@ -28,11 +28,21 @@ fn the_cli_of_the_users_project_comes_before_npx() {
 }
 
 #[test]
-fn npx_brings_the_cli_where_there_is_none() {
+fn without_a_cli_the_program_runs_it_with_npx() {
     test(async |project| {
-        // What npx finds without a registry: a package above the empty folders that it is run in.
-        let modules = repository().join("scripts/node_modules");
-        symlink(modules, project.environment.home.join("node_modules")).unwrap();
+        // npx needs no registry for a package above the empty folder that it runs in.
+        let modules = project.environment.home.join("node_modules");
+        symlink(repository().join("scripts/node_modules"), &modules).unwrap();
+        let arguments = ["add-on", "add", "job_dependencies", "--project-ref", REF];
+        project
+            .supaqueue(Cli::Npx, &arguments)
+            .await
+            .assert_says(&["✓ tools and login", "Supabase CLI 3.1.0, 1 projects"]);
+
+        // The double, for what npx passes on: arguments, stdin, the folder, and output.
+        std::fs::remove_file(&modules).unwrap();
+        std::fs::create_dir_all(modules.join(".bin")).unwrap();
+        symlink(program::double(), modules.join(".bin/supabase")).unwrap();
         project
             .install(Cli::Npx)
             .await
@@ -43,9 +53,9 @@ fn npx_brings_the_cli_where_there_is_none() {
 }
 
 #[test]
-fn a_stored_login_is_used_with_both_versions() {
+fn both_versions_use_a_stored_login() {
     test(async |project| {
-        for (cli, version) in [(Cli::Three, "3.1.0"), (Cli::Two, "2.122.1")] {
+        for (cli, version) in [(Cli::REAL_3, "3.1.0"), (Cli::REAL_2, "2.122.1")] {
             let run = ask_without_token(project, cli).await;
             run.assert_says(&["✗ tools and login"])
                 .assert_says(&["supabase login"]);
@@ -58,8 +68,8 @@ fn a_stored_login_is_used_with_both_versions() {
     });
 }
 
-/// An installation that ends before it changes anything: it may not ask.
-const ASK: [&str; 3] = ["install", "--project-ref", crate::management_api::REF];
+/// An installation that changes nothing, because it cannot prompt.
+const ASK: [&str; 3] = ["install", "--project-ref", REF];
 
 async fn ask_without_token(project: &Project, cli: Cli) -> program::Run {
     let mut command = program::command(&project.environment, cli, &ASK);
@@ -67,7 +77,7 @@ async fn ask_without_token(project: &Project, cli: Cli) -> program::Run {
     program::ended(&command.output().await.unwrap())
 }
 
-/// `supabase login`, as a user runs it on a machine without a keyring.
+/// Runs `supabase login` as on a machine without a keyring.
 async fn login(project: &Project, cli: Cli) {
     let environment = &project.environment;
     let path = program::path(&environment.home, cli);

@@ -1,16 +1,19 @@
-//! What is written, what is sent, and what is not.
+//! What the program writes, what it sends, and what it must not.
 
-use supaqueue_files::{function_files, migrations};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use crate::program::{self, Cli};
-use crate::project::test;
+use supaqueue_files::{core, function_files};
+
+use crate::program::{self, Cli, Run};
+use crate::project::{Project, test};
 
 #[test]
 fn a_dry_run_prints_every_step_and_sends_nothing() {
     test(async |project| {
         let mut arguments = project.install_arguments().to_vec();
         arguments.push("--dry-run");
-        let run = project.supaqueue(Cli::Three, &arguments).await;
+        let run = project.supaqueue(Cli::DOUBLE, &arguments).await;
         run.assert_ok()
             .assert_says(&["migrations: ", "0001_supaqueue.sql"])
             .assert_says(&["verification: "])
@@ -21,7 +24,7 @@ fn a_dry_run_prints_every_step_and_sends_nothing() {
 }
 
 #[test]
-fn nothing_is_changed_without_being_asked_for() {
+fn nothing_is_changed_without_consent() {
     test(async |project| {
         let before = project.contents().await;
         let arguments: Vec<_> = project
@@ -30,54 +33,52 @@ fn nothing_is_changed_without_being_asked_for() {
             .filter(|argument| *argument != "--yes")
             .collect();
         project
-            .supaqueue(Cli::Three, &arguments)
+            .supaqueue(Cli::DOUBLE, &arguments)
             .await
             .assert_failed()
             .assert_says(&["cannot prompt"]);
         assert_eq!(project.contents().await, before);
-        let run = project.supaqueue(Cli::Three, &["install", "--yes"]).await;
+        let run = project.supaqueue(Cli::DOUBLE, &["install", "--yes"]).await;
         run.assert_failed()
             .assert_says(&["no project selected"])
             .assert_says(&["--project-ref"]);
     });
 }
 
-#[test]
-fn no_secret_is_in_a_statement_or_on_a_command_line() {
-    test(async |project| {
-        let mut running = program::command(
-            &project.environment,
-            Cli::Three,
-            &project.install_arguments(),
-        )
+/// Installs; no statement and no command line of any process may contain the secret.
+pub(crate) async fn install_without_showing_the_secret(project: &Project, cli: Cli) -> Run {
+    let arguments = project.install_arguments();
+    let mut running = program::command(&project.environment, cli, &arguments)
         .spawn()
         .unwrap();
-        let mut command_lines = std::collections::BTreeSet::new();
-        while running.try_wait().unwrap().is_none() {
-            for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-                if let Ok(line) = std::fs::read(process.path().join("cmdline")) {
-                    command_lines.insert(String::from_utf8_lossy(&line).replace('\0', " "));
-                }
+    let mut command_lines = BTreeSet::new();
+    while running.try_wait().unwrap().is_none() {
+        for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            if let Ok(line) = std::fs::read(process.path().join("cmdline")) {
+                command_lines.insert(String::from_utf8_lossy(&line).replace('\0', " "));
             }
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
-        program::ended(&running.wait_with_output().await.unwrap()).assert_ok();
-        let secret = project.platform.secret("SUPAQUEUE_SECRET").unwrap();
-        assert!(
-            command_lines
-                .iter()
-                .any(|line| line.contains("secrets set")),
-            "the command lines were seen"
-        );
-        assert!(!command_lines.iter().any(|line| line.contains(&secret)));
-        let queries = project.platform.queries();
-        assert!(
-            queries.iter().any(|query| query.contains("create_secret")),
-            "the statements were seen"
-        );
-        assert!(!queries.iter().any(|query| query.contains(&secret[6..])));
-        project.eventually_no_temporary_files().await;
-    });
+        // Several times in each run of the CLI, which takes a second.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let run = program::ended(&running.wait_with_output().await.unwrap());
+    run.assert_ok();
+    let secret = project.platform.secret("SUPAQUEUE_SECRET").unwrap();
+    assert!(
+        command_lines
+            .iter()
+            .any(|line| line.contains("secrets set")),
+        "the command lines were seen"
+    );
+    assert!(!command_lines.iter().any(|line| line.contains(&secret)));
+    let queries = project.platform.queries();
+    assert!(
+        queries.iter().any(|query| query.contains("create_secret")),
+        "the statements were seen"
+    );
+    assert!(!queries.iter().any(|query| query.contains(&secret[6..])));
+    project.eventually_no_temporary_files().await;
+    run
 }
 
 #[test]
@@ -112,21 +113,21 @@ fn migration_and_function_are_written_into_the_users_folder() {
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
-        assert_eq!(written.len(), migrations().len());
+        assert_eq!(written.len(), core().versions.len());
         project
             .supaqueue(Cli::Missing, &both)
             .await
             .assert_ok()
             .assert_says(&["All files are up to date"]);
 
-        // As `supabase db push` does: then the rest of the installation finds the schema in place.
+        // As `supabase db push` does. The rest of the installation then finds the schema in place.
         written.sort();
         for path in written {
             let sql = std::fs::read_to_string(path).unwrap();
             project.run(&format!("begin; {sql}; commit")).await;
         }
         project
-            .install(Cli::Three)
+            .install(Cli::DOUBLE)
             .await
             .assert_ok()
             .assert_says(&["migrations", "already"]);
@@ -156,7 +157,7 @@ fn a_self_hosted_project_is_installed_through_its_database() {
             .assert_says(&["Next step: ", "SUPAQUEUE_SECRET"])
             .assert_says(&["Next step: ", "deploy the supaqueue function"]);
 
-        // What is left to the user, as the program says it.
+        // The next steps, as the program lists them for the user.
         let secret =
             "select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'";
         run.assert_says(&[secret]);
@@ -180,7 +181,7 @@ fn a_self_hosted_project_is_installed_through_its_database() {
             .await
             .assert_ok();
 
-        // Rotated in two runs, with the user's part between them.
+        // A rotation takes two runs, with the user's step in between.
         let rotate = ["rotate-secret", "--db-url", url, "--yes"];
         let run = project.supaqueue(Cli::Missing, &rotate).await;
         run.assert_failed()

@@ -1,6 +1,6 @@
-//! `--local`: the stack that `supabase start` starts. That needs Docker, which the tests do without:
-//! the CLI is a stand-in whose `status` has the shape of the real one's (3.1.0, read in its program),
-//! and database and gateway are those of our own stack.
+//! `--local`: the stack that `supabase start` starts. That needs Docker, so the CLI is a stub whose
+//! `status` has the shape of version 3.1.0 (from its source), with the database and gateway of our own
+//! local stack.
 
 use crate::program::Cli;
 use crate::project::test;
@@ -11,7 +11,7 @@ fn the_local_stack_is_installed_through_the_users_files() {
         let folder = &project.environment.folder;
         let install = ["install", "--local", "--yes"];
         project
-            .supaqueue(Cli::StandIn, &install)
+            .supaqueue(Cli::Stub, &install)
             .await
             .assert_failed()
             .assert_says(&["✗ tools and login", "no supabase folder"]);
@@ -22,7 +22,7 @@ fn the_local_stack_is_installed_through_the_users_files() {
             r#"{"linked_project":null,"_tag":"Error","error":{"code":"StatusDbInspectError","message":"failed to inspect container health: Cannot connect to the Docker daemon"}}"#,
         );
         project
-            .supaqueue(Cli::StandIn, &install)
+            .supaqueue(Cli::Stub, &install)
             .await
             .assert_failed()
             .assert_says(&["✗ tools and login", "the local stack is not running"])
@@ -35,13 +35,13 @@ fn the_local_stack_is_installed_through_the_users_files() {
                 r#"{{"linked_project":null,"API_URL":"{gateway}","DB_URL":"{database}","ANON_KEY":"a"}}"#
             ),
         );
-        let run = project.supaqueue(Cli::StandIn, &install).await;
+        let run = project.supaqueue(Cli::Stub, &install).await;
         run.assert_ok()
             .assert_says(&["✓ URL", "http://kong:8000"])
             .assert_says(&["✓ functions' secret", "supabase/.temp/supaqueue.env"])
             .assert_says(&["Next step: ", "supabase functions serve --env-file"]);
 
-        // What `supabase functions serve` does with the files: then the address is all that differs.
+        // Do what `supabase functions serve` does with the files. Then only the address differs.
         let env = std::fs::read_to_string(folder.join("supabase/.temp/supaqueue.env")).unwrap();
         let secret = env.trim().strip_prefix("SUPAQUEUE_SECRET=").unwrap();
         let served = project.platform.function_folder("supaqueue");
@@ -55,17 +55,17 @@ fn the_local_stack_is_installed_through_the_users_files() {
             .platform
             .set_secret("SUPAQUEUE_SECRET", Some(secret.trim_matches('"')));
         let reachable = [&install[..], &["--project-url", gateway]].concat();
-        let run = project.supaqueue(Cli::StandIn, &reachable).await;
+        let run = project.supaqueue(Cli::Stub, &reachable).await;
         run.assert_ok()
             .assert_says(&["✓ functions' secret", "already has it"])
             .assert_says(&["✓ verification", "round trip"]);
         project
-            .supaqueue(Cli::StandIn, &["doctor", "--local"])
+            .supaqueue(Cli::Stub, &["doctor", "--local"])
             .await
             .assert_ok();
 
         project
-            .supaqueue(Cli::StandIn, &["remove", "--local", "--yes"])
+            .supaqueue(Cli::Stub, &["remove", "--local", "--yes"])
             .await
             .assert_ok();
         assert!(!folder.join("supabase/.temp/supaqueue.env").exists());
@@ -78,7 +78,7 @@ fn the_local_stack_is_installed_through_the_users_files() {
     });
 }
 
-/// Has the stand-in say this.
+/// Sets the stub's answer.
 fn status(project: &crate::project::Project, json: &str) {
     std::fs::write(
         project.environment.home.join("status.json"),

@@ -1,20 +1,22 @@
-//! `supaqueue install`, `remove`, `doctor`, `rotate-secret` and `add-on`, with the real Supabase
-//! CLI, against a Management API on loopback that does what the real one does.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
+//! `supaqueue install`, `remove`, `doctor`, `rotate-secret` and `add-on`, with the real Supabase CLI
+//! or its recorded double, against an emulated Management API.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot continue must panic
 
 mod add_on;
 mod breaking;
 mod cli;
+mod contract;
 mod failures;
 mod files;
 mod local;
 mod management_api;
 mod program;
 mod project;
+#[path = "double/recording.rs"]
+mod recording;
 mod reference;
 mod remove;
 mod rotation;
 mod states;
 mod story;
 mod terminal;
-mod upgrade;

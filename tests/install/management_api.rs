@@ -1,12 +1,13 @@
-//! A Management API on loopback, as far as the Supabase CLI needs it, that does what it is asked:
-//! runs queries in a real Postgres, keeps the functions' secrets in their environment, and unpacks
-//! uploaded functions where they are then run from.
+//! A Management API on loopback with the endpoints that the Supabase CLI needs. It runs queries in a
+//! real Postgres, puts secrets into the environment of the functions, and unpacks uploaded functions
+//! into the folder that they run from.
 //!
-//! Shapes from the Management API's reference and from what the CLI 2.122 and 3.1 send and read.
+//! The shapes are from the Management API's reference and from what the CLI 2.122 and 3.1 send and read.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::{Multipart, Path as Segments, Query, Request, State};
 use axum::http::{Method, StatusCode};
@@ -20,32 +21,35 @@ use supaqueue_local::Database;
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::program::TOKEN;
+use crate::recording::{self, Body, CUT};
 
 /// The only project.
 pub(crate) const REF: &str = "abcdefghijklmnopqrst";
 
-/// What goes wrong.
+/// How a call goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Answers this, and does nothing.
+    /// Answers with this status and does nothing.
     Status(u16),
-    /// Never answers.
+    /// Never answers, and does nothing.
     Hang,
-    /// Cuts the connection.
+    /// Closes the connection and does nothing.
     Cut,
-    /// Does what it is asked, and cuts the connection in place of the answer.
+    /// Carries out the call, and closes the connection instead of answering.
     Lost,
-    /// Answers that all is well, and does nothing.
+    /// Answers with success and does nothing.
     Lie,
+    /// Carries out the call, and answers once the trap is gone.
+    Stall,
 }
 
-/// The calls that are to go wrong, by their method, the end of their path, and words of their body.
+/// The calls that go wrong, by their method, the end of their path, and words of their body.
 #[derive(Debug, Clone)]
 pub(crate) struct Trap {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
     pub(crate) words: &'static str,
-    /// So many like it go well before.
+    /// How many like it succeed first.
     pub(crate) skip: usize,
     pub(crate) fault: Fault,
     /// Whether a call has gone wrong.
@@ -59,17 +63,19 @@ struct Function {
     verify_jwt: bool,
 }
 
-/// What the platform holds.
+/// The platform, with what the project has there.
 pub(crate) struct Platform {
     database: Database,
-    /// Where functions are run from; `config.toml` and `.env` as in a `supabase` folder.
+    /// The folder that functions run from, with `config.toml` and `.env` as in a `supabase` folder.
     folder: PathBuf,
     functions: Mutex<BTreeMap<String, Function>>,
     secrets: Mutex<BTreeMap<String, String>>,
     versions: Mutex<u64>,
     trap: Mutex<Option<Trap>>,
     calls: Mutex<Vec<String>>,
-    queries: Mutex<Vec<String>>,
+    requests: Mutex<Vec<recording::Request>>,
+    /// The last answer: its status, or that the connection was cut, and its body.
+    answer: Mutex<Option<(String, String)>>,
 }
 
 impl Platform {
@@ -82,13 +88,14 @@ impl Platform {
             versions: Mutex::default(),
             trap: Mutex::default(),
             calls: Mutex::default(),
-            queries: Mutex::default(),
+            requests: Mutex::default(),
+            answer: Mutex::default(),
         };
         platform.write_settings();
         Arc::new(platform)
     }
 
-    /// Serves it; the address.
+    /// Serves it. Returns the address.
     pub(crate) async fn serve(self: &Arc<Self>) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -115,12 +122,12 @@ impl Platform {
         address
     }
 
-    /// Sets a trap, or takes it away.
+    /// Sets or removes the trap.
     pub(crate) fn set_trap(&self, trap: Option<Trap>) {
         *self.trap.lock().unwrap() = trap;
     }
 
-    /// What goes wrong with a call.
+    /// How a call goes wrong, if it does.
     fn spring(&self, method: &Method, path: &str, body: &str) -> Option<Fault> {
         let mut trap = self.trap.lock().unwrap();
         let trap = trap.as_mut().filter(|trap| {
@@ -144,7 +151,7 @@ impl Platform {
         trap.as_ref().is_some_and(|trap| trap.is_sprung)
     }
 
-    /// Has the platform hold nothing.
+    /// Removes all functions and secrets.
     pub(crate) fn clear(&self) {
         for slug in std::mem::take(&mut *self.functions.lock().unwrap()).keys() {
             let _ = std::fs::remove_dir_all(self.function_folder(slug));
@@ -158,17 +165,27 @@ impl Platform {
         std::mem::take(&mut self.calls.lock().unwrap())
     }
 
-    /// The calls since they were taken last.
-    pub(crate) fn calls(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
+    /// The requests since the last time.
+    pub(crate) fn take_requests(&self) -> Vec<recording::Request> {
+        std::mem::take(&mut self.requests.lock().unwrap())
+    }
+
+    /// The answer to the last of these: its status, or that the connection was cut, and its body.
+    pub(crate) fn take_answer(&self) -> Option<(String, String)> {
+        self.answer.lock().unwrap().take()
     }
 
     /// All statements that were sent.
     pub(crate) fn queries(&self) -> Vec<String> {
-        self.queries.lock().unwrap().clone()
+        let requests = self.requests.lock().unwrap();
+        let query = |request: &recording::Request| match &request.body {
+            Body::Json(body) => Some(body.get("query")?.as_str()?.to_owned()),
+            _ => None,
+        };
+        requests.iter().filter_map(query).collect()
     }
 
-    /// Has a function that lies in its folder be callable without a JWT.
+    /// Deploys the function whose files are in its folder, callable without a JWT.
     pub(crate) fn serve_without_jwt(&self, slug: &str) {
         self.functions.lock().unwrap().insert(
             slug.into(),
@@ -180,7 +197,7 @@ impl Platform {
         self.write_settings();
     }
 
-    /// The names of what there is: functions and secrets.
+    /// The names of functions and secrets.
     pub(crate) fn holdings(&self) -> Vec<String> {
         let functions = self
             .functions
@@ -200,7 +217,7 @@ impl Platform {
         self.secrets.lock().unwrap().get(name).cloned()
     }
 
-    /// Sets a secret, as somebody in the dashboard may.
+    /// Sets or removes a secret, as a user can in the dashboard.
     pub(crate) fn set_secret(&self, name: &str, value: Option<&str>) {
         let mut secrets = self.secrets.lock().unwrap();
         match value {
@@ -211,7 +228,7 @@ impl Platform {
         self.write_settings();
     }
 
-    /// Changes whether a function wants a JWT, as somebody in the dashboard may.
+    /// Changes whether a function requires a JWT, as a user can in the dashboard.
     pub(crate) fn set_verify_jwt(&self, slug: &str, verify_jwt: bool) {
         self.functions
             .lock()
@@ -227,8 +244,8 @@ impl Platform {
         self.folder.join("functions").join(slug)
     }
 
-    /// What the functions are run with: the local stack reads it when it starts one, and starts it
-    /// again when a file changes.
+    /// Writes the functions' settings. The local stack reads them when it starts a function, which it
+    /// restarts when a file changes.
     fn write_settings(&self) {
         let functions = self.functions.lock().unwrap();
         let config: String = functions
@@ -248,55 +265,101 @@ impl Platform {
     }
 }
 
-/// Checks the token, keeps a record, and springs the trap.
+/// Checks the token, logs request and answer, and springs the trap.
 async fn guard(State(platform): State<Arc<Platform>>, request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let path = parts.uri.path().to_owned();
     let short = path
         .trim_start_matches("/v1/projects")
-        .trim_start_matches(&format!("/{REF}"))
-        .to_owned();
+        .trim_start_matches(&format!("/{REF}"));
     platform
         .calls
         .lock()
         .unwrap()
-        .push(format!("{} {short}", request.method()));
-    let authorization = request
-        .headers()
-        .get("authorization")
-        .and_then(|value| value.to_str().ok());
-    if authorization != Some(&format!("Bearer {TOKEN}")) {
-        return refusal(401, "Unauthorized");
+        .push(format!("{} {short}", parts.method));
+    // The CLI looks up the project's name for stderr, when it has not done so before.
+    let is_lookup = path == format!("/v1/projects/{REF}");
+    if !is_lookup {
+        let request = logged(&parts, &body);
+        platform.requests.lock().unwrap().push(request);
+        *platform.answer.lock().unwrap() = None;
     }
-    let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    let fault = platform.spring(&parts.method, &path, &String::from_utf8_lossy(&body));
-    let method = parts.method.clone();
+
+    let header = parts.headers.get("authorization");
+    let is_known = header.is_some_and(|value| *value == format!("Bearer {TOKEN}"));
+    let fault = match is_known {
+        true => platform.spring(&parts.method, &path, &String::from_utf8_lossy(&body)),
+        false => None,
+    };
+    let is_deletion = parts.method == Method::DELETE;
     let request = Request::from_parts(parts, body.into());
-    match fault {
-        None => next.run(request).await,
-        Some(Fault::Status(status)) => refusal(status, "a fault of the test"),
+    let response = match fault {
+        _ if !is_known => Some(refusal(401, "Unauthorized")),
+        None => Some(next.run(request).await),
+        Some(Fault::Status(status)) => Some(refusal(status, "a fault of the test")),
         Some(Fault::Hang) => std::future::pending().await,
-        // The server cuts a connection whose handler unwinds.
-        Some(Fault::Cut) => std::panic::resume_unwind(Box::new("a cut connection")),
+        Some(Fault::Cut) => None,
         Some(Fault::Lost) => {
             next.run(request).await;
-            std::panic::resume_unwind(Box::new("a lost answer"))
+            None
         }
-        Some(Fault::Lie) => match path.ends_with("/deploy") {
-            true => (
-                StatusCode::CREATED,
-                Json(listed(
-                    "supaqueue",
-                    &Function {
-                        version: 1,
-                        verify_jwt: false,
-                    },
-                )),
-            )
-                .into_response(),
-            false if method == Method::DELETE => Json(json!({})).into_response(),
-            false => (StatusCode::CREATED, Json(json!({}))).into_response(),
-        },
+        Some(Fault::Stall) => {
+            let response = next.run(request).await;
+            while platform.trap.lock().unwrap().is_some() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Some(response)
+        }
+        Some(Fault::Lie) if path.ends_with("/deploy") => {
+            let function = Function {
+                version: 1,
+                verify_jwt: false,
+            };
+            Some((StatusCode::CREATED, Json(listed("supaqueue", &function))).into_response())
+        }
+        Some(Fault::Lie) if is_deletion => Some(Json(json!({})).into_response()),
+        Some(Fault::Lie) => Some((StatusCode::CREATED, Json(json!({}))).into_response()),
+    };
+    let Some(response) = response else {
+        *platform.answer.lock().unwrap() = Some((CUT.into(), String::new()));
+        // The server closes a connection whose handler unwinds.
+        std::panic::resume_unwind(Box::new("a cut connection"));
+    };
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    if !is_lookup {
+        *platform.answer.lock().unwrap() = Some((
+            parts.status.as_str().into(),
+            String::from_utf8_lossy(&body).into(),
+        ));
+    }
+    Response::from_parts(parts, body.into())
+}
+
+/// A request, as the recording has it.
+fn logged(parts: &axum::http::request::Parts, body: &[u8]) -> recording::Request {
+    let text = String::from_utf8_lossy(body);
+    let content_type = parts.headers.get("content-type");
+    let content_type = content_type.map_or("", |value| value.to_str().unwrap());
+    let body = match content_type.split_once("boundary=") {
+        _ if body.is_empty() => Body::Empty,
+        None => Body::Json(serde_json::from_str(&text).unwrap()),
+        Some((_, boundary)) => {
+            let end = format!("--{boundary}--");
+            let start = format!("--{boundary}\r\n");
+            let parts = text.trim_end().strip_suffix(&end).unwrap();
+            let parts = parts.split(&start).skip(1).map(|part| {
+                let (head, content) = part.split_once("\r\n\r\n").unwrap();
+                json!([head, content.strip_suffix("\r\n").unwrap()])
+            });
+            Body::Form(parts.collect())
+        }
+    };
+    recording::Request {
+        method: parts.method.to_string(),
+        path: parts.uri.to_string(),
+        body,
     }
 }
 
@@ -338,7 +401,7 @@ async fn api_keys() -> Json<Value> {
     ]))
 }
 
-/// The platform shows digests, not values.
+/// The platform lists digests, not values.
 async fn list_secrets(State(platform): State<Arc<Platform>>) -> Json<Value> {
     let digest = |value: &String| {
         Sha256::digest(value)
@@ -393,7 +456,7 @@ async fn list_functions(State(platform): State<Arc<Platform>>) -> Json<Value> {
     )
 }
 
-/// Unpacks the upload into an empty folder: the function has what was uploaded, and nothing else.
+/// Unpacks the upload into an empty folder, so that the function has nothing else.
 async fn deploy(
     State(platform): State<Arc<Platform>>,
     Query(query): Query<BTreeMap<String, String>>,
@@ -426,7 +489,7 @@ async fn deploy(
     for (name, bytes) in files {
         let inside = Path::new(&name)
             .strip_prefix(&root)
-            .expect("every file lies beside the entrypoint");
+            .expect("every file is beside the entrypoint");
         assert!(
             inside
                 .components()
@@ -464,11 +527,10 @@ async fn delete_function(
     Json(json!({})).into_response()
 }
 
-/// Runs statements as role `postgres`, together in one transaction; answers with the rows of the
-/// last that returned some.
+/// Runs statements as role `postgres` in one transaction. Answers with the rows of the last statement
+/// that returned any.
 async fn query(State(platform): State<Arc<Platform>>, Json(body): Json<Value>) -> Response {
     let statements = body["query"].as_str().unwrap();
-    platform.queries.lock().unwrap().push(statements.to_owned());
     let client = platform.database.connect().await.unwrap();
     let messages = match client.simple_query(statements).await {
         Ok(messages) => messages,
@@ -494,7 +556,7 @@ async fn query(State(platform): State<Arc<Platform>>, Json(body): Json<Value>) -
                 if std::mem::take(&mut is_new) {
                     rows.clear();
                 }
-                // Values come as text; what is JSON comes back as JSON, as the real one gives jsonb.
+                // Values are text here; the real API returns jsonb as JSON.
                 let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| text.into());
                 let cells = row.columns().iter().enumerate();
                 rows.push(

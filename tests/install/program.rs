@@ -1,4 +1,4 @@
-//! Runs the program `supaqueue` as a user does: with the Supabase CLI on PATH.
+//! Runs `supaqueue` as a user does, with the Supabase CLI on PATH.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -9,40 +9,68 @@ use tokio::process::Command;
 /// Which Supabase CLI is on PATH.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cli {
-    /// Version 2.
-    Two,
-    /// Version 3.
-    Three,
-    /// Version 3, on PATH only as npm's `npx`.
+    Real(Major),
+    /// A program that does what the real one was recorded to do, without its second of start-up.
+    Double(Major),
+    /// The real version 3, on PATH only as npm's `npx`.
     Npx,
-    /// A stand-in, whose `status` tells of a local stack: the real one needs Docker.
-    StandIn,
+    /// A script whose `status` answers with a file's content: the real one needs Docker.
+    Stub,
     /// None, nor `npx`.
     Missing,
+}
+
+/// A major version of the CLI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Major {
+    Two,
+    Three,
+}
+
+impl Cli {
+    pub(crate) const REAL_2: Self = Self::Real(Major::Two);
+    pub(crate) const REAL_3: Self = Self::Real(Major::Three);
+    pub(crate) const DOUBLE: Self = Self::Double(Major::Three);
+
+    pub(crate) fn major(self) -> Major {
+        match self {
+            Self::Real(major) | Self::Double(major) => major,
+            Self::Npx | Self::Stub | Self::Missing => Major::Three,
+        }
+    }
+}
+
+impl Major {
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Two => 2,
+            Self::Three => 3,
+        }
+    }
 }
 
 /// How a run of the program ended.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) status: i32,
-    /// All that it wrote.
+    /// Everything that it wrote.
     pub(crate) text: String,
 }
 
 impl Run {
-    /// Panics with what it wrote unless it ended well.
+    /// Panics with its output unless it succeeded.
     pub(crate) fn assert_ok(&self) -> &Self {
         assert_eq!(self.status, 0, "{}", self.text);
         self
     }
 
-    /// Panics with what it wrote unless it failed.
+    /// Panics with its output unless it failed.
     pub(crate) fn assert_failed(&self) -> &Self {
         assert_eq!(self.status, 1, "{}", self.text);
         self
     }
 
-    /// Panics with what it wrote unless a line has all of these.
+    /// Panics with its output unless a line contains all of these words.
     pub(crate) fn assert_says(&self, words: &[&str]) -> &Self {
         let is_said = self
             .text
@@ -53,11 +81,30 @@ impl Run {
     }
 }
 
-/// The environment of the program, apart from that of the test.
+/// The environment of the program, separate from that of the test.
 pub(crate) struct Environment {
     pub(crate) home: PathBuf,
     pub(crate) profile: PathBuf,
     pub(crate) folder: PathBuf,
+}
+
+impl Environment {
+    /// Creates one below a folder, for a Management API.
+    pub(crate) fn new(folder: &Path, api: &str) -> Self {
+        let environment = Self {
+            home: folder.join("home"),
+            profile: folder.join("profile.yaml"),
+            folder: folder.join("work"),
+        };
+        for folder in [&environment.home, &environment.folder] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        let profile = format!(
+            "name: test\napi_url: {api}\ndashboard_url: {api}\nproject_host: supabase.test\n"
+        );
+        std::fs::write(&environment.profile, profile).unwrap();
+        environment
+    }
 }
 
 /// The access token that the Management API knows.
@@ -66,24 +113,38 @@ pub(crate) const TOKEN: &str = "sbp_00112233445566778899aabbccddeeff00112233";
 /// The program with its arguments, in its environment.
 pub(crate) fn command(environment: &Environment, cli: Cli, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_supaqueue"));
-    command.args(arguments).current_dir(&environment.folder);
+    set_up(&mut command, environment, cli);
+    command.args(arguments).stdin(Stdio::null());
     command
-        .env_clear()
-        .stdin(Stdio::null())
+}
+
+/// The CLI, in the environment that the program runs it in.
+pub(crate) fn supabase(environment: &Environment, cli: Cli) -> Command {
+    let mut command = Command::new(path(&environment.home, cli).join("supabase"));
+    set_up(&mut command, environment, cli);
+    command.env("NO_COLOR", "1").stdin(Stdio::piped());
+    if cli.major() == Major::Two {
+        command.env("SUPABASE_DB_PASSWORD", "not-used");
+    }
+    command
+}
+
+fn set_up(command: &mut Command, environment: &Environment, cli: Cli) {
+    command
+        .current_dir(&environment.folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
+        .kill_on_drop(true)
+        .env_clear()
         .env("PATH", path(&environment.home, cli))
         .env("HOME", &environment.home)
-        .env("TMPDIR", &environment.home);
-    command
+        .env("TMPDIR", &environment.home)
         .env("SUPABASE_PROFILE", &environment.profile)
         .env("SUPABASE_ACCESS_TOKEN", TOKEN)
-        // The CLI runs on Bun, whose optimizing compiler takes a quarter of the processor time of a
-        // program that ends within a second, hundreds of times.
+        .env("SUPAQUEUE_DOUBLE", cli.major().number().to_string())
+        // The CLI runs on Bun, whose optimizing compiler takes a quarter of the CPU time of a
+        // program that ends within a second.
         .env("BUN_JSC_useDFGJIT", "0");
-    command
 }
 
 /// Runs the program to its end.
@@ -95,7 +156,7 @@ pub(crate) async fn run(environment: &Environment, cli: Cli, arguments: &[&str])
     ended(&output)
 }
 
-/// How a run ended, from its output.
+/// Checks that no secret is shown.
 pub(crate) fn ended(output: &Output) -> Run {
     let text = format!(
         "{}{}",
@@ -117,14 +178,13 @@ pub(crate) fn ended(output: &Output) -> Run {
     }
 }
 
-/// A folder for PATH with the CLI, and what its script needs. Nothing else of this machine is on it.
+/// Returns a folder for PATH with the CLI and what it needs, and nothing else of this machine.
 pub(crate) fn path(home: &Path, cli: Cli) -> PathBuf {
     let folder = home.join(format!("bin-{cli:?}"));
     if folder.is_dir() {
         return folder;
     }
     std::fs::create_dir_all(&folder).unwrap();
-    let modules = repository().join("scripts/node_modules");
     let link = |target: &Path, name: &str| {
         assert!(
             target.exists(),
@@ -134,26 +194,49 @@ pub(crate) fn path(home: &Path, cli: Cli) -> PathBuf {
         std::os::unix::fs::symlink(target, folder.join(name)).unwrap();
     };
     match cli {
-        Cli::Two => link(&modules.join("supabase-2/dist/supabase.js"), "supabase"),
-        Cli::Three => link(&modules.join("supabase/dist/supabase.js"), "supabase"),
+        Cli::Real(major) => link(&real(major), "supabase"),
+        Cli::Double(_) => link(&double(), "supabase"),
         Cli::Npx => link(&on_path("npx"), "npx"),
-        Cli::StandIn => {
+        Cli::Stub => {
             let script = folder.join("supabase");
-            std::fs::write(&script, STAND_IN).unwrap();
+            std::fs::write(&script, STUB).unwrap();
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             std::fs::set_permissions(&script, mode).unwrap();
         }
         Cli::Missing => {}
     }
-    for name in ["env", "sh", "rm", "sleep"] {
+    for name in ["env", "sh", "rm", "sleep", "node"] {
         link(&on_path(name), name);
     }
-    link(&on_path("node"), "node");
     folder
 }
 
-/// Answers as version 3.1.0 would with a local stack: what `status` says is kept in a file beside it.
-const STAND_IN: &str = r#"#!/bin/sh
+/// The real CLI, as npm installed it.
+pub(crate) fn real(major: Major) -> PathBuf {
+    let package = match major {
+        Major::Two => "supabase-2",
+        Major::Three => "supabase",
+    };
+    repository()
+        .join("scripts/node_modules")
+        .join(package)
+        .join("dist/supabase.js")
+}
+
+/// Cargo builds examples beside the tests, unless it is told to build one test only.
+pub(crate) fn double() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let double = test.with_file_name("../examples/supabase-double");
+    assert!(
+        double.exists(),
+        "{} is missing: run cargo build --package supaqueue-cli --example supabase-double",
+        double.display()
+    );
+    double
+}
+
+/// Answers as version 3.1.0 does with a local stack; a file in HOME has the answer to `status`.
+const STUB: &str = r#"#!/bin/sh
 case "$1" in
   --version) echo 3.1.0 ;;
   status) while read -r line; do echo "$line"; done < "$HOME/status.json" ;;

@@ -1,7 +1,5 @@
-//! A hosted project, as far as it can be had on one machine: the local stack without Supaqueue,
-//! behind a Management API.
+//! An emulated hosted project: the local stack without Supaqueue, behind a Management API.
 
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -14,7 +12,7 @@ use tokio_postgres::Client;
 use crate::management_api::{Platform, REF};
 use crate::program::{self, Cli, Environment, Run};
 
-/// One runtime for all tests: a task must not end with the test that started it.
+/// One runtime for all tests, because a task must outlive the test that started it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 /// A project, and a connection to its database as `postgres`.
@@ -53,15 +51,7 @@ impl Project {
         let client = stack.database().connect().await.unwrap();
         let platform = Platform::new(stack.database().clone(), supabase);
         let api = platform.serve().await;
-        let environment = Environment {
-            home: make(folder.path().join("home")),
-            folder: make(folder.path().join("work")),
-            profile: folder.path().join("profile.yaml"),
-        };
-        let profile = format!(
-            "name: test\napi_url: {api}\ndashboard_url: {api}\nproject_host: supabase.test\n"
-        );
-        std::fs::write(&environment.profile, profile).unwrap();
+        let environment = Environment::new(folder.path(), &api);
         Self {
             platform,
             stack,
@@ -76,7 +66,7 @@ impl Project {
         program::run(&self.environment, cli, arguments).await
     }
 
-    /// `supaqueue install`, with what a project at the platform would not need: its address.
+    /// Runs `supaqueue install`, with the address that it would know of a project at the platform.
     pub(crate) async fn install(&self, cli: Cli) -> Run {
         self.supaqueue(cli, &self.install_arguments()).await
     }
@@ -109,7 +99,7 @@ impl Project {
         .await
     }
 
-    /// Makes a queue for a function, with that many workers.
+    /// Creates a queue for a function, with this many workers.
     pub(crate) async fn queue(&self, name: &str, function: &str, workers: u32) {
         self.run(&format!(
             "insert into supaqueue.queue (name, edge_function_name, backoff_base_ms, backoff_max_ms)
@@ -119,7 +109,7 @@ impl Project {
         .await;
     }
 
-    /// Waits until a query gives what is wanted; panics with what it gave after a minute.
+    /// Waits until a query returns the wanted value. Panics with the actual one after a minute.
     pub(crate) async fn eventually(&self, sql: &str, want: &str) {
         let begin = Instant::now();
         loop {
@@ -130,7 +120,7 @@ impl Project {
             let jobs = "select jsonb_pretty(jsonb_agg(jsonb_build_object('status', j.status, 'errors', j.errors))) from (select * from supaqueue.job limit 3) j";
             if begin.elapsed() > Duration::from_secs(60) {
                 panic!(
-                    "{sql}\n  gives {got:?}, not {want:?}, after a minute; jobs: {}",
+                    "{sql}\n  returns {got:?}, not {want:?}, after a minute; jobs: {}",
                     self.get(jobs).await
                 );
             }
@@ -138,7 +128,7 @@ impl Project {
         }
     }
 
-    /// Waits until no temporary folder of the program is left: the last ones go when it has ended.
+    /// Waits until the program's temporary folders are gone: the last are removed after it ends.
     pub(crate) async fn eventually_no_temporary_files(&self) {
         let begin = Instant::now();
         loop {
@@ -150,13 +140,13 @@ impl Project {
             if left.is_empty() {
                 return;
             }
-            // A CLI that was left behind by a kill may write into its folder until it ends.
+            // A CLI that outlives the killed program may write into its folder until it ends.
             assert!(begin.elapsed() < Duration::from_secs(60), "{left:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Runs the program until it succeeds: the functions notice a new environment within a second.
+    /// Runs the program until it succeeds: the functions pick up a new environment within a second.
     pub(crate) async fn eventually_accepts(&self, arguments: &[&str]) {
         let begin = Instant::now();
         loop {
@@ -168,8 +158,8 @@ impl Project {
         }
     }
 
-    /// All that is in the project, as lines: every object of the database outside the system's own
-    /// schemas, secrets, scheduled jobs, functions and their secrets.
+    /// Everything in the project, as lines: every database object outside the system schemas, secrets,
+    /// scheduled jobs, functions and their secrets.
     pub(crate) async fn contents(&self) -> String {
         let database = self
             .get(
@@ -192,9 +182,4 @@ impl Project {
             self.platform.holdings().join("\n")
         )
     }
-}
-
-fn make(folder: PathBuf) -> PathBuf {
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
 }

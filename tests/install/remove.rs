@@ -1,11 +1,11 @@
-//! What goes with a removal, and what can stay.
+//! What a removal drops, and what can stay.
 
 use crate::management_api::REF;
 use crate::program::Cli;
 use crate::project::test;
 
 #[test]
-fn what_else_would_be_dropped_is_named() {
+fn objects_that_depend_on_supaqueue_are_named_before_they_are_dropped() {
     test(async |project| {
         let url = project.stack.db_url();
         project
@@ -68,9 +68,9 @@ fn what_else_would_be_dropped_is_named() {
 }
 
 #[test]
-fn kept_tables_are_taken_up_again() {
+fn an_installation_reuses_kept_tables() {
     test(async |project| {
-        project.install(Cli::Three).await.assert_ok();
+        project.install(Cli::DOUBLE).await.assert_ok();
         project.queue("hello", "succeed", 1).await;
         project
             .run("select supaqueue.enqueue_many('hello', array_fill('{}'::jsonb, array[3]))")
@@ -85,7 +85,7 @@ fn kept_tables_are_taken_up_again() {
 
         project
             .supaqueue(
-                Cli::Three,
+                Cli::DOUBLE,
                 &["remove", "--project-ref", REF, "--keep-data", "--yes"],
             )
             .await
@@ -101,17 +101,17 @@ fn kept_tables_are_taken_up_again() {
                 .await,
             "0"
         );
-        // Nothing runs by itself, and nothing counts, any more.
+        // Nothing runs or counts by itself any more.
         project.run("delete from supaqueue.job where id = (select min(id::text)::uuid from supaqueue.job)").await;
         project
             .run("insert into supaqueue.job (queue) select id from supaqueue.queue")
             .await;
 
-        project.install(Cli::Three).await.assert_ok();
+        project.install(Cli::DOUBLE).await.assert_ok();
         assert_eq!(
             project.get(include_str!("../sql/dump.sql")).await,
             dump,
-            "the schema is what it was"
+            "the schema is the same as before"
         );
         project
             .eventually(

@@ -1,79 +1,65 @@
-//! States of a project, made without the program: as programs before it, or runs of it that were cut
-//! short, leave one.
+//! Puts a project into a state without the program, such as the one that an interrupted run leaves.
 
-use sha2::Digest;
-use supaqueue_files::{function_files, migrations};
+use supaqueue_files::{REMOVE, add_on, core, function_files};
 
 use crate::project::Project;
 
-/// The key of a project that is not set up by the program.
+/// The key of a project set up without the program.
 const KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// The key that is to follow it.
+/// The key that replaces it.
 const NEXT_KEY: &str = "whsec_Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
 
-/// What a project has of Supaqueue.
+/// Which parts of Supaqueue a project has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     /// Nothing.
     Nothing,
-    /// Everything, with this version of the schema; the function is today's.
-    Version(usize),
     /// Everything that this program installs.
     Installed,
-    /// That and the add-on.
+    /// Everything and the add-on.
     WithAddOn,
-    /// That (without the add-on) and the key that a gateway may ask for.
+    /// Everything and the key that a gateway may require.
     WithAnonKey,
-    /// That but the schema and what the Vault has beside the secret.
+    /// Everything except the schema and the Vault's entries other than the secret.
     WithoutSchema,
-    /// That but the function.
+    /// Everything except the function.
     WithoutFunction,
-    /// That but the functions' secret.
+    /// Everything except the functions' secret.
     WithoutFunctionsSecret,
-    /// All that, but the secret is not yet the one that signs.
+    /// Everything, but the secret does not sign yet.
     WithoutSignature,
-    /// All that, with the next secret made; the functions have not heard of it.
+    /// Everything, and the next secret is in the Vault; the functions do not have it yet.
     RotationBegun,
-    /// All that, with the next secret made and signing; the functions accept both.
+    /// Everything, and the next secret signs; the functions accept both.
     RotationHalfDone,
 }
 
 impl Project {
-    /// Brings the project into a state, whichever it is in.
+    /// Brings the project into a state from any other.
     pub(crate) async fn bring_to(&self, state: State) {
         self.platform.set_trap(None);
         self.platform.clear();
-        self.run(include_str!("../../sql/remove.sql")).await;
-        let (version, secrets): (usize, &[(&str, &str)]) = match state {
+        self.run(REMOVE).await;
+        let secrets: &[(&str, &str)] = match state {
             State::Nothing => return,
-            State::Version(version) => (version, &[("supaqueue_secret", KEY)]),
-            State::WithoutSchema => (0, &[("supaqueue_secret", KEY)]),
-            State::WithoutSignature => (migrations().len(), &[("supaqueue_secret_next", KEY)]),
-            State::RotationBegun => (
-                migrations().len(),
-                &[
-                    ("supaqueue_secret", KEY),
-                    ("supaqueue_secret_next", NEXT_KEY),
-                ],
-            ),
-            State::RotationHalfDone => (
-                migrations().len(),
-                &[
-                    ("supaqueue_secret", NEXT_KEY),
-                    ("supaqueue_secret_previous", KEY),
-                ],
-            ),
-            _ => (migrations().len(), &[("supaqueue_secret", KEY)]),
+            State::WithoutSignature => &[("supaqueue_secret_next", KEY)],
+            State::RotationBegun => &[
+                ("supaqueue_secret", KEY),
+                ("supaqueue_secret_next", NEXT_KEY),
+            ],
+            State::RotationHalfDone => &[
+                ("supaqueue_secret", NEXT_KEY),
+                ("supaqueue_secret_previous", KEY),
+            ],
+            _ => &[("supaqueue_secret", KEY)],
         };
         for (name, key) in secrets {
             self.run(&format!("select vault.create_secret('{key}', '{name}')"))
                 .await;
         }
-        for migration in &migrations()[..version] {
-            self.run(&format!("begin; {}; commit", migration.sql)).await;
-        }
-        if version > 0 {
+        if state != State::WithoutSchema {
+            self.run(&core().from_scratch()).await;
             self.run(&format!(
                 "select vault.create_secret('{}', 'supaqueue_url'); select supaqueue.schedule_tick()",
                 self.stack.gateway_url()
@@ -85,18 +71,8 @@ impl Project {
                 .await;
         }
         if state == State::WithAddOn {
-            let add = supaqueue_files::add_ons()[0].add;
-            let digest: String = sha2::Sha256::digest(add)[..6]
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
-            let comment = format!(
-                "do $$ begin
-                   execute format('comment on table supaqueue.job_dependencies is %L',
-                     obj_description('supaqueue.job_dependencies'::regclass, 'pg_class') || ' (add-on {digest})');
-                 end $$"
-            );
-            self.run(&format!("begin; {add}; {comment}; commit")).await;
+            let add_on = add_on("job_dependencies").unwrap();
+            self.run(&add_on.from_scratch()).await;
         }
         if state != State::WithoutFunction {
             self.serve_function();
@@ -112,7 +88,7 @@ impl Project {
         );
     }
 
-    /// Has the functions be served with ours among them, as a user deploys it by hand.
+    /// Deploys our function, as a user can by hand.
     pub(crate) fn serve_function(&self) {
         let folder = self.platform.function_folder("supaqueue");
         std::fs::create_dir_all(&folder).unwrap();

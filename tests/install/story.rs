@@ -1,52 +1,71 @@
-//! The whole story of one project, once with each major version of the CLI.
+//! The life of one project, once with each major version of the CLI.
 //!
-//! An older schema is not where it begins, as no program of today installs one: Supaqueue is
-//! installed, used and removed, and then the project is one that version 1 was installed in. From
-//! there on its jobs, its secret and what breaks are all in the same schema, until that is removed.
-//! So it is removed twice, and nothing may be left either time. What breaks in the database the
-//! doctor sees without the CLI: it is broken once.
+//! Supaqueue is installed, used and removed. Then the project has Supaqueue and the add-on again: its
+//! secret is rotated, things break, and Supaqueue is removed again. Neither removal may leave anything behind. The doctor sees faults of the database
+//! without the CLI, so those are covered once.
+//!
+//! Each command succeeds once with the real CLI. Where a command runs again in another state of the
+//! project, its calls of the CLI are the same, and its double serves.
 
 use crate::management_api::REF;
-use crate::program::Cli;
+use crate::program::{Cli, Major};
 use crate::project::{Project, test};
-use crate::{breaking, rotation, upgrade};
+use crate::states::State;
+use crate::{breaking, files, rotation};
 
 #[test]
 fn the_whole_story_with_version_3() {
-    test(async |project| story(project, Cli::Three).await);
+    test(async |project| story(project, Major::Three).await);
 }
 
 #[test]
 fn the_whole_story_with_version_2() {
-    test(async |project| story(project, Cli::Two).await);
+    test(async |project| story(project, Major::Two).await);
 }
 
-async fn story(project: &Project, cli: Cli) {
+async fn story(project: &Project, major: Major) {
+    let (real, double) = (Cli::Real(major), Cli::Double(major));
     let before = project.contents().await;
-    install(project, cli).await;
-    install_again(project, cli).await;
-    replace_the_function(project, cli).await;
-    remove(project, cli, &before).await;
+    install(project, real).await;
+    install_again(project, double).await;
+    replace_the_function(project, double).await;
+    remove(project, double, &before).await;
 
-    upgrade::from_version_1(project, cli).await;
-    rotation::under_load(project, cli).await;
-    assert_healthy(project, cli).await;
-    if cli == Cli::Three {
+    project.bring_to(State::WithAddOn).await;
+    rotation::under_load(project, real).await;
+    assert_healthy(project, real).await;
+    if major == Major::Three {
         breaking::in_the_database(project).await;
         breaking::while_it_runs(project).await;
     }
-    breaking::at_the_platform(project, cli).await;
-    remove(project, cli, &before).await;
+    breaking::at_the_platform(project, double).await;
+    for verb in ["remove", "add"] {
+        project
+            .supaqueue(
+                real,
+                &[
+                    "add-on",
+                    verb,
+                    "job_dependencies",
+                    "--project-ref",
+                    REF,
+                    "--yes",
+                ],
+            )
+            .await
+            .assert_ok();
+    }
+    remove(project, real, &before).await;
     project
-        .supaqueue(cli, &["remove", "--project-ref", REF, "--yes"])
+        .supaqueue(double, &["remove", "--project-ref", REF, "--yes"])
         .await
         .assert_ok()
         .assert_says(&["there was none"]);
 }
 
-/// From nothing; then a job runs.
+/// Installs into an empty project. Then a job runs.
 async fn install(project: &Project, cli: Cli) {
-    let first = project.install(cli).await;
+    let first = files::install_without_showing_the_secret(project, cli).await;
     first
         .assert_ok()
         .assert_says(&["✓ verification", "round trip"]);
@@ -73,7 +92,7 @@ async fn install(project: &Project, cli: Cli) {
         .await;
 }
 
-/// With jobs in flight: nothing is done twice, and no job notices.
+/// Installing again while jobs are in flight does nothing twice and disturbs no job.
 async fn install_again(project: &Project, cli: Cli) {
     let (had, calls) = (project.secret().await, changes(project));
     assert!(
@@ -107,7 +126,7 @@ async fn install_again(project: &Project, cli: Cli) {
     );
 }
 
-/// The function of an older version is replaced, and a job in the meantime waits for it.
+/// An outdated function is replaced, and jobs inserted meanwhile run.
 async fn replace_the_function(project: &Project, cli: Cli) {
     let module = project
         .platform
@@ -138,7 +157,7 @@ async fn replace_the_function(project: &Project, cli: Cli) {
         .await;
 }
 
-/// The doctor finds nothing, and knows the add-on.
+/// The doctor finds no problem and recognizes the add-on.
 async fn assert_healthy(project: &Project, cli: Cli) {
     let healthy = project
         .supaqueue(cli, &["doctor", "--project-ref", REF])
@@ -164,7 +183,7 @@ async fn remove(project: &Project, cli: Cli, before: &str) {
     assert_eq!(project.contents().await, before, "nothing is left");
 }
 
-/// The calls that changed something outside the database, since the last time.
+/// The calls since the last time that changed something outside the database.
 fn changes(project: &Project) -> Vec<String> {
     let is_change = |call: &String| !call.starts_with("GET") && !call.contains("/database/query");
     project
@@ -176,7 +195,7 @@ fn changes(project: &Project) -> Vec<String> {
 }
 
 impl Project {
-    /// Waits until the function's health answer has all of these words.
+    /// Waits until the function's answer to a health check contains all of these words.
     async fn eventually_health(&self, words: &[&str]) {
         self.run(
             "create or replace function pg_temp.ask() returns bigint language sql as

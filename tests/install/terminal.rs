@@ -1,4 +1,4 @@
-//! Questions at a real terminal.
+//! Prompts at a real terminal.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -17,7 +17,7 @@ use crate::program::{self, Cli};
 use crate::project::{Project, test};
 
 #[test]
-fn a_project_is_chosen_from_the_list_and_nothing_happens_without_a_yes() {
+fn a_project_is_picked_from_the_list_and_nothing_happens_without_a_yes() {
     test(async |project| {
         let before = project.contents().await;
 
@@ -33,7 +33,7 @@ fn a_project_is_chosen_from_the_list_and_nothing_happens_without_a_yes() {
         assert!(terminal.text().contains("nothing was changed"));
         assert!(terminal.text().contains(&format!("--project-ref {REF}")));
 
-        // The end of the input, and Ctrl-C, at either question.
+        // End of input, and Ctrl-C at either prompt.
         let mut terminal = Terminal::install(project);
         terminal.says("Which project?").await;
         terminal.types("\x04");
@@ -60,7 +60,7 @@ fn a_project_is_chosen_from_the_list_and_nothing_happens_without_a_yes() {
     });
 }
 
-/// `supaqueue install` without an option that names the project, at a terminal.
+/// `supaqueue install` at a terminal, without an option that names the project.
 struct Terminal {
     child: Child,
     keyboard: File,
@@ -72,7 +72,7 @@ impl Terminal {
     fn install(project: &Project) -> Self {
         let terminal = openpty(None, None).unwrap();
         let arguments = ["install", "--project-url", project.stack.gateway_url()];
-        let mut command = program::command(&project.environment, Cli::Three, &arguments);
+        let mut command = program::command(&project.environment, Cli::DOUBLE, &arguments);
         let side = || Stdio::from(terminal.slave.try_clone().unwrap());
         let child = command
             .stdin(side())
@@ -83,7 +83,7 @@ impl Terminal {
         let keyboard = File::from(terminal.master);
         let screen = Arc::new(Mutex::new(String::new()));
         let (mut reader, seen) = (keyboard.try_clone().unwrap(), screen.clone());
-        // Ends with an error when the program, the last on the other side, has gone.
+        // Reading fails once the program, the last to have the other side open, has exited.
         let reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
@@ -126,11 +126,11 @@ impl Terminal {
         }
     }
 
-    /// Waits for its end; its status.
+    /// Waits for it to exit. Returns the status.
     async fn ends(&mut self) -> Option<i32> {
         let limit = Duration::from_secs(300);
         let status = tokio::time::timeout(limit, self.child.wait()).await;
-        let status = status.unwrap_or_else(|_| panic!("it goes on: {}", self.text()));
+        let status = status.unwrap_or_else(|_| panic!("it is still running: {}", self.text()));
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }

@@ -1,4 +1,4 @@
-//! What each command asks of the platform.
+//! The calls that each command makes to the platform, and the failures to try.
 
 use crate::management_api::{Fault, REF};
 use crate::states::State;
@@ -6,10 +6,9 @@ use Fault::{Cut, Hang, Lie, Lost, Status};
 
 /// A command, and the calls that it makes.
 pub(super) struct Command {
-    /// Its words.
     pub(super) name: &'static str,
     pub(super) options: &'static [&'static str],
-    /// What the project has when it has ended well.
+    /// The project's state after it succeeds.
     pub(super) to: State,
     pub(super) calls: &'static [Call],
 }
@@ -21,14 +20,16 @@ pub(super) struct Call {
     pub(super) path: &'static str,
     /// Words of its body.
     pub(super) words: &'static str,
-    /// So many of the command's calls like it come before.
+    /// How many of the command's calls like it come first.
     pub(super) skip: usize,
-    /// A state of the project in which the command soon comes to this call.
+    /// A state of the project in which the command makes few other calls first.
     pub(super) from: State,
-    /// The step that has to name the failure; the doctor's line.
+    /// The step, or the doctor's line, that must report the failure.
     pub(super) step: &'static str,
-    /// What is always tried; where it is nothing, other calls like it say enough.
+    /// What is always tried: nothing if other calls like it cover it.
     pub(super) tried: &'static [Fault],
+    /// Which of these goes through the real CLI.
+    pub(super) real: Option<Fault>,
 }
 
 impl std::fmt::Display for Call {
@@ -44,7 +45,7 @@ impl std::fmt::Display for Call {
     }
 }
 
-/// Method, end of the path, and how many like it come before.
+/// Method, end of the path, and how many calls like it come first.
 type Like = (&'static str, &'static str, usize);
 
 const fn call(
@@ -62,6 +63,7 @@ const fn call(
         from,
         step,
         tried,
+        real: None,
     }
 }
 
@@ -80,6 +82,14 @@ const fn query(
         from,
         step,
         tried,
+        real: None,
+    }
+}
+
+const fn through_the_real_cli(fault: Fault, call: Call) -> Call {
+    Call {
+        real: Some(fault),
+        ..call
     }
 }
 
@@ -110,25 +120,34 @@ pub(super) const INSTALL: Command = Command {
     options: &["--project-ref", REF, "--yes"],
     to: State::Installed,
     calls: &[
-        call(
-            PROJECTS,
-            State::Nothing,
-            "tools and login",
-            &[Status(401), Hang],
+        through_the_real_cli(
+            Hang,
+            call(
+                PROJECTS,
+                State::Nothing,
+                "tools and login",
+                &[Status(401), Hang],
+            ),
         ),
         query(STATE, State::Nothing, "secret", &[Status(429)]),
-        query(MAKE_SECRET, State::Nothing, "secret", &[Status(409)]),
+        through_the_real_cli(
+            Status(409),
+            query(MAKE_SECRET, State::Nothing, "secret", &[Status(409)]),
+        ),
         call(
             SECRETS,
             State::Installed,
             "functions' secret",
             &[Status(403)],
         ),
-        call(
-            SET_SECRETS,
-            State::WithoutFunctionsSecret,
-            "functions' secret",
-            &[Lie, Lost],
+        through_the_real_cli(
+            Lie,
+            call(
+                SET_SECRETS,
+                State::WithoutFunctionsSecret,
+                "functions' secret",
+                &[Lie, Lost],
+            ),
         ),
         call(
             SECRETS_AGAIN,
@@ -137,14 +156,8 @@ pub(super) const INSTALL: Command = Command {
             &[Cut],
         ),
         query(
-            ("cannot apply migration 1 of", 0),
+            ("cannot apply version 1 of supaqueue", 0),
             State::WithoutSchema,
-            "migrations",
-            &[Lost],
-        ),
-        query(
-            ("cannot apply migration 2 of", 0),
-            State::Version(1),
             "migrations",
             &[Lost],
         ),
@@ -184,7 +197,7 @@ pub(super) const INSTALL: Command = Command {
     ],
 };
 
-/// For a project whose gateway asks for a key.
+/// For a project whose gateway requires a key.
 pub(super) const INSTALL_WITH_ANON_KEY: Command = Command {
     name: "install",
     options: &["--project-ref", REF, "--yes", "--anon-key"],
@@ -203,11 +216,14 @@ pub(super) const REMOVE: Command = Command {
             "tools and login",
             &[Status(401)],
         ),
-        query(
-            ("dependents", 0),
-            State::Installed,
-            "dependent objects",
-            &[Status(500)],
+        through_the_real_cli(
+            Status(500),
+            query(
+                ("dependents", 0),
+                State::Installed,
+                "dependent objects",
+                &[Status(500)],
+            ),
         ),
         query(
             ("drop schema if exists", 0),
@@ -215,7 +231,10 @@ pub(super) const REMOVE: Command = Command {
             "database",
             &[Lost],
         ),
-        call(FUNCTIONS, State::Installed, "function", &[Status(404)]),
+        through_the_real_cli(
+            Status(404),
+            call(FUNCTIONS, State::Installed, "function", &[Status(404)]),
+        ),
         call(DELETE, State::Installed, "function", &[Lost, Lie]),
         call(FUNCTIONS_AGAIN, State::Installed, "function", &[Cut]),
         call(
@@ -239,11 +258,14 @@ pub(super) const ROTATE_SECRET: Command = Command {
     options: &["--project-ref", REF, "--yes"],
     to: State::Installed,
     calls: &[
-        call(
-            PROJECTS,
-            State::Installed,
-            "tools and login",
-            &[Status(401)],
+        through_the_real_cli(
+            Status(401),
+            call(
+                PROJECTS,
+                State::Installed,
+                "tools and login",
+                &[Status(401)],
+            ),
         ),
         query(STATE, State::Installed, "new secret", &[]),
         query(MAKE_SECRET, State::Installed, "new secret", &[Lost]),
@@ -253,11 +275,14 @@ pub(super) const ROTATE_SECRET: Command = Command {
             "functions accept both secrets",
             &[Lost, Lie],
         ),
-        call(
-            SECRETS,
-            State::RotationBegun,
-            "functions accept both secrets",
-            &[Cut],
+        through_the_real_cli(
+            Cut,
+            call(
+                SECRETS,
+                State::RotationBegun,
+                "functions accept both secrets",
+                &[Cut],
+            ),
         ),
         query(
             PROBE,
@@ -338,11 +363,14 @@ pub(super) const ADD: Command = Command {
             &[Status(401)],
         ),
         query(STATE, State::Installed, "schema", &[Status(403)]),
-        query(
-            ("comment on table supaqueue.job_dependencies", 0),
-            State::Installed,
-            "add-on",
-            &[Lost, Status(409)],
+        through_the_real_cli(
+            Lost,
+            query(
+                ("comment on table supaqueue.job_dependencies", 0),
+                State::Installed,
+                "add-on",
+                &[Status(409), Lost],
+            ),
         ),
     ],
 };
@@ -354,11 +382,14 @@ pub(super) const REMOVE_ADD_ON: Command = Command {
     calls: &[
         call(PROJECTS, State::WithAddOn, "tools and login", &[Cut]),
         query(STATE, State::WithAddOn, "schema", &[Status(500)]),
-        query(
-            ("cannot remove job dependencies", 0),
-            State::WithAddOn,
-            "add-on",
-            &[Lost, Status(429)],
+        through_the_real_cli(
+            Status(429),
+            query(
+                ("cannot remove job dependencies", 0),
+                State::WithAddOn,
+                "add-on",
+                &[Lost, Status(429)],
+            ),
         ),
     ],
 };
@@ -374,7 +405,10 @@ pub(super) const DOCTOR: Command = Command {
             "tools and login",
             &[Status(401)],
         ),
-        query(STATE, State::Installed, "database", &[Status(403)]),
+        through_the_real_cli(
+            Status(403),
+            query(STATE, State::Installed, "database", &[Status(403)]),
+        ),
         call(FUNCTIONS, State::Installed, "function", &[Status(404)]),
         call(
             SECRETS,

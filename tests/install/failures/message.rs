@@ -1,9 +1,9 @@
-//! What a clear message is.
+//! Checks that a failure is reported with its cause and a fix.
 
 use crate::management_api::Fault;
 use crate::program::Run;
 
-/// All ways in which a call fails without being carried out.
+/// The ways in which a call fails without being carried out.
 pub(super) const KINDS: [Fault; 8] = [
     Fault::Status(401),
     Fault::Status(403),
@@ -15,7 +15,8 @@ pub(super) const KINDS: [Fault; 8] = [
     Fault::Cut,
 ];
 
-/// A run in steps says where it failed, why, what to do, what was not done and how to go on.
+/// A run in steps reports the step that failed, the cause, the fix, what was left undone, and how to
+/// resume. Returns the message.
 pub(super) fn in_a_step(run: &Run, command: &str, step: &str, fault: Fault) -> String {
     run.assert_failed()
         .assert_says(&["Resume with: supaqueue", command])
@@ -23,13 +24,13 @@ pub(super) fn in_a_step(run: &Run, command: &str, step: &str, fault: Fault) -> S
     clearly(run, &format!("✗ {step}: "), fault)
 }
 
-/// The doctor says in the line of what it could not see why, and in the next what to do.
+/// The doctor reports the cause in the line of the failed check and the fix in the next. Returns both.
 pub(super) fn in_a_line(run: &Run, subject: &str, fault: Fault) -> String {
     run.assert_failed();
     clearly(run, &format!("failed   {subject}: "), fault)
 }
 
-/// Returns the line that begins so, and its remedy.
+/// Returns the line that begins with this, and the fix in the next.
 fn clearly(run: &Run, begin: &str, fault: Fault) -> String {
     let mut lines = run.text.lines();
     let what = lines.find(|line| line.starts_with(begin));
@@ -37,7 +38,7 @@ fn clearly(run: &Run, begin: &str, fault: Fault) -> String {
         panic!("no line begins with {begin:?}:\n{}", run.text);
     };
     let (in_what, in_remedy) = match fault {
-        // Some commands of the CLI keep the status to themselves.
+        // Some commands of the CLI do not report the status.
         Fault::Status(_) if what.contains("Unexpected error") => {
             ("failed", "not report the platform's HTTP status")
         }
@@ -48,7 +49,7 @@ fn clearly(run: &Run, begin: &str, fault: Fault) -> String {
         }
         Fault::Status(404) => ("404", "Check the project's reference"),
         Fault::Status(409) => ("409", "Another change"),
-        // The CLI repeats a deployment for longer than we wait for it.
+        // The CLI retries a deployment for longer than the timeout.
         Fault::Status(429) if what.contains("did not finish") => {
             ("within", "--timeout allows more")
         }
@@ -56,11 +57,12 @@ fn clearly(run: &Run, begin: &str, fault: Fault) -> String {
         Fault::Status(_) => ("500", "status.supabase.com"),
         Fault::Hang => ("did not finish within", "--timeout allows more"),
         Fault::Cut | Fault::Lost => ("failed", "network"),
+        Fault::Stall => unreachable!("it is no failure"),
         Fault::Lie => ("the Supabase CLI reported success", "Run this again"),
     };
     assert!(
         what.contains(in_what) && remedy.starts_with("  ") && remedy.contains(in_remedy),
-        "{fault:?} is not told as {in_what:?} and {in_remedy:?}:\n{}",
+        "{fault:?} is not reported as {in_what:?} with {in_remedy:?}:\n{}",
         run.text
     );
     format!("{what}{remedy}")
