@@ -37,7 +37,7 @@ fn without_a_cli_the_program_runs_it_with_npx() {
         project
             .supaqueue(Cli::Npx, &arguments)
             .await
-            .assert_says(&["✓ tools and login", "Supabase CLI 3.1.0, 1 projects"]);
+            .assert_says(&["✓ tools and login", "Supabase CLI 3.1.0, 1 project"]);
 
         // The double, for what npx passes on: arguments, stdin, the folder, and output.
         std::fs::remove_file(&modules).unwrap();

@@ -165,7 +165,7 @@ async fn assert_healthy(project: &Project, cli: Cli) {
     healthy
         .assert_ok()
         .assert_says(&["ok", "self-test"])
-        .assert_says(&["ok", "job_dependencies, up to date"]);
+        .assert_says(&["ok", "job_dependencies version 1, up to date"]);
     for line in healthy.text.lines() {
         assert!(
             line.starts_with("ok"),
