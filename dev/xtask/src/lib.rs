@@ -1,4 +1,5 @@
-//! The layout of the repository and how its migrations are made, for xtask and the function builder.
+//! The layout of the repository, its migrations and its npm packages.
 
+pub mod npm;
 pub mod repository;
 pub mod sql;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use xtask::repository::{Repository, succeed};
-use xtask::sql;
+use xtask::{npm, sql};
 
 const USAGE: &str = "\
 usage: cargo xtask <task>
@@ -22,6 +22,7 @@ usage: cargo xtask <task>
   function build|check        build, or verify, supabase/functions/supaqueue/supaqueue.js
   function check --quick      compare only the hash of its sources
   test [STEP…]                run every test, or only the named steps
+  package                     build the npm packages of this platform into target/packages
   bench [quick]               measure efficiency, maximum throughput and latency
   bench engine [quick]        measure the cost of a job in Postgres against its goals
   bench function              compare the function with one in plain TypeScript
@@ -58,6 +59,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["bench", "function"] => bench::function(&repository)?,
         ["bench", words @ ..] => bench::stack(&repository, words)?,
         ["test", steps @ ..] => return suite::run(&repository, steps),
+        ["package"] => npm::package(&repository)?,
         ["help" | "--help" | "-h"] => println!("{}", usage()),
         [] => bail!("no task given\n\n{}", usage()),
         _ => bail!("unknown task: {}\n\n{}", arguments.join(" "), usage()),
