@@ -74,7 +74,7 @@ impl Dev {
     }
 
     fn address(&self) -> String {
-        self.printed("Project address")
+        self.printed("API URL")
             .trim_start_matches("http://")
             .to_owned()
     }
