@@ -11,9 +11,8 @@ use proptest::prelude::*;
 fn the_corpus_is_handled() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/fuzz/corpus/inbound");
     let mut count = 0;
-    for entry in
-        std::fs::read_dir(&folder).expect("dev/fuzz/corpus/inbound is part of the repository")
-    {
+    let files = std::fs::read_dir(folder);
+    for entry in files.expect("dev/fuzz/corpus/inbound is part of the repository") {
         request::check(&std::fs::read(entry.unwrap().path()).unwrap());
         count += 1;
     }

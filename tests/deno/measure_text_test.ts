@@ -5,14 +5,7 @@ import {
   sha256,
 } from "../../dev/demo/functions/measure-text/measure.ts";
 import { RateLimit } from "../../dev/demo/functions/measure-text/rate_limit.ts";
-
-function assertEquals(got: unknown, want: unknown) {
-  if (JSON.stringify(got) !== JSON.stringify(want)) {
-    throw new Error(
-      `got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`,
-    );
-  }
-}
+import { assertEquals } from "./support/assert.ts";
 
 Deno.test("measure/counts words, sentences and long words", () => {
   const text =

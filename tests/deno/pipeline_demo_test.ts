@@ -2,15 +2,10 @@
 
 import { split } from "../../dev/demo/functions/split-text/split.ts";
 import { combine } from "../../dev/demo/functions/combine-measures/combine.ts";
-
-function assertSame(got: unknown, want: unknown) {
-  if (JSON.stringify(got) !== JSON.stringify(want)) {
-    throw new Error(`${JSON.stringify(got)} is not ${JSON.stringify(want)}`);
-  }
-}
+import { assertEquals } from "./support/assert.ts";
 
 Deno.test("split/starts a part at each heading outside of code blocks", () => {
-  assertSame(split("before\n# One\na\n```sh\n# no\n```\n## Two\nb\n"), [
+  assertEquals(split("before\n# One\na\n```sh\n# no\n```\n## Two\nb\n"), [
     { title: "before", text: "before" },
     { title: "One", text: "# One\na\n```sh\n# no\n```" },
     { title: "Two", text: "## Two\nb" },
@@ -18,11 +13,9 @@ Deno.test("split/starts a part at each heading outside of code blocks", () => {
 });
 
 Deno.test("split/makes a part of each paragraph of a text without headings", () => {
-  assertSame(split("a\nb\r\n\r\n\n c \n").map((part) => part.text), [
-    "a\nb",
-    "c",
-  ]);
-  assertSame(split(" \n"), []);
+  const parts = split("a\nb\r\n\r\n\n c \n").map((part) => part.text);
+  assertEquals(parts, ["a\nb", "c"]);
+  assertEquals(split(" \n"), []);
 });
 
 Deno.test("combine/adds up measures and weights the LIX by words", () => {
@@ -30,14 +23,8 @@ Deno.test("combine/adds up measures and weights the LIX by words", () => {
     status: "successful",
     result: { words, sentences: 1, lix },
   });
-  assertSame(
-    combine([done(30, 40), done(10, 80), { status: "failed", result: null }]),
-    {
-      parts: 3,
-      words: 40,
-      sentences: 2,
-      lix: 50,
-    },
-  );
-  assertSame(combine([]), { parts: 0, words: 0, sentences: 0, lix: 0 });
+  const failed = { status: "failed", result: null };
+  const want = { parts: 3, words: 40, sentences: 2, lix: 50 };
+  assertEquals(combine([done(30, 40), done(10, 80), failed]), want);
+  assertEquals(combine([]), { parts: 0, words: 0, sentences: 0, lix: 0 });
 });

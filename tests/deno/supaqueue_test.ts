@@ -1,7 +1,7 @@
 // index.ts and the module that it loads, in their real runtime.
 
+import { assertEquals } from "./support/assert.ts";
 import {
-  assertEquals,
   assignment,
   PERMISSIONS,
   SECRET,
@@ -88,8 +88,7 @@ test("signs its calls so that standardwebhooks accepts them", async () => {
     }
     return new Response();
   });
-  await project.dispatch([assignment({ a: "ü" })]);
-  await project.settled();
+  await project.run([assignment({ a: "ü" })]);
   assertEquals(verified, [{ a: "ü" }, "another body is rejected"]);
 });
 
@@ -99,19 +98,14 @@ test("rejects what standardwebhooks did not sign", async () => {
   const good = signed('{"current_jobs":[]}');
   const other = new Request(good, { body: '{"current_jobs":[ ]}' });
   assertEquals((await handler(other)).status, 401);
-  assertEquals(
-    project.rpcs.length,
-    0,
-    "the number of calls of end_current_job",
-  );
+  assertEquals(project.rpcs, [], "the calls of end_current_job");
 });
 
 test("ends a call at its queue's timeout", async () => {
   let release = (_: Response) => {};
   const never = new Promise<Response>((resolve) => release = resolve);
   await using project = await startProject(() => never);
-  await project.dispatch([assignment({}, 50)]);
-  await project.settled();
+  await project.run([assignment({}, 50)]);
   release(new Response());
   const report = project.rpcs[1].json;
   assertEquals(report._is_successful, false);
@@ -122,8 +116,7 @@ test("follows no redirect", async () => {
   await using project = await startProject(() =>
     new Response(null, { status: 307, headers: { location: "/elsewhere" } })
   );
-  await project.dispatch([assignment({})]);
-  await project.settled();
+  await project.run([assignment({})]);
   assertEquals(project.calls.length, 1, "the number of calls");
   assertEquals(project.rpcs[1].json._report.http_status, 307);
 });
@@ -135,15 +128,13 @@ test("logs that the gateway is unreachable", async () => {
   job.current_job.lease_until = job.current_job.created_at;
   Deno.env.set("SUPABASE_URL", `http://127.0.0.1:${gone.addr.port}`);
   gone.close();
-  await project.dispatch([job]);
-  await project.settled();
+  await project.run([job]);
   assertEquals(project.log.join().includes("database_not_reached"), true);
 });
 
 test("accepts the largest dispatch, and no larger one", async () => {
   await using project = await startProject(() => new Response());
-  await project.dispatch([assignment("x".repeat(5_000_000))]);
-  await project.settled();
+  await project.run([assignment("x".repeat(5_000_000))]);
   assertEquals(project.calls[0].json.length, 5_000_000);
   const large = await project.dispatch([assignment("x".repeat(6_000_000))]);
   assertEquals(large.status, 413);
@@ -162,11 +153,9 @@ test("works without EdgeRuntime", async () => {
 // Must be the last one: index.ts never forgets this event.
 test("takes no more jobs when the isolate is about to end", async () => {
   await using project = await startProject(() => new Response());
-  await project.dispatch([assignment({})]);
-  await project.settled();
+  await project.run([assignment({})]);
   dispatchEvent(new Event("beforeunload"));
-  await project.dispatch([assignment({})]);
-  await project.settled();
+  await project.run([assignment({})]);
   const asked = project.rpcs.filter((sent) => sent.json._is_complete)
     .map((sent) => sent.json._next_within_ms !== null);
   assertEquals(asked, [true, false]);
@@ -174,15 +163,11 @@ test("takes no more jobs when the isolate is about to end", async () => {
 
 Deno.test("supaqueue/imports nothing from outside its folder", () => {
   const files = [...Deno.readDirSync(FOLDER)].map((entry) => entry.name).sort();
-  assertEquals(files, [
-    "deno.json",
-    "index.ts",
-    "supaqueue.d.ts",
-    "supaqueue.js",
-  ]);
+  const modules = ["index.ts", "supaqueue.d.ts", "supaqueue.js"];
+  assertEquals(files, ["deno.json", ...modules]);
   const read = (name: string) => Deno.readTextFileSync(new URL(name, FOLDER));
   assertEquals(JSON.parse(read("deno.json")), { imports: {} });
-  for (const name of ["index.ts", "supaqueue.js", "supaqueue.d.ts"]) {
+  for (const name of modules) {
     // Every syntax that names another module or file.
     const named = read(name).matchAll(
       /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*|\bnew URL\(\s*)["'`]([^"'`]*)["'`]/g,

@@ -24,25 +24,26 @@ async fn the_statements_of_the_guide_run_in_order() {
 
     // A user of the API reaches the queue through the trigger and the function, and not directly.
     db.run("set role authenticated").await;
-    db.run("insert into public.customer (email) values ('new@example.com')")
-        .await;
+    let insert = "insert into public.customer (email) values ('new@example.com')";
+    db.run(insert).await;
     db.run("select public.request_report(7)").await;
     let refusal = db.refusal("select supaqueue.enqueue('report')").await;
     assert!(refusal.contains("permission denied"), "{refusal}");
     db.run("reset role").await;
-    assert_eq!(
-        db.get(
-            "select q.name, j.payload from supaqueue.job j join supaqueue.queue q on q.id = j.queue
-             where j.payload @> '{\"to\": \"new@example.com\"}' or j.payload @> '{\"report\": 7}' order by 1"
+    let jobs = db
+        .get(
+            r#"select q.name, j.payload from supaqueue.job j join supaqueue.queue q on q.id = j.queue
+               where j.payload @> '{"to": "new@example.com"}' or j.payload @> '{"report": 7}' order by 1"#,
         )
-        .await,
-        "report|{\"report\": 7}\nsend-email|{\"to\": \"new@example.com\"}"
-    );
+        .await;
+    let want = "report|{\"report\": 7}\nsend-email|{\"to\": \"new@example.com\"}";
+    assert_eq!(jobs, want);
 }
 
-async fn add_job_dependencies(db: &Db) {
-    db.run(&add_on("job_dependencies").unwrap().from_scratch())
-        .await;
+/// Installs the add-on that the pages describe.
+pub(crate) async fn add_job_dependencies(db: &Db) {
+    let add_on = add_on("job_dependencies").unwrap();
+    db.run(&add_on.from_scratch()).await;
 }
 
 #[test]
@@ -57,11 +58,8 @@ fn typescript_is_taken_from_functions_that_are_tested() {
     for page in Page::all() {
         for block in page.blocks("ts") {
             let is_tested = functions.iter().any(|text| text.contains(block));
-            assert!(
-                is_tested,
-                "{}: no file in tests/functions has\n{block}",
-                page.path.display()
-            );
+            let path = page.path.display();
+            assert!(is_tested, "{path}: no file in tests/functions has\n{block}");
             examples += 1;
         }
     }

@@ -13,12 +13,8 @@ fn every_test_that_is_named_exists() {
     for page in Page::all() {
         let folder = repository().join(page.path.parent().unwrap());
         // [`name_of_a_test`](file.rs)
-        for (name, rest) in page
-            .text
-            .split("[`")
-            .skip(1)
-            .filter_map(|rest| rest.split_once("`]("))
-        {
+        let links = page.text.split("[`").skip(1);
+        for (name, rest) in links.filter_map(|rest| rest.split_once("`](")) {
             let file = rest.split(')').next().unwrap();
             // The path of a file is not the name of a test.
             if !file.ends_with(".rs") || name.contains('/') {

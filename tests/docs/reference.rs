@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use supaqueue_files::add_on;
 use supaqueue_tests::{Db, repository};
 
+use crate::examples::add_job_dependencies;
 use crate::page::Page;
 
 const PAGE: &str = "docs/reference.md";
@@ -13,8 +13,7 @@ const PAGE: &str = "docs/reference.md";
 /// A database with everything that the reference describes.
 async fn database() -> Db {
     let db = Db::new().await;
-    db.run(&add_on("job_dependencies").unwrap().from_scratch())
-        .await;
+    add_job_dependencies(&db).await;
     db
 }
 
@@ -47,20 +46,13 @@ async fn tables_and_views_have_the_columns_that_it_says() {
     let internal = page.section("### Internal tables");
     let mut documented: BTreeSet<String> = BTreeSet::new();
     for heading in page.text.lines() {
-        let Some(relation) = heading
-            .strip_prefix("### `supaqueue.")
-            .and_then(|rest| rest.strip_suffix('`'))
-        else {
+        let name = heading.strip_prefix("### `supaqueue.");
+        let Some(relation) = name.and_then(|rest| rest.strip_suffix('`')) else {
             continue;
         };
-        for row in page.section(heading).lines() {
-            if row.starts_with("| `") {
-                let cells = cells(row);
-                documented.insert(format!(
-                    "{relation}: {} {} {}",
-                    cells[0], cells[1], cells[2]
-                ));
-            }
+        let section = page.section(heading);
+        for row in section.lines().filter(|line| line.starts_with("| `")) {
+            documented.insert(format!("{relation}: {}", cells(row)[..3].join(" ")));
         }
     }
     let installed = database()

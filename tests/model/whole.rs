@@ -58,12 +58,8 @@ fn two_faults() {
 
 #[test]
 fn two_faults_and_two_workers() {
-    explore(
-        "two faults, two workers",
-        Size::TWO_WORKERS,
-        2_500_000,
-        &[LOCK_WAIT],
-    );
+    let size = Size::TWO_WORKERS;
+    explore("two faults, two workers", size, 2_500_000, &[LOCK_WAIT]);
 }
 
 #[test]
@@ -74,12 +70,8 @@ fn three_jobs() {
 
 #[test]
 fn one_job() {
-    explore(
-        "one job, four faults",
-        Size::ONE_JOB,
-        450_000,
-        &UNMET_BY_ONE_JOB,
-    );
+    let unmet = &UNMET_BY_ONE_JOB;
+    explore("one job, four faults", Size::ONE_JOB, 450_000, unmet);
 }
 
 #[test]

@@ -4,16 +4,17 @@
 
 mod support;
 
-use support::{Upstream, World, assignment, error, job, json};
+use std::rc::Rc;
+
+use support::{
+    Sent, Upstream, World, accepted, assert_contains, assignment, error, get, job, json,
+};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Runs one job against a target that gives this reply; returns the report's body.
-async fn report(
-    reply: impl FnMut(&support::Sent) -> Upstream + 'static,
-) -> (std::rc::Rc<World>, String) {
+async fn report(reply: impl FnMut(&Sent) -> Upstream + 'static) -> (Rc<World>, String) {
     let world = World::new(reply);
-    world.dispatch(&[assignment(1, "{}")]).await;
-    world.settle().await;
+    world.run(&[assignment(1, "{}")]).await;
     let reports = world.reports();
     assert_eq!(reports.len(), 1, "a job is reported once");
     let body = reports[0].body.clone();
@@ -30,13 +31,9 @@ async fn a_payload_reaches_the_target_byte_by_byte() {
         &long,
     ] {
         let world = World::new(|_| json(200, "{}"));
-        world.dispatch(&[assignment(1, payload)]).await;
-        world.settle().await;
-        assert!(
-            world.calls()[0].body == payload,
-            "the target got {}",
-            world.calls()[0].body
-        );
+        world.run(&[assignment(1, payload)]).await;
+        let got = &world.calls()[0].body;
+        assert!(got == payload, "the target got {got}");
     }
 }
 
@@ -45,97 +42,74 @@ async fn a_call_is_a_post_with_our_headers_and_follows_no_redirect() {
     let (world, body) = report(|_| json(302, "")).await;
     let call = &world.calls()[0];
     assert_eq!(call.url, "http://project/functions/v1/send-mail");
-    assert_eq!(
-        support::get(&call.init, "method").as_string().as_deref(),
-        Some("POST")
-    );
-    assert_eq!(
-        support::get(&call.init, "redirect").as_string().as_deref(),
-        Some("manual")
-    );
+    assert_eq!(get(&call.init, "method"), "POST");
+    assert_eq!(get(&call.init, "redirect"), "manual");
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-ffffffffffffffff-01";
     let want = [
-        ("authorization", "Bearer service-role-jwt".to_owned()),
-        ("content-type", "application/json".to_owned()),
-        ("idempotency-key", job(1)),
-        ("supaqueue-queue", "mail".to_owned()),
-        ("supaqueue-attempt", "1".to_owned()),
-        ("supaqueue-deadline", "2026-11-23T07:13:39.000Z".to_owned()),
-        (
-            "traceparent",
-            "00-0af7651916cd43dd8448eb211c80319c-ffffffffffffffff-01".to_owned(),
-        ),
+        ("authorization", "Bearer service-role-jwt"),
+        ("content-type", "application/json"),
+        ("idempotency-key", &job(1)),
+        ("supaqueue-queue", "mail"),
+        ("supaqueue-attempt", "1"),
+        ("supaqueue-deadline", "2026-11-23T07:13:39.000Z"),
+        ("traceparent", traceparent),
     ];
     for (name, value) in want {
-        assert_eq!(call.header(name), Some(value), "{name}");
+        assert_eq!(call.header(name).as_deref(), Some(value), "{name}");
     }
-    assert!(body.contains("redirects are not followed"), "{body}");
+    assert_contains(&body, "redirects are not followed");
 }
 
 #[wasm_bindgen_test]
 async fn a_json_response_is_kept_unparsed() {
     let (_, body) = report(|_| json(200, r#"{"n": 12345678901234567890.10}"#)).await;
-    assert!(
-        body.contains(r#""result":{"n": 12345678901234567890.10}"#),
-        "{body}"
-    );
+    assert_contains(&body, r#""result":{"n": 12345678901234567890.10}"#);
 }
 
 #[wasm_bindgen_test]
 async fn a_call_without_a_response_ends_at_its_timeout() {
     let (_, body) = report(|_| Upstream::Hang).await;
-    assert!(
-        body.contains(r#""duration_ms":60000,"error":{"message":"no answer within 60000 ms"}"#),
-        "{body}"
-    );
+    let want = r#""duration_ms":60000,"error":{"message":"no answer within 60000 ms"}"#;
+    assert_contains(&body, want);
 }
 
 #[wasm_bindgen_test]
 async fn anything_that_fetch_throws_is_a_network_error() {
+    let refused = error("TypeError", "error sending request");
+    let no_reason = "network error: the runtime gave no reason";
     let cases = [
-        (
-            error("TypeError", "error sending request"),
-            "network error: error sending request",
-        ),
+        (refused, "network error: error sending request"),
         ("just text".into(), "network error: just text"),
-        (
-            wasm_bindgen::JsValue::UNDEFINED,
-            "network error: the runtime gave no reason",
-        ),
-        (7.into(), "network error: the runtime gave no reason"),
+        (wasm_bindgen::JsValue::UNDEFINED, no_reason),
+        (7.into(), no_reason),
     ];
     for (thrown, want) in cases {
-        let rejected = thrown.clone();
-        let (_, body) = report(move |_| Upstream::Throw(rejected.clone())).await;
-        assert!(body.contains(want), "{body}");
-        let (_, body) = report(move |_| Upstream::ThrowAtOnce(thrown.clone())).await;
-        assert!(body.contains(want), "{body}");
+        for how in [Upstream::Throw, Upstream::ThrowAtOnce] {
+            let thrown = thrown.clone();
+            let (_, body) = report(move |_| how(thrown.clone())).await;
+            assert_contains(&body, want);
+        }
     }
 }
 
 #[wasm_bindgen_test]
 async fn a_response_is_read_up_to_the_limit_and_no_further() {
-    for (status, kept) in [(200, 2500), (500, 2048)] {
+    for (status, path, kept) in [
+        (200, "_report.result", 2500),
+        (500, "_report.error.body", 2048),
+    ] {
         let (body, fate) = support::stream::endless(1000);
         let world = World::new(move |_| Upstream::Stream {
             status,
             body: body.clone(),
         });
         world.set_env("SUPAQUEUE_RESULT_LIMIT_BYTES", "2500");
-        world.dispatch(&[assignment(1, "{}")]).await;
-        world.settle().await;
+        world.run(&[assignment(1, "{}")]).await;
         let report = &world.reports()[0];
-        let text = if status == 200 {
-            report.text("_report.result")
-        } else {
-            report.text("_report.error.body")
-        };
-        assert_eq!(text, "x".repeat(kept), "status {status}");
+        assert_eq!(report.text(path), "x".repeat(kept), "status {status}");
         assert!(fate.is_cancelled.get(), "the stream was cancelled");
-        assert!(
-            fate.pulled.get() <= 5,
-            "{} chunks were read instead of three",
-            fate.pulled.get()
-        );
+        let chunks = fate.pulled.get();
+        assert!(chunks <= 5, "{chunks} chunks were read instead of three");
     }
 }
 
@@ -163,8 +137,7 @@ async fn a_response_of_any_declared_length_is_read_up_to_the_limit() {
             }
         });
         world.set_env("SUPAQUEUE_RESULT_LIMIT_BYTES", "2500");
-        world.dispatch(&[assignment(1, "{}")]).await;
-        world.settle().await;
+        world.run(&[assignment(1, "{}")]).await;
         let reports = world.reports();
         assert_eq!(
             reports[0].text("_report.result"),
@@ -176,7 +149,7 @@ async fn a_response_of_any_declared_length_is_read_up_to_the_limit() {
 
 #[wasm_bindgen_test]
 async fn a_successful_response_that_breaks_off_is_marked_as_incomplete() {
-    let broken = |_: &support::Sent| {
+    let broken = |_: &Sent| {
         let (body, _) = support::stream::body(3, 1, |controller| {
             controller.error_with_e(&error("TypeError", "connection reset"));
             Ok(())
@@ -184,20 +157,18 @@ async fn a_successful_response_that_breaks_off_is_marked_as_incomplete() {
         Upstream::Stream { status: 200, body }
     };
     let (_, body) = report(broken).await;
-    assert!(body.contains(r#""_is_successful":true"#), "{body}");
-    assert!(
-        body.contains(r#""result":{"incomplete":"connection reset","body":"xxx"}"#),
-        "{body}"
-    );
+    assert_contains(&body, r#""_is_successful":true"#);
+    let want = r#""result":{"incomplete":"connection reset","body":"xxx"}"#;
+    assert_contains(&body, want);
 }
 
 #[wasm_bindgen_test]
 async fn a_successful_response_that_does_not_end_is_cut_off_at_the_timeout() {
     let world = World::new(|_| json(200, "{}"));
-    let again = std::rc::Rc::downgrade(&world);
-    let hanging = move |sent: &support::Sent| {
+    let again = Rc::downgrade(&world);
+    let hanging = move |sent: &Sent| {
         if sent.is_rpc() {
-            return support::accepted("null");
+            return accepted("null");
         }
         let again = again.clone();
         let (body, _) = support::stream::body(3, 1, move |controller| {
@@ -208,60 +179,47 @@ async fn a_successful_response_that_does_not_end_is_cut_off_at_the_timeout() {
         Upstream::Stream { status: 200, body }
     };
     world.set_network(hanging);
-    world.dispatch(&[assignment(1, "{}")]).await;
-    world.settle().await;
-    let body = world.reports()[0].body.clone();
-    assert!(
-        body.contains(r#"{"incomplete":"cut off after 60000 ms","body":"xxx"}"#),
-        "{body}"
-    );
+    world.run(&[assignment(1, "{}")]).await;
+    let want = r#"{"incomplete":"cut off after 60000 ms","body":"xxx"}"#;
+    assert_contains(&world.reports()[0].body, want);
+}
+
+fn rate_limited(retry_after_ms: u32) -> Upstream {
+    let error = error("RateLimitError", "too many");
+    support::set(&error, "retryAfterMs", &retry_after_ms.into());
+    Upstream::Throw(error)
 }
 
 #[wasm_bindgen_test]
 async fn a_rate_limited_call_is_made_later() {
     let mut calls = 0;
-    let limited = move |_: &support::Sent| {
+    let (world, body) = report(move |_| {
         calls += 1;
         if calls > 2 {
             return json(200, "{}");
         }
-        let error = error("RateLimitError", "too many");
-        support::set(&error, "retryAfterMs", &1500.into());
-        Upstream::Throw(error)
-    };
-    let (world, body) = report(limited).await;
+        rate_limited(1500)
+    })
+    .await;
     assert_eq!(*world.slept_ms.borrow(), [1500.0, 1500.0]);
-    assert!(
-        body.contains(r#""_is_successful":true"#) && !body.contains("is_attempt"),
-        "{body}"
-    );
+    assert_contains(&body, r#""_is_successful":true"#);
+    assert!(!body.contains("is_attempt"), "{body}");
 }
 
 #[wasm_bindgen_test]
 async fn a_call_that_is_rate_limited_for_long_is_given_back() {
-    let limited = |_: &support::Sent| {
-        let error = error("RateLimitError", "too many");
-        support::set(&error, "retryAfterMs", &60_000.into());
-        Upstream::Throw(error)
-    };
-    let (_, body) = report(limited).await;
-    assert!(
-        body.contains(r#""retry_after_ms":60000,"is_attempt":false},"_next_within_ms":null"#),
-        "{body}"
-    );
+    let (_, body) = report(|_| rate_limited(60_000)).await;
+    let want = r#""retry_after_ms":60000,"is_attempt":false},"_next_within_ms":null"#;
+    assert_contains(&body, want);
 }
 
 #[wasm_bindgen_test]
 async fn an_impossible_call_fails_for_good() {
     let world = World::new(|_| json(200, "{}"));
-    world
-        .dispatch(&[assignment(1, "{}").replace("send-mail", "../rest")])
-        .await;
-    world.settle().await;
+    let impossible = assignment(1, "{}").replace("send-mail", "../rest");
+    world.run(&[impossible]).await;
     assert_eq!(world.calls().len(), 0);
-    let body = world.reports()[0].body.clone();
-    assert!(
-        body.contains("not the name of an edge function") && body.contains(r#""is_final":true"#),
-        "{body}"
-    );
+    let body = &world.reports()[0].body;
+    assert_contains(body, "not the name of an edge function");
+    assert_contains(body, r#""is_final":true"#);
 }

@@ -4,14 +4,26 @@
 
 mod support;
 
-use supaqueue_core::signature::{Keys, sign};
-use supaqueue_core::time::Timestamp;
-use support::{SECRET, START_MS, Upstream, World, assignment, job, json};
-use wasm_bindgen::prelude::JsValue;
+use support::{
+    Reply, SECRET, START_MS, Upstream, World, accepted, assert_contains, assignment, job, json,
+};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 const STRANGER: &str =
     r#"{"code":"not_signed","message":"the request is not signed by this project's database"}"#;
+
+/// The headers of a dispatch, without a valid signature.
+const FORGED: [(&str, &str); 4] = [
+    ("content-type", "application/json"),
+    ("webhook-id", "a"),
+    ("webhook-timestamp", "1"),
+    ("webhook-signature", "v1,x"),
+];
+
+#[track_caller]
+fn assert_reply(reply: &Reply, status: u16, body: &str) {
+    assert_eq!((reply.status, reply.body.as_str()), (status, body));
+}
 
 #[wasm_bindgen_test]
 fn these_tests_run_in_deno() {
@@ -25,17 +37,9 @@ fn these_tests_run_in_deno() {
 #[wasm_bindgen_test]
 async fn a_dispatch_is_accepted_before_its_jobs_are_done() {
     let world = World::new(|_| Upstream::Hold);
-    let answer = world
-        .dispatch(&[
-            assignment(1, "{}"),
-            assignment(2, "{}"),
-            assignment(3, "{}"),
-        ])
-        .await;
-    assert_eq!(
-        (answer.status, answer.body.as_str()),
-        (202, r#"{"accepted":3}"#)
-    );
+    let jobs = [1, 2, 3].map(|n| assignment(n, "{}"));
+    let answer = world.dispatch(&jobs).await;
+    assert_reply(&answer, 202, r#"{"accepted":3}"#);
     assert_eq!(answer.content_type.as_deref(), Some("application/json"));
     assert_eq!(world.reports().len(), 0, "no job is done yet");
     while world.held() < 3 {
@@ -57,69 +61,34 @@ async fn health_names_the_version_and_the_source_hash() {
     let world = World::new(|_| json(200, "{}"));
     let answer = world.send("GET", &[], None).await;
     let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(
-        answer.body,
-        format!(r#"{{"name":"supaqueue","version":"{version}","hash":"0123abcd"}}"#)
-    );
-    assert_eq!(answer.status, 200);
+    let want = format!(r#"{{"name":"supaqueue","version":"{version}","hash":"0123abcd"}}"#);
+    assert_reply(&answer, 200, &want);
 }
 
 #[wasm_bindgen_test]
 async fn a_self_test_gets_the_health_reply() {
     let world = World::new(|_| json(200, "{}"));
-    let body = r#"{"self_test": true}"#;
-    let signature = sign(
-        &Keys::parse(SECRET).unwrap(),
-        "call_1",
-        Timestamp::from_ms(START_MS),
-        body.as_bytes(),
-    );
-    let timestamp = (START_MS / 1000).to_string();
-    let headers = [
-        ("content-type", "application/json"),
-        ("webhook-id", "call_1"),
-        ("webhook-timestamp", &timestamp),
-        ("webhook-signature", &signature),
-    ];
-    let answer = world.send("POST", &headers, Some(&body.into())).await;
+    let answer = world.post("call_1", r#"{"self_test": true}"#).await;
     assert_eq!(answer.status, 200);
-    assert!(
-        answer.body.contains(r#""hash":"0123abcd""#),
-        "{}",
-        answer.body
-    );
+    assert_contains(&answer.body, r#""hash":"0123abcd""#);
 }
 
 #[wasm_bindgen_test]
 async fn an_error_names_the_setting_and_not_its_value() {
-    let cases = [
-        (
-            "SUPAQUEUE_SECRET",
-            "",
-            "Cannot start: SUPAQUEUE_SECRET is not set",
-        ),
-        ("SUPABASE_URL", "", "Cannot start: SUPABASE_URL is not set"),
-        (
-            "SUPABASE_SERVICE_ROLE_KEY",
-            "",
-            "Cannot start: SUPABASE_SERVICE_ROLE_KEY is not set, nor is SUPABASE_SECRET_KEYS",
-        ),
-        (
-            "SUPAQUEUE_JOBS_PER_RUN",
-            "hidden",
-            "Cannot start: SUPAQUEUE_JOBS_PER_RUN is not a whole number from 0 to 4294967295",
-        ),
-    ];
-    for (name, value, message) in cases {
+    let number = "is not a whole number from 0 to 4294967295";
+    let no_key = "is not set, nor is SUPABASE_SECRET_KEYS";
+    for (name, value, message) in [
+        ("SUPAQUEUE_SECRET", "", "is not set"),
+        ("SUPABASE_URL", "", "is not set"),
+        ("SUPABASE_SERVICE_ROLE_KEY", "", no_key),
+        ("SUPAQUEUE_JOBS_PER_RUN", "hidden", number),
+    ] {
         let world = World::new(|_| json(200, "{}"));
         world.set_env(name, value);
+        let message = &format!("Cannot start: {name} {message}");
+        let want = format!(r#"{{"code":"misconfigured","message":"{message}"}}"#);
         for method in ["GET", "POST"] {
-            let answer = world.send(method, &[], None).await;
-            assert_eq!(answer.status, 500);
-            assert_eq!(
-                answer.body,
-                format!(r#"{{"code":"misconfigured","message":"{message}"}}"#)
-            );
+            assert_reply(&world.send(method, &[], None).await, 500, &want);
         }
         assert!(world.logged("misconfigured")[0].contains(message));
     }
@@ -130,43 +99,24 @@ async fn why_a_signature_was_rejected_is_only_logged() {
     let world = World::new(|_| json(200, "{}"));
     let now = (START_MS / 1000).to_string();
     let old = (START_MS / 1000 - 301).to_string();
+    let (id, now) = (("webhook-id", "a"), ("webhook-timestamp", &now[..]));
+    let old = ("webhook-timestamp", &old[..]);
+    let other = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let signature = |text| ("webhook-signature", text);
     let cases: [(&str, &[(&str, &str)]); 4] = [
         ("header webhook-id is missing", &[]),
-        (
-            "header webhook-signature is missing",
-            &[("webhook-id", "a"), ("webhook-timestamp", &now)],
-        ),
-        (
-            "no signature matches",
-            &[
-                ("webhook-id", "a"),
-                ("webhook-timestamp", &now),
-                (
-                    "webhook-signature",
-                    "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-                ),
-            ],
-        ),
-        (
-            "more than five minutes old",
-            &[
-                ("webhook-id", "a"),
-                ("webhook-timestamp", &old),
-                ("webhook-signature", "v1,x"),
-            ],
-        ),
+        ("header webhook-signature is missing", &[id, now]),
+        ("no signature matches", &[id, now, signature(other)]),
+        ("more than five minutes old", &[id, old, signature("v1,x")]),
     ];
     for (reason, signed) in cases {
         let headers = [&[("content-type", "application/json")], signed].concat();
-        let answer = world
-            .send("POST", &headers, Some(&r#"{"current_jobs":[]}"#.into()))
-            .await;
-        assert_eq!((answer.status, answer.body.as_str()), (401, STRANGER));
+        let body = r#"{"current_jobs":[]}"#.into();
+        let answer = world.send("POST", &headers, Some(&body)).await;
+        assert_reply(&answer, 401, STRANGER);
         let line = world.log.borrow_mut().pop().unwrap();
-        assert!(
-            line.contains(reason) && line.contains(r#""status":401"#),
-            "{reason}: {line}"
-        );
+        assert_contains(&line, reason);
+        assert_contains(&line, r#""status":401"#);
     }
     assert_eq!(world.sent.borrow().len(), 0, "nothing was started");
 }
@@ -174,98 +124,55 @@ async fn why_a_signature_was_rejected_is_only_logged() {
 #[wasm_bindgen_test]
 async fn other_rejections_say_what_was_expected() {
     let world = World::new(|_| json(200, "{}"));
-    let put = world.send("PUT", &[], Some(&"{}".into())).await;
-    assert_eq!(
-        (put.status, put.allow.as_deref()),
-        (405, Some("POST, GET, HEAD"))
-    );
-    assert_eq!(
-        world
-            .send(
-                "POST",
-                &[("content-type", "text/plain")],
-                Some(&"{}".into())
-            )
-            .await
-            .status,
-        415
-    );
-    let answer = world.post(r#"{"current_jobs":[{}]}"#).await;
+    let body = "{}".into();
+    let put = world.send("PUT", &[], Some(&body)).await;
+    let allowed = put.allow.as_deref();
+    assert_eq!((put.status, allowed), (405, Some("POST, GET, HEAD")));
+    let headers = [("content-type", "text/plain")];
+    let answer = world.send("POST", &headers, Some(&body)).await;
+    assert_eq!(answer.status, 415);
+    let answer = world.post("msg_1", r#"{"current_jobs":[{}]}"#).await;
     assert_eq!(answer.status, 400);
-    assert!(
-        answer
-            .body
-            .contains("missing field `current_job` at byte 18"),
-        "{}",
-        answer.body
-    );
+    assert_contains(&answer.body, "missing field `current_job` at byte 18");
 }
 
 #[wasm_bindgen_test]
 async fn a_body_above_the_limit_is_not_read_to_its_end() {
     let world = World::new(|_| json(200, "{}"));
     world.set_env("SUPAQUEUE_REQUEST_LIMIT_BYTES", "10000");
-    let headers = [
-        ("content-type", "application/json"),
-        ("webhook-id", "a"),
-        ("webhook-timestamp", "1"),
-        ("webhook-signature", "v1,x"),
-    ];
     // A stream has no content-length that would give it away.
     let (body, fate) = support::stream::endless(1000);
-    assert_eq!(world.send("POST", &headers, Some(&body)).await.status, 413);
+    assert_eq!(world.send("POST", &FORGED, Some(&body)).await.status, 413);
     assert!(fate.is_cancelled.get(), "the stream was cancelled");
-    assert!(
-        fate.pulled.get() < 15,
-        "{} chunks were read, of which ten fit",
-        fate.pulled.get()
-    );
+    let chunks = fate.pulled.get();
+    assert!(chunks < 15, "{chunks} chunks were read, of which ten fit");
 }
 
 #[wasm_bindgen_test]
 async fn a_body_that_breaks_off_is_rejected() {
     let world = World::new(|_| json(200, "{}"));
-    let headers = [
-        ("content-type", "application/json"),
-        ("webhook-id", "a"),
-        ("webhook-timestamp", "1"),
-        ("webhook-signature", "v1,x"),
-    ];
     let (body, _) = support::stream::body(10, 1, |controller| {
         controller.error_with_e(&support::error("Error", "reset"));
         Ok(())
     });
-    let answer = world.send("POST", &headers, Some(&body)).await;
-    assert_eq!(
-        (answer.status, answer.body.as_str()),
-        (
-            400,
-            r#"{"code":"not_understood","message":"the body ended early"}"#
-        )
-    );
+    let answer = world.send("POST", &FORGED, Some(&body)).await;
+    let want = r#"{"code":"not_understood","message":"the body ended early"}"#;
+    assert_reply(&answer, 400, want);
 }
 
 #[wasm_bindgen_test]
 async fn no_secret_and_no_payload_is_logged() {
-    let world = World::with_network(|sent| match (sent.is_rpc(), sent.url.as_str()) {
-        (true, _) if sent.is_report() => json(
-            400,
-            r#"{"code":"22P05","message":"no","details":"hidden-details"}"#,
-        ),
-        (true, _) => support::accepted("null"),
-        (false, _) => json(500, "hidden-answer"),
+    let rejected = r#"{"code":"22P05","message":"no","details":"hidden-details"}"#;
+    let world = World::with_network(move |sent| match sent.is_rpc() {
+        true if sent.is_report() => json(400, rejected),
+        true => accepted("null"),
+        false => json(500, "hidden-answer"),
     });
-    world
-        .dispatch(&[assignment(1, r#"{"text":"hidden-payload"}"#)])
-        .await;
-    world.settle().await;
-    world
-        .send(
-            "POST",
-            &[("authorization", "hidden-header")],
-            Some(&JsValue::from_str("hidden-body")),
-        )
-        .await;
+    let payload = r#"{"text":"hidden-payload"}"#;
+    world.run(&[assignment(1, payload)]).await;
+    let headers = [("authorization", "hidden-header")];
+    let body = "hidden-body".into();
+    world.send("POST", &headers, Some(&body)).await;
     let log = world.log.borrow().join("\n");
     assert!(log.contains(&job(1)), "the job is logged: {log}");
     for hidden in ["hidden", SECRET, &SECRET[6..], support::SERVICE_KEY, "v1,"] {

@@ -2,9 +2,9 @@ use super::*;
 
 pub(crate) const SECRET: &str = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc=";
 
-/// The settings of a project, with these changes to its environment.
+/// Reads the environment of a project, with these changes.
 pub(crate) fn read(changes: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-    let project = [
+    let valid = [
         ("SUPAQUEUE_SECRET", SECRET),
         ("SUPABASE_URL", "https://ref.supabase.co"),
         ("SUPABASE_SERVICE_ROLE_KEY", "service.jwt"),
@@ -16,13 +16,18 @@ pub(crate) fn read(changes: &[(&str, &str)]) -> Result<Settings, ConfigError> {
                 .find(|(known, _)| *known == name)
                 .map(|(_, value)| (*value).to_owned())
         };
-        find(changes).or_else(|| find(&project))
+        find(changes).or_else(|| find(&valid))
     })
+}
+
+/// The settings of a project, if these changes are valid.
+pub(crate) fn project(changes: &[(&str, &str)]) -> Settings {
+    read(changes).ok().unwrap()
 }
 
 #[test]
 fn defaults_fit_the_free_plan() {
-    let settings = read(&[]).ok().unwrap();
+    let settings = project(&[]);
     assert_eq!(settings.url, "https://ref.supabase.co");
     assert_eq!(
         (settings.time_budget_ms, settings.jobs_per_run),
@@ -37,16 +42,14 @@ fn defaults_fit_the_free_plan() {
 
 #[test]
 fn variables_override_defaults() {
-    let settings = read(&[
+    let settings = project(&[
         ("SUPABASE_URL", "http://127.0.0.1:54321/"),
         ("SUPAQUEUE_TIME_BUDGET_MS", " 380000 "),
         ("SUPAQUEUE_JOBS_PER_RUN", "0"),
         ("SUPAQUEUE_REQUEST_LIMIT_BYTES", ""),
         ("SUPAQUEUE_RESULT_LIMIT_BYTES", "10"),
         ("SUPAQUEUE_LOG_LEVEL", "debug"),
-    ])
-    .ok()
-    .unwrap();
+    ]);
     assert_eq!(settings.url, "http://127.0.0.1:54321", "no trailing slash");
     assert_eq!(
         (settings.time_budget_ms, settings.jobs_per_run),
@@ -63,113 +66,56 @@ fn variables_override_defaults() {
 #[test]
 fn an_error_names_the_variable_and_never_its_value() {
     let value = "hidden value";
+    let form = "is not of the form whsec_<base64 of 24 to 64 bytes>, once or several times";
+    let number = "is not a whole number from 0 to 4294967295";
+    #[rustfmt::skip] // one case per line
     let cases = [
-        ("SUPAQUEUE_SECRET", "", "SUPAQUEUE_SECRET is not set"),
-        (
-            "SUPAQUEUE_SECRET",
-            value,
-            "SUPAQUEUE_SECRET is not of the form whsec_<base64 of 24 to 64 bytes>, once or several times",
-        ),
-        ("SUPABASE_URL", "", "SUPABASE_URL is not set"),
-        (
-            "SUPABASE_URL",
-            value,
-            "SUPABASE_URL is not an http or https address",
-        ),
-        (
-            "SUPABASE_SERVICE_ROLE_KEY",
-            "",
-            "SUPABASE_SERVICE_ROLE_KEY is not set, nor is SUPABASE_SECRET_KEYS",
-        ),
-        (
-            "SUPABASE_SERVICE_ROLE_KEY",
-            value,
-            "SUPABASE_SERVICE_ROLE_KEY holds characters that no key has",
-        ),
-        (
-            "SUPABASE_SECRET_KEYS",
-            value,
-            "SUPABASE_SECRET_KEYS is not a JSON object of strings",
-        ),
-        (
-            "SUPAQUEUE_TIME_BUDGET_MS",
-            value,
-            "SUPAQUEUE_TIME_BUDGET_MS is not a whole number from 0 to 4294967295",
-        ),
-        (
-            "SUPAQUEUE_JOBS_PER_RUN",
-            "-1",
-            "SUPAQUEUE_JOBS_PER_RUN is not a whole number from 0 to 4294967295",
-        ),
-        (
-            "SUPAQUEUE_LOG_LEVEL",
-            value,
-            "SUPAQUEUE_LOG_LEVEL is not error, warn, info or debug",
-        ),
+        ("SUPAQUEUE_SECRET", "", "is not set"),
+        ("SUPAQUEUE_SECRET", value, form),
+        ("SUPABASE_URL", "", "is not set"),
+        ("SUPABASE_URL", value, "is not an http or https address"),
+        ("SUPABASE_SERVICE_ROLE_KEY", "", "is not set, nor is SUPABASE_SECRET_KEYS"),
+        ("SUPABASE_SERVICE_ROLE_KEY", value, "holds characters that no key has"),
+        ("SUPABASE_SECRET_KEYS", value, "is not a JSON object of strings"),
+        ("SUPAQUEUE_TIME_BUDGET_MS", value, number),
+        ("SUPAQUEUE_JOBS_PER_RUN", "-1", number),
+        ("SUPAQUEUE_LOG_LEVEL", value, "is not error, warn, info or debug"),
     ];
     for (name, text, want) in cases {
         let message = read(&[(name, text)]).err().unwrap().to_string();
-        assert_eq!(message, want);
+        assert_eq!(message, format!("{name} {want}"));
         assert!(!message.contains(value), "{message}");
     }
 }
 
 #[test]
 fn both_forms_of_keys_are_read() {
-    let cases: [(&str, &str, Option<&str>, Option<&str>); 7] = [
-        ("jwt", "", Some("jwt"), None),
-        (
-            "",
-            r#"{"default":"sb_secret_1"}"#,
-            None,
-            Some("sb_secret_1"),
-        ),
-        (
-            "jwt",
-            r#"{"default":"sb_secret_1"}"#,
-            Some("jwt"),
-            Some("sb_secret_1"),
-        ),
-        ("sb_secret_0", "", None, Some("sb_secret_0")),
-        (
-            "sb_secret_0",
-            r#"{"default":"sb_secret_1"}"#,
-            None,
-            Some("sb_secret_1"),
-        ),
-        (
-            "",
-            r#"{"other":"sb_secret_2","default":"sb_secret_1","third":"x"}"#,
-            None,
-            Some("sb_secret_1"),
-        ),
-        (
-            "",
-            r#"{"other":"sb_secret_2","third":"x"}"#,
-            None,
-            Some("sb_secret_2"),
-        ),
+    let one = r#"{"default":"sb_secret_1"}"#;
+    let named = r#"{"other":"sb_secret_2","default":"sb_secret_1","third":"x"}"#;
+    let others = r#"{"other":"sb_secret_2","third":"x"}"#;
+    #[rustfmt::skip] // one case per line
+    let cases = [
+        ("jwt", "", (Some("jwt"), None)),
+        ("", one, (None, Some("sb_secret_1"))),
+        ("jwt", one, (Some("jwt"), Some("sb_secret_1"))),
+        ("sb_secret_0", "", (None, Some("sb_secret_0"))),
+        ("sb_secret_0", one, (None, Some("sb_secret_1"))),
+        ("", named, (None, Some("sb_secret_1"))),
+        ("", others, (None, Some("sb_secret_2"))),
     ];
-    for (legacy, keys, jwt, sb) in cases {
-        let settings = read(&[
+    for (legacy, keys, want) in cases {
+        let settings = project(&[
             ("SUPABASE_SERVICE_ROLE_KEY", legacy),
             ("SUPABASE_SECRET_KEYS", keys),
-        ])
-        .ok()
-        .unwrap();
+        ]);
         let key = settings.project_key(Auth::ServiceRole).unwrap();
-        assert_eq!(
-            (key.jwt.as_deref(), key.sb.as_deref()),
-            (jwt, sb),
-            "{legacy} {keys}"
-        );
+        let got = (key.jwt.as_deref(), key.sb.as_deref());
+        assert_eq!(got, want, "{legacy} {keys}");
     }
-    let settings = read(&[
+    let settings = project(&[
         ("SUPABASE_ANON_KEY", ""),
         ("SUPABASE_PUBLISHABLE_KEYS", "{}"),
-    ])
-    .ok()
-    .unwrap();
+    ]);
     assert!(
         !settings.anon.is_set(),
         "a project without an anonymous key is not misconfigured"

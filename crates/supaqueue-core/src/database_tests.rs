@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::tests::read;
+use crate::config::tests::project;
 use crate::protocol::Report;
 
 fn show(verdict: Verdict) -> String {
@@ -32,19 +32,13 @@ fn the_call_carries_the_project_key() {
         (&[][..], &jwt[..]),
         (&secret[..], &["apikey: sb_secret_1"][..]),
     ] {
-        let request = request(&read(changes).ok().unwrap(), &arguments);
-        assert_eq!(
-            request.url,
-            "https://ref.supabase.co/rest/v1/rpc/end_current_job"
-        );
-        let headers = request.headers.iter();
-        let headers: Vec<_> = headers
-            .map(|(name, value)| format!("{name}: {value}"))
-            .collect();
-        assert_eq!(
-            headers,
-            [&["content-type: application/json"], keys].concat()
-        );
+        let request = request(&project(changes), &arguments);
+        let url = "https://ref.supabase.co/rest/v1/rpc/end_current_job";
+        assert_eq!(request.url, url);
+        let line = |(name, value): &_| format!("{name}: {value}");
+        let headers: Vec<_> = request.headers.iter().map(line).collect();
+        let want = [&["content-type: application/json"], keys].concat();
+        assert_eq!(headers, want);
         assert_eq!(*request.body, arguments.json());
     }
 }
@@ -55,60 +49,25 @@ fn each_answer_of_postgrest_has_a_meaning() {
         r#"{"code":"PGRST202","message":"Could not find the function","details":"x","hint":null}"#;
     let timeout = r#"{"code":"57014","message":"canceling statement due to statement timeout","details":null,"hint":null}"#;
     let json = r#"{"code":"22P05","message":"unsupported Unicode escape sequence","details":"secret","hint":null}"#;
+    let settled = r#"{"accepted":true,"state":"settled","next":null}"#;
+    let refused = r#"{"accepted":false,"state":"refused","reason":"gone","next":null}"#;
+    let not_understood = |why| format!("retry none: the answer was not understood: {why}");
+    let not_a_result = &not_understood("expected struct EndCurrentJobResult at byte 0");
+    #[rustfmt::skip] // one case per line
     let cases = [
-        (
-            200,
-            None,
-            r#"{"accepted":true,"state":"settled","next":null}"#,
-            "returned true none",
-        ),
-        (
-            200,
-            None,
-            r#"{"accepted":false,"state":"refused","reason":"gone","next":null}"#,
-            "returned false gone",
-        ),
-        (
-            200,
-            None,
-            "<html>",
-            "retry none: the answer was not understood: expected struct EndCurrentJobResult at byte 0",
-        ),
-        (
-            204,
-            None,
-            "",
-            "retry none: the answer was not understood: expected more at byte 0",
-        ),
+        (200, None, settled, "returned true none"),
+        (200, None, refused, "returned false gone"),
+        (200, None, "<html>", not_a_result),
+        (204, None, "", &not_understood("expected more at byte 0")),
         (404, None, missing, "missing"),
         (404, None, "", "rejected: status 404"),
-        (
-            500,
-            None,
-            timeout,
-            "retry none: status 500 57014 canceling statement due to statement timeout",
-        ),
+        (500, None, timeout, "retry none: status 500 57014 canceling statement due to statement timeout"),
         (503, Some("2"), "", "retry 2000: status 503"),
         (429, Some("x"), "{}", "retry none: status 429"),
         (408, None, "", "retry none: status 408"),
-        (
-            409,
-            None,
-            r#"{"code":"23505"}"#,
-            "retry none: status 409 23505",
-        ),
-        (
-            400,
-            None,
-            json,
-            "rejected: status 400 22P05 unsupported Unicode escape sequence",
-        ),
-        (
-            401,
-            None,
-            r#"{"message":"Invalid API key"}"#,
-            "rejected: status 401  Invalid API key",
-        ),
+        (409, None, r#"{"code":"23505"}"#, "retry none: status 409 23505"),
+        (400, None, json, "rejected: status 400 22P05 unsupported Unicode escape sequence"),
+        (401, None, r#"{"message":"Invalid API key"}"#, "rejected: status 401  Invalid API key"),
         (302, None, "", "rejected: status 302"),
     ];
     for (status, retry_after, body, want) in cases {
@@ -132,27 +91,17 @@ fn a_call_without_a_whole_answer_is_retried() {
             ..Response::default()
         })
     };
+    let reset = BodyEnd::Failed("reset".into());
+    let retry_after_ms = 1500;
+    let limited = Failure::RateLimited { retry_after_ms };
+    #[rustfmt::skip] // one case per line
     let cases = [
-        (
-            ended(BodyEnd::Truncated),
-            "retry none: the answer is too long",
-        ),
-        (
-            ended(BodyEnd::TimedOut),
-            "retry none: cut off after 12000 ms",
-        ),
-        (ended(BodyEnd::Failed("reset".into())), "retry none: reset"),
-        (
-            Err(Failure::TimedOut),
-            "retry none: no answer within 12000 ms",
-        ),
+        (ended(BodyEnd::Truncated), "retry none: the answer is too long"),
+        (ended(BodyEnd::TimedOut), "retry none: cut off after 12000 ms"),
+        (ended(reset), "retry none: reset"),
+        (Err(Failure::TimedOut), "retry none: no answer within 12000 ms"),
         (Err(Failure::Network("dns".into())), "retry none: dns"),
-        (
-            Err(Failure::RateLimited {
-                retry_after_ms: 1500,
-            }),
-            "retry 1500: rate limit of the runtime",
-        ),
+        (Err(limited), "retry 1500: rate limit of the runtime"),
     ];
     for (end, want) in cases {
         assert_eq!(show(verdict(end, Timestamp::from_ms(0))), want);

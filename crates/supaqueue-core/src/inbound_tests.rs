@@ -1,13 +1,24 @@
 use super::*;
-use crate::config::tests::read;
+use crate::config::tests::{project, read};
 use crate::signature::sign;
 
 const NOW: Timestamp = Timestamp::from_ms(1_795_417_959_123);
+const SECONDS: &str = "1795417959";
 
 fn configured() -> Settings {
-    read(&[("SUPAQUEUE_REQUEST_LIMIT_BYTES", "60")])
-        .ok()
-        .unwrap()
+    project(&[("SUPAQUEUE_REQUEST_LIMIT_BYTES", "60")])
+}
+
+/// The head of a dispatch with this signature, sent now.
+fn signed<'a>(id: &'a str, signature: &'a str) -> Head<'a> {
+    Head {
+        method: "POST",
+        content_type: Some("application/json"),
+        content_length: None,
+        id: Some(id),
+        timestamp: Some(SECONDS),
+        signature: Some(signature),
+    }
 }
 
 /// Checks a request as the function does: the number of its jobs, or the rejection.
@@ -28,181 +39,64 @@ fn send(head: Head<'_>, body: &[u8]) -> Result<usize, (u16, &'static str, String
 fn each_kind_of_request_gets_its_reply() {
     let body = br#"{"current_jobs":[]}"#;
     let signature = sign(&configured().keys, "a", NOW, body);
-    let seconds = NOW.seconds().to_string();
     let good = Head {
-        method: "POST",
-        content_type: Some("application/json"),
         content_length: Some("19"),
-        id: Some("a"),
-        timestamp: Some(&seconds),
-        signature: Some(&signature),
+        ..signed("a", &signature)
     };
-    let unsigned = (
-        401,
-        "not_signed",
-        "the request is not signed by this project's database".to_owned(),
-    );
-    let method = (
-        405,
-        "method_not_allowed",
-        "use POST, or GET for the function's health".to_owned(),
-    );
-    let large = (
-        413,
-        "too_large",
-        "the body is larger than 60 bytes".to_owned(),
-    );
-    let media = (
-        415,
-        "unsupported_media_type",
-        "content-type is not application/json".to_owned(),
-    );
+    let rejection = |status, code, message: &str| Err((status, code, message.to_owned()));
+    let method = || {
+        let message = "use POST, or GET for the function's health";
+        rejection(405, "method_not_allowed", message)
+    };
+    let large = || rejection(413, "too_large", "the body is larger than 60 bytes");
+    let media = || {
+        let message = "content-type is not application/json";
+        rejection(415, "unsupported_media_type", message)
+    };
+    let unsigned = || {
+        let message = "the request is not signed by this project's database";
+        rejection(401, "not_signed", message)
+    };
+    let charset = Some("Application/JSON; charset=utf-8");
 
     assert_eq!(send(good, body), Ok(0));
+    #[rustfmt::skip] // one case per line
     let cases = [
-        (
-            "PUT",
-            Head {
-                method: "PUT",
-                ..good
-            },
-            Err(method.clone()),
-        ),
-        ("no method", Head { method: "", ..good }, Err(method)),
-        (
-            "a length at the limit",
-            Head {
-                content_length: Some("60"),
-                ..good
-            },
-            Ok(0),
-        ),
-        (
-            "a length above the limit",
-            Head {
-                content_length: Some("61"),
-                ..good
-            },
-            Err(large),
-        ),
-        (
-            "a malformed length",
-            Head {
-                content_length: Some("x"),
-                ..good
-            },
-            Ok(0),
-        ),
-        (
-            "no length",
-            Head {
-                content_length: None,
-                ..good
-            },
-            Ok(0),
-        ),
-        (
-            "a charset",
-            Head {
-                content_type: Some("Application/JSON; charset=utf-8"),
-                ..good
-            },
-            Ok(0),
-        ),
-        (
-            "text",
-            Head {
-                content_type: Some("text/plain"),
-                ..good
-            },
-            Err(media.clone()),
-        ),
-        (
-            "no type",
-            Head {
-                content_type: None,
-                ..good
-            },
-            Err(media),
-        ),
-        ("no id", Head { id: None, ..good }, Err(unsigned.clone())),
-        (
-            "no timestamp",
-            Head {
-                timestamp: None,
-                ..good
-            },
-            Err(unsigned.clone()),
-        ),
-        (
-            "no signature",
-            Head {
-                signature: None,
-                ..good
-            },
-            Err(unsigned.clone()),
-        ),
-        (
-            "another id",
-            Head {
-                id: Some("b"),
-                ..good
-            },
-            Err(unsigned.clone()),
-        ),
+        ("PUT", Head { method: "PUT", ..good }, method()),
+        ("no method", Head { method: "", ..good }, method()),
+        ("a length at the limit", Head { content_length: Some("60"), ..good }, Ok(0)),
+        ("a length above the limit", Head { content_length: Some("61"), ..good }, large()),
+        ("a malformed length", Head { content_length: Some("x"), ..good }, Ok(0)),
+        ("no length", Head { content_length: None, ..good }, Ok(0)),
+        ("a charset", Head { content_type: charset, ..good }, Ok(0)),
+        ("text", Head { content_type: Some("text/plain"), ..good }, media()),
+        ("no type", Head { content_type: None, ..good }, media()),
+        ("no id", Head { id: None, ..good }, unsigned()),
+        ("no timestamp", Head { timestamp: None, ..good }, unsigned()),
+        ("no signature", Head { signature: None, ..good }, unsigned()),
+        ("another id", Head { id: Some("b"), ..good }, unsigned()),
     ];
     for (name, head, want) in cases {
         assert_eq!(send(head, body), want, "{name}");
     }
-    assert_eq!(
-        send(good, br#"{"current_jobs":[ ]}"#),
-        Err(unsigned),
-        "a changed body"
-    );
+    let changed = br#"{"current_jobs":[ ]}"#;
+    assert_eq!(send(good, changed), unsigned(), "a changed body");
 }
 
 #[test]
 fn a_rejection_says_where_the_body_is_no_dispatch() {
+    #[rustfmt::skip] // one case per line
     let cases: [(&[u8], u16, &str); 6] = [
-        (
-            &[b' '; 60],
-            400,
-            "the body is not a dispatch: expected more at byte 60",
-        ),
-        (
-            b"",
-            400,
-            "the body is not a dispatch: expected more at byte 0",
-        ),
-        (
-            b"{\"current_jobs\":1}",
-            400,
-            "the body is not a dispatch: expected a sequence at byte 16",
-        ),
-        (
-            b"{\"current_jobs\":[\xFF]}",
-            400,
-            "the body is not UTF-8 from byte 17",
-        ),
-        (
-            b"{\"current_jobs\":[{}]}",
-            400,
-            "the body is not a dispatch: missing field `current_job` at byte 18",
-        ),
+        (&[b' '; 60], 400, "the body is not a dispatch: expected more at byte 60"),
+        (b"", 400, "the body is not a dispatch: expected more at byte 0"),
+        (b"{\"current_jobs\":1}", 400, "the body is not a dispatch: expected a sequence at byte 16"),
+        (b"{\"current_jobs\":[\xFF]}", 400, "the body is not UTF-8 from byte 17"),
+        (b"{\"current_jobs\":[{}]}", 400, "the body is not a dispatch: missing field `current_job` at byte 18"),
         (&[b' '; 61], 413, "the body is larger than 60 bytes"),
     ];
-    let seconds = NOW.seconds().to_string();
     for (body, status, message) in cases {
         let signature = sign(&configured().keys, "a", NOW, body);
-        let head = Head {
-            method: "POST",
-            content_type: Some("application/json"),
-            content_length: None,
-            id: Some("a"),
-            timestamp: Some(&seconds),
-            signature: Some(&signature),
-        };
-        let (got_status, _, got) = send(head, body).unwrap_err();
+        let (got_status, _, got) = send(signed("a", &signature), body).unwrap_err();
         assert_eq!((got_status, got.as_str()), (status, message));
     }
 }
@@ -216,35 +110,25 @@ fn the_only_call_of_a_target_that_is_accepted_is_a_self_test() {
         ("a", br#"{"self_test": true}"#, false),
     ];
     let settings = configured();
-    let seconds = NOW.seconds().to_string();
-    for (id, body, want) in cases {
-        let signature = sign(&settings.keys, id, NOW, body);
+    let check = |id: &str, signature: &str, body: &[u8]| {
         let headers = SignedHeaders {
             id,
-            timestamp: &seconds,
-            signature: &signature,
+            timestamp: SECONDS,
+            signature,
         };
-        let accepted = check_body(headers, body, &BodyEnd::Complete, &settings, NOW);
-        assert_eq!(
-            matches!(accepted, Ok(Accepted::Health)),
-            want,
-            "{id} {body:?}"
-        );
+        check_body(headers, body, &BodyEnd::Complete, &settings, NOW)
+    };
+    for (id, body, want) in cases {
+        let accepted = check(id, &sign(&settings.keys, id, NOW, body), body);
+        let is_health = matches!(accepted, Ok(Accepted::Health));
+        assert_eq!(is_health, want, "{id} {body:?}");
         if id != "a" && !want {
-            assert_eq!(
-                accepted.unwrap_err().reason,
-                Some(SignatureError::NotADispatch),
-                "{id} {body:?}"
-            );
+            let reason = accepted.unwrap_err().reason;
+            let want = Some(SignatureError::NotADispatch);
+            assert_eq!(reason, want, "{id} {body:?}");
         }
     }
-    let unsigned = SignedHeaders {
-        id: "call_1",
-        timestamp: &seconds,
-        signature: "v1,x",
-    };
-    let body = br#"{"self_test": true}"#;
-    let rejection = check_body(unsigned, body, &BodyEnd::Complete, &settings, NOW).unwrap_err();
+    let rejection = check("call_1", "v1,x", br#"{"self_test": true}"#).unwrap_err();
     assert_eq!(rejection.status, 401, "a self-test is signed");
 }
 
@@ -281,10 +165,7 @@ fn a_body_that_was_not_read_to_its_end_is_rejected() {
     ];
     for (end, status, message) in ends {
         let rejection = check_body(headers, b"", &end, &configured(), NOW).unwrap_err();
-        assert_eq!(
-            (rejection.status, rejection.message.as_str()),
-            (status, message)
-        );
+        assert_eq!((rejection.status, &*rejection.message), (status, message));
     }
 }
 
@@ -295,10 +176,8 @@ fn health_needs_no_signature() {
             method,
             ..Head::default()
         };
-        assert!(
-            matches!(check_head(&head, &configured()), Ok(None)),
-            "{method}"
-        );
+        let signed = check_head(&head, &configured());
+        assert!(matches!(signed, Ok(None)), "{method}");
     }
 }
 
@@ -307,15 +186,11 @@ fn a_misconfigured_function_says_so_at_every_level() {
     let error = read(&[("SUPAQUEUE_SECRET", "")]).err().unwrap();
     let rejection = Rejection::misconfigured(&error);
     let message = r#""message":"Cannot start: SUPAQUEUE_SECRET is not set"}"#;
-    assert_eq!(
-        rejection.reply(),
-        Reply {
-            status: 500,
-            body: format!(r#"{{"code":"misconfigured",{message}"#),
-        }
-    );
-    assert_eq!(
-        rejection.entry().line(),
-        format!(r#"{{"level":"error","event":"misconfigured",{message}"#)
-    );
+    let reply = Reply {
+        status: 500,
+        body: format!(r#"{{"code":"misconfigured",{message}"#),
+    };
+    let line = format!(r#"{{"level":"error","event":"misconfigured",{message}"#);
+    assert_eq!(rejection.reply(), reply);
+    assert_eq!(rejection.entry().line(), line);
 }

@@ -60,54 +60,28 @@ fn values_are_read() {
 
 #[test]
 fn errors_say_what_was_expected_and_where() {
+    #[rustfmt::skip] // one case per line
     let cases = [
         ("", "expected more at byte 0"),
         ("[]", "expected struct Record at byte 0"),
         ("{}", "missing field `text` at byte 1"),
         (r#"{"text":1}"#, "expected a string at byte 8"),
-        (
-            r#"{"text":"a" "number":1}"#,
-            "expected a comma or the end of a list or object at byte 12",
-        ),
+        (r#"{"text":"a" "number":1}"#, "expected a comma or the end of a list or object at byte 12"),
         (r#"{"text" "a"}"#, "expected a colon at byte 8"),
         (r#"{"text":"a",}"#, "expected a string at byte 12"),
         (r#"{"text":"a","number":-1}"#, "expected u32 at byte 21"),
         (r#"{"text":"a","number":1.0}"#, "expected u32 at byte 24"),
-        (
-            r#"{"text":"a","number":4294967296}"#,
-            "expected u32 at byte 21",
-        ),
-        (
-            r#"{"text":"a","number":1,"kind":"three"}"#,
-            "expected one of one, two at byte 30",
-        ),
-        (
-            r#"{"text":"a","text":"b"}"#,
-            "duplicate field `text` at byte 1",
-        ),
-        (
-            r#"{"text":"\ud83d"}"#,
-            "expected a surrogate pair at byte 15",
-        ),
-        (
-            r#"{"text":"\udc00"}"#,
-            "expected a surrogate pair at byte 15",
-        ),
-        (
-            "{\"text\":\"a\nb\"}",
-            "expected the end of a string at byte 10",
-        ),
-        (
-            r#"{"text":"a","number":1} x"#,
-            "expected the end at byte 24",
-        ),
+        (r#"{"text":"a","number":4294967296}"#, "expected u32 at byte 21"),
+        (r#"{"text":"a","number":1,"kind":"three"}"#, "expected one of one, two at byte 30"),
+        (r#"{"text":"a","text":"b"}"#, "duplicate field `text` at byte 1"),
+        (r#"{"text":"\ud83d"}"#, "expected a surrogate pair at byte 15"),
+        (r#"{"text":"\udc00"}"#, "expected a surrogate pair at byte 15"),
+        ("{\"text\":\"a\nb\"}", "expected the end of a string at byte 10"),
+        (r#"{"text":"a","number":1} x"#, "expected the end at byte 24"),
     ];
     for (text, want) in cases {
-        assert_eq!(
-            from_str::<Record>(text).unwrap_err().to_string(),
-            want,
-            "{text}"
-        );
+        let error = from_str::<Record>(text).unwrap_err();
+        assert_eq!(error.to_string(), want, "{text}");
     }
 }
 

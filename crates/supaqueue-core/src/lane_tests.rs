@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::config::tests::read;
+use crate::config::tests::project;
 use crate::json;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -37,18 +37,16 @@ fn lane() -> Lane {
 }
 
 fn lane_of(record: &str) -> Lane {
-    Lane::new(
-        LaneId::from_random([1; 16]),
-        json::from_str(record).unwrap(),
-    )
+    let id = LaneId::from_random([1; 16]);
+    Lane::new(id, json::from_str(record).unwrap())
 }
 
 fn run(jobs: u32) -> Run {
-    let settings = read(&[
+    let settings = project(&[
         ("SUPAQUEUE_JOBS_PER_RUN", &jobs.to_string()),
         ("SUPAQUEUE_LOG_LEVEL", "debug"),
     ]);
-    let mut run = Run::new(settings.ok().unwrap(), None, [0; 16], START, 1);
+    let mut run = Run::new(settings, None, [0; 16], START, 1);
     run.take_log();
     run
 }
@@ -96,17 +94,15 @@ fn is_rpc(request: &Request) -> bool {
 }
 
 /// Sends `events`, one per second, and writes down the lane's actions and log.
-fn trace(jobs: u32, events: Vec<Event>) -> Vec<String> {
+fn trace(jobs: u32, events: impl IntoIterator<Item = Event>) -> Vec<String> {
     let (mut lane, mut run) = (lane(), run(jobs));
     let mut steps = Vec::new();
     for (i, event) in events.into_iter().enumerate() {
         let now = START.plus(i as u64 * 1000);
         steps.push(match lane.next(event, &mut run, now, u64::MAX) {
             Action::Fetch(request) if is_rpc(&request) => {
-                let body = request
-                    .body
-                    .replace("00000000-0000-4000-8000-00000000000", "");
-                format!("rpc {body}")
+                let zeros = "00000000-0000-4000-8000-00000000000";
+                format!("rpc {}", request.body.replace(zeros, ""))
             }
             Action::Fetch(_) => "call".into(),
             Action::Sleep { ms } => format!("sleep {ms}"),
@@ -120,6 +116,12 @@ fn trace(jobs: u32, events: Vec<Event>) -> Vec<String> {
     steps
 }
 
+/// As [`trace`], for a lane whose first job is acknowledged.
+fn trace_call<const N: usize>(jobs: u32, events: [Event; N]) -> Vec<String> {
+    let start = [Event::Start, acknowledged()];
+    trace(jobs, start.into_iter().chain(events))
+}
+
 const ACKNOWLEDGE: &str = r#"rpc {"cur_job_id":"1","_is_complete":false,"_is_successful":false,"_report":{"lane":"01010101-0101-4101-8101-010101010101"},"_next_within_ms":null}"#;
 
 fn report(n: u32, is_successful: bool, rest: &str, next: &str) -> String {
@@ -128,37 +130,24 @@ fn report(n: u32, is_successful: bool, rest: &str, next: &str) -> String {
     )
 }
 
+/// The first job's report of [`answer`], which took a second.
+fn success(status: u16, next: &str) -> String {
+    let rest = format!(r#""http_status":{status},"duration_ms":1000,"result":{{"a":1}}"#);
+    report(1, true, &rest, next)
+}
+
 #[test]
 fn a_lane_goes_from_job_to_job_until_none_is_left() {
-    let steps = trace(
-        9,
-        vec![
-            Event::Start,
-            acknowledged(),
-            answer(200),
-            returned(true, next(2)),
-            answer(500),
-            returned(true, None),
-            Event::Woke,
-        ],
-    );
+    let (next, none) = (returned(true, next(2)), returned(true, None));
+    let steps = trace_call(9, [answer(200), next, answer(500), none, Event::Woke]);
+    let failure = r#""http_status":500,"duration_ms":1000,"error":{"message":"status 500","body":"{\"a\":1}"}"#;
     let want = [
         ACKNOWLEDGE,
         "call",
-        &report(
-            1,
-            true,
-            r#""http_status":200,"duration_ms":1000,"result":{"a":1}"#,
-            "133000",
-        ),
+        &success(200, "133000"),
         "  call_succeeded",
         "call",
-        &report(
-            2,
-            false,
-            r#""http_status":500,"duration_ms":1000,"error":{"message":"status 500","body":"{\"a\":1}"}"#,
-            "131000",
-        ),
+        &report(2, false, failure, "131000"),
         "  call_failed status 500",
         "end",
         "  lane_ended",
@@ -170,7 +159,7 @@ fn a_lane_goes_from_job_to_job_until_none_is_left() {
 #[test]
 fn nothing_is_called_after_a_refused_acknowledgement() {
     assert_eq!(
-        trace(9, vec![Event::Start, returned(false, None)]),
+        trace(9, [Event::Start, returned(false, None)]),
         [ACKNOWLEDGE, "end", "  acknowledgement_refused"]
     );
 }
@@ -178,67 +167,41 @@ fn nothing_is_called_after_a_refused_acknowledgement() {
 #[test]
 fn a_request_without_an_answer_is_repeated_unchanged() {
     let again = "  database_not_reached status 503; trying again in 249 ms";
-    let steps = trace(
-        9,
-        vec![
-            Event::Start,
-            unavailable(),
-            Event::Woke,
-            acknowledged(),
-            answer(204),
-            unavailable(),
-            Event::Woke,
-        ],
-    );
-    let report = |next| {
-        report(
-            1,
-            true,
-            r#""http_status":204,"duration_ms":1000,"result":{"a":1}"#,
-            next,
-        )
-    };
+    let events = [
+        Event::Start,
+        unavailable(),
+        Event::Woke,
+        acknowledged(),
+        answer(204),
+        unavailable(),
+        Event::Woke,
+    ];
     let want = [
         ACKNOWLEDGE,
         "sleep 249",
         again,
         ACKNOWLEDGE,
         "call",
-        &report("131000"),
+        &success(204, "131000"),
         "  call_succeeded",
         "sleep 249",
         again,
-        &report("129000"),
+        &success(204, "129000"),
     ];
+    let steps = trace(9, events);
     assert_eq!(steps, want, "only the time left for a next job changes");
 }
 
 #[test]
 fn a_lane_without_a_budget_asks_for_no_next_job() {
-    let steps = trace(0, vec![Event::Start, acknowledged(), answer(200)]);
-    assert_eq!(
-        steps[2],
-        report(
-            1,
-            true,
-            r#""http_status":200,"duration_ms":1000,"result":{"a":1}"#,
-            "null"
-        )
-    );
+    let steps = trace_call(0, [answer(200)]);
+    assert_eq!(steps[2], success(200, "null"));
 }
 
 #[test]
 fn a_next_job_that_was_not_asked_for_is_called() {
     // The answer to a report that was repeated after the budget ran out: the job is this lane's.
-    let steps = trace(
-        0,
-        vec![
-            Event::Start,
-            acknowledged(),
-            answer(200),
-            returned(true, next(2)),
-        ],
-    );
+    let steps = trace_call(0, [answer(200), returned(true, next(2))]);
     assert_eq!(steps.last().map(String::as_str), Some("call"));
 }
 
@@ -257,36 +220,17 @@ fn an_impossible_call_is_reported_at_once() {
 
 #[test]
 fn a_rejected_report_is_repeated_once_without_what_the_target_sent() {
-    let steps = trace(
-        9,
-        vec![
-            Event::Start,
-            acknowledged(),
-            answer(200),
-            rejected(),
-            rejected(),
-        ],
-    );
+    let steps = trace_call(9, [answer(200), rejected(), rejected()]);
+    let bare = r#""http_status":200,"duration_ms":1000,"result":{"incomplete":"the database refused it: status 400 22P05"}"#;
     let want = [
         "  report_rejected status 400 22P05; trying without the target's answer",
         "end",
         "  report_rejected status 400 22P05",
     ];
-    assert_eq!(
-        steps[4],
-        report(
-            1,
-            true,
-            r#""http_status":200,"duration_ms":1000,"result":{"incomplete":"the database refused it: status 400 22P05"}"#,
-            "132000"
-        )
-    );
+    assert_eq!(steps[4], report(1, true, bare, "132000"));
     assert_eq!(steps[5..], want);
 
-    let steps = trace(
-        9,
-        vec![Event::Start, acknowledged(), answer(500), rejected()],
-    );
+    let steps = trace_call(9, [answer(500), rejected()]);
     let bare = r#""http_status":500,"duration_ms":1000,"error":{"message":"status 500"}"#;
     assert_eq!(steps[4], report(1, false, bare, "132000"));
 }
@@ -311,23 +255,10 @@ fn a_missing_end_current_job_is_logged_once_per_run() {
 fn a_lane_sleeps_for_the_runtimes_rate_limit_or_gives_the_job_back() {
     let given_back = |ms: u64| {
         let error = r#""error":{"message":"the runtime's limit of calls from function to function was reached"}"#;
-        report(
-            1,
-            false,
-            &format!(r#"{error},"retry_after_ms":{ms},"is_attempt":false"#),
-            "null",
-        )
+        let rest = format!(r#"{error},"retry_after_ms":{ms},"is_attempt":false"#);
+        report(1, false, &rest, "null")
     };
-    let steps = trace(
-        9,
-        vec![
-            Event::Start,
-            acknowledged(),
-            rate_limited(2000),
-            Event::Woke,
-            answer(200),
-        ],
-    );
+    let steps = trace_call(9, [rate_limited(2000), Event::Woke, answer(200)]);
     assert_eq!(steps[2], "sleep 2000");
     assert_eq!(steps[4], "call");
     assert!(
@@ -341,34 +272,20 @@ fn a_lane_sleeps_for_the_runtimes_rate_limit_or_gives_the_job_back() {
         (24_000, "sleep 24000"),
         (24_001, &given_back(24_001)),
     ] {
-        let events = vec![Event::Start, acknowledged(), rate_limited(retry_after_ms)];
-        assert_eq!(trace(9, events)[2], want);
+        assert_eq!(trace_call(9, [rate_limited(retry_after_ms)])[2], want);
     }
 }
 
 #[test]
 fn an_event_that_does_not_fit_ends_the_lane() {
-    assert_eq!(trace(9, vec![acknowledged(), Event::Start]), ["end", "end"]);
+    assert_eq!(trace(9, [acknowledged(), Event::Start]), ["end", "end"]);
 }
 
 #[test]
 fn a_database_that_repeats_itself_does_not_keep_the_lane() {
-    let steps = trace(
-        9,
-        vec![
-            Event::Start,
-            acknowledged(),
-            answer(200),
-            returned(true, next(1)),
-        ],
-    );
-    assert_eq!(
-        steps[4..],
-        [
-            "end",
-            "  next_is_not_new the database handed out a current job twice"
-        ]
-    );
+    let steps = trace_call(9, [answer(200), returned(true, next(1))]);
+    let reason = "  next_is_not_new the database handed out a current job twice";
+    assert_eq!(steps[4..], ["end", reason]);
 }
 
 /// How long the lane repeats its request to a database that is unavailable, in milliseconds.

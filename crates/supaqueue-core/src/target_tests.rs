@@ -1,11 +1,13 @@
 use super::*;
-use crate::config::tests::read;
+use crate::config::tests::project;
 use crate::fetch::BodyEnd;
 use crate::inbound::{Rejection, check_body};
 use crate::signature::{SignatureError, SignedHeaders};
 
 const NOW: Timestamp = Timestamp::from_ms(1_795_417_959_123);
 const JOB: &str = "0af76519-16cd-43dd-8448-eb211c80319c";
+/// The header of call 7 of the run.
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-0000000000000007-01";
 
 struct Given<'a> {
     function: &'a str,
@@ -37,23 +39,22 @@ fn assignment(given: &Given<'_>) -> Assignment {
 }
 
 fn call(given: &Given<'_>, keys: &[(&str, &str)]) -> Result<Request, String> {
-    let trace = Trace::new(
-        Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
-        [0; 16],
-    );
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let trace = Trace::new(Some(parent), [0; 16]);
     let base = [("SUPABASE_URL", "http://x/"), ("SUPABASE_ANON_KEY", "")];
-    let settings = read(&[keys, &base].concat());
-    request(&assignment(given), &settings.ok().unwrap(), trace, 7, NOW)
+    let settings = project(&[keys, &base].concat());
+    request(&assignment(given), &settings, trace, 7, NOW)
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    let found: Vec<_> = request
-        .headers
-        .iter()
-        .filter(|(known, _)| known == name)
-        .collect();
-    assert!(found.len() < 2, "{name} is sent twice");
-    found.first().map(|(_, value)| value.as_str())
+    let mut values = (request.headers.iter()).filter(|(known, _)| known == name);
+    let first = values.next();
+    assert!(values.next().is_none(), "{name} is sent twice");
+    first.map(|(_, value)| value.as_str())
+}
+
+fn key_headers(request: &Request) -> [Option<&str>; 2] {
+    ["authorization", "apikey"].map(|name| header(request, name))
 }
 
 #[test]
@@ -68,10 +69,7 @@ fn a_call_carries_our_headers_and_the_payload() {
         ("supaqueue-job-id", JOB),
         ("supaqueue-attempt", "3"),
         ("supaqueue-deadline", "2026-11-23T07:12:40.123Z"),
-        (
-            "traceparent",
-            "00-0af7651916cd43dd8448eb211c80319c-0000000000000007-01",
-        ),
+        ("traceparent", TRACEPARENT),
         ("webhook-id", "call_0af76519-16cd-43dd-8448-eb211c80319c"),
         ("webhook-timestamp", "1795417959"),
     ];
@@ -93,7 +91,7 @@ fn a_call_is_rejected_as_a_dispatch() {
         timestamp,
         signature,
     };
-    let (body, settings) = (request.body.as_bytes(), read(&[]).ok().unwrap());
+    let (body, settings) = (request.body.as_bytes(), project(&[]));
     let rejection = check_body(headers, body, &BodyEnd::Complete, &settings, NOW).unwrap_err();
     let reason = SignatureError::NotADispatch;
     assert_eq!(rejection, Rejection::unsigned(reason));
@@ -118,10 +116,7 @@ fn headers_of_a_job_override_those_of_its_queue_and_ours_override_both() {
         ("webhook-extra", None),
         ("supaqueue-new", None),
         ("supaqueue-attempt", Some("3")),
-        (
-            "traceparent",
-            Some("00-0af7651916cd43dd8448eb211c80319c-0000000000000007-01"),
-        ),
+        ("traceparent", Some(TRACEPARENT)),
     ];
     for (name, value) in want {
         assert_eq!(header(&request, name), value, "{name}");
@@ -133,32 +128,21 @@ fn each_form_of_a_key_has_its_header() {
     let secret = ("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_1"}"#);
     let no_jwt = ("SUPABASE_SERVICE_ROLE_KEY", "");
     let anon = ("SUPABASE_ANON_KEY", "anon.jwt");
-    let publishable = (
-        "SUPABASE_PUBLISHABLE_KEYS",
-        r#"{"default":"sb_publishable_1"}"#,
-    );
+    let publishable = r#"{"default":"sb_publishable_1"}"#;
+    let publishable = ("SUPABASE_PUBLISHABLE_KEYS", publishable);
     type Variables<'a> = &'a [(&'a str, &'a str)];
-    let cases: [(&str, Variables<'_>, Option<&str>, Option<&str>); 6] = [
-        ("service_role", &[], Some("Bearer service.jwt"), None),
-        ("service_role", &[secret, no_jwt], None, Some("sb_secret_1")),
-        (
-            "service_role",
-            &[secret],
-            Some("Bearer service.jwt"),
-            Some("sb_secret_1"),
-        ),
-        ("anon", &[anon], Some("Bearer anon.jwt"), None),
-        ("anon", &[publishable], None, Some("sb_publishable_1")),
-        ("none", &[anon, secret], None, None),
+    #[rustfmt::skip] // one case per line
+    let cases: [(&str, Variables<'_>, [Option<&str>; 2]); 6] = [
+        ("service_role", &[], [Some("Bearer service.jwt"), None]),
+        ("service_role", &[secret, no_jwt], [None, Some("sb_secret_1")]),
+        ("service_role", &[secret], [Some("Bearer service.jwt"), Some("sb_secret_1")]),
+        ("anon", &[anon], [Some("Bearer anon.jwt"), None]),
+        ("anon", &[publishable], [None, Some("sb_publishable_1")]),
+        ("none", &[anon, secret], [None, None]),
     ];
-    for (auth, keys, authorization, apikey) in cases {
+    for (auth, keys, want) in cases {
         let request = call(&Given { auth, ..PLAIN }, keys).unwrap();
-        assert_eq!(
-            header(&request, "authorization"),
-            authorization,
-            "{auth} {keys:?}"
-        );
-        assert_eq!(header(&request, "apikey"), apikey, "{auth} {keys:?}");
+        assert_eq!(key_headers(&request), want, "{auth} {keys:?}");
     }
     let own = Given {
         auth: "none",
@@ -166,12 +150,9 @@ fn each_form_of_a_key_has_its_header() {
         ..PLAIN
     };
     let request = call(&own, &[]).unwrap();
-    assert_eq!(
-        header(&request, "authorization"),
-        Some("Basic eA=="),
-        "a queue without a project key may set its own"
-    );
-    assert_eq!(header(&request, "apikey"), Some("k"));
+    let want = [Some("Basic eA=="), Some("k")];
+    let reason = "a queue without a project key may set its own";
+    assert_eq!(key_headers(&request), want, "{reason}");
 }
 
 #[test]
@@ -184,71 +165,31 @@ fn every_name_of_an_edge_function_can_be_called() {
 
 #[test]
 fn an_impossible_call_says_why() {
-    let name = |function| format!("cannot call \"{function}\": not the name of an edge function");
+    let name = |function| {
+        let message = format!("cannot call \"{function}\": not the name of an edge function");
+        (Given { function, ..PLAIN }, message)
+    };
+    let of_job = |of_job, message| {
+        let message = format!("the headers of the job {message}");
+        (Given { of_job, ..PLAIN }, message)
+    };
+    let of_queue = |of_queue, message| {
+        let message = format!("the default_headers of the queue {message}");
+        (Given { of_queue, ..PLAIN }, message)
+    };
+    let auth = "anon";
+    let no_key = "cannot call with auth \"anon\": SUPABASE_ANON_KEY is not set";
+    let value = "have a value for x-a that HTTP does not allow";
     let cases = [
-        (
-            Given {
-                function: "../../rest/v1/x",
-                ..PLAIN
-            },
-            name("../../rest/v1/x"),
-        ),
-        (
-            Given {
-                function: "",
-                ..PLAIN
-            },
-            name(""),
-        ),
-        (
-            Given {
-                function: "f?x=1",
-                ..PLAIN
-            },
-            name("f?x=1"),
-        ),
-        (
-            Given {
-                auth: "anon",
-                ..PLAIN
-            },
-            "cannot call with auth \"anon\": SUPABASE_ANON_KEY is not set".into(),
-        ),
-        (
-            Given {
-                of_queue: "[]",
-                ..PLAIN
-            },
-            "the default_headers of the queue are not an object of strings".into(),
-        ),
-        (
-            Given {
-                of_job: r#"{"a":1}"#,
-                ..PLAIN
-            },
-            "the headers of the job are not an object of strings".into(),
-        ),
-        (
-            Given {
-                of_job: r#"{"a b":"1"}"#,
-                ..PLAIN
-            },
-            "the headers of the job have a name that HTTP does not allow".into(),
-        ),
-        (
-            Given {
-                of_job: r#"{"X-A":"secret\nx"}"#,
-                ..PLAIN
-            },
-            "the headers of the job have a value for x-a that HTTP does not allow".into(),
-        ),
-        (
-            Given {
-                of_queue: r#"{"x-a":"€"}"#,
-                ..PLAIN
-            },
-            "the default_headers of the queue have a value for x-a that HTTP does not allow".into(),
-        ),
+        name("../../rest/v1/x"),
+        name(""),
+        name("f?x=1"),
+        (Given { auth, ..PLAIN }, no_key.into()),
+        of_queue("[]", "are not an object of strings"),
+        of_job(r#"{"a":1}"#, "are not an object of strings"),
+        of_job(r#"{"a b":"1"}"#, "have a name that HTTP does not allow"),
+        of_job(r#"{"X-A":"secret\nx"}"#, value),
+        of_queue(r#"{"x-a":"€"}"#, value),
     ];
     for (given, want) in cases {
         assert_eq!(call(&given, &[]), Err(want));

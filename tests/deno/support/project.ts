@@ -63,6 +63,8 @@ export interface Project extends AsyncDisposable {
   log: string[];
   /** Sends a signed dispatch. */
   dispatch(assignments: unknown[]): Promise<Response>;
+  /** Sends a signed dispatch, and waits for the work passed to EdgeRuntime.waitUntil. */
+  run(assignments: unknown[]): Promise<void>;
   /** Resolves when all work passed to EdgeRuntime.waitUntil is done. */
   settled(): Promise<unknown>;
   /** Resolves when the first job is reported. */
@@ -116,14 +118,20 @@ export async function startProject(
     console[level] = (line: string) => log.push(line);
   }
   const handler = await serveFunction();
+  const dispatch = (assignments: unknown[]) =>
+    handler(signed(JSON.stringify({ current_jobs: assignments })));
+  const settled = () => Promise.all(work);
   return {
     rpcs,
     calls,
     log,
-    dispatch: (assignments) =>
-      handler(signed(JSON.stringify({ current_jobs: assignments }))),
-    settled: () => Promise.all(work),
+    dispatch,
+    settled,
     reported,
+    async run(assignments) {
+      await dispatch(assignments);
+      await settled();
+    },
     async [Symbol.asyncDispose]() {
       Object.assign(console, original);
       delete runtime.EdgeRuntime;
@@ -174,12 +182,4 @@ export function assignment(payload: unknown, timeout_ms = 60_000) {
       final_statuses: [],
     },
   };
-}
-
-export function assertEquals(got: unknown, want: unknown, what = "it") {
-  if (JSON.stringify(got) !== JSON.stringify(want)) {
-    throw new Error(
-      `${what} is ${JSON.stringify(got)}, not ${JSON.stringify(want)}`,
-    );
-  }
 }

@@ -25,6 +25,7 @@ use web_sys::{AbortController, ReadableStream, Request, RequestInit, Response, R
 
 pub(crate) const SECRET: &str = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc=";
 pub(crate) const SERVICE_KEY: &str = "service-role-jwt";
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 pub(crate) const START_MS: u64 = 1_795_417_959_000;
 
 /// A request that the function sent.
@@ -85,10 +86,9 @@ pub(crate) enum Upstream {
 }
 
 pub(crate) fn json(status: u16, body: &str) -> Upstream {
-    let headers = vec![("content-type", "application/json".to_owned())];
     Upstream::Respond {
         status,
-        headers,
+        headers: vec![("content-type", "application/json".to_owned())],
         body: body.to_owned(),
     }
 }
@@ -100,10 +100,23 @@ pub(crate) fn error(name: &str, message: &str) -> JsValue {
 }
 
 pub(crate) fn accepted(next: &str) -> Upstream {
-    json(
-        200,
-        &format!(r#"{{"accepted":true,"state":"settled","next":{next}}}"#),
-    )
+    let result = format!(r#"{{"accepted":true,"state":"settled","next":{next}}}"#);
+    json(200, &result)
+}
+
+/// A target that succeeds, and a database that accepts everything and has no next job.
+pub(crate) fn healthy(sent: &Sent) -> Upstream {
+    if sent.is_rpc() {
+        accepted("null")
+    } else {
+        json(200, "{}")
+    }
+}
+
+/// Asserts that a text has this part.
+#[track_caller]
+pub(crate) fn assert_contains(text: &str, part: &str) {
+    assert!(text.contains(part), "{part} is not in: {text}");
 }
 
 type Network = Box<dyn FnMut(&Sent) -> Upstream>;
@@ -169,9 +182,8 @@ impl World {
     /// Responds to every request that is held.
     pub(crate) fn release(&self) {
         for resolve in self.held.take() {
-            resolve
-                .call1(&JsValue::UNDEFINED, &response(200, &[], "held"))
-                .unwrap();
+            let held = response(200, &[], "held");
+            resolve.call1(&JsValue::UNDEFINED, &held).unwrap();
         }
     }
 
@@ -186,57 +198,57 @@ impl World {
     }
 
     pub(crate) fn calls(&self) -> Vec<Sent> {
-        self.sent
-            .borrow()
-            .iter()
-            .filter(|sent| !sent.is_rpc())
-            .cloned()
-            .collect()
+        self.sent_where(|sent| !sent.is_rpc())
     }
 
     pub(crate) fn reports(&self) -> Vec<Sent> {
-        self.sent
-            .borrow()
-            .iter()
-            .filter(|sent| sent.is_report())
-            .cloned()
-            .collect()
+        self.sent_where(Sent::is_report)
+    }
+
+    pub(crate) fn sent_where(&self, is_wanted: impl Fn(&Sent) -> bool) -> Vec<Sent> {
+        let mut sent = self.sent.borrow().clone();
+        sent.retain(is_wanted);
+        sent
+    }
+
+    /// The current jobs that were reported, in order.
+    pub(crate) fn reported(&self) -> Vec<String> {
+        let reports = self.reports();
+        reports.iter().map(|sent| sent.text("cur_job_id")).collect()
     }
 
     /// The log lines of an event.
     pub(crate) fn logged(&self, event: &str) -> Vec<String> {
         let name = format!(r#""event":"{event}""#);
-        self.log
-            .borrow()
-            .iter()
-            .filter(|line| line.contains(&name))
-            .cloned()
-            .collect()
+        let mut lines = self.log.borrow().clone();
+        lines.retain(|line| line.contains(&name));
+        lines
+    }
+
+    /// Dispatches these assignments, and waits until all lanes have ended.
+    pub(crate) async fn run(self: &Rc<Self>, assignments: &[String]) {
+        self.dispatch(assignments).await;
+        self.settle().await;
     }
 
     /// Sends a signed dispatch of these assignments.
     pub(crate) async fn dispatch(self: &Rc<Self>, assignments: &[String]) -> Reply {
-        self.post(&format!(
-            r#"{{"current_jobs":[{}]}}"#,
-            assignments.join(",")
-        ))
-        .await
+        let current_jobs = assignments.join(",");
+        let body = format!(r#"{{"current_jobs":[{current_jobs}]}}"#);
+        self.post("msg_1", &body).await
     }
 
     /// Sends a signed body.
-    pub(crate) async fn post(self: &Rc<Self>, body: &str) -> Reply {
+    pub(crate) async fn post(self: &Rc<Self>, id: &str, body: &str) -> Reply {
         let now = Timestamp::from_ms(self.now_ms.get() as u64);
-        let signature = sign(&Keys::parse(SECRET).unwrap(), "msg_1", now, body.as_bytes());
+        let signature = sign(&Keys::parse(SECRET).unwrap(), id, now, body.as_bytes());
         let timestamp = now.seconds().to_string();
         let headers = [
             ("content-type", "application/json"),
-            ("webhook-id", "msg_1"),
+            ("webhook-id", id),
             ("webhook-timestamp", &timestamp),
             ("webhook-signature", &signature),
-            (
-                "traceparent",
-                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            ),
+            ("traceparent", TRACEPARENT),
         ];
         self.send("POST", &headers, Some(&body.into())).await
     }
@@ -268,88 +280,50 @@ impl World {
         set(&platform, "sourceHash", &"0123abcd".into());
         set(&platform, "startedAt", &(START_MS as f64).into());
         let world = Rc::clone(self);
-        method(
-            &platform,
-            "isEnding",
-            Closure::wrap(Box::new(move || world.is_ending.get()) as Box<dyn FnMut() -> bool>),
-        );
+        let is_ending = Closure::<dyn FnMut() -> bool>::new(move || world.is_ending.get());
+        method(&platform, "isEnding", is_ending);
         let world = Rc::clone(self);
-        let env = move |name: String| {
-            world
-                .env
-                .borrow()
-                .get(&name)
-                .map_or(JsValue::UNDEFINED, |value| value.into())
-        };
-        method(
-            &platform,
-            "env",
-            Closure::wrap(Box::new(env) as Box<dyn FnMut(String) -> JsValue>),
-        );
+        let env = Closure::<dyn FnMut(String) -> JsValue>::new(move |name| {
+            let value = world.env.borrow().get(&name).map(JsValue::from);
+            value.unwrap_or(JsValue::UNDEFINED)
+        });
+        method(&platform, "env", env);
         let world = Rc::clone(self);
-        method(
-            &platform,
-            "now",
-            Closure::wrap(Box::new(move || world.now_ms.get()) as Box<dyn FnMut() -> f64>),
-        );
+        let now = Closure::<dyn FnMut() -> f64>::new(move || world.now_ms.get());
+        method(&platform, "now", now);
         let random = || Uint8Array::from(&[0xFF; 16][..]);
-        method(
-            &platform,
-            "random",
-            Closure::wrap(Box::new(random) as Box<dyn FnMut() -> Uint8Array>),
-        );
+        let random = Closure::<dyn FnMut() -> Uint8Array>::new(random);
+        method(&platform, "random", random);
         let world = Rc::clone(self);
-        let sleep = move |ms: f64| {
+        let sleep = Closure::<dyn FnMut(f64) -> Promise>::new(move |ms| {
             world.slept_ms.borrow_mut().push(ms);
             world.advance(ms);
             Promise::resolve(&JsValue::UNDEFINED)
-        };
-        method(
-            &platform,
-            "sleep",
-            Closure::wrap(Box::new(sleep) as Box<dyn FnMut(f64) -> Promise>),
-        );
+        });
+        method(&platform, "sleep", sleep);
         let world = Rc::clone(self);
-        let timeout = move |ms: f64| {
+        let timeout = Closure::<dyn FnMut(f64) -> JsValue>::new(move |ms| {
             let controller = AbortController::new().unwrap();
             let signal = controller.signal();
             world.signals.borrow_mut().push((controller, ms));
             signal.into()
-        };
-        method(
-            &platform,
-            "timeout",
-            Closure::wrap(Box::new(timeout) as Box<dyn FnMut(f64) -> JsValue>),
-        );
+        });
+        method(&platform, "timeout", timeout);
         let world = Rc::clone(self);
-        let fetch = move |url: String, init: Object| world.fetch(url, init);
-        method(
-            &platform,
-            "fetch",
-            Closure::wrap(
-                Box::new(fetch) as Box<dyn FnMut(String, Object) -> Result<Promise, JsValue>>
-            ),
-        );
+        let fetch = move |url, init| world.fetch(url, init);
+        let fetch = Closure::<dyn FnMut(String, Object) -> Result<Promise, JsValue>>::new(fetch);
+        method(&platform, "fetch", fetch);
         let world = Rc::clone(self);
-        let log = move |level: String, line: String| {
-            assert!(
-                line.contains(&format!(r#""level":"{level}""#)),
-                "{level}: {line}"
-            );
+        let log = Closure::<dyn FnMut(String, String)>::new(move |level, line: String| {
+            let level = format!(r#""level":"{level}""#);
+            assert!(line.contains(&level), "{level}: {line}");
             world.log.borrow_mut().push(line);
-        };
-        method(
-            &platform,
-            "log",
-            Closure::wrap(Box::new(log) as Box<dyn FnMut(String, String)>),
-        );
+        });
+        method(&platform, "log", log);
         let world = Rc::clone(self);
-        let wait_until = move |work: Promise| world.work.borrow_mut().push(work);
-        method(
-            &platform,
-            "waitUntil",
-            Closure::wrap(Box::new(wait_until) as Box<dyn FnMut(Promise)>),
-        );
+        let wait_until = move |work| world.work.borrow_mut().push(work);
+        let wait_until = Closure::<dyn FnMut(Promise)>::new(wait_until);
+        method(&platform, "waitUntil", wait_until);
         platform.unchecked_into()
     }
 

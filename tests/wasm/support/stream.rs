@@ -35,22 +35,15 @@ pub(crate) fn body(
         seen.pulled.set(seen.pulled.get() + 1);
         controller.enqueue_with_chunk(&Uint8Array::from(vec![b'x'; size].as_slice()))
     };
-    method(
-        &source,
-        "pull",
-        Closure::wrap(Box::new(pull) as Box<dyn FnMut(JsValue) -> Result<(), JsValue>>),
-    );
+    let pull = Closure::<dyn FnMut(JsValue) -> Result<(), JsValue>>::new(pull);
+    method(&source, "pull", pull);
     let seen = Rc::clone(&fate);
     // Cancelling may fail, which must not harm the function.
-    let cancel = move || {
+    let cancel = Closure::<dyn FnMut() -> Promise>::new(move || {
         seen.is_cancelled.set(true);
         Promise::reject(&"cancelled".into())
-    };
-    method(
-        &source,
-        "cancel",
-        Closure::wrap(Box::new(cancel) as Box<dyn FnMut() -> Promise>),
-    );
+    });
+    method(&source, "cancel", cancel);
     set(&source, "type", &JsValue::UNDEFINED);
     let stream = ReadableStream::new_with_underlying_source(&source).unwrap();
     (stream, fate)
