@@ -2,212 +2,178 @@
 //! be repaired is broken in the whole story; the rest has its own tests.
 
 use crate::management_api::REF;
-use crate::program::{Cli, Run};
-use crate::project::{Project, test};
-use crate::states::State;
+use crate::program::{self, Cli, Run};
+use crate::project::{Project, RUNTIME, eventually, test};
+use crate::states::{KEY, State};
 
 /// Runs the doctor with the CLI, which shows it all of a hosted project.
-async fn hosted(project: &Project, cli: Cli) -> Run {
-    project
-        .supaqueue(cli, &["doctor", "--project-ref", REF])
-        .await
+fn hosted(project: &Project, cli: Cli) -> Run {
+    project.supaqueue(cli, &format!("doctor --project-ref {REF}"))
 }
 
 /// Runs the doctor on the database alone, which is faster.
-pub(crate) async fn direct(project: &Project) -> Run {
-    project
-        .supaqueue(
-            Cli::Missing,
-            &["doctor", "--db-url", project.stack.db_url()],
-        )
-        .await
+pub(crate) fn direct(project: &Project) -> Run {
+    project.supaqueue(
+        Cli::Missing,
+        &format!("doctor --db-url {}", project.stack.db_url()),
+    )
+}
+
+/// The doctor on the database alone fails with a line of these words.
+fn assert_fails_with(project: &Project, words: &[&str]) {
+    let run = direct(project).assert_status(1);
+    run.assert_says(&[&["failed"], words].concat());
 }
 
 /// The doctor names what is broken in the database.
-pub(crate) async fn in_the_database(project: &Project) {
-    let vault = |name: &str, value: &str| {
-        format!(
-            "select vault.update_secret((select id from vault.secrets where name = '{name}'), {value})"
-        )
-    };
-    let key = project.secret().await;
-    let other = "'whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='";
-    let url = format!("'{}'", project.stack.gateway_url());
+pub(crate) fn in_the_database(project: &Project) {
+    let (key, url) = (&*project.secret(), project.stack.gateway_url());
+    // What breaks it, what repairs it, the severity, and words of the doctor's line.
+    #[rustfmt::skip]
     let cases = [
-            (vault("supaqueue_secret", other), vault("supaqueue_secret", &format!("'{key}'")), "failed", "SUPAQUEUE_SECRET does not match the Vault's"),
-            (vault("supaqueue_secret", "'hello'"), vault("supaqueue_secret", &format!("'{key}'")), "failed", "not a key of the form"),
-            (vault("supaqueue_url", "'http://127.0.0.1:1'"), vault("supaqueue_url", &url), "failed", "cannot reach the function"),
-            (vault("supaqueue_url", "'http://127.0.0.1/path'"), vault("supaqueue_url", &url), "failed", "is not a project URL"),
-            (
-                "update supaqueue.version set number = 0".into(),
-                "update supaqueue.version set number = 1".into(),
-                "failed",
-                "installed version 0 is older",
-            ),
-            (
-                "update supaqueue.version set finished_at = null".into(),
-                "update supaqueue.version set finished_at = now()".into(),
-                "warning",
-                "an upgrade was interrupted",
-            ),
-            (
-                "insert into supaqueue.version (part, number, name) values ('supaqueue', 1000, 'later')".into(),
-                "delete from supaqueue.version where number = 1000".into(),
-                "warning",
-                "installed version 1000 is newer",
-            ),
-            (
-                "grant execute on function public.end_current_job to anon".into(),
-                "revoke execute on function public.end_current_job from anon".into(),
-                "failed",
-                "anon may execute public.end_current_job",
-            ),
-            (
-                "alter table supaqueue.job disable row level security".into(),
-                "alter table supaqueue.job enable row level security".into(),
-                "failed",
-                "row level security is off for supaqueue.job",
-            ),
-            (
-                "select cron.alter_job(jobid, active => false) from cron.job".into(),
-                "select cron.alter_job(jobid, active => true) from cron.job".into(),
-                "failed",
-                "not scheduled",
-            ),
-            (
-                "select cron.alter_job(jobid, command => 'select 1') from cron.job".into(),
-                "select supaqueue.schedule_tick()".into(),
-                "failed",
-                "runs something else: select 1",
-            ),
-            (
-                "insert into supaqueue.queue (edge_function_name) values ('succeed'); select supaqueue.enqueue('succeed')".into(),
-                "delete from supaqueue.queue where name = 'succeed'".into(),
-                "failed",
-                "queue succeed: the queue has no workers",
-            ),
-            (
-                "select vault.create_secret('x', 'supaqueue_secret_previous')".into(),
-                "delete from vault.secrets where name = 'supaqueue_secret_previous'".into(),
-                "warning",
-                "a rotation is unfinished",
-            ),
-        ];
-    for (breaking, repairing, level, words) in &cases {
-        project.run(breaking).await;
-        let run = direct(project).await;
+        (
+            &*update_vault("supaqueue_secret", KEY),
+            &*update_vault("supaqueue_secret", key),
+            "failed", "SUPAQUEUE_SECRET does not match the Vault's",
+        ),
+        (
+            &*update_vault("supaqueue_secret", "hello"),
+            &*update_vault("supaqueue_secret", key),
+            "failed", "not a key of the form",
+        ),
+        (
+            &*update_vault("supaqueue_url", "http://127.0.0.1:1"),
+            &*update_vault("supaqueue_url", url),
+            "failed", "cannot reach the function",
+        ),
+        (
+            &*update_vault("supaqueue_url", "http://127.0.0.1/path"),
+            &*update_vault("supaqueue_url", url),
+            "failed", "is not a project URL",
+        ),
+        (
+            "update supaqueue.version set number = 0",
+            "update supaqueue.version set number = 1",
+            "failed", "installed version 0 is older",
+        ),
+        (
+            "update supaqueue.version set finished_at = null",
+            "update supaqueue.version set finished_at = now()",
+            "warning", "an upgrade was interrupted",
+        ),
+        (
+            "insert into supaqueue.version (part, number, name) values ('supaqueue', 1000, 'later')",
+            "delete from supaqueue.version where number = 1000",
+            "warning", "installed version 1000 is newer",
+        ),
+        (
+            "grant execute on function public.end_current_job to anon",
+            "revoke execute on function public.end_current_job from anon",
+            "failed", "anon may execute public.end_current_job",
+        ),
+        (
+            "alter table supaqueue.job disable row level security",
+            "alter table supaqueue.job enable row level security",
+            "failed", "row level security is off for supaqueue.job",
+        ),
+        (
+            "select cron.alter_job(jobid, active => false) from cron.job",
+            "select cron.alter_job(jobid, active => true) from cron.job",
+            "failed", "not scheduled",
+        ),
+        (
+            "select cron.alter_job(jobid, command => 'select 1') from cron.job",
+            "select supaqueue.schedule_tick()",
+            "failed", "runs something else: select 1",
+        ),
+        (
+            "insert into supaqueue.queue (edge_function_name) values ('succeed'); select supaqueue.enqueue('succeed')",
+            "delete from supaqueue.queue where name = 'succeed'",
+            "failed", "queue succeed: the queue has no workers",
+        ),
+        (
+            "select vault.create_secret('x', 'supaqueue_secret_previous')",
+            "delete from vault.secrets where name = 'supaqueue_secret_previous'",
+            "warning", "a rotation is unfinished",
+        ),
+    ];
+    for (breaking, repairing, level, words) in cases {
+        project.run(breaking);
+        let run = direct(project).assert_status(i32::from(level == "failed"));
         run.assert_says(&[level, words]);
-        assert_eq!(run.status, i32::from(*level == "failed"), "{}", run.text);
-        project.run(repairing).await;
+        project.run(repairing);
     }
-    direct(project).await.assert_ok();
+    direct(project).assert_status(0);
+}
+
+/// The statement that changes an entry of the Vault.
+fn update_vault(name: &str, value: &str) -> String {
+    format!(
+        "select vault.update_secret((select id from vault.secrets where name = '{name}'), '{value}')"
+    )
 }
 
 /// The doctor names jobs that do not run, and why.
-pub(crate) async fn while_it_runs(project: &Project) {
-    project.queue("hello", "succeed", 1).await;
+pub(crate) fn while_it_runs(project: &Project) {
+    project.queue("hello", "succeed", 1);
 
     // Dispatches are refused.
-    project
-        .run("update supaqueue.setting set dispatch_lease_ms = 1000, max_dispatches = 100")
-        .await;
+    project.run("update supaqueue.setting set dispatch_lease_ms = 1000, max_dispatches = 100");
     let key = project.platform.secret("SUPAQUEUE_SECRET");
-    project.platform.set_secret(
-        "SUPAQUEUE_SECRET",
-        Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
-    );
-    project.run("select supaqueue.enqueue('hello')").await;
-    project
-        .eventually(
-            "select count(*) from supaqueue.problem where problem like '%it answered 401%'",
-            "1",
-        )
-        .await;
-    direct(project).await.assert_failed().assert_says(&[
-        "failed",
-        "without being acknowledged",
-        "it answered 401",
-    ]);
+    project.platform.set_secret("SUPAQUEUE_SECRET", Some(KEY));
+    project.run("select supaqueue.enqueue('hello')");
+    let refused = "select count(*) from supaqueue.problem where problem like '%it answered 401%'";
+    project.eventually(refused, "1");
+    assert_fails_with(project, &["without being acknowledged", "it answered 401"]);
     project
         .platform
         .set_secret("SUPAQUEUE_SECRET", key.as_deref());
-    project
-        .eventually(
-            "select status from supaqueue.job where queue = supaqueue.queue_id('hello')",
-            "successful",
-        )
-        .await;
+    let status = "select status from supaqueue.job where queue = supaqueue.queue_id('hello')";
+    project.eventually(status, "successful");
 
     // A worker stays locked without a call, and no tick frees it.
-    project.run("select cron.unschedule('supaqueue_tick'); update supaqueue.worker set locked = true where queue = supaqueue.queue_id('hello')").await;
-    direct(project)
-        .await
-        .assert_failed()
-        .assert_says(&["failed", "workers locked without a call: 1"]);
+    project.run("select cron.unschedule('supaqueue_tick')");
+    project
+        .run("update supaqueue.worker set locked = true where queue = supaqueue.queue_id('hello')");
+    assert_fails_with(project, &["workers locked without a call: 1"]);
 
     // The tick fails.
-    project.run("alter function supaqueue.tick() rename to old_tick; select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')").await;
-    project
-        .eventually(
-            "select count(*) > 0 from cron.job_run_details d join cron.job j using (jobid) where d.status = 'failed'",
-            "t",
-        )
-        .await;
-    direct(project).await.assert_failed().assert_says(&[
-        "failed",
-        "its last run failed",
-        "supaqueue.tick",
-    ]);
-    project
-        .run("alter function supaqueue.old_tick() rename to tick")
-        .await;
-    project
-        .eventually("select count(*) from supaqueue.worker where locked", "0")
-        .await;
-    direct(project).await.assert_ok();
+    project.run("alter function supaqueue.tick() rename to old_tick");
+    project.run("select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')");
+    let has_failed = "select count(*) > 0 from cron.job_run_details d join cron.job j using (jobid) where d.status = 'failed'";
+    project.eventually(has_failed, "t");
+    assert_fails_with(project, &["its last run failed", "supaqueue.tick"]);
+    project.run("alter function supaqueue.old_tick() rename to tick");
+    project.eventually("select count(*) from supaqueue.worker where locked", "0");
+    direct(project).assert_status(0);
 
     // pg_net sends nothing.
     project.stack.stop_net_worker();
-    direct(project)
-        .await
-        .assert_failed()
-        .assert_says(&["failed", "the doctor's requests were not sent"]);
+    assert_fails_with(project, &["the doctor's requests were not sent"]);
     project.stack.start_net_worker();
 
     project
-        .run("update supaqueue.setting set dispatch_lease_ms = default, max_dispatches = default")
-        .await;
+        .run("update supaqueue.setting set dispatch_lease_ms = default, max_dispatches = default");
 }
 
 /// The doctor names what is broken at the platform, and installing again repairs it.
-pub(crate) async fn at_the_platform(project: &Project, cli: Cli) {
+pub(crate) fn at_the_platform(project: &Project, cli: Cli) {
     // The database sees one at a time, as each hides the next.
     let secret = project.platform.secret("SUPAQUEUE_SECRET");
     project.platform.set_secret("SUPAQUEUE_SECRET", None);
-    project
-        .eventually_answers("SUPAQUEUE_SECRET is not set")
-        .await
-        .assert_says(&["failed", "lacks a setting"]);
+    let run = eventually_says(project, "SUPAQUEUE_SECRET is not set");
+    run.assert_says(&["failed", "lacks a setting"]);
     project.platform.set_verify_jwt("supaqueue", true);
-    project
-        .eventually_answers("a gateway in front of the function")
-        .await;
-    let address = |url: &str| {
-        format!(
-            "select vault.update_secret((select id from vault.secrets where name = 'supaqueue_url'), '{url}')"
-        )
-    };
-    project.run(&address("https://other.supabase.co")).await;
+    eventually_says(project, "a gateway in front of the function");
+    project.run(&update_vault("supaqueue_url", "https://other.supabase.co"));
     hosted(project, cli)
-        .await
-        .assert_failed()
+        .assert_status(1)
         .assert_says(&["failed", "the platform requires a JWT"])
         .assert_says(&["failed", "the functions have no SUPAQUEUE_SECRET"])
         .assert_says(&["failed", "the URL of another project"])
         .assert_says(&["failed", "cannot reach the function"]);
-    let repaired = project.install(cli).await;
+    let repaired = project.install(cli);
     repaired
-        .assert_ok()
         .assert_says(&["migrations", "already"])
         .assert_says(&["functions' secret", "stored"])
         .assert_says(&["Vault", "secret and URL are active"])
@@ -218,99 +184,54 @@ pub(crate) async fn at_the_platform(project: &Project, cli: Cli) {
 
 #[test]
 fn the_doctor_names_a_missing_installation_and_missing_extensions() {
-    test(async |project| {
-        hosted(project, Cli::DOUBLE)
-            .await
-            .assert_failed()
-            .assert_says(&["failed", "Supaqueue is not installed"]);
-        project.bring_to(State::Installed).await;
-        project.platform.set_secret(
-            "SUPAQUEUE_SECRET",
-            Some("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHhg="),
-        );
-        hosted(project, Cli::DOUBLE).await.assert_says(&[
-            "warning",
-            "SUPAQUEUE_SECRET differs from the value that this program sets",
-        ]);
-        let admin = project.stack.database().connect_as_admin().await.unwrap();
-        admin
-            .batch_execute("drop schema cron cascade")
-            .await
+    test(|project| {
+        let run = hosted(project, Cli::DOUBLE).assert_status(1);
+        run.assert_says(&["failed", "Supaqueue is not installed"]);
+        project.bring_to(State::Installed);
+        let other = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHhg=";
+        project.platform.set_secret("SUPAQUEUE_SECRET", Some(other));
+        let differs = "SUPAQUEUE_SECRET differs from the value that this program sets";
+        hosted(project, Cli::DOUBLE).assert_says(&["warning", differs]);
+        let admin = RUNTIME
+            .block_on(project.stack.database().connect_as_admin())
             .unwrap();
-        direct(project)
-            .await
-            .assert_says(&["warning", "pg_cron is missing"]);
-        admin
-            .batch_execute("drop schema net cascade")
-            .await
-            .unwrap();
-        direct(project)
-            .await
-            .assert_failed()
-            .assert_says(&["failed", "pg_net is missing"]);
+        RUNTIME.block_on(supaqueue_tests::run(&admin, "drop schema cron cascade"));
+        direct(project).assert_says(&["warning", "pg_cron is missing"]);
+        RUNTIME.block_on(supaqueue_tests::run(&admin, "drop schema net cascade"));
+        assert_fails_with(project, &["pg_net is missing"]);
     });
 }
 
 #[test]
 fn the_doctor_names_a_missing_login_cli_or_project() {
-    test(async |project| {
-        let mut command = crate::program::command(
-            &project.environment,
-            Cli::REAL_3,
-            &["doctor", "--project-ref", REF],
-        );
-        let output = command
-            .env(
-                "SUPABASE_ACCESS_TOKEN",
-                "sbp_ffffffffffffffffffffffffffffffffffffffff",
-            )
-            .output()
-            .await
-            .unwrap();
-        crate::program::ended(&output)
-            .assert_failed()
+    test(|project| {
+        let mut with_wrong_token =
+            project.command(Cli::REAL_3, &format!("doctor --project-ref {REF}"));
+        let wrong = "sbp_ffffffffffffffffffffffffffffffffffffffff";
+        program::run(with_wrong_token.env("SUPABASE_ACCESS_TOKEN", wrong))
+            .assert_status(1)
             .assert_says(&["failed", "Unauthorized"])
             .assert_says(&["→", "supabase login"]);
-        let mut command = crate::program::command(&project.environment, Cli::REAL_3, &["doctor"]);
-        let output = command
-            .env_remove("SUPABASE_ACCESS_TOKEN")
-            .output()
-            .await
-            .unwrap();
-        crate::program::ended(&output)
-            .assert_failed()
+        let mut without_token = project.command(Cli::REAL_3, "doctor");
+        program::run(without_token.env_remove("SUPABASE_ACCESS_TOKEN"))
+            .assert_status(1)
             .assert_says(&["failed", "Access token not provided"])
             .assert_says(&["→", "supabase login"]);
-        project
-            .supaqueue(Cli::Missing, &["doctor"])
-            .await
-            .assert_failed()
-            .assert_says(&["failed", "the Supabase CLI is not installed"]);
-        project
-            .supaqueue(
-                Cli::DOUBLE,
-                &["doctor", "--project-ref", "zzzzzzzzzzzzzzzzzzzz"],
-            )
-            .await
-            .assert_failed()
-            .assert_says(&["failed", "has no project zzzz"]);
+        let run = project.fails(Cli::Missing, "doctor");
+        run.assert_says(&["failed", "the Supabase CLI is not installed"]);
+        let run = project.fails(Cli::DOUBLE, "doctor --project-ref zzzzzzzzzzzzzzzzzzzz");
+        run.assert_says(&["failed", "has no project zzzz"]);
     });
 }
 
-impl Project {
-    /// Runs the doctor until its output has these words: a changed file is noticed within a second.
-    async fn eventually_answers(&self, words: &str) -> Run {
-        let begin = std::time::Instant::now();
-        loop {
-            let run = direct(self).await;
-            if run.text.contains(words) {
-                return run;
-            }
-            assert!(
-                begin.elapsed() < std::time::Duration::from_secs(30),
-                "{}",
-                run.text
-            );
+/// Runs the doctor until its output has these words: a changed file is noticed within a second.
+fn eventually_says(project: &Project, words: &str) -> Run {
+    eventually(|| {
+        let run = direct(project);
+        if run.text.contains(words) {
+            Ok(run)
+        } else {
+            Err(|| run.text)
         }
-    }
+    })
 }

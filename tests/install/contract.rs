@@ -11,15 +11,18 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::failures;
-use crate::management_api::{Fault, Platform, REF, Trap};
+use crate::failures::{self, calls};
+use crate::management_api::{Fault, Pattern, Platform, REF, write_function};
 use crate::program::{self, Cli, Environment, Major};
-use crate::project::{Project, test};
+use crate::project::{Project, RUNTIME, test};
 use crate::recording::{self, Call, Outcome, Request, Variable};
 
 /// The real CLI is mostly waiting, for its next retry or for a fault to last.
@@ -37,110 +40,66 @@ const REFUSED: &str = "do $$ begin raise exception 'no' using hint = 'Do this.';
 
 #[test]
 fn the_double_does_what_version_2_does() {
-    test(async |project| check(project, Major::Two).await);
+    test(|project| RUNTIME.block_on(check(project, Major::Two)));
 }
 
 #[test]
 fn the_double_does_what_version_3_does() {
-    test(async |project| check(project, Major::Three).await);
+    test(|project| RUNTIME.block_on(check(project, Major::Three)));
 }
 
 /// A call of the CLI and the request that decides how it ends.
 struct Invocation {
-    words: &'static [&'static str],
-    method: &'static str,
-    /// The end of the request's path.
-    path: &'static str,
+    line: &'static str,
+    request: Pattern,
 }
 
-const VERSION: Invocation = invocation(&["--version"], "", "");
+const VERSION: &str = "--version";
 
 /// Every call that the program makes.
+#[rustfmt::skip]
 const INVOCATIONS: [Invocation; 10] = [
-    VERSION,
-    invocation(&["projects", "list"], "GET", "/v1/projects"),
-    invocation(&["projects", "api-keys"], "GET", "/api-keys"),
-    invocation(&["db", "query"], "POST", "/database/query"),
-    invocation(&["secrets", "list"], "GET", "/secrets"),
-    invocation(
-        &["secrets", "set", "--env-file", "supaqueue.env"],
-        "POST",
-        "/secrets",
-    ),
-    invocation(
-        &["secrets", "unset", "SUPAQUEUE_SECRET"],
-        "DELETE",
-        "/secrets",
-    ),
-    invocation(&["functions", "list"], "GET", "/functions"),
-    invocation(
-        &[
-            "functions",
-            "deploy",
-            "supaqueue",
-            "--use-api",
-            "--no-verify-jwt",
-        ],
-        "POST",
-        "/functions/deploy",
-    ),
-    invocation(
-        &["functions", "delete", "supaqueue"],
-        "DELETE",
-        "/functions/supaqueue",
-    ),
+    invocation(VERSION, Pattern::new("", "")),
+    invocation("projects list", calls::PROJECTS),
+    invocation("projects api-keys", calls::API_KEYS),
+    invocation("db query", Pattern::query("")),
+    invocation("secrets list", calls::SECRETS),
+    invocation("secrets set --env-file supaqueue.env", calls::SET_SECRETS),
+    invocation("secrets unset SUPAQUEUE_SECRET", calls::UNSET_SECRETS),
+    invocation("functions list", calls::FUNCTIONS),
+    invocation("functions deploy supaqueue --use-api --no-verify-jwt", calls::DEPLOY),
+    invocation("functions delete supaqueue", calls::DELETE),
 ];
 
-const fn invocation(
-    words: &'static [&'static str],
-    method: &'static str,
-    path: &'static str,
-) -> Invocation {
-    Invocation {
-        words,
-        method,
-        path,
-    }
+const fn invocation(line: &'static str, request: Pattern) -> Invocation {
+    Invocation { line, request }
 }
 
 impl Invocation {
     /// The arguments that the program gives, with the name of a variable for the folder.
     fn arguments(&self, major: Major) -> Vec<String> {
-        let mut arguments: Vec<String> = self.words.iter().map(|&word| word.to_owned()).collect();
-        if self.words == VERSION.words {
-            return arguments;
-        }
-        if self.words[0] == "db" && major == Major::Two {
-            arguments.push("--linked".into());
-        }
-        match major {
-            _ if self.words == ["projects", "list"] => {}
-            Major::Two => arguments.extend(["--project-ref".into(), REF.into()]),
-            Major::Three => arguments.push(format!("--remote={REF}")),
-        }
-        let common = [
-            "--output-format",
-            "json",
-            "--agent",
-            "no",
-            "--yes",
-            "--workdir",
-            "{{folder}}",
-        ];
-        arguments.extend(common.map(String::from));
-        arguments
+        let project = match (self.line, major) {
+            (VERSION, _) => return vec![VERSION.into()],
+            ("projects list", _) => String::new(),
+            ("db query", Major::Two) => format!("--linked --project-ref {REF}"),
+            (_, Major::Two) => format!("--project-ref {REF}"),
+            (_, Major::Three) => format!("--remote={REF}"),
+        };
+        let common = "--output-format json --agent no --yes --workdir {{folder}}";
+        let line = format!("{} {project} {common}", self.line);
+        line.split_whitespace().map(str::to_owned).collect()
     }
 
     /// What stdin has, and what goes wrong, for each answer to compare.
     fn trials(&self, every: bool) -> Vec<(&'static str, Option<Fault>)> {
-        let mut trials = match self.path {
-            "/database/query" => vec![(QUERY, None), (NO_ROWS, None), (REFUSED, None)],
+        let mut trials = match self.line {
+            "db query" => vec![(QUERY, None), (NO_ROWS, None), (REFUSED, None)],
             _ => vec![("", None)],
         };
         let stdin = trials[0].0;
-        if self.words != VERSION.words {
-            let faults = failures::answers(self.method, self.path, every);
-            trials.extend(faults.into_iter().map(|fault| (stdin, Some(fault))));
+        if self.line != VERSION {
+            let faults = failures::answers(self.request, every).into_iter();
+            trials.extend(faults.map(|fault| (stdin, Some(fault))));
         }
         trials
     }
@@ -152,7 +111,7 @@ struct Ended {
     /// Repeated requests once.
     requests: Vec<Request>,
     /// How often the last was sent.
-    tries: u32,
+    tries: usize,
     /// Nothing if it had to be killed.
     status: Option<i32>,
     stdout: Value,
@@ -177,10 +136,9 @@ async fn check(project: &Project, major: Major) {
             let mut call = None;
             for (stdin, fault) in invocation.trials(every) {
                 let _place = places.acquire().await.unwrap();
-                let real = Cli::Real(major);
-                let want = bench.run(real, invocation, stdin, fault).await;
+                let want = bench.run(Cli::Real(major), invocation, stdin, fault).await;
                 if is_recording {
-                    bench.record(&mut call, invocation, (real, want), stdin);
+                    bench.record(&mut call, invocation, major, want, stdin);
                     continue;
                 }
                 let got = bench
@@ -188,8 +146,8 @@ async fn check(project: &Project, major: Major) {
                     .await;
                 assert_eq!(
                     got, want,
-                    "the double (left) differs from the real CLI: {:?} {fault:?} {stdin}",
-                    invocation.words
+                    "the double (left) differs from the real CLI: {} {fault:?} {stdin}",
+                    invocation.line
                 );
             }
             (at, call)
@@ -198,8 +156,7 @@ async fn check(project: &Project, major: Major) {
     let mut calls = checks.join_all().await;
     if is_recording {
         calls.sort_by_key(|(at, _)| *at);
-        let calls = calls.into_iter().filter_map(|(_, call)| call).collect();
-        write(major.number(), calls);
+        write(major, calls.into_iter().filter_map(|(_, call)| call));
     }
 }
 
@@ -209,30 +166,24 @@ impl Bench {
         let platform = Platform::new(project.stack.database().clone(), folder.join("platform"));
         let url = platform.serve().await;
         let environment = Environment::new(&folder, &url);
-        let files = environment.folder.join("supabase/functions/supaqueue");
-        std::fs::create_dir_all(&files).unwrap();
-        for (name, bytes) in supaqueue_files::function_files() {
-            std::fs::write(files.join(name), bytes).unwrap();
-        }
-        std::fs::write(
-            environment.folder.join("supabase/config.toml"),
+        let work = &environment.folder;
+        write_function(&work.join("supabase/functions/supaqueue"));
+        let write = |name: &str, content: &str| std::fs::write(work.join(name), content).unwrap();
+        write(
+            "supabase/config.toml",
             "[functions.supaqueue]\nverify_jwt = false\n",
-        )
-        .unwrap();
-        std::fs::write(
-            environment.folder.join("supaqueue.env"),
+        );
+        write(
+            "supaqueue.env",
             "SUPAQUEUE_SECRET=\"whsec_one= whsec_two=\"\n",
-        )
-        .unwrap();
+        );
         Self {
             platform,
             environment,
             url,
         }
     }
-}
 
-impl Bench {
     /// Runs the CLI as the program does.
     async fn run(
         &self,
@@ -241,64 +192,54 @@ impl Bench {
         stdin: &str,
         fault: Option<Fault>,
     ) -> Ended {
-        self.platform.clear();
-        self.platform.serve_without_jwt("supaqueue");
-        self.platform
-            .set_secret("SUPAQUEUE_SECRET", Some("whsec_old="));
-        self.platform.take_requests();
-        self.platform.take_answer();
-        self.platform.set_trap(fault.map(|fault| Trap {
-            method: invocation.method,
-            path: invocation.path,
-            words: "",
-            skip: 0,
-            fault,
-            is_sprung: false,
-        }));
+        let platform = &self.platform;
+        platform.clear();
+        platform.serve_supaqueue();
+        platform.set_secret("SUPAQUEUE_SECRET", Some("whsec_old="));
+        platform.take_requests();
+        platform.take_answer();
+        match fault {
+            Some(fault) => platform.set_trap(invocation.request, fault),
+            None => platform.remove_trap(),
+        }
 
-        let mut command = program::supabase(&self.environment, cli);
         let folder = self.environment.folder.to_str().unwrap();
-        let arguments = invocation.arguments(cli.major());
-        let mut child = command
-            .args(
-                arguments
-                    .iter()
-                    .map(|word| word.replace("{{folder}}", folder)),
-            )
+        let arguments = invocation.arguments(cli.major()).into_iter();
+        let mut child = Command::from(program::supabase(&self.environment, cli))
+            .args(arguments.map(|word| word.replace("{{folder}}", folder)))
             .process_group(0)
+            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let group = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
         let mut input = child.stdin.take().unwrap();
         input.write_all(stdin.as_bytes()).await.unwrap();
         drop(input);
-        let output = tokio::select! {
-            output = child.wait_with_output() => Some(output.unwrap()),
-            () = self.hangs(invocation, fault) => None,
+        let (status, stdout) = tokio::select! {
+            output = child.wait_with_output() => {
+                let output = output.unwrap();
+                (output.status.code(), read(&output.stdout))
+            }
+            () = self.hangs(invocation, fault) => {
+                // The first process is killed when it is dropped; the real one has another.
+                let _ = killpg(group, Signal::SIGKILL);
+                (None, Value::Null)
+            }
         };
-        if output.is_none() {
-            // The first process is killed when it is dropped; the real one has another.
-            let _ = killpg(group, Signal::SIGKILL);
-        }
 
-        let mut requests = self.platform.take_requests();
+        let mut requests = platform.take_requests();
         let sent = requests.len();
         requests.dedup();
-        let tries = u32::try_from(sent - requests.len() + 1).unwrap();
-        match output {
-            Some(output) => Ended {
-                requests,
-                tries,
-                status: output.status.code(),
-                stdout: read(&output.stdout),
-            },
-            None => Ended {
-                requests,
-                // How often depends on when it is killed.
-                tries: tries.min(2),
-                status: None,
-                stdout: Value::Null,
-            },
+        let mut tries = sent - requests.len() + 1;
+        if status.is_none() {
+            // How often depends on when it is killed.
+            tries = tries.min(2);
+        }
+        Ended {
+            requests,
+            tries,
+            status,
+            stdout,
         }
     }
 
@@ -306,7 +247,7 @@ impl Bench {
     async fn hangs(&self, invocation: &Invocation, fault: Option<Fault>) {
         let is_endless = match fault {
             Some(Fault::Hang) => true,
-            Some(Fault::Status(429)) => invocation.path == "/functions/deploy",
+            Some(Fault::Status(429)) => invocation.request == calls::DEPLOY,
             _ => false,
         };
         if !is_endless {
@@ -323,56 +264,41 @@ impl Bench {
         &self,
         call: &mut Option<Call>,
         invocation: &Invocation,
-        run: (Cli, Ended),
+        major: Major,
+        ended: Ended,
         stdin: &str,
     ) {
-        let (cli, ended) = run;
         let inputs = recording::inputs(stdin, self.environment.folder.to_str().unwrap());
+        let requests = ended
+            .requests
+            .iter()
+            .map(|request| abstracted(request, &inputs));
         let call = call.get_or_insert_with(|| Call {
-            version: cli.major().number(),
-            arguments: invocation.arguments(cli.major()),
-            requests: ended
-                .requests
-                .iter()
-                .map(|request| Request {
-                    body: request.body.map(|value| abstracted(value, &inputs)),
-                    ..request.clone()
-                })
-                .collect(),
+            version: major as u32,
+            arguments: invocation.arguments(major),
+            requests: requests.collect(),
             outcomes: Vec::new(),
         });
-        // The double needs no recording to wait for an answer.
-        let Some((answer, body)) = self.platform.take_answer() else {
-            if ended.status.is_some() {
-                call.outcomes.push(Outcome {
-                    answers: Vec::new(),
-                    tries: None,
-                    status: ended.status,
-                    stdout: ended.stdout,
-                });
+        let (answers, tries, variables) = match self.platform.take_answer() {
+            Some((answer, body)) => {
+                let mut variables = recording::of_answer(&answer, &body, &self.url);
+                variables.extend(inputs);
+                (vec![answer], ended.status.map(|_| ended.tries), variables)
             }
-            return;
+            // The double needs no recording to wait for an answer.
+            None if ended.status.is_none() => return,
+            None => (Vec::new(), None, inputs),
         };
-        let mut variables = recording::of_answer(&answer, &body, &self.url);
-        variables.extend(inputs);
-        let outcome = Outcome {
-            answers: Vec::new(),
-            tries: ended.status.map(|_| ended.tries),
-            status: ended.status,
-            stdout: abstracted(&ended.stdout, &variables),
-        };
-        let same = call.outcomes.iter_mut().find(|other| {
-            Outcome {
-                answers: Vec::new(),
-                ..(*other).clone()
-            } == outcome
-        });
-        match same {
-            Some(same) if same.answers.contains(&answer) => {}
-            Some(same) => same.answers.push(answer),
+        let (status, stdout) = (ended.status, abstracted(&ended.stdout, &variables));
+        let mut outcomes = call.outcomes.iter_mut();
+        match outcomes.find(|o| (o.tries, o.status, &o.stdout) == (tries, status, &stdout)) {
+            Some(same) if answers.iter().all(|answer| same.answers.contains(answer)) => {}
+            Some(same) => same.answers.extend(answers),
             None => call.outcomes.push(Outcome {
-                answers: vec![answer],
-                ..outcome
+                answers,
+                tries,
+                status,
+                stdout,
             }),
         }
     }
@@ -389,29 +315,24 @@ fn read(stdout: &[u8]) -> Value {
 }
 
 /// Replaces values with their names.
-fn abstracted(value: &Value, variables: &[Variable]) -> Value {
-    let replace = |value: &Value| match variables.iter().find(|v| v.value == *value) {
-        Some(variable) => Some(variable.name.clone().into()),
-        None => value.as_str().map(|text| {
-            let named = variables.iter().filter(|v| !v.text.is_empty());
-            named
-                .fold(text.to_owned(), |text, v| text.replace(&v.text, &v.name))
-                .into()
-        }),
+fn abstracted<T: Serialize + DeserializeOwned>(of: &T, variables: &[Variable]) -> T {
+    let replace = |value: &Value| {
+        if let Some(variable) = variables.iter().find(|v| v.value == *value) {
+            return Some(variable.name.clone().into());
+        }
+        let named = variables.iter().filter(|v| !v.text.is_empty());
+        let replace = |text: String, v: &Variable| text.replace(&v.text, &v.name);
+        Some(named.fold(value.as_str()?.to_owned(), replace).into())
     };
-    recording::map(value, &replace)
+    recording::map(of, &replace)
 }
 
 /// Replaces one version's part of the recording.
-fn write(version: u32, calls: Vec<Call>) {
+fn write(major: Major, calls: impl Iterator<Item = Call>) {
     static FILE: Mutex<()> = Mutex::new(());
     let _alone = FILE.lock().unwrap();
-    let mut all = if recording::path().exists() {
-        recording::read()
-    } else {
-        Vec::new()
-    };
-    all.retain(|call| call.version != version);
+    let mut all = recording::read();
+    all.retain(|call| call.version != major as u32);
     all.extend(calls);
     all.sort_by_key(|call| call.version);
     let text = serde_json::to_string_pretty(&all).unwrap();

@@ -6,49 +6,41 @@ use std::time::Duration;
 use supaqueue_files::{core, function_files};
 
 use crate::program::{self, Cli, Run};
-use crate::project::{Project, test};
+use crate::project::{Project, eventually, test};
 
 #[test]
 fn a_dry_run_prints_every_step_and_sends_nothing() {
-    test(async |project| {
-        let mut arguments = project.install_arguments().to_vec();
-        arguments.push("--dry-run");
-        let run = project.supaqueue(Cli::DOUBLE, &arguments).await;
-        run.assert_ok()
+    test(|project| {
+        let line = format!("{} --dry-run", project.install_line());
+        project
+            .succeeds(Cli::DOUBLE, &line)
             .assert_says(&["migrations: ", "0001_supaqueue.sql"])
             .assert_says(&["verification: "])
-            .assert_says(&["nothing was sent"]);
-        run.assert_says(&["URL: ", project.stack.gateway_url()]);
+            .assert_says(&["nothing was sent"])
+            .assert_says(&["URL: ", project.stack.gateway_url()]);
         assert_eq!(project.platform.take_calls(), Vec::<String>::new());
     });
 }
 
 #[test]
 fn nothing_is_changed_without_consent() {
-    test(async |project| {
-        let before = project.contents().await;
-        let arguments: Vec<_> = project
-            .install_arguments()
-            .into_iter()
-            .filter(|argument| *argument != "--yes")
-            .collect();
+    test(|project| {
+        let before = project.contents();
+        let without_yes = project.install_line().replace("--yes", "");
+        let run = project.fails(Cli::DOUBLE, &without_yes);
+        run.assert_says(&["cannot prompt"]);
+        assert_eq!(project.contents(), before);
         project
-            .supaqueue(Cli::DOUBLE, &arguments)
-            .await
-            .assert_failed()
-            .assert_says(&["cannot prompt"]);
-        assert_eq!(project.contents().await, before);
-        let run = project.supaqueue(Cli::DOUBLE, &["install", "--yes"]).await;
-        run.assert_failed()
+            .fails(Cli::DOUBLE, "install --yes")
             .assert_says(&["no project selected"])
             .assert_says(&["--project-ref"]);
     });
 }
 
 /// Installs; no statement and no command line of any process may contain the secret.
-pub(crate) async fn install_without_showing_the_secret(project: &Project, cli: Cli) -> Run {
-    let arguments = project.install_arguments();
-    let mut running = program::command(&project.environment, cli, &arguments)
+pub(crate) fn install_without_showing_the_secret(project: &Project, cli: Cli) -> Run {
+    let mut running = project
+        .command(cli, &project.install_line())
         .spawn()
         .unwrap();
     let mut command_lines = BTreeSet::new();
@@ -59,137 +51,100 @@ pub(crate) async fn install_without_showing_the_secret(project: &Project, cli: C
             }
         }
         // Several times in each run of the CLI, which takes a second.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        std::thread::sleep(Duration::from_millis(50));
     }
-    let run = program::ended(&running.wait_with_output().await.unwrap());
-    run.assert_ok();
+    let run = program::ended(&running.wait_with_output().unwrap()).assert_status(0);
     let secret = project.platform.secret("SUPAQUEUE_SECRET").unwrap();
-    assert!(
-        command_lines
-            .iter()
-            .any(|line| line.contains("secrets set")),
-        "the command lines were seen"
-    );
-    assert!(!command_lines.iter().any(|line| line.contains(&secret)));
+    let is_seen = |word: &str| command_lines.iter().any(|line| line.contains(word));
+    assert!(is_seen("secrets set"), "the command lines were seen");
+    assert!(!is_seen(&secret));
     let queries = project.platform.queries();
-    assert!(
-        queries.iter().any(|query| query.contains("create_secret")),
-        "the statements were seen"
-    );
-    assert!(!queries.iter().any(|query| query.contains(&secret[6..])));
-    project.eventually_no_temporary_files().await;
+    let is_sent = |word: &str| queries.iter().any(|query| query.contains(word));
+    assert!(is_sent("create_secret"), "the statements were seen");
+    assert!(!is_sent(&secret[6..]));
+    project.eventually_no_temporary_files();
     run
 }
 
 #[test]
 fn migration_and_function_are_written_into_the_users_folder() {
-    test(async |project| {
-        let folder = &project.environment.folder;
-        project
-            .supaqueue(Cli::Missing, &["install", "--write-function"])
-            .await
-            .assert_failed()
-            .assert_says(&["no supabase folder"]);
+    test(|project| {
+        let folder = project.environment.folder.join("supabase");
+        let run = project.fails(Cli::Missing, "install --write-function");
+        run.assert_says(&["no supabase folder"]);
         let config = "# ours\nproject_id = \"x\"\n\n[functions.hello]\nverify_jwt = true # keep\n";
-        std::fs::create_dir_all(folder.join("supabase")).unwrap();
-        std::fs::write(folder.join("supabase/config.toml"), config).unwrap();
-        let both = ["install", "--write-migration", "--write-function"];
-        project
-            .supaqueue(Cli::Missing, &both)
-            .await
-            .assert_ok()
-            .assert_says(&["Next: ", "supabase db push"]);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config.toml"), config).unwrap();
+        let both = "install --write-migration --write-function";
+        let run = project.succeeds(Cli::Missing, both);
+        run.assert_says(&["Next: ", "supabase db push"]);
         assert_eq!(
-            std::fs::read_to_string(folder.join("supabase/config.toml")).unwrap(),
+            std::fs::read_to_string(folder.join("config.toml")).unwrap(),
             format!("{config}\n[functions.supaqueue]\nverify_jwt = false\n")
         );
         for (name, bytes) in function_files() {
-            assert_eq!(
-                std::fs::read(folder.join("supabase/functions/supaqueue").join(name)).unwrap(),
-                bytes
-            );
+            let written = std::fs::read(folder.join("functions/supaqueue").join(name));
+            assert_eq!(written.unwrap(), bytes);
         }
-        let mut written: Vec<_> = std::fs::read_dir(folder.join("supabase/migrations"))
+        let mut written: Vec<_> = std::fs::read_dir(folder.join("migrations"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
         assert_eq!(written.len(), core().versions.len());
-        project
-            .supaqueue(Cli::Missing, &both)
-            .await
-            .assert_ok()
-            .assert_says(&["All files are up to date"]);
+        let run = project.succeeds(Cli::Missing, both);
+        run.assert_says(&["All files are up to date"]);
 
         // As `supabase db push` does. The rest of the installation then finds the schema in place.
         written.sort();
         for path in written {
             let sql = std::fs::read_to_string(path).unwrap();
-            project.run(&format!("begin; {sql}; commit")).await;
+            project.run(&format!("begin; {sql}; commit"));
         }
-        project
-            .install(Cli::DOUBLE)
-            .await
-            .assert_ok()
-            .assert_says(&["migrations", "already"]);
+        let run = project.install(Cli::DOUBLE);
+        run.assert_says(&["migrations", "already"]);
     });
 }
 
 #[test]
 fn a_self_hosted_project_is_installed_through_its_database() {
-    test(async |project| {
+    test(|project| {
         let (url, address) = (project.stack.db_url(), project.stack.gateway_url());
-        let run = project
-            .supaqueue(Cli::Missing, &["install", "--db-url", url, "--yes"])
-            .await;
-        run.assert_failed()
+        let install = format!("install --db-url {url} --yes");
+        project
+            .fails(Cli::Missing, &install)
             .assert_says(&["✗ URL"])
             .assert_says(&["--project-url"]);
-        let install = [
-            "install",
-            "--db-url",
-            url,
-            "--project-url",
-            address,
-            "--yes",
-        ];
-        let run = project.supaqueue(Cli::Missing, &install).await;
-        run.assert_ok()
-            .assert_says(&["Next step: ", "SUPAQUEUE_SECRET"])
+        let install = format!("{install} --project-url {address}");
+        let run = project.succeeds(Cli::Missing, &install);
+        run.assert_says(&["Next step: ", "SUPAQUEUE_SECRET"])
             .assert_says(&["Next step: ", "deploy the supaqueue function"]);
 
         // The next steps, as the program lists them for the user.
         let secret =
             "select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'";
         run.assert_says(&[secret]);
-        let secret = project.get(secret).await;
-        for (name, bytes) in function_files() {
-            let folder = project.platform.function_folder("supaqueue");
-            std::fs::create_dir_all(&folder).unwrap();
-            std::fs::write(folder.join(name), bytes).unwrap();
-        }
-        project.platform.serve_without_jwt("supaqueue");
+        let secret = project.get(secret);
+        project.platform.deploy_supaqueue();
         project
             .platform
             .set_secret("SUPAQUEUE_SECRET", Some(&secret));
-        project
-            .supaqueue(Cli::Missing, &install)
-            .await
-            .assert_ok()
-            .assert_says(&["✓ verification", "round trip"]);
-        project
-            .supaqueue(Cli::Missing, &["doctor", "--db-url", url])
-            .await
-            .assert_ok();
+        let run = project.succeeds(Cli::Missing, &install);
+        run.assert_says(&["✓ verification", "round trip"]);
+        project.succeeds(Cli::Missing, &format!("doctor --db-url {url}"));
 
         // A rotation takes two runs, with the user's step in between.
-        let rotate = ["rotate-secret", "--db-url", url, "--yes"];
-        let run = project.supaqueue(Cli::Missing, &rotate).await;
-        run.assert_failed()
+        let rotate = format!("rotate-secret --db-url {url} --yes");
+        project
+            .fails(Cli::Missing, &rotate)
             .assert_says(&["✗ functions accept both secrets"])
             .assert_says(&["select string_agg(decrypted_secret"]);
-        let both = project.get("select string_agg(decrypted_secret, ' ' order by name) from vault.decrypted_secrets where name in ('supaqueue_secret', 'supaqueue_secret_next')").await;
+        let both = project.get("select string_agg(decrypted_secret, ' ' order by name) from vault.decrypted_secrets where name in ('supaqueue_secret', 'supaqueue_secret_next')");
         project.platform.set_secret("SUPAQUEUE_SECRET", Some(&both));
-        project.eventually_accepts(&rotate).await;
-        assert_ne!(project.get("select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'").await, secret);
+        // The functions pick up a new environment within a second.
+        eventually(|| {
+            let run = project.supaqueue(Cli::Missing, &rotate);
+            (run.status == 0).then_some(()).ok_or(|| run.text)
+        });
+        assert_ne!(project.secret(), secret);
     });
 }

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use axum::body::to_bytes;
 use axum::extract::{Multipart, Path as Segments, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -43,55 +45,73 @@ pub(crate) enum Fault {
     Stall,
 }
 
-/// The calls that go wrong, by their method, the end of their path, and words of their body.
-#[derive(Debug, Clone)]
-pub(crate) struct Trap {
+/// Which calls go wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Pattern {
     pub(crate) method: &'static str,
+    /// The end of the path.
     pub(crate) path: &'static str,
-    pub(crate) words: &'static str,
+    /// Words of the body.
+    words: &'static str,
     /// How many like it succeed first.
     pub(crate) skip: usize,
-    pub(crate) fault: Fault,
-    /// Whether a call has gone wrong.
-    pub(crate) is_sprung: bool,
 }
 
-/// A deployed function.
-#[derive(Debug, Clone)]
-struct Function {
-    version: u64,
-    verify_jwt: bool,
+impl Pattern {
+    pub(crate) const fn new(method: &'static str, path: &'static str) -> Self {
+        Self {
+            method,
+            path,
+            words: "",
+            skip: 0,
+        }
+    }
+
+    /// A statement with these words.
+    pub(crate) const fn query(words: &'static str) -> Self {
+        let query = Self::new("POST", "/database/query");
+        Self { words, ..query }
+    }
+
+    /// All but the first of these calls.
+    pub(crate) const fn after(self, skip: usize) -> Self {
+        Self { skip, ..self }
+    }
 }
 
-/// The platform, with what the project has there.
+/// The platform.
 pub(crate) struct Platform {
     database: Database,
     /// The folder that functions run from, with `config.toml` and `.env` as in a `supabase` folder.
     folder: PathBuf,
-    functions: Mutex<BTreeMap<String, Function>>,
-    secrets: Mutex<BTreeMap<String, String>>,
-    versions: Mutex<u64>,
-    trap: Mutex<Option<Trap>>,
-    calls: Mutex<Vec<String>>,
-    requests: Mutex<Vec<recording::Request>>,
+    state: Mutex<Content>,
+}
+
+/// What the project has at the platform, and what the platform saw.
+#[derive(Default)]
+struct Content {
+    /// As they are listed.
+    functions: BTreeMap<String, Value>,
+    secrets: BTreeMap<String, String>,
+    deployments: u64,
+    trap: Option<(Pattern, Fault)>,
+    /// Whether a call has gone wrong since the trap was set.
+    is_sprung: bool,
+    calls: Vec<String>,
+    requests: Vec<recording::Request>,
     /// The last answer: its status, or that the connection was cut, and its body.
-    answer: Mutex<Option<(String, String)>>,
+    answer: Option<(String, String)>,
 }
 
 impl Platform {
     pub(crate) fn new(database: Database, folder: PathBuf) -> Arc<Self> {
+        let state = Mutex::default();
         let platform = Self {
             database,
             folder,
-            functions: Mutex::default(),
-            secrets: Mutex::default(),
-            versions: Mutex::default(),
-            trap: Mutex::default(),
-            calls: Mutex::default(),
-            requests: Mutex::default(),
-            answer: Mutex::default(),
+            state,
         };
-        platform.write_settings();
+        platform.change(|_| ());
         Arc::new(platform)
     }
 
@@ -99,144 +119,135 @@ impl Platform {
     pub(crate) async fn serve(self: &Arc<Self>) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let project = format!("/v1/projects/{REF}");
+        let secrets = get(list_secrets).post(set_secrets).delete(unset_secrets);
+        let project = Router::new()
+            .route("/", get(|| async { Json(the_project()) }))
+            .route("/config/database/pooler", get(pooler))
+            .route("/api-keys", get(api_keys))
+            .route("/secrets", secrets)
+            .route("/functions", get(list_functions))
+            .route("/functions/deploy", post(deploy))
+            .route("/functions/{slug}", delete(delete_function))
+            .route("/database/query", post(query));
         let router = Router::new()
-            .route("/v1/projects", get(projects))
-            .route(&project, get(|| async { Json(the_project()) }))
-            .route(&format!("{project}/config/database/pooler"), get(pooler))
-            .route(&format!("{project}/api-keys"), get(api_keys))
             .route(
-                &format!("{project}/secrets"),
-                get(list_secrets).post(set_secrets).delete(unset_secrets),
+                "/v1/projects",
+                get(|| async { Json(json!([the_project()])) }),
             )
-            .route(&format!("{project}/functions"), get(list_functions))
-            .route(&format!("{project}/functions/deploy"), post(deploy))
-            .route(
-                &format!("{project}/functions/{{slug}}"),
-                delete(delete_function),
-            )
-            .route(&format!("{project}/database/query"), post(query))
+            .nest(&format!("/v1/projects/{REF}"), project)
             .layer(middleware::from_fn_with_state(self.clone(), guard))
             .with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         address
     }
 
-    /// Sets or removes the trap.
-    pub(crate) fn set_trap(&self, trap: Option<Trap>) {
-        *self.trap.lock().unwrap() = trap;
+    fn state(&self) -> MutexGuard<'_, Content> {
+        self.state.lock().unwrap()
+    }
+
+    /// Makes the calls go wrong that are like this one.
+    pub(crate) fn set_trap(&self, pattern: Pattern, fault: Fault) {
+        let mut state = self.state();
+        state.trap = Some((pattern, fault));
+        state.is_sprung = false;
+    }
+
+    pub(crate) fn remove_trap(&self) {
+        self.state().trap = None;
     }
 
     /// How a call goes wrong, if it does.
     fn spring(&self, method: &Method, path: &str, body: &str) -> Option<Fault> {
-        let mut trap = self.trap.lock().unwrap();
-        let trap = trap.as_mut().filter(|trap| {
-            method == trap.method && path.ends_with(trap.path) && body.contains(trap.words)
-        })?;
-        match trap.skip.checked_sub(1) {
-            Some(left) => {
-                trap.skip = left;
-                None
-            }
-            None => {
-                trap.is_sprung = true;
-                Some(trap.fault)
-            }
+        let mut state = self.state();
+        let (trap, fault) = state.trap.as_mut()?;
+        if method != trap.method || !path.ends_with(trap.path) || !body.contains(trap.words) {
+            return None;
         }
+        if let Some(left) = trap.skip.checked_sub(1) {
+            trap.skip = left;
+            return None;
+        }
+        let fault = *fault;
+        state.is_sprung = true;
+        Some(fault)
     }
 
     /// Whether a call has gone wrong since the trap was set.
     pub(crate) fn is_sprung(&self) -> bool {
-        let trap = self.trap.lock().unwrap();
-        trap.as_ref().is_some_and(|trap| trap.is_sprung)
+        self.state().is_sprung
     }
 
     /// Removes all functions and secrets.
     pub(crate) fn clear(&self) {
-        for slug in std::mem::take(&mut *self.functions.lock().unwrap()).keys() {
-            let _ = std::fs::remove_dir_all(self.function_folder(slug));
-        }
-        self.secrets.lock().unwrap().clear();
-        self.write_settings();
+        self.change(|state| {
+            for slug in std::mem::take(&mut state.functions).keys() {
+                let _ = std::fs::remove_dir_all(self.function_folder(slug));
+            }
+            state.secrets.clear();
+        });
     }
 
     /// The calls since the last time, as method and path below the project.
     pub(crate) fn take_calls(&self) -> Vec<String> {
-        std::mem::take(&mut self.calls.lock().unwrap())
+        std::mem::take(&mut self.state().calls)
     }
 
     /// The requests since the last time.
     pub(crate) fn take_requests(&self) -> Vec<recording::Request> {
-        std::mem::take(&mut self.requests.lock().unwrap())
+        std::mem::take(&mut self.state().requests)
     }
 
     /// The answer to the last of these: its status, or that the connection was cut, and its body.
     pub(crate) fn take_answer(&self) -> Option<(String, String)> {
-        self.answer.lock().unwrap().take()
+        self.state().answer.take()
     }
 
     /// All statements that were sent.
     pub(crate) fn queries(&self) -> Vec<String> {
-        let requests = self.requests.lock().unwrap();
         let query = |request: &recording::Request| match &request.body {
             Body::Json(body) => Some(body.get("query")?.as_str()?.to_owned()),
             _ => None,
         };
-        requests.iter().filter_map(query).collect()
+        self.state().requests.iter().filter_map(query).collect()
     }
 
-    /// Deploys the function whose files are in its folder, callable without a JWT.
-    pub(crate) fn serve_without_jwt(&self, slug: &str) {
-        self.functions.lock().unwrap().insert(
-            slug.into(),
-            Function {
-                version: 1,
-                verify_jwt: false,
-            },
-        );
-        self.write_settings();
+    /// Deploys our function, as a user can by hand.
+    pub(crate) fn deploy_supaqueue(&self) {
+        write_function(&self.function_folder("supaqueue"));
+        self.serve_supaqueue();
+    }
+
+    /// Serves our function, whose files are in its folder, callable without a JWT.
+    pub(crate) fn serve_supaqueue(&self) {
+        let function = listed("supaqueue", 1, false);
+        self.change(|state| state.functions.insert("supaqueue".into(), function));
     }
 
     /// The names of functions and secrets.
     pub(crate) fn holdings(&self) -> Vec<String> {
-        let functions = self
-            .functions
-            .lock()
-            .unwrap()
-            .keys()
-            .cloned()
-            .collect::<Vec<_>>();
-        functions
-            .into_iter()
-            .chain(self.secrets.lock().unwrap().keys().cloned())
-            .collect()
+        let state = self.state();
+        let names = state.functions.keys().chain(state.secrets.keys());
+        names.cloned().collect()
     }
 
     /// The value of a secret.
     pub(crate) fn secret(&self, name: &str) -> Option<String> {
-        self.secrets.lock().unwrap().get(name).cloned()
+        self.state().secrets.get(name).cloned()
     }
 
     /// Sets or removes a secret, as a user can in the dashboard.
     pub(crate) fn set_secret(&self, name: &str, value: Option<&str>) {
-        let mut secrets = self.secrets.lock().unwrap();
-        match value {
-            Some(value) => secrets.insert(name.into(), value.into()),
-            None => secrets.remove(name),
-        };
-        drop(secrets);
-        self.write_settings();
+        self.change(|state| match value {
+            Some(value) => state.secrets.insert(name.into(), value.into()),
+            None => state.secrets.remove(name),
+        });
     }
 
     /// Changes whether a function requires a JWT, as a user can in the dashboard.
     pub(crate) fn set_verify_jwt(&self, slug: &str, verify_jwt: bool) {
-        self.functions
-            .lock()
-            .unwrap()
-            .get_mut(slug)
-            .unwrap()
-            .verify_jwt = verify_jwt;
-        self.write_settings();
+        self.change(|state| {
+            state.functions.get_mut(slug).unwrap()["verify_jwt"] = verify_jwt.into();
+        });
     }
 
     /// The folder of a function's files.
@@ -244,47 +255,54 @@ impl Platform {
         self.folder.join("functions").join(slug)
     }
 
-    /// Writes the functions' settings. The local stack reads them when it starts a function, which it
-    /// restarts when a file changes.
-    fn write_settings(&self) {
-        let functions = self.functions.lock().unwrap();
-        let config: String = functions
-            .iter()
-            .map(|(slug, function)| {
-                format!("[functions.{slug}]\nverify_jwt = {}\n", function.verify_jwt)
-            })
-            .collect();
-        let secrets = self.secrets.lock().unwrap();
-        let env: String = secrets
-            .iter()
-            .map(|(name, value)| format!("{name}=\"{value}\"\n"))
-            .collect();
+    /// Changes the content and writes the functions' settings. The local stack reads them when it
+    /// starts a function, which it restarts when a file changes.
+    fn change<T>(&self, change: impl FnOnce(&mut Content) -> T) -> T {
+        let mut state = self.state();
+        let changed = change(&mut state);
+        let (mut config, mut env) = (String::new(), String::new());
+        for (slug, function) in &state.functions {
+            let verify_jwt = &function["verify_jwt"];
+            config += &format!("[functions.{slug}]\nverify_jwt = {verify_jwt}\n");
+        }
+        for (name, value) in &state.secrets {
+            env += &format!("{name}=\"{value}\"\n");
+        }
         std::fs::create_dir_all(self.folder.join("functions")).unwrap();
         std::fs::write(self.folder.join("config.toml"), config).unwrap();
         std::fs::write(self.folder.join("functions/.env"), env).unwrap();
+        changed
+    }
+}
+
+/// Writes the files of our function into a folder.
+pub(crate) fn write_function(folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    for (name, bytes) in supaqueue_files::function_files() {
+        std::fs::write(folder.join(name), bytes).unwrap();
     }
 }
 
 /// Checks the token, logs request and answer, and springs the trap.
 async fn guard(State(platform): State<Arc<Platform>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
     let path = parts.uri.path().to_owned();
-    let short = path
-        .trim_start_matches("/v1/projects")
-        .trim_start_matches(&format!("/{REF}"));
-    platform
-        .calls
-        .lock()
-        .unwrap()
-        .push(format!("{} {short}", parts.method));
+    let project = format!("/v1/projects/{REF}");
+    let short = path.strip_prefix(&project).unwrap_or_default();
+    let call = format!("{} {short}", parts.method);
+    platform.state().calls.push(call);
     // The CLI looks up the project's name for stderr, when it has not done so before.
-    let is_lookup = path == format!("/v1/projects/{REF}");
+    let is_lookup = path == project;
+    let log = |answer| {
+        if !is_lookup {
+            platform.state().answer = answer;
+        }
+    };
     if !is_lookup {
-        let request = logged(&parts, &body);
-        platform.requests.lock().unwrap().push(request);
-        *platform.answer.lock().unwrap() = None;
+        platform.state().requests.push(logged(&parts, &body));
     }
+    log(None);
 
     let header = parts.headers.get("authorization");
     let is_known = header.is_some_and(|value| *value == format!("Bearer {TOKEN}"));
@@ -306,39 +324,30 @@ async fn guard(State(platform): State<Arc<Platform>>, request: Request, next: Ne
         }
         Some(Fault::Stall) => {
             let response = next.run(request).await;
-            while platform.trap.lock().unwrap().is_some() {
+            while platform.state().trap.is_some() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Some(response)
         }
         Some(Fault::Lie) if path.ends_with("/deploy") => {
-            let function = Function {
-                version: 1,
-                verify_jwt: false,
-            };
-            Some((StatusCode::CREATED, Json(listed("supaqueue", &function))).into_response())
+            Some(answer(201, listed("supaqueue", 1, false)))
         }
-        Some(Fault::Lie) if is_deletion => Some(Json(json!({})).into_response()),
-        Some(Fault::Lie) => Some((StatusCode::CREATED, Json(json!({}))).into_response()),
+        Some(Fault::Lie) => Some(answer(if is_deletion { 200 } else { 201 }, json!({}))),
     };
     let Some(response) = response else {
-        *platform.answer.lock().unwrap() = Some((CUT.into(), String::new()));
+        log(Some((CUT.into(), String::new())));
         // The server closes a connection whose handler unwinds.
         std::panic::resume_unwind(Box::new("a cut connection"));
     };
     let (parts, body) = response.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    if !is_lookup {
-        *platform.answer.lock().unwrap() = Some((
-            parts.status.as_str().into(),
-            String::from_utf8_lossy(&body).into(),
-        ));
-    }
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let text = String::from_utf8_lossy(&body);
+    log(Some((parts.status.as_str().into(), text.into())));
     Response::from_parts(parts, body.into())
 }
 
 /// A request, as the recording has it.
-fn logged(parts: &axum::http::request::Parts, body: &[u8]) -> recording::Request {
+fn logged(parts: &Parts, body: &[u8]) -> recording::Request {
     let text = String::from_utf8_lossy(body);
     let content_type = parts.headers.get("content-type");
     let content_type = content_type.map_or("", |value| value.to_str().unwrap());
@@ -351,24 +360,21 @@ fn logged(parts: &axum::http::request::Parts, body: &[u8]) -> recording::Request
             let parts = text.trim_end().strip_suffix(&end).unwrap();
             let parts = parts.split(&start).skip(1).map(|part| {
                 let (head, content) = part.split_once("\r\n\r\n").unwrap();
-                json!([head, content.strip_suffix("\r\n").unwrap()])
+                (head.into(), content.strip_suffix("\r\n").unwrap().into())
             });
             Body::Form(parts.collect())
         }
     };
-    recording::Request {
-        method: parts.method.to_string(),
-        path: parts.uri.to_string(),
-        body,
-    }
+    let (method, path) = (parts.method.to_string(), parts.uri.to_string());
+    recording::Request { method, path, body }
+}
+
+fn answer(status: u16, body: Value) -> Response {
+    (StatusCode::from_u16(status).unwrap(), Json(body)).into_response()
 }
 
 fn refusal(status: u16, message: &str) -> Response {
-    (
-        StatusCode::from_u16(status).unwrap(),
-        Json(json!({ "message": message })),
-    )
-        .into_response()
+    answer(status, json!({ "message": message }))
 }
 
 fn the_project() -> Value {
@@ -377,10 +383,6 @@ fn the_project() -> Value {
         "region": "eu-west-1", "created_at": "2026-01-01T00:00:00Z", "status": "ACTIVE_HEALTHY",
         "database": { "host": format!("db.{REF}.supabase.test"), "version": "17.4", "postgres_engine": "17", "release_channel": "ga" }
     })
-}
-
-async fn projects() -> Json<Value> {
-    Json(json!([the_project()]))
 }
 
 async fn pooler() -> Json<Value> {
@@ -403,57 +405,45 @@ async fn api_keys() -> Json<Value> {
 
 /// The platform lists digests, not values.
 async fn list_secrets(State(platform): State<Arc<Platform>>) -> Json<Value> {
-    let digest = |value: &String| {
-        Sha256::digest(value)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
-    let secrets = platform.secrets.lock().unwrap();
-    let secrets = secrets
-        .iter()
-        .map(|(name, value)| json!({ "name": name, "value": digest(value) }));
-    Json(secrets.collect())
+    let secrets = &platform.state().secrets;
+    let listed = secrets.iter().map(|(name, value)| {
+        let digest = Sha256::digest(value);
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({ "name": name, "value": digest })
+    });
+    Json(listed.collect())
 }
 
 async fn set_secrets(
     State(platform): State<Arc<Platform>>,
     Json(secrets): Json<Vec<BTreeMap<String, String>>>,
-) -> impl IntoResponse {
+) -> Response {
     for secret in secrets {
         platform.set_secret(&secret["name"], Some(&secret["value"]));
     }
-    (StatusCode::CREATED, Json(json!({})))
+    answer(201, json!({}))
 }
 
 async fn unset_secrets(
     State(platform): State<Arc<Platform>>,
     Json(names): Json<Vec<String>>,
-) -> Json<Value> {
+) -> Response {
     for name in names {
         platform.set_secret(&name, None);
     }
-    Json(json!({}))
+    answer(200, json!({}))
 }
 
-fn listed(slug: &str, function: &Function) -> Value {
+fn listed(slug: &str, version: u64, verify_jwt: bool) -> Value {
     json!({
         "id": "11111111-1111-4111-8111-111111111111", "slug": slug, "name": slug, "status": "ACTIVE",
-        "version": function.version, "created_at": 1_770_000_000_000_u64, "updated_at": 1_770_000_000_000_u64,
-        "verify_jwt": function.verify_jwt, "import_map": false, "entrypoint_path": "index.ts"
+        "version": version, "created_at": 1_770_000_000_000_u64, "updated_at": 1_770_000_000_000_u64,
+        "verify_jwt": verify_jwt, "import_map": false, "entrypoint_path": "index.ts"
     })
 }
 
 async fn list_functions(State(platform): State<Arc<Platform>>) -> Json<Value> {
-    Json(
-        platform
-            .functions
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(slug, function)| listed(slug, function))
-            .collect(),
-    )
+    Json(platform.state().functions.values().cloned().collect())
 }
 
 /// Unpacks the upload into an empty folder, so that the function has nothing else.
@@ -466,65 +456,49 @@ async fn deploy(
     let mut files = Vec::new();
     let mut metadata = Value::Null;
     while let Some(part) = upload.next_field().await.unwrap() {
-        match part.name() {
-            Some("metadata") => {
-                metadata = serde_json::from_slice(&part.bytes().await.unwrap()).unwrap()
-            }
-            _ => files.push((
-                part.file_name().unwrap().to_owned(),
-                part.bytes().await.unwrap(),
-            )),
+        let is_metadata = part.name() == Some("metadata");
+        let name = part.file_name().map(str::to_owned);
+        let bytes = part.bytes().await.unwrap();
+        match is_metadata {
+            true => metadata = serde_json::from_slice(&bytes).unwrap(),
+            false => files.push((name.unwrap(), bytes)),
         }
     }
-    let entrypoint = metadata["entrypoint_path"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    if !files.iter().any(|(name, _)| *name == entrypoint) {
+    let entrypoint = metadata["entrypoint_path"].as_str().unwrap_or_default();
+    if !files.iter().any(|(name, _)| name == entrypoint) {
         return refusal(400, "the entrypoint is not among the files");
     }
     let folder = platform.function_folder(&slug);
     let _ = std::fs::remove_dir_all(&folder);
-    let root = Path::new(&entrypoint).parent().unwrap().to_owned();
+    let root = Path::new(entrypoint).parent().unwrap();
     for (name, bytes) in files {
-        let inside = Path::new(&name)
-            .strip_prefix(&root)
-            .expect("every file is beside the entrypoint");
-        assert!(
-            inside
-                .components()
-                .all(|part| matches!(part, Component::Normal(_))),
-            "{name}"
-        );
+        let inside = Path::new(&name).strip_prefix(root);
+        let inside = inside.expect("every file is beside the entrypoint");
+        let is_normal = |part| matches!(part, Component::Normal(_));
+        assert!(inside.components().all(is_normal), "{name}");
         let path = folder.join(inside);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
-    let version = {
-        let mut versions = platform.versions.lock().unwrap();
-        *versions += 1;
-        *versions
-    };
-    let function = Function {
-        version,
-        verify_jwt: metadata["verify_jwt"].as_bool().unwrap_or(true),
-    };
-    let answer = listed(&slug, &function);
-    platform.functions.lock().unwrap().insert(slug, function);
-    platform.write_settings();
-    (StatusCode::CREATED, Json(answer)).into_response()
+    let verify_jwt = metadata["verify_jwt"].as_bool().unwrap_or(true);
+    platform.change(|state| {
+        state.deployments += 1;
+        let function = listed(&slug, state.deployments, verify_jwt);
+        state.functions.insert(slug, function.clone());
+        answer(201, function)
+    })
 }
 
 async fn delete_function(
     State(platform): State<Arc<Platform>>,
     Segments(slug): Segments<String>,
 ) -> Response {
-    if platform.functions.lock().unwrap().remove(&slug).is_none() {
+    let removed = platform.change(|state| state.functions.remove(&slug));
+    if removed.is_none() {
         return refusal(404, "Function not found");
     }
     let _ = std::fs::remove_dir_all(platform.function_folder(&slug));
-    platform.write_settings();
-    Json(json!({})).into_response()
+    answer(200, json!({}))
 }
 
 /// Runs statements as role `postgres` in one transaction. Answers with the rows of the last statement
@@ -536,42 +510,30 @@ async fn query(State(platform): State<Arc<Platform>>, Json(body): Json<Value>) -
         Ok(messages) => messages,
         Err(error) => {
             let db = error.as_db_error().expect("only the statement can fail");
-            let hint = db
-                .hint()
-                .map(|hint| format!("\nHINT:  {hint}"))
-                .unwrap_or_default();
-            let message = format!(
-                "Failed to run sql query: ERROR:  {}: {}{hint}",
-                db.code().code(),
-                db.message()
-            );
-            return refusal(400, &message);
+            let hint = db.hint().map(|hint| format!("\nHINT:  {hint}"));
+            let hint = hint.unwrap_or_default();
+            let (code, message) = (db.code().code(), db.message());
+            let error = format!("Failed to run sql query: ERROR:  {code}: {message}{hint}");
+            return refusal(400, &error);
         }
     };
+    // Values are text here; the real API returns jsonb as JSON.
+    let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| text.into());
     let mut rows: Vec<Value> = Vec::new();
     let mut is_new = true;
     for message in messages {
-        match message {
-            SimpleQueryMessage::Row(row) => {
-                if std::mem::take(&mut is_new) {
-                    rows.clear();
-                }
-                // Values are text here; the real API returns jsonb as JSON.
-                let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| text.into());
-                let cells = row.columns().iter().enumerate();
-                rows.push(
-                    cells
-                        .map(|(at, column)| {
-                            (
-                                column.name().to_owned(),
-                                row.get(at).map_or(Value::Null, value),
-                            )
-                        })
-                        .collect(),
-                );
-            }
-            _ => is_new = true,
+        let SimpleQueryMessage::Row(row) = message else {
+            is_new = true;
+            continue;
+        };
+        if std::mem::take(&mut is_new) {
+            rows.clear();
         }
+        let cells = row.columns().iter().enumerate().map(|(at, column)| {
+            let cell = row.get(at).map_or(Value::Null, value);
+            (column.name().to_owned(), cell)
+        });
+        rows.push(cells.collect());
     }
-    (StatusCode::CREATED, Json(Value::Array(rows))).into_response()
+    answer(201, Value::Array(rows))
 }

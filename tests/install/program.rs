@@ -1,10 +1,9 @@
 //! Runs `supaqueue` as a user does, with the Supabase CLI on PATH.
 
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use supaqueue_tests::repository;
-use tokio::process::Command;
 
 /// Which Supabase CLI is on PATH.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +22,8 @@ pub(crate) enum Cli {
 /// A major version of the CLI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Major {
-    Two,
-    Three,
+    Two = 2,
+    Three = 3,
 }
 
 impl Cli {
@@ -40,15 +39,6 @@ impl Cli {
     }
 }
 
-impl Major {
-    pub(crate) fn number(self) -> u32 {
-        match self {
-            Self::Two => 2,
-            Self::Three => 3,
-        }
-    }
-}
-
 /// How a run of the program ended.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -58,24 +48,18 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Panics with its output unless it succeeded.
-    pub(crate) fn assert_ok(&self) -> &Self {
-        assert_eq!(self.status, 0, "{}", self.text);
-        self
-    }
-
-    /// Panics with its output unless it failed.
-    pub(crate) fn assert_failed(&self) -> &Self {
-        assert_eq!(self.status, 1, "{}", self.text);
+    /// Panics with its output unless it ended with this status.
+    #[track_caller]
+    pub(crate) fn assert_status(self, status: i32) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
         self
     }
 
     /// Panics with its output unless a line contains all of these words.
+    #[track_caller]
     pub(crate) fn assert_says(&self, words: &[&str]) -> &Self {
-        let is_said = self
-            .text
-            .lines()
-            .any(|line| words.iter().all(|word| line.contains(word)));
+        let mut lines = self.text.lines();
+        let is_said = lines.any(|line| words.iter().all(|word| line.contains(word)));
         assert!(is_said, "no line says {words:?}:\n{}", self.text);
         self
     }
@@ -110,11 +94,11 @@ impl Environment {
 /// The access token that the Management API knows.
 pub(crate) const TOKEN: &str = "sbp_00112233445566778899aabbccddeeff00112233";
 
-/// The program with its arguments, in its environment.
-pub(crate) fn command(environment: &Environment, cli: Cli, arguments: &[&str]) -> Command {
+/// The program with the arguments of a command line, in its environment.
+pub(crate) fn command(environment: &Environment, cli: Cli, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_supaqueue"));
     set_up(&mut command, environment, cli);
-    command.args(arguments).stdin(Stdio::null());
+    command.args(line.split_whitespace()).stdin(Stdio::null());
     command
 }
 
@@ -134,42 +118,30 @@ fn set_up(command: &mut Command, environment: &Environment, cli: Cli) {
         .current_dir(&environment.folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
         .env_clear()
         .env("PATH", path(&environment.home, cli))
         .env("HOME", &environment.home)
         .env("TMPDIR", &environment.home)
         .env("SUPABASE_PROFILE", &environment.profile)
         .env("SUPABASE_ACCESS_TOKEN", TOKEN)
-        .env("SUPAQUEUE_DOUBLE", cli.major().number().to_string())
+        .env("SUPAQUEUE_DOUBLE", (cli.major() as u32).to_string())
         // The CLI runs on Bun, whose optimizing compiler takes a quarter of the CPU time of a
         // program that ends within a second.
         .env("BUN_JSC_useDFGJIT", "0");
 }
 
 /// Runs the program to its end.
-pub(crate) async fn run(environment: &Environment, cli: Cli, arguments: &[&str]) -> Run {
-    let output = command(environment, cli, arguments)
-        .output()
-        .await
-        .expect("the program starts");
-    ended(&output)
+pub(crate) fn run(command: &mut Command) -> Run {
+    ended(&command.output().expect("the program starts"))
 }
 
 /// Checks that no secret is shown.
 pub(crate) fn ended(output: &Output) -> Run {
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output_of = String::from_utf8_lossy;
+    let text = format!("{}{}", output_of(&output.stdout), output_of(&output.stderr));
     for secret in ["whsec_", "sbp_", "eyJ", "sb_secret_"] {
-        let is_shown = text.match_indices(secret).any(|(at, _)| {
-            text[at + secret.len()..]
-                .chars()
-                .next()
-                .is_some_and(|c| c.is_ascii_alphanumeric())
-        });
+        let mut rests = text.split(secret).skip(1);
+        let is_shown = rests.any(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric()));
         assert!(!is_shown, "a secret is shown:\n{text}");
     }
     Run {
@@ -213,14 +185,11 @@ pub(crate) fn path(home: &Path, cli: Cli) -> PathBuf {
 
 /// The real CLI, as npm installed it.
 pub(crate) fn real(major: Major) -> PathBuf {
-    let package = match major {
-        Major::Two => "supabase-2",
-        Major::Three => "supabase",
+    let cli = match major {
+        Major::Two => "scripts/node_modules/supabase-2/dist/supabase.js",
+        Major::Three => "scripts/node_modules/supabase/dist/supabase.js",
     };
-    repository()
-        .join("scripts/node_modules")
-        .join(package)
-        .join("dist/supabase.js")
+    repository().join(cli)
 }
 
 /// Cargo builds examples beside the tests, unless it is told to build one test only.
@@ -245,9 +214,5 @@ esac
 "#;
 
 fn on_path(name: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("{name} is not on PATH"))
+    which::which(name).unwrap_or_else(|_| panic!("{name} is not on PATH"))
 }

@@ -1,11 +1,11 @@
 //! Puts a project into a state without the program, such as the one that an interrupted run leaves.
 
-use supaqueue_files::{REMOVE, add_on, core, function_files};
+use supaqueue_files::{REMOVE, add_on, core};
 
 use crate::project::Project;
 
 /// The key of a project set up without the program.
-const KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub(crate) const KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// The key that replaces it.
 const NEXT_KEY: &str = "whsec_Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
@@ -37,64 +37,43 @@ pub(crate) enum State {
 
 impl Project {
     /// Brings the project into a state from any other.
-    pub(crate) async fn bring_to(&self, state: State) {
-        self.platform.set_trap(None);
+    pub(crate) fn bring_to(&self, state: State) {
+        self.platform.remove_trap();
         self.platform.clear();
-        self.run(REMOVE).await;
+        self.run(REMOVE);
+        #[rustfmt::skip]
         let secrets: &[(&str, &str)] = match state {
             State::Nothing => return,
             State::WithoutSignature => &[("supaqueue_secret_next", KEY)],
-            State::RotationBegun => &[
-                ("supaqueue_secret", KEY),
-                ("supaqueue_secret_next", NEXT_KEY),
-            ],
-            State::RotationHalfDone => &[
-                ("supaqueue_secret", NEXT_KEY),
-                ("supaqueue_secret_previous", KEY),
-            ],
+            State::RotationBegun => &[("supaqueue_secret", KEY), ("supaqueue_secret_next", NEXT_KEY)],
+            State::RotationHalfDone => &[("supaqueue_secret", NEXT_KEY), ("supaqueue_secret_previous", KEY)],
             _ => &[("supaqueue_secret", KEY)],
         };
         for (name, key) in secrets {
-            self.run(&format!("select vault.create_secret('{key}', '{name}')"))
-                .await;
+            self.run(&format!("select vault.create_secret('{key}', '{name}')"));
         }
         if state != State::WithoutSchema {
-            self.run(&core().from_scratch()).await;
+            self.run(&core().from_scratch());
             self.run(&format!(
                 "select vault.create_secret('{}', 'supaqueue_url'); select supaqueue.schedule_tick()",
                 self.stack.gateway_url()
-            ))
-            .await;
+            ));
         }
         if state == State::WithAnonKey {
-            self.run("select vault.create_secret('sb_publishable_test', 'supaqueue_anon_key')")
-                .await;
+            self.run("select vault.create_secret('sb_publishable_test', 'supaqueue_anon_key')");
         }
         if state == State::WithAddOn {
-            let add_on = add_on("job_dependencies").unwrap();
-            self.run(&add_on.from_scratch()).await;
+            self.run(&add_on("job_dependencies").unwrap().from_scratch());
         }
         if state != State::WithoutFunction {
-            self.serve_function();
+            self.platform.deploy_supaqueue();
         }
         let both = format!("{KEY} {NEXT_KEY}");
-        self.platform.set_secret(
-            "SUPAQUEUE_SECRET",
-            match state {
-                State::WithoutFunctionsSecret => None,
-                State::RotationHalfDone => Some(&both),
-                _ => Some(KEY),
-            },
-        );
-    }
-
-    /// Deploys our function, as a user can by hand.
-    pub(crate) fn serve_function(&self) {
-        let folder = self.platform.function_folder("supaqueue");
-        std::fs::create_dir_all(&folder).unwrap();
-        for (name, bytes) in function_files() {
-            std::fs::write(folder.join(name), bytes).unwrap();
-        }
-        self.platform.serve_without_jwt("supaqueue");
+        let of_functions = match state {
+            State::WithoutFunctionsSecret => None,
+            State::RotationHalfDone => Some(&*both),
+            _ => Some(KEY),
+        };
+        self.platform.set_secret("SUPAQUEUE_SECRET", of_functions);
     }
 }

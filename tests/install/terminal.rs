@@ -2,61 +2,59 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::Stdio;
+use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::process::Child;
 
 use crate::management_api::REF;
-use crate::program::{self, Cli};
-use crate::project::{Project, test};
+use crate::program::Cli;
+use crate::project::{Project, eventually, test};
 
 #[test]
 fn a_project_is_picked_from_the_list_and_nothing_happens_without_a_yes() {
-    test(async |project| {
-        let before = project.contents().await;
+    test(|project| {
+        let before = project.contents();
 
         let mut terminal = Terminal::install(project);
-        terminal.says("Which project? [1-1]").await;
+        terminal.says("Which project? [1-1]");
         assert!(terminal.text().contains(&format!("1. {REF}  My project")));
         terminal.types("7\n");
-        terminal.says("Enter a number from 1 to 1.").await;
+        terminal.says("Enter a number from 1 to 1.");
         terminal.types("1\n");
-        terminal.says("Install Supaqueue in My project").await;
+        terminal.says("Install Supaqueue in My project");
         terminal.types("n\n");
-        assert_eq!(terminal.ends().await, Some(1));
+        assert_eq!(terminal.ends(), Some(1));
         assert!(terminal.text().contains("nothing was changed"));
         assert!(terminal.text().contains(&format!("--project-ref {REF}")));
 
         // End of input, and Ctrl-C at either prompt.
         let mut terminal = Terminal::install(project);
-        terminal.says("Which project?").await;
+        terminal.says("Which project?");
         terminal.types("\x04");
-        assert_eq!(terminal.ends().await, Some(1));
+        assert_eq!(terminal.ends(), Some(1));
         assert!(terminal.text().contains("nothing was changed"));
         for answers in [&[][..], &["1\n"]] {
             let mut terminal = Terminal::install(project);
-            terminal.says("Which project?").await;
+            terminal.says("Which project?");
             for answer in answers {
                 terminal.types(answer);
-                terminal.says("[y/N]").await;
+                terminal.says("[y/N]");
             }
             terminal.interrupt();
-            assert_eq!(terminal.ends().await, Some(130), "{}", terminal.text());
+            assert_eq!(terminal.ends(), Some(130), "{}", terminal.text());
         }
-        assert_eq!(project.contents().await, before);
+        assert_eq!(project.contents(), before);
 
         let mut terminal = Terminal::install(project);
-        terminal.says("Which project?").await;
+        terminal.says("Which project?");
         terminal.types("1\n");
-        terminal.says("[y/N]").await;
+        terminal.says("[y/N]");
         terminal.types("y\n");
-        assert_eq!(terminal.ends().await, Some(0), "{}", terminal.text());
+        assert_eq!(terminal.ends(), Some(0), "{}", terminal.text());
     });
 }
 
@@ -71,9 +69,9 @@ struct Terminal {
 impl Terminal {
     fn install(project: &Project) -> Self {
         let terminal = openpty(None, None).unwrap();
-        let arguments = ["install", "--project-url", project.stack.gateway_url()];
-        let mut command = program::command(&project.environment, Cli::DOUBLE, &arguments);
-        let side = || Stdio::from(terminal.slave.try_clone().unwrap());
+        let line = format!("install --project-url {}", project.stack.gateway_url());
+        let mut command = project.command(Cli::DOUBLE, &line);
+        let side = || terminal.slave.try_clone().unwrap();
         let child = command
             .stdin(side())
             .stdout(side())
@@ -87,16 +85,16 @@ impl Terminal {
         let reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
-                seen.lock()
-                    .unwrap()
-                    .push_str(&String::from_utf8_lossy(&buffer[..length]));
+                let text = String::from_utf8_lossy(&buffer[..length]);
+                seen.lock().unwrap().push_str(&text);
             }
         });
+        let reader = Some(reader);
         Self {
             child,
             keyboard,
             screen,
-            reader: Some(reader),
+            reader,
         }
     }
 
@@ -109,31 +107,28 @@ impl Terminal {
     }
 
     fn interrupt(&self) {
-        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        let id = i32::try_from(self.child.id()).unwrap();
         kill(Pid::from_raw(id), Signal::SIGINT).unwrap();
     }
 
-    async fn says(&self, words: &str) {
-        let begin = Instant::now();
-        while !self.text().contains(words) {
-            let waited = begin.elapsed();
-            assert!(
-                waited < Duration::from_secs(120),
-                "no {words:?}: {}",
-                self.text()
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    fn says(&self, words: &str) {
+        eventually(|| {
+            let text = self.text();
+            text.contains(words)
+                .then_some(())
+                .ok_or(move || format!("no {words:?}: {text}"))
+        });
     }
 
     /// Waits for it to exit. Returns the status.
-    async fn ends(&mut self) -> Option<i32> {
-        let limit = Duration::from_secs(300);
-        let status = tokio::time::timeout(limit, self.child.wait()).await;
-        let status = status.unwrap_or_else(|_| panic!("it is still running: {}", self.text()));
+    fn ends(&mut self) -> Option<i32> {
+        let status = eventually(|| {
+            let running = || format!("it is still running: {}", self.screen.lock().unwrap());
+            self.child.try_wait().unwrap().ok_or(running)
+        });
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
-        status.unwrap().code()
+        status.code()
     }
 }

@@ -13,6 +13,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use recording::{Body, CUT, Call, Request, Variable};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 fn main() {
@@ -39,10 +41,7 @@ fn replay(call: &Call, inputs: &[Variable]) -> i32 {
         return end(&call.outcomes[0], &[]);
     };
     let (url, token) = (api_url(), std::env::var("SUPABASE_ACCESS_TOKEN").unwrap());
-    let send = |request: &Request| {
-        let body = request.body.map(|value| filled(value, inputs));
-        send(&url, &token, request, &body)
-    };
+    let send = |request| send(&url, &token, &filled(request, inputs));
     for request in first {
         let (answer, body) = send(request);
         assert!(
@@ -50,14 +49,12 @@ fn replay(call: &Call, inputs: &[Variable]) -> i32 {
             "not in the recording: {answer} {body}"
         );
     }
-    let mut tries: BTreeMap<String, u32> = BTreeMap::new();
+    let mut tries: BTreeMap<String, usize> = BTreeMap::new();
     loop {
         let (answer, body) = send(last);
-        let outcome = call
-            .outcomes
-            .iter()
-            .find(|outcome| outcome.answers.contains(&answer))
-            .unwrap_or_else(|| panic!("not in the recording: {answer} {body}"));
+        let mut outcomes = call.outcomes.iter();
+        let outcome = outcomes.find(|outcome| outcome.answers.contains(&answer));
+        let outcome = outcome.unwrap_or_else(|| panic!("not in the recording: {answer} {body}"));
         let tried = tries.entry(answer.clone()).or_default();
         *tried += 1;
         match outcome.tries {
@@ -82,34 +79,31 @@ fn end(outcome: &recording::Outcome, variables: &[Variable]) -> i32 {
 }
 
 /// Replaces names with their values.
-fn filled(value: &Value, variables: &[Variable]) -> Value {
+fn filled<T: Serialize + DeserializeOwned>(of: &T, variables: &[Variable]) -> T {
     let replace = |value: &Value| {
         let text = value.as_str()?;
-        match variables.iter().find(|v| v.name == text) {
-            Some(variable) => Some(variable.value.clone()),
-            None => Some(
-                variables
-                    .iter()
-                    .fold(text.to_owned(), |text, v| text.replace(&v.name, &v.text))
-                    .into(),
-            ),
+        if let Some(variable) = variables.iter().find(|v| v.name == text) {
+            return Some(variable.value.clone());
         }
+        let replace = |text: String, v: &Variable| text.replace(&v.name, &v.text);
+        Some(variables.iter().fold(text.to_owned(), replace).into())
     };
-    recording::map(value, &replace)
+    recording::map(of, &replace)
 }
 
 /// The API that the CLI's profile names.
 fn api_url() -> String {
     let profile = std::env::var("SUPABASE_PROFILE").expect("SUPABASE_PROFILE is set");
     let profile = std::fs::read_to_string(profile).unwrap();
-    let url = profile
-        .lines()
-        .find_map(|line| line.strip_prefix("api_url: "));
+    let mut lines = profile.lines();
+    let url = lines.find_map(|line| line.strip_prefix("api_url: "));
     url.expect("the profile has an api_url").to_owned()
 }
 
 /// Sends a request. Returns the status of the answer, or [`CUT`], and its body.
-fn send(url: &str, token: &str, request: &Request, body: &Body) -> (String, String) {
+fn send(url: &str, token: &str, request: &Request) -> (String, String) {
+    const BOUNDARY: &str = "----boundary-of-the-double";
+    let Request { method, path, body } = request;
     let (content_type, body) = match body {
         Body::Empty => (String::new(), String::new()),
         Body::Json(value) => (
@@ -117,18 +111,9 @@ fn send(url: &str, token: &str, request: &Request, body: &Body) -> (String, Stri
             value.to_string(),
         ),
         Body::Form(parts) => {
-            const BOUNDARY: &str = "----boundary-of-the-double";
-            let parts = parts.as_array().unwrap().iter();
-            let text = |part: &Value| part.as_str().unwrap().to_owned();
-            let parts: String = parts
-                .map(|part| {
-                    format!(
-                        "--{BOUNDARY}\r\n{}\r\n\r\n{}\r\n",
-                        text(&part[0]),
-                        text(&part[1])
-                    )
-                })
-                .collect();
+            let part =
+                |(head, content): &(_, _)| format!("--{BOUNDARY}\r\n{head}\r\n\r\n{content}\r\n");
+            let parts: String = parts.iter().map(part).collect();
             (
                 format!("content-type: multipart/form-data; boundary={BOUNDARY}\r\n"),
                 format!("{parts}--{BOUNDARY}--\r\n"),
@@ -136,21 +121,17 @@ fn send(url: &str, token: &str, request: &Request, body: &Body) -> (String, Stri
         }
     };
     let host = url.strip_prefix("http://").unwrap();
-    let Request { method, path, .. } = request;
     let length = body.len();
-    let head = format!(
+    let message = format!(
         "{method} {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\
-         connection: close\r\n{content_type}content-length: {length}\r\n\r\n"
+         connection: close\r\n{content_type}content-length: {length}\r\n\r\n{body}"
     );
     let mut stream = TcpStream::connect(host).unwrap();
-    let mut answer = Vec::new();
+    let mut answer = String::new();
     // A connection that is cut may also refuse what is sent.
-    let sent = stream
-        .write_all(head.as_bytes())
-        .and_then(|()| stream.write_all(body.as_bytes()))
-        .and_then(|()| stream.read_to_end(&mut answer));
-    let answer = String::from_utf8(answer).unwrap();
-    match (sent, answer.split_once("\r\n\r\n")) {
+    let sent = stream.write_all(message.as_bytes());
+    let read = sent.and_then(|()| stream.read_to_string(&mut answer));
+    match (read, answer.split_once("\r\n\r\n")) {
         (Ok(_), Some((head, body))) => {
             let status = head.split(' ').nth(1).unwrap();
             (status.to_owned(), body.to_owned())

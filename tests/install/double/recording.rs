@@ -3,11 +3,12 @@
 
 use std::path::PathBuf;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One call of the CLI.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Call {
     /// The CLI's major version.
     pub(crate) version: u32,
@@ -31,17 +32,17 @@ pub(crate) struct Request {
 pub(crate) enum Body {
     Empty,
     Json(Value),
-    /// The parts of a form, as pairs of header and content.
-    Form(Value),
+    /// Header and content of the parts.
+    Form(Vec<(String, String)>),
 }
 
 /// How a call ends.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     /// The answers that lead to it: HTTP statuses, or [`CUT`]. Empty if the call sends no request.
     pub(crate) answers: Vec<String>,
     /// How often the last request is sent. Without a number, until the CLI is killed.
-    pub(crate) tries: Option<u32>,
+    pub(crate) tries: Option<usize>,
     pub(crate) status: Option<i32>,
     /// What is written to stdout, parsed. The program reads stderr only if this is not JSON.
     pub(crate) stdout: Value,
@@ -57,10 +58,7 @@ pub(crate) fn path() -> PathBuf {
 
 /// Reads the recording.
 pub(crate) fn read() -> Vec<Call> {
-    let path = path();
-    let text = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    serde_json::from_str(&std::fs::read_to_string(path()).unwrap()).unwrap()
 }
 
 /// A value that differs between runs, and its name in the recording.
@@ -73,69 +71,64 @@ pub(crate) struct Variable {
 }
 
 impl Variable {
-    pub(crate) fn text(name: &str, text: &str) -> Self {
+    /// A value that can be a part of a longer text.
+    fn text(name: &str, text: &str) -> Self {
+        let (name, value) = (name.into(), text.into());
         Self {
-            name: name.into(),
-            value: text.into(),
+            name,
+            value,
             text: text.into(),
         }
     }
-}
 
-/// Replaces a value or, if that gives none, the values in it.
-pub(crate) fn map(value: &Value, replace: &impl Fn(&Value) -> Option<Value>) -> Value {
-    if let Some(replaced) = replace(value) {
-        return replaced;
-    }
-    match value {
-        Value::Array(values) => values.iter().map(|value| map(value, replace)).collect(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| (name.clone(), map(value, replace)))
-            .collect(),
-        other => other.clone(),
+    fn whole(name: String, value: &str) -> Self {
+        let (value, text) = (value.into(), String::new());
+        Self { name, value, text }
     }
 }
 
-impl Body {
-    /// Applies a function to the values in it.
-    pub(crate) fn map(&self, change: impl Fn(&Value) -> Value) -> Self {
-        match self {
-            Self::Empty => Self::Empty,
-            Self::Json(value) => Self::Json(change(value)),
-            Self::Form(parts) => Self::Form(change(parts)),
+/// Replaces each value or, if that gives none, the values in it.
+pub(crate) fn map<T: Serialize + DeserializeOwned>(
+    of: &T,
+    replace: &impl Fn(&Value) -> Option<Value>,
+) -> T {
+    fn each(value: Value, replace: &impl Fn(&Value) -> Option<Value>) -> Value {
+        match (replace(&value), value) {
+            (Some(replaced), _) => replaced,
+            (None, Value::Array(values)) => values
+                .into_iter()
+                .map(|value| each(value, replace))
+                .collect(),
+            (None, Value::Object(fields)) => {
+                let fields = fields.into_iter();
+                fields
+                    .map(|(name, value)| (name, each(value, replace)))
+                    .collect()
+            }
+            (None, other) => other,
         }
     }
+    let value = serde_json::to_value(of).unwrap();
+    serde_json::from_value(each(value, replace)).unwrap()
 }
 
 /// What an invocation gets from outside: stdin, the files in its folder, and the API's address.
 pub(crate) fn inputs(stdin: &str, folder: &str) -> Vec<Variable> {
     let mut variables = vec![Variable::text("{{folder}}", folder)];
-    let mut add_file = |name: String, content: &str| {
-        variables.push(Variable {
-            name,
-            value: content.into(),
-            text: String::new(),
-        });
-    };
     if !stdin.trim().is_empty() {
-        add_file("{{stdin}}".into(), stdin.trim());
+        variables.push(Variable::whole("{{stdin}}".into(), stdin.trim()));
     }
-    let folder = std::path::Path::new(folder);
-    if let Ok(env) = std::fs::read_to_string(folder.join("supaqueue.env")) {
-        for (name, value) in env.lines().filter_map(|line| line.split_once('=')) {
-            add_file(format!("{{{{env {name}}}}}"), value.trim_matches('"'));
-        }
+    let env = std::fs::read_to_string(format!("{folder}/supaqueue.env")).unwrap_or_default();
+    for (name, value) in env.lines().filter_map(|line| line.split_once('=')) {
+        let name = format!("{{{{env {name}}}}}");
+        variables.push(Variable::whole(name, value.trim_matches('"')));
     }
     let function = "supabase/functions/supaqueue";
-    for file in std::fs::read_dir(folder.join(function))
-        .into_iter()
-        .flatten()
-    {
-        let file = file.expect("the folder can be read");
+    let files = std::fs::read_dir(format!("{folder}/{function}"));
+    for file in files.into_iter().flatten().map(Result::unwrap) {
         let content = std::fs::read_to_string(file.path()).expect("the function's files are text");
-        let name = file.file_name().to_string_lossy().into_owned();
-        add_file(format!("{{{{file {function}/{name}}}}}"), &content);
+        let name = format!("{{{{file {function}/{}}}}}", file.file_name().display());
+        variables.push(Variable::whole(name, &content));
     }
     variables
 }
@@ -144,10 +137,10 @@ pub(crate) fn inputs(stdin: &str, folder: &str) -> Vec<Variable> {
 pub(crate) fn of_answer(answer: &str, body: &str, url: &str) -> Vec<Variable> {
     let mut variables = vec![Variable::text("{{api}}", url)];
     if !body.is_empty() {
+        let value = serde_json::from_str(body).unwrap_or_else(|_| body.into());
         variables.push(Variable {
-            name: "{{answer}}".into(),
-            value: serde_json::from_str(body).unwrap_or_else(|_| body.into()),
-            text: body.into(),
+            value,
+            ..Variable::text("{{answer}}", body)
         });
     }
     // A status of success is in no message, but its digits may be in other numbers.

@@ -1,13 +1,16 @@
 //! The calls that each command makes to the platform, and the failures to try.
 
-use crate::management_api::{Fault, REF};
-use crate::states::State;
-use Fault::{Cut, Hang, Lie, Lost, Status};
+use crate::management_api::Fault::{self, Cut, Hang, Lie, Lost, Status};
+use crate::management_api::Pattern;
+use crate::states::State::{
+    self, Installed, Nothing, RotationBegun, RotationHalfDone, WithAddOn, WithAnonKey,
+    WithoutFunction, WithoutFunctionsSecret, WithoutSchema, WithoutSignature,
+};
 
 /// A command, and the calls that it makes.
 pub(super) struct Command {
     pub(super) name: &'static str,
-    pub(super) options: &'static [&'static str],
+    pub(super) options: &'static str,
     /// The project's state after it succeeds.
     pub(super) to: State,
     pub(super) calls: &'static [Call],
@@ -15,13 +18,7 @@ pub(super) struct Command {
 
 /// A call that is to fail.
 pub(super) struct Call {
-    pub(super) method: &'static str,
-    /// The end of its path.
-    pub(super) path: &'static str,
-    /// Words of its body.
-    pub(super) words: &'static str,
-    /// How many of the command's calls like it come first.
-    pub(super) skip: usize,
+    pub(super) like: Pattern,
     /// A state of the project in which the command makes few other calls first.
     pub(super) from: State,
     /// The step, or the doctor's line, that must report the failure.
@@ -32,34 +29,9 @@ pub(super) struct Call {
     pub(super) real: Option<Fault>,
 }
 
-impl std::fmt::Display for Call {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            method,
-            path,
-            words,
-            skip,
-            ..
-        } = self;
-        write!(f, "{method} {path} {words:?} {skip}")
-    }
-}
-
-/// Method, end of the path, and how many calls like it come first.
-type Like = (&'static str, &'static str, usize);
-
-const fn call(
-    (method, path, skip): Like,
-    from: State,
-    step: &'static str,
-    tried: &'static [Fault],
-) -> Call {
-    let words = "";
+const fn call(like: Pattern, from: State, step: &'static str, tried: &'static [Fault]) -> Call {
     Call {
-        method,
-        path,
-        words,
-        skip,
+        like,
         from,
         step,
         tried,
@@ -67,365 +39,166 @@ const fn call(
     }
 }
 
-const fn query(
-    (words, skip): (&'static str, usize),
-    from: State,
-    step: &'static str,
-    tried: &'static [Fault],
-) -> Call {
-    let (method, path) = ("POST", "/database/query");
-    Call {
-        method,
-        path,
-        words,
-        skip,
-        from,
-        step,
-        tried,
-        real: None,
+impl Call {
+    const fn real(self, fault: Fault) -> Self {
+        Self {
+            real: Some(fault),
+            ..self
+        }
     }
 }
 
-const fn through_the_real_cli(fault: Fault, call: Call) -> Call {
-    Call {
-        real: Some(fault),
-        ..call
-    }
-}
+pub(crate) const PROJECTS: Pattern = Pattern::new("GET", "/v1/projects");
+pub(crate) const FUNCTIONS: Pattern = Pattern::new("GET", "/functions");
+pub(crate) const SECRETS: Pattern = Pattern::new("GET", "/secrets");
+pub(crate) const SET_SECRETS: Pattern = Pattern::new("POST", "/secrets");
+pub(crate) const UNSET_SECRETS: Pattern = Pattern::new("DELETE", "/secrets");
+pub(crate) const DEPLOY: Pattern = Pattern::new("POST", "/functions/deploy");
+pub(crate) const API_KEYS: Pattern = Pattern::new("GET", "/api-keys");
+pub(crate) const DELETE: Pattern = Pattern::new("DELETE", "/functions/supaqueue");
 
-const PROJECTS: Like = ("GET", "/v1/projects", 0);
-const FUNCTIONS: Like = ("GET", "/functions", 0);
-const FUNCTIONS_AGAIN: Like = ("GET", "/functions", 1);
-const SECRETS: Like = ("GET", "/secrets", 0);
-const SECRETS_AGAIN: Like = ("GET", "/secrets", 1);
-const SET_SECRETS: Like = ("POST", "/secrets", 0);
-const SET_SECRETS_AGAIN: Like = ("POST", "/secrets", 1);
-const UNSET_SECRETS: Like = ("DELETE", "/secrets", 0);
-const DEPLOY: Like = ("POST", "/functions/deploy", 0);
-const API_KEYS: Like = ("GET", "/api-keys", 0);
-const DELETE: Like = ("DELETE", "/functions/supaqueue", 0);
+const STATE: Pattern = Pattern::query("supaqueue_state");
+const MIGRATE: Pattern = Pattern::query("cannot apply version 1 of supaqueue");
+const SCHEDULE: Pattern = Pattern::query("supaqueue.schedule_tick()) as result");
+const PROBE: Pattern = Pattern::query("supaqueue_probe");
+const ANSWERS: Pattern = Pattern::query("supaqueue_answers");
+const DIAGNOSE: Pattern = Pattern::query("supaqueue_doctor");
+const FIND_DEPENDENTS: Pattern = Pattern::query("dependents");
+const DROP: Pattern = Pattern::query("drop schema if exists");
+const CREATE_ADD_ON: Pattern = Pattern::query("comment on table supaqueue.job_dependencies");
+const DROP_ADD_ON: Pattern = Pattern::query("cannot remove job dependencies");
+pub(crate) const MAKE_SECRET: Pattern = Pattern::query("the key that will sign");
+pub(crate) const PROMOTE_SECRET: Pattern =
+    Pattern::query("new_name => 'supaqueue_secret_previous'");
+const PENDING: Pattern = Pattern::query("c.acknowledged_at is null and c.created_at");
+const FORGET_SECRET: Pattern =
+    Pattern::query("delete from vault.secrets where name = 'supaqueue_secret_previous'");
+const SELF_TEST: Pattern = Pattern::query("values ('supaqueue_self_test'");
+const SELF_TEST_OUTCOME: Pattern = Pattern::query("pg_temp.supaqueue_self_test()");
+const SELF_TEST_END: Pattern = Pattern::query("delete from supaqueue.queue where name").after(1);
 
-const STATE: (&str, usize) = ("supaqueue_state", 0);
-const STATE_AGAIN: (&str, usize) = ("supaqueue_state", 1);
-const PROBE: (&str, usize) = ("supaqueue_probe", 0);
-const ANSWERS: (&str, usize) = ("supaqueue_answers", 0);
-const MAKE_SECRET: (&str, usize) = ("the key that will sign", 0);
-const PROMOTE_SECRET: (&str, usize) = ("new_name => 'supaqueue_secret_previous'", 0);
-const SELF_TEST: (&str, usize) = ("values ('supaqueue_self_test'", 0);
-const SELF_TEST_OUTCOME: (&str, usize) = ("pg_temp.supaqueue_self_test()", 0);
-const SELF_TEST_END: (&str, usize) = ("delete from supaqueue.queue where name", 1);
-
+#[rustfmt::skip]
 pub(super) const INSTALL: Command = Command {
     name: "install",
-    options: &["--project-ref", REF, "--yes"],
-    to: State::Installed,
+    options: "--yes",
+    to: Installed,
     calls: &[
-        through_the_real_cli(
-            Hang,
-            call(
-                PROJECTS,
-                State::Nothing,
-                "tools and login",
-                &[Status(401), Hang],
-            ),
-        ),
-        query(STATE, State::Nothing, "secret", &[Status(429)]),
-        through_the_real_cli(
-            Status(409),
-            query(MAKE_SECRET, State::Nothing, "secret", &[Status(409)]),
-        ),
-        call(
-            SECRETS,
-            State::Installed,
-            "functions' secret",
-            &[Status(403)],
-        ),
-        through_the_real_cli(
-            Lie,
-            call(
-                SET_SECRETS,
-                State::WithoutFunctionsSecret,
-                "functions' secret",
-                &[Lie, Lost],
-            ),
-        ),
-        call(
-            SECRETS_AGAIN,
-            State::WithoutFunctionsSecret,
-            "functions' secret",
-            &[Cut],
-        ),
-        query(
-            ("cannot apply version 1 of supaqueue", 0),
-            State::WithoutSchema,
-            "migrations",
-            &[Lost],
-        ),
-        query(PROMOTE_SECRET, State::WithoutSignature, "Vault", &[Lost]),
-        call(
-            FUNCTIONS,
-            State::WithoutFunction,
-            "function",
-            &[Status(404)],
-        ),
-        call(
-            DEPLOY,
-            State::WithoutFunction,
-            "function",
-            &[Lie, Lost, Status(500)],
-        ),
-        call(FUNCTIONS_AGAIN, State::WithoutFunction, "function", &[Cut]),
-        query(PROBE, State::Installed, "function", &[]),
-        query(ANSWERS, State::Installed, "function", &[]),
-        query(
-            ("supaqueue.schedule_tick()) as result", 0),
-            State::Installed,
-            "tick",
-            &[Lost],
-        ),
-        query(
-            STATE_AGAIN,
-            State::Installed,
-            "verification",
-            &[Status(500)],
-        ),
-        call(SECRETS_AGAIN, State::Installed, "verification", &[]),
-        call(FUNCTIONS_AGAIN, State::Installed, "verification", &[]),
-        query(SELF_TEST, State::Installed, "verification", &[Lost]),
-        query(SELF_TEST_OUTCOME, State::Installed, "verification", &[]),
-        query(SELF_TEST_END, State::Installed, "verification", &[Lost]),
+        call(PROJECTS, Nothing, "tools and login", &[Status(401), Hang]).real(Hang),
+        call(STATE, Nothing, "secret", &[Status(429)]),
+        call(MAKE_SECRET, Nothing, "secret", &[Status(409)]).real(Status(409)),
+        call(SECRETS, Installed, "functions' secret", &[Status(403)]),
+        call(SET_SECRETS, WithoutFunctionsSecret, "functions' secret", &[Lie, Lost]).real(Lie),
+        call(SECRETS.after(1), WithoutFunctionsSecret, "functions' secret", &[Cut]),
+        call(MIGRATE, WithoutSchema, "migrations", &[Lost]),
+        call(PROMOTE_SECRET, WithoutSignature, "Vault", &[Lost]),
+        call(FUNCTIONS, WithoutFunction, "function", &[Status(404)]),
+        call(DEPLOY, WithoutFunction, "function", &[Lie, Lost, Status(500)]),
+        call(FUNCTIONS.after(1), WithoutFunction, "function", &[Cut]),
+        call(PROBE, Installed, "function", &[]),
+        call(ANSWERS, Installed, "function", &[]),
+        call(SCHEDULE, Installed, "tick", &[Lost]),
+        call(STATE.after(1), Installed, "verification", &[Status(500)]),
+        call(SECRETS.after(1), Installed, "verification", &[]),
+        call(FUNCTIONS.after(1), Installed, "verification", &[]),
+        call(SELF_TEST, Installed, "verification", &[Lost]),
+        call(SELF_TEST_OUTCOME, Installed, "verification", &[]),
+        call(SELF_TEST_END, Installed, "verification", &[Lost]),
     ],
 };
 
 /// For a project whose gateway requires a key.
 pub(super) const INSTALL_WITH_ANON_KEY: Command = Command {
     name: "install",
-    options: &["--project-ref", REF, "--yes", "--anon-key"],
-    to: State::WithAnonKey,
-    calls: &[call(API_KEYS, State::Installed, "URL", &[Status(404)])],
+    options: "--yes --anon-key",
+    to: WithAnonKey,
+    calls: &[call(API_KEYS, Installed, "URL", &[Status(404)])],
 };
 
+#[rustfmt::skip]
 pub(super) const REMOVE: Command = Command {
     name: "remove",
-    options: &["--project-ref", REF, "--yes"],
-    to: State::Nothing,
+    options: "--yes",
+    to: Nothing,
     calls: &[
-        call(
-            PROJECTS,
-            State::Installed,
-            "tools and login",
-            &[Status(401)],
-        ),
-        through_the_real_cli(
-            Status(500),
-            query(
-                ("dependents", 0),
-                State::Installed,
-                "dependent objects",
-                &[Status(500)],
-            ),
-        ),
-        query(
-            ("drop schema if exists", 0),
-            State::Installed,
-            "database",
-            &[Lost],
-        ),
-        through_the_real_cli(
-            Status(404),
-            call(FUNCTIONS, State::Installed, "function", &[Status(404)]),
-        ),
-        call(DELETE, State::Installed, "function", &[Lost, Lie]),
-        call(FUNCTIONS_AGAIN, State::Installed, "function", &[Cut]),
-        call(
-            SECRETS,
-            State::Installed,
-            "functions' secret",
-            &[Status(429)],
-        ),
-        call(
-            UNSET_SECRETS,
-            State::Installed,
-            "functions' secret",
-            &[Lost, Lie],
-        ),
-        call(SECRETS_AGAIN, State::Installed, "functions' secret", &[]),
+        call(PROJECTS, Installed, "tools and login", &[Status(401)]),
+        call(FIND_DEPENDENTS, Installed, "dependent objects", &[Status(500)]).real(Status(500)),
+        call(DROP, Installed, "database", &[Lost]),
+        call(FUNCTIONS, Installed, "function", &[Status(404)]).real(Status(404)),
+        call(DELETE, Installed, "function", &[Lost, Lie]),
+        call(FUNCTIONS.after(1), Installed, "function", &[Cut]),
+        call(SECRETS, Installed, "functions' secret", &[Status(429)]),
+        call(UNSET_SECRETS, Installed, "functions' secret", &[Lost, Lie]),
+        call(SECRETS.after(1), Installed, "functions' secret", &[]),
     ],
 };
 
+const ACCEPT_BOTH: &str = "functions accept both secrets";
+const ACCEPT_NEW: &str = "functions accept only the new secret";
+
+#[rustfmt::skip]
 pub(super) const ROTATE_SECRET: Command = Command {
     name: "rotate-secret",
-    options: &["--project-ref", REF, "--yes"],
-    to: State::Installed,
+    options: "--yes",
+    to: Installed,
     calls: &[
-        through_the_real_cli(
-            Status(401),
-            call(
-                PROJECTS,
-                State::Installed,
-                "tools and login",
-                &[Status(401)],
-            ),
-        ),
-        query(STATE, State::Installed, "new secret", &[]),
-        query(MAKE_SECRET, State::Installed, "new secret", &[Lost]),
-        call(
-            SET_SECRETS,
-            State::RotationBegun,
-            "functions accept both secrets",
-            &[Lost, Lie],
-        ),
-        through_the_real_cli(
-            Cut,
-            call(
-                SECRETS,
-                State::RotationBegun,
-                "functions accept both secrets",
-                &[Cut],
-            ),
-        ),
-        query(
-            PROBE,
-            State::RotationBegun,
-            "functions accept both secrets",
-            &[Status(500)],
-        ),
-        query(
-            ANSWERS,
-            State::RotationBegun,
-            "functions accept both secrets",
-            &[],
-        ),
-        query(
-            PROMOTE_SECRET,
-            State::RotationBegun,
-            "database signs with the new secret",
-            &[Lost],
-        ),
-        call(
-            SET_SECRETS,
-            State::RotationHalfDone,
-            "pending dispatches",
-            &[Lost],
-        ),
-        call(SECRETS, State::RotationHalfDone, "pending dispatches", &[]),
-        query(
-            ("c.acknowledged_at is null and c.created_at", 0),
-            State::RotationHalfDone,
-            "pending dispatches",
-            &[Status(404)],
-        ),
-        call(
-            SET_SECRETS_AGAIN,
-            State::RotationHalfDone,
-            "functions accept only the new secret",
-            &[Lost],
-        ),
-        call(
-            SECRETS_AGAIN,
-            State::RotationHalfDone,
-            "functions accept only the new secret",
-            &[],
-        ),
-        query(
-            PROBE,
-            State::RotationHalfDone,
-            "functions accept only the new secret",
-            &[Cut],
-        ),
-        query(
-            ANSWERS,
-            State::RotationHalfDone,
-            "functions accept only the new secret",
-            &[],
-        ),
-        query(
-            (
-                "delete from vault.secrets where name = 'supaqueue_secret_previous'",
-                0,
-            ),
-            State::RotationHalfDone,
-            "functions accept only the new secret",
-            &[Lost],
-        ),
+        call(PROJECTS, Installed, "tools and login", &[Status(401)]).real(Status(401)),
+        call(STATE, Installed, "new secret", &[]),
+        call(MAKE_SECRET, Installed, "new secret", &[Lost]),
+        call(SET_SECRETS, RotationBegun, ACCEPT_BOTH, &[Lost, Lie]),
+        call(SECRETS, RotationBegun, ACCEPT_BOTH, &[Cut]).real(Cut),
+        call(PROBE, RotationBegun, ACCEPT_BOTH, &[Status(500)]),
+        call(ANSWERS, RotationBegun, ACCEPT_BOTH, &[]),
+        call(PROMOTE_SECRET, RotationBegun, "database signs with the new secret", &[Lost]),
+        call(SET_SECRETS, RotationHalfDone, "pending dispatches", &[Lost]),
+        call(SECRETS, RotationHalfDone, "pending dispatches", &[]),
+        call(PENDING, RotationHalfDone, "pending dispatches", &[Status(404)]),
+        call(SET_SECRETS.after(1), RotationHalfDone, ACCEPT_NEW, &[Lost]),
+        call(SECRETS.after(1), RotationHalfDone, ACCEPT_NEW, &[]),
+        call(PROBE, RotationHalfDone, ACCEPT_NEW, &[Cut]),
+        call(ANSWERS, RotationHalfDone, ACCEPT_NEW, &[]),
+        call(FORGET_SECRET, RotationHalfDone, ACCEPT_NEW, &[Lost]),
     ],
 };
 
+#[rustfmt::skip]
 pub(super) const ADD: Command = Command {
     name: "add-on add",
-    options: &["job_dependencies", "--project-ref", REF, "--yes"],
-    to: State::WithAddOn,
+    options: "job_dependencies --yes",
+    to: WithAddOn,
     calls: &[
-        call(
-            PROJECTS,
-            State::Installed,
-            "tools and login",
-            &[Status(401)],
-        ),
-        query(STATE, State::Installed, "schema", &[Status(403)]),
-        through_the_real_cli(
-            Lost,
-            query(
-                ("comment on table supaqueue.job_dependencies", 0),
-                State::Installed,
-                "add-on",
-                &[Status(409), Lost],
-            ),
-        ),
+        call(PROJECTS, Installed, "tools and login", &[Status(401)]),
+        call(STATE, Installed, "schema", &[Status(403)]),
+        call(CREATE_ADD_ON, Installed, "add-on", &[Status(409), Lost]).real(Lost),
     ],
 };
 
+#[rustfmt::skip]
 pub(super) const REMOVE_ADD_ON: Command = Command {
     name: "add-on remove",
-    options: &["job_dependencies", "--project-ref", REF, "--yes"],
-    to: State::Installed,
+    options: "job_dependencies --yes",
+    to: Installed,
     calls: &[
-        call(PROJECTS, State::WithAddOn, "tools and login", &[Cut]),
-        query(STATE, State::WithAddOn, "schema", &[Status(500)]),
-        through_the_real_cli(
-            Status(429),
-            query(
-                ("cannot remove job dependencies", 0),
-                State::WithAddOn,
-                "add-on",
-                &[Lost, Status(429)],
-            ),
-        ),
+        call(PROJECTS, WithAddOn, "tools and login", &[Cut]),
+        call(STATE, WithAddOn, "schema", &[Status(500)]),
+        call(DROP_ADD_ON, WithAddOn, "add-on", &[Lost, Status(429)]).real(Status(429)),
     ],
 };
 
+#[rustfmt::skip]
 pub(super) const DOCTOR: Command = Command {
     name: "doctor",
-    options: &["--project-ref", REF],
-    to: State::Installed,
+    options: "",
+    to: Installed,
     calls: &[
-        call(
-            PROJECTS,
-            State::Installed,
-            "tools and login",
-            &[Status(401)],
-        ),
-        through_the_real_cli(
-            Status(403),
-            query(STATE, State::Installed, "database", &[Status(403)]),
-        ),
-        call(FUNCTIONS, State::Installed, "function", &[Status(404)]),
-        call(
-            SECRETS,
-            State::Installed,
-            "functions' secret",
-            &[Status(500)],
-        ),
-        query(
-            ("supaqueue_doctor", 0),
-            State::Installed,
-            "database",
-            &[Cut],
-        ),
-        query(PROBE, State::Installed, "pg_net", &[Status(429)]),
-        query(ANSWERS, State::Installed, "pg_net", &[]),
-        query(SELF_TEST, State::Installed, "self-test", &[Lost]),
-        query(SELF_TEST_OUTCOME, State::Installed, "self-test", &[Hang]),
-        query(SELF_TEST_END, State::Installed, "self-test", &[Lost]),
+        call(PROJECTS, Installed, "tools and login", &[Status(401)]),
+        call(STATE, Installed, "database", &[Status(403)]).real(Status(403)),
+        call(FUNCTIONS, Installed, "function", &[Status(404)]),
+        call(SECRETS, Installed, "functions' secret", &[Status(500)]),
+        call(DIAGNOSE, Installed, "database", &[Cut]),
+        call(PROBE, Installed, "pg_net", &[Status(429)]),
+        call(ANSWERS, Installed, "pg_net", &[]),
+        call(SELF_TEST, Installed, "self-test", &[Lost]),
+        call(SELF_TEST_OUTCOME, Installed, "self-test", &[Hang]),
+        call(SELF_TEST_END, Installed, "self-test", &[Lost]),
     ],
 };

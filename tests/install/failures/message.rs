@@ -18,15 +18,13 @@ pub(super) const KINDS: [Fault; 8] = [
 /// A run in steps reports the step that failed, the cause, the fix, what was left undone, and how to
 /// resume. Returns the message.
 pub(super) fn in_a_step(run: &Run, command: &str, step: &str, fault: Fault) -> String {
-    run.assert_failed()
-        .assert_says(&["Resume with: supaqueue", command])
+    run.assert_says(&["Resume with: supaqueue", command])
         .assert_says(&["Not done: ", step]);
     clearly(run, &format!("✗ {step}: "), fault)
 }
 
 /// The doctor reports the cause in the line of the failed check and the fix in the next. Returns both.
 pub(super) fn in_a_line(run: &Run, subject: &str, fault: Fault) -> String {
-    run.assert_failed();
     clearly(run, &format!("failed   {subject}: "), fault)
 }
 
