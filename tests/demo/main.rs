@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 const THREE_SECTIONS: &str = "\
@@ -22,13 +24,10 @@ struct Folders {
 
 impl Folders {
     fn new() -> Self {
-        let folders = Self {
-            files: tempfile::tempdir().unwrap(),
-            temporary: tempfile::tempdir().unwrap(),
-        };
+        let [files, temporary] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         // Under root, Postgres runs as another user, which needs access too.
-        fs::set_permissions(folders.temporary.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        folders
+        fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        Self { files, temporary }
     }
 
     fn file(&self, name: &str, content: impl AsRef<[u8]>) {
@@ -44,85 +43,76 @@ impl Folders {
         command
     }
 
-    /// Temporary files, and processes with the temporary folder in their command line.
-    fn left_behind(&self) -> Vec<String> {
-        let files = fs::read_dir(self.temporary.path()).unwrap();
-        let mut found: Vec<_> = files
-            .map(|entry| entry.unwrap().path().display().to_string())
-            .collect();
-        let processes = Command::new("ps")
-            .args(["-axo", "command"])
-            .output()
-            .unwrap();
+    /// Runs the demo, which must succeed, on two files of four sections; returns what it printed.
+    fn demo_of_two_files(&self, arguments: &[&str]) -> String {
+        self.file("guide.md", THREE_SECTIONS);
+        self.file("note.txt", "One paragraph only.\n");
+        let arguments = [arguments, &["--workers", "2", "guide.md", "note.txt"]].concat();
+        let (status, out, error) = outcome(&mut self.demo(&arguments));
+        assert_eq!(status, Some(0), "{out}{error}");
+        out
+    }
+
+    /// Asserts that there are no temporary files, and no processes with the temporary folder in
+    /// their command line.
+    fn assert_nothing_left_behind(&self) {
+        let files: Vec<_> = fs::read_dir(self.temporary.path()).unwrap().collect();
+        assert!(files.is_empty(), "{files:?}");
         let name = self.temporary.path().to_str().unwrap();
-        found.extend(
-            text(&processes.stdout)
-                .lines()
-                .filter(|line| line.contains(name))
-                .map(str::to_owned),
-        );
-        found
+        // Each program has a watcher, which ends a moment after the demo itself.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let (_, processes, _) = outcome(Command::new("ps").args(["-axo", "command"]));
+            let processes: Vec<_> = processes.lines().filter(|p| p.contains(name)).collect();
+            if processes.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{processes:?}");
+        }
     }
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn status(output: &Output) -> Option<i32> {
-    output.status.code()
+/// A command's exit status and its output.
+fn outcome(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 #[test]
 fn every_section_of_every_file_is_measured() {
     let folders = Folders::new();
-    folders.file("guide.md", THREE_SECTIONS);
-    folders.file("note.txt", "One paragraph only.\n");
-    let output = folders
-        .demo(&["--workers", "2", "guide.md", "note.txt"])
-        .output()
-        .unwrap();
-    let (out, error) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(status(&output), Some(0), "{out}{error}");
-    let has_row = |first: &str, second: &str| {
-        out.lines().any(|line| {
-            let mut words = line.split_whitespace();
-            words.next() == Some(first) && words.next() == Some(second)
-        })
-    };
-    assert!(has_row("guide.md", "3"), "{out}");
-    assert!(has_row("note.txt", "1"), "{out}");
-    assert!(has_row("all", "4"), "{out}");
-    assert!(has_row("workers", "2"), "{out}");
-    // printf '# Workers\n\n…\n\n' | sha256sum
+    let out = folders.demo_of_two_files(&[]);
+    let lines = out.lines().map(|line| line.split_whitespace().collect());
+    let lines: Vec<Vec<&str>> = lines.collect();
+    for row in [
+        ["guide.md", "3"],
+        ["note.txt", "1"],
+        ["all", "4"],
+        ["workers", "2"],
+    ] {
+        let has_row = lines.iter().any(|line| line.starts_with(&row));
+        assert!(has_row, "{row:?} is not in:\n{out}");
+    }
+    // The longest section, with its words and hash: printf '# Workers\n\n…\n\n' | sha256sum
     let longest = ["Workers", "21", "workers", "48cc33f39921"];
-    let is_longest = |line: &str| {
-        longest
-            .iter()
-            .all(|word| line.split_whitespace().any(|w| w == *word))
-    };
+    let is_longest = |line: &Vec<&str>| longest.iter().all(|word| line.contains(word));
     assert!(
-        out.lines().any(is_longest),
-        "the longest section, with its words and hash: {out}"
+        lines.iter().any(is_longest),
+        "{longest:?} is not in:\n{out}"
     );
-    assert!(
-        !out.contains('\x1b'),
-        "no colours without a terminal: {out}"
-    );
-    assert_eq!(folders.left_behind(), Vec::<String>::new());
+    assert!(!out.contains('\x1b'), "colours without a terminal: {out}");
+    folders.assert_nothing_left_behind();
 }
 
 #[test]
 fn a_pipeline_splits_measures_and_combines() {
     let folders = Folders::new();
-    folders.file("guide.md", THREE_SECTIONS);
-    folders.file("note.txt", "One paragraph only.\n");
-    let output = folders
-        .demo(&["pipeline", "--workers", "2", "guide.md", "note.txt"])
-        .output()
-        .unwrap();
-    let (out, error) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(status(&output), Some(0), "{out}{error}");
+    let out = folders.demo_of_two_files(&["pipeline"]);
     let lines: Vec<_> = out.lines().collect();
     for want in [
         "guide.md: 3 parts, 35 words, 7 sentences, readability (LIX) 22",
@@ -131,28 +121,23 @@ fn a_pipeline_splits_measures_and_combines() {
     ] {
         assert!(lines.contains(&want), "{want:?} is not in:\n{out}");
     }
-    let last = lines
-        .iter()
-        .rfind(|line| line.starts_with("guide.md  "))
-        .unwrap();
-    assert!(
-        last.starts_with("guide.md  split-text: successful → measure-text × 3: 3 successful"),
-        "{last}"
-    );
+    let mut states = lines.iter().rev();
+    let last = states.find(|line| line.starts_with("guide.md  ")).unwrap();
+    let split = "guide.md  split-text: successful → measure-text × 3: 3 successful";
+    assert!(last.starts_with(split), "{last}");
     assert!(last.contains(" → combine-measures: successful"), "{last}");
-    assert_eq!(folders.left_behind(), Vec::<String>::new());
+    folders.assert_nothing_left_behind();
 }
 
 #[test]
 fn a_pipeline_needs_files_that_fit_in_a_job() {
     let folders = Folders::new();
     folders.file("large.txt", "word ".repeat(500_000));
-    let output = folders.demo(&["pipeline", "large.txt"]).output().unwrap();
-    assert_eq!(status(&output), Some(2));
-    assert_eq!(
-        text(&output.stderr),
-        "demo pipeline: large.txt: the file is larger than 2 MB, which is too large for one job\n"
-    );
+    let (status, _, error) = outcome(&mut folders.demo(&["pipeline", "large.txt"]));
+    assert_eq!(status, Some(2));
+    let want =
+        "demo pipeline: large.txt: the file is larger than 2 MB, which is too large for one job\n";
+    assert_eq!(error, want);
 }
 
 #[test]
@@ -163,35 +148,25 @@ fn unusable_files_are_refused_before_anything_starts() {
     folders.file("blank.txt", " \n\n\t\n");
     folders.file("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
     fs::create_dir(folders.files.path().join("folder")).unwrap();
+    #[rustfmt::skip]
     let cases = [
-        (&["missing.md"][..], "demo: missing.md: no such file\n"),
-        (&["empty.md"], "demo: empty.md: the file is empty\n"),
-        (&["blank.txt"], "demo: blank.txt: the file is empty\n"),
-        (
-            &["picture.png"],
-            "demo: picture.png: not a text file in UTF-8\n",
-        ),
-        (
-            &["folder"],
-            "demo: folder: is a folder; pass the files in it\n",
-        ),
-        (
-            &["good.md", "missing.md"],
-            "demo: missing.md: no such file\n",
-        ),
+        (&["missing.md"][..], "missing.md: no such file"),
+        (&["empty.md"], "empty.md: the file is empty"),
+        (&["blank.txt"], "blank.txt: the file is empty"),
+        (&["picture.png"], "picture.png: not a text file in UTF-8"),
+        (&["folder"], "folder: is a folder; pass the files in it"),
+        (&["good.md", "missing.md"], "missing.md: no such file"),
     ];
     for (arguments, want) in cases {
         let mut command = folders.demo(arguments);
         // Starting any program would cause a different error.
-        command
-            .env("SUPAQUEUE_POSTGRES_BIN", "/nonexistent")
-            .env("SUPAQUEUE_DENO", "/nonexistent");
-        let output = command.output().unwrap();
-        assert_eq!(text(&output.stderr), want);
-        assert_eq!(text(&output.stdout), "", "{arguments:?}");
-        assert_eq!(status(&output), Some(2), "{arguments:?}");
+        for variable in ["SUPAQUEUE_POSTGRES_BIN", "SUPAQUEUE_DENO"] {
+            command.env(variable, "/nonexistent");
+        }
+        let want = (Some(2), String::new(), format!("demo: {want}\n"));
+        assert_eq!(outcome(&mut command), want, "{arguments:?}");
     }
-    assert_eq!(folders.left_behind(), Vec::<String>::new());
+    folders.assert_nothing_left_behind();
 }
 
 #[test]
@@ -199,16 +174,10 @@ fn an_invalid_number_of_workers_is_refused() {
     let folders = Folders::new();
     folders.file("good.md", THREE_SECTIONS);
     for workers in ["0", "-1", "101", "many"] {
-        let output = folders
-            .demo(&["good.md", &format!("--workers={workers}")])
-            .output()
-            .unwrap();
-        assert_eq!(status(&output), Some(2), "{workers}");
-        assert!(
-            text(&output.stderr).contains("--workers"),
-            "{}",
-            text(&output.stderr)
-        );
+        let workers = format!("--workers={workers}");
+        let (status, _, error) = outcome(&mut folders.demo(&["good.md", &workers]));
+        assert_eq!(status, Some(2), "{workers}");
+        assert!(error.contains("--workers"), "{error}");
     }
 }
 
@@ -219,10 +188,9 @@ fn a_missing_or_broken_program_is_named() {
     let broken = folders.files.path().join("broken");
     fs::create_dir(&broken).unwrap();
     for program in ["postgres", "initdb", "pg_ctl", "deno"] {
-        executable(
-            &broken.join(program),
-            "#!/bin/sh\necho broken >&2\nexit 1\n",
-        );
+        let program = broken.join(program);
+        fs::write(&program, "#!/bin/sh\necho broken >&2\nexit 1\n").unwrap();
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let broken = broken.to_str().unwrap();
     let deno = format!("{broken}/deno");
@@ -233,24 +201,12 @@ fn a_missing_or_broken_program_is_named() {
         ("SUPAQUEUE_DENO", &deno, "Deno"),
     ];
     for (variable, value, want) in cases {
-        let output = folders
-            .demo(&["good.md"])
-            .env(variable, value)
-            .output()
-            .unwrap();
-        let error = text(&output.stderr);
-        assert_eq!(status(&output), Some(1), "{variable}={value}: {error}");
-        assert!(
-            error.starts_with("demo: ") && error.contains(want),
-            "{variable}={value}: {error}"
-        );
+        let (status, _, error) = outcome(folders.demo(&["good.md"]).env(variable, value));
+        assert_eq!(status, Some(1), "{variable}={value}: {error}");
+        let is_named = error.starts_with("demo: ") && error.contains(want);
+        assert!(is_named, "{variable}={value}: {error}");
     }
-    assert_eq!(folders.left_behind(), Vec::<String>::new());
-}
-
-fn executable(path: &Path, script: &str) {
-    fs::write(path, script).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    folders.assert_nothing_left_behind();
 }
 
 #[test]
@@ -258,39 +214,20 @@ fn an_interruption_leaves_nothing_behind() {
     let folders = Folders::new();
     // At 10 calls per second, more than can be done before the signal.
     folders.file("long.md", THREE_SECTIONS.repeat(200));
-    for signal in ["INT", "TERM"] {
-        let mut demo = folders
-            .demo(&["long.md"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut demo = folders.demo(&["long.md"]);
+        let demo = demo.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut demo = demo.spawn().unwrap();
         let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
         let is_running = lines.any(|line| line.unwrap().contains("/600 sections"));
         assert!(is_running, "the demo shows no progress");
-        let id = demo.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", signal, &id])
-                .status()
-                .unwrap()
-                .success()
-        );
-        assert_eq!(
-            lines
-                .filter(|line| line.as_ref().unwrap().contains("longest"))
-                .count(),
-            0,
-            "no summary after an interruption"
-        );
-        let mut error = String::new();
-        demo.stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut error)
-            .unwrap();
-        assert_eq!(demo.wait().unwrap().code(), Some(130), "{error}");
+        kill(Pid::from_raw(demo.id().cast_signed()), signal).unwrap();
+        let has_summary = lines.any(|line| line.unwrap().contains("longest"));
+        assert!(!has_summary, "a summary after an interruption");
+        let output = demo.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{error}");
         assert_eq!(error, "demo: interrupted\n");
-        assert_eq!(folders.left_behind(), Vec::<String>::new());
+        folders.assert_nothing_left_behind();
     }
 }

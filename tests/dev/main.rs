@@ -1,18 +1,19 @@
 //! `supaqueue dev` starts the local stack, prints its addresses, and leaves nothing behind.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 /// A running `supaqueue dev` with its own TMPDIR.
 struct Dev {
     child: Child,
-    out: BufReader<ChildStdout>,
+    out: Lines<BufReader<ChildStdout>>,
     /// What it printed before it was ready.
     banner: Vec<String>,
     temporary: TempDir,
@@ -34,29 +35,21 @@ impl Dev {
     /// Starts it and waits until it is ready.
     fn start(arguments: &[&str]) -> Self {
         let temporary = tempfile::tempdir().unwrap();
-        let mut child = Self::command(&temporary, arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut banner = Vec::new();
-        while !banner
-            .last()
-            .is_some_and(|line: &String| line.starts_with("Press Ctrl-C"))
-        {
-            let mut line = String::new();
-            assert!(
-                out.read_line(&mut line).unwrap() > 0,
-                "it exited: {banner:?}"
-            );
-            banner.push(line);
-        }
-        Self {
+        let mut command = Self::command(&temporary, arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut dev = Self {
+            out: BufReader::new(child.stdout.take().unwrap()).lines(),
             child,
-            out,
-            banner,
+            banner: Vec::new(),
             temporary,
+        };
+        let is_last = |line: &String| line.starts_with("Press Ctrl-C");
+        while !dev.banner.last().is_some_and(is_last) {
+            let line = dev.out.next();
+            let line = line.unwrap_or_else(|| panic!("it exited: {:?}", dev.banner));
+            dev.banner.push(line.unwrap());
         }
+        dev
     }
 
     /// The value printed next to `name`.
@@ -66,46 +59,28 @@ impl Dev {
             .trim()
     }
 
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status();
-        assert!(status.unwrap().success());
+    fn address(&self) -> &str {
+        let url = self.printed("API URL");
+        url.trim_start_matches("http://")
     }
 
-    fn address(&self) -> String {
-        self.printed("API URL")
-            .trim_start_matches("http://")
-            .to_owned()
+    fn database_address(&self) -> &str {
+        let (_, address) = self.printed("Database").split_once('@').unwrap();
+        address.trim_end_matches("/postgres")
     }
 
-    /// Waits until it has exited and everything it started is gone.
-    fn wait(mut self) -> (ExitStatus, String) {
-        let database = self
-            .printed("Database")
-            .split('@')
-            .nth(1)
-            .unwrap()
-            .replace("/postgres", "");
-        let addresses = [self.address(), database];
+    /// Sends a signal, waits until it has exited and everything it started is gone; returns its
+    /// exit code.
+    fn stop(mut self, signal: Signal) -> Option<i32> {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
         let status = self.child.wait().unwrap();
-        let mut rest = String::new();
-        self.out.read_to_string(&mut rest).unwrap();
         let deadline = Instant::now() + Duration::from_secs(15);
         loop {
-            let files: Vec<PathBuf> = self
-                .temporary
-                .path()
-                .read_dir()
-                .unwrap()
-                .map(|entry| entry.unwrap().path())
-                .collect();
-            let open: Vec<&String> = addresses
-                .iter()
-                .filter(|address| TcpStream::connect(address.as_str()).is_ok())
-                .collect();
+            let files: Vec<_> = self.temporary.path().read_dir().unwrap().collect();
+            let mut open = vec![self.address(), self.database_address()];
+            open.retain(|address| TcpStream::connect(address).is_ok());
             if files.is_empty() && open.is_empty() {
-                return (status, rest);
+                return status.code();
             }
             assert!(
                 Instant::now() < deadline,
@@ -123,7 +98,7 @@ fn get(dev: &Dev, function: &str) -> String {
     let request = format!(
         "GET /functions/v1/{function} HTTP/1.1\r\nhost: local\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n"
     );
-    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
     response
@@ -131,12 +106,10 @@ fn get(dev: &Dev, function: &str) -> String {
 
 fn functions() -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("hello")).unwrap();
-    std::fs::write(
-        folder.path().join("hello/index.ts"),
-        "Deno.serve(() => { console.log('called'); return new Response('hello there'); });",
-    )
-    .unwrap();
+    let hello = folder.path().join("hello");
+    std::fs::create_dir(&hello).unwrap();
+    let index = "Deno.serve(() => { console.log('called'); return new Response('hello there'); });";
+    std::fs::write(hello.join("index.ts"), index).unwrap();
     let path = folder.path().to_str().unwrap().to_owned();
     (folder, path)
 }
@@ -146,27 +119,19 @@ fn it_runs_the_users_functions_and_lists_the_extensions() {
     let (_folder, path) = functions();
     let mut dev = Dev::start(&["--functions", &path]);
     assert!(get(&dev, "hello").ends_with("hello there"));
-    let mut line = String::new();
-    dev.out.read_line(&mut line).unwrap();
-    assert_eq!(line.trim(), "hello | called");
+    assert_eq!(dev.out.next().unwrap().unwrap(), "hello | called");
     assert_eq!(dev.printed("Functions"), "hello, supaqueue");
     for extension in ["pg_net", "supabase_vault", "pg_cron"] {
         let version = dev.printed(extension);
-        assert!(
-            version == "emulated" || version.starts_with(|c: char| c.is_ascii_digit()),
-            "{extension}: {version}"
-        );
+        let is_version = version == "emulated" || version.starts_with(|c: char| c.is_ascii_digit());
+        assert!(is_version, "{extension}: {version}");
     }
-    dev.signal("INT");
-    let (status, _) = dev.wait();
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(dev.stop(Signal::SIGINT), Some(0));
 }
 
 #[test]
 fn sigterm_stops_it() {
-    let dev = Dev::start(&[]);
-    dev.signal("TERM");
-    assert_eq!(dev.wait().0.code(), Some(0));
+    assert_eq!(Dev::start(&[]).stop(Signal::SIGTERM), Some(0));
 }
 
 #[test]
@@ -175,18 +140,16 @@ fn kill_9_leaves_nothing_behind() {
     let dev = Dev::start(&["--functions", &path]);
     // Starts a function's process, which must not be left behind either.
     assert!(get(&dev, "hello").ends_with("hello there"));
-    dev.signal("KILL");
-    assert_eq!(dev.wait().0.code(), None);
+    assert_eq!(dev.stop(Signal::SIGKILL), None);
 }
 
 #[test]
 fn two_stacks_run_side_by_side() {
     let (first, second) = (Dev::start(&[]), Dev::start(&[]));
     assert_ne!(first.address(), second.address());
-    assert_ne!(first.printed("Database"), second.printed("Database"));
+    assert_ne!(first.database_address(), second.database_address());
     for dev in [first, second] {
-        dev.signal("TERM");
-        assert_eq!(dev.wait().0.code(), Some(0));
+        assert_eq!(dev.stop(Signal::SIGTERM), Some(0));
     }
 }
 
@@ -200,28 +163,18 @@ fn an_unusable_argument_is_named_in_the_error_and_nothing_is_left_behind() {
         assert!(error.contains(named), "{arguments:?}: {error}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     };
-    check(
-        &["--functions", "/nowhere/functions"],
-        2,
-        "/nowhere/functions",
-    );
-    check(
-        &["--functions", "/etc/passwd"],
-        2,
-        "/etc/passwd is not a folder",
-    );
-    check(
-        &["--postgres-bin", "/nowhere"],
-        2,
-        "/nowhere contains no `postgres`",
-    );
-    check(&["--db-url", "nonsense"], 2, "not a database address");
-    check(
-        &["--db-url", "postgres://127.0.0.1:1/x"],
-        1,
-        "cannot connect to Postgres at 127.0.0.1:1",
-    );
-    check(&["--port", "0"], 2, "0 is not in 1..=65535");
+    #[rustfmt::skip]
+    let cases = [
+        (["--functions", "/nowhere/functions"], 2, "/nowhere/functions"),
+        (["--functions", "/etc/passwd"], 2, "/etc/passwd is not a folder"),
+        (["--postgres-bin", "/nowhere"], 2, "/nowhere contains no `postgres`"),
+        (["--db-url", "nonsense"], 2, "not a database address"),
+        (["--db-url", "postgres://127.0.0.1:1/x"], 1, "cannot connect to Postgres at 127.0.0.1:1"),
+        (["--port", "0"], 2, "0 is not in 1..=65535"),
+    ];
+    for (arguments, code, named) in cases {
+        check(&arguments, code, named);
+    }
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     check(&["--port", &port], 2, "cannot listen on 127.0.0.1");

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::http::post;
 use crate::stack::test;
 
 /// Every header that Supaqueue sets, some in another case.
@@ -17,27 +18,18 @@ const FORGED: &str = r#"{
 #[test]
 fn headers_set_by_supaqueue_cannot_be_overridden() {
     test(async |project| {
-        let forged = format!("'{FORGED}'");
-        project
-            .queue(
-                "disguise",
-                "echo-headers",
-                1,
-                &[("default_headers", &forged)],
-            )
-            .await;
+        let forged = format!("default_headers = '{FORGED}'");
+        project.queue("disguise", "echo-headers", 1, &forged).await;
         let enqueue = format!("select supaqueue.enqueue('disguise', headers => '{FORGED}')");
         let id = project.get(&enqueue).await;
         project.finished("disguise").await;
-        let result = project
-            .get("select result from supaqueue.job where queue = supaqueue.queue_id('disguise')")
-            .await;
+        let result =
+            "select result from supaqueue.job where queue = supaqueue.queue_id('disguise')";
+        let result = project.get(result).await;
         let headers: Value = serde_json::from_str(&result).expect(&result);
         assert!(!result.contains("forged\""), "{result}");
-        assert_eq!(
-            headers["authorization"],
-            format!("Bearer {}", project.stack.service_role_key())
-        );
+        let key = format!("Bearer {}", project.stack.service_role_key());
+        assert_eq!(headers["authorization"], key);
         assert_eq!(headers["content-type"], "application/json");
         assert_eq!(headers["content-length"], "2");
         assert_eq!(headers["idempotency-key"], id);
@@ -46,107 +38,61 @@ fn headers_set_by_supaqueue_cannot_be_overridden() {
         assert_eq!(headers["supaqueue-attempt"], "1");
         assert_eq!(headers["webhook-id"], format!("call_{id}"));
         assert_eq!(headers.get("supaqueue-else"), None);
-        assert!(
-            headers["traceparent"]
-                .as_str()
-                .is_some_and(|value| value.starts_with("00-") && value.len() == 55)
-        );
+        let trace = headers["traceparent"].as_str().unwrap();
+        assert!(trace.starts_with("00-") && trace.len() == 55, "{trace}");
     });
 }
 
 #[test]
 fn a_jobs_headers_take_precedence_over_its_queues() {
     test(async |project| {
-        let defaults = r#"'{"x-queue": "queue", "X-Both": "queue"}'"#;
-        project
-            .queue(
-                "custom",
-                "echo-headers",
-                1,
-                &[("default_headers", defaults)],
-            )
-            .await;
+        let defaults = r#"default_headers = '{"x-queue": "queue", "X-Both": "queue"}'"#;
+        project.queue("custom", "echo-headers", 1, defaults).await;
         project.get(r#"select supaqueue.enqueue('custom', headers => '{"x-job": "job", "x-both": "job"}')"#).await;
-        project.finished("custom").await;
-        let headers = "select result ->> 'x-queue', result ->> 'x-job', result ->> 'x-both'
-             from supaqueue.job where queue = supaqueue.queue_id('custom')";
-        assert_eq!(project.get(headers).await, "queue|job|job");
+        let headers = "result ->> 'x-queue', result ->> 'x-job', result ->> 'x-both'";
+        project.finish_as("custom", headers, "queue|job|job").await;
     });
 }
 
 #[test]
 fn the_queue_chooses_the_api_key() {
     test(async |project| {
-        project
-            .queue("as_anon", "echo-headers", 1, &[("auth", "'anon'")])
-            .await;
-        project
-            .queue("without_key", "without-jwt", 1, &[("auth", "'none'")])
-            .await;
-        project
-            .queue(
-                "rejected",
-                "echo-headers",
-                1,
-                &[("auth", "'none'"), ("max_attempts", "1")],
-            )
-            .await;
-        for queue in ["as_anon", "without_key", "rejected"] {
+        let anon = format!("Bearer {}", project.stack.anon_key());
+        let without_key = r#"{"apikey": false, "authorization": false}"#;
+        #[rustfmt::skip]
+        let cases = [
+            ("as_anon", "echo-headers", "auth = 'anon'", "result ->> 'authorization'", &*anon),
+            ("without_key", "without-jwt", "auth = 'none'", "result", without_key),
+            ("rejected", "echo-headers", "auth = 'none', max_attempts = 1", "status, http_status", "failed|401"),
+        ];
+        for (queue, function, settings, columns, want) in cases {
+            project.queue(queue, function, 1, settings).await;
             project.enqueue(queue, "{}").await;
-            project.finished(queue).await;
+            project.finish_as(queue, columns, want).await;
         }
-        let job = |queue: &str, columns: &str| {
-            format!(
-                "select {columns} from supaqueue.job where queue = supaqueue.queue_id('{queue}')"
-            )
-        };
-        assert_eq!(
-            project
-                .get(&job("as_anon", "result ->> 'authorization'"))
-                .await,
-            format!("Bearer {}", project.stack.anon_key())
-        );
-        assert_eq!(
-            project.get(&job("without_key", "result")).await,
-            r#"{"apikey": false, "authorization": false}"#
-        );
-        assert_eq!(
-            project.get(&job("rejected", "status, http_status")).await,
-            "failed|401"
-        );
     });
 }
 
 #[test]
 fn a_target_can_verify_the_signature() {
     test(async |project| {
-        project
-            .queue("signed", "check-signature", 1, &[("max_attempts", "1")])
-            .await;
-        project
-            .enqueue("signed", r#"{"text": "naïve 😀", "number": 1.10}"#)
-            .await;
-        project.enqueue("signed", "[]").await;
-        project.finished("signed").await;
-        let results =
-            "select status, result from supaqueue.job where queue = supaqueue.queue_id('signed')";
-        assert_eq!(
-            project.get(results).await,
-            "successful|\"ours\"\nsuccessful|\"ours\""
-        );
+        let once = "max_attempts = 1";
+        project.queue("signed", "check-signature", 1, once).await;
+        for payload in [r#"{"text": "naïve 😀", "number": 1.10}"#, "[]"] {
+            project.enqueue("signed", payload).await;
+        }
+        let want = "successful|\"ours\"\nsuccessful|\"ours\"";
+        project.finish_as("signed", "status, result", want).await;
 
+        let key = format!("Bearer {}", project.stack.service_role_key());
         let headers = [
-            (
-                "authorization",
-                &*format!("Bearer {}", project.stack.service_role_key()),
-            ),
+            ("authorization", &*key),
             ("webhook-id", "call_1"),
             ("webhook-timestamp", "1700000000"),
             ("webhook-signature", "v1,AAAA"),
         ];
         let url = project.stack.gateway_url();
-        let (status, _) =
-            crate::http::post(url, "/functions/v1/check-signature", &headers, "{}").await;
+        let (status, _) = post(url, "/functions/v1/check-signature", &headers, "{}").await;
         assert_eq!(status, 401, "the target rejects a forged signature");
     });
 }

@@ -22,19 +22,10 @@ pub(crate) async fn post(
     let mut response = Vec::new();
     stream.read_to_end(&mut response).await.unwrap();
     let response = String::from_utf8(response).unwrap();
-    let status = response
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
+    let status = response.split(' ').nth(1).unwrap().parse().unwrap();
     let (_, body) = response.split_once("\r\n\r\n").unwrap_or_default();
     // The braces skip the chunk sizes of a chunked body.
-    let json = body
-        .find('{')
-        .zip(body.rfind('}'))
-        .map(|(start, end)| &body[start..=end]);
-    let json = json.and_then(|json| serde_json::from_str(json).ok());
-    (
-        status.expect("a response has a status"),
-        json.unwrap_or_default(),
-    )
+    let braces = body.find('{').zip(body.rfind('}'));
+    let json = braces.and_then(|(start, end)| serde_json::from_str(&body[start..=end]).ok());
+    (status, json.unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use crate::stack::test;
 #[test]
 fn jobs_start_by_priority_then_due_time_then_insertion() {
     test(async |project| {
-        project.queue("order", "count-calls", 0, &[]).await;
+        project.queue("order", "count-calls", 0, "").await;
         run(
             &project.client,
             "insert into supaqueue.job (queue, payload, priority, run_at)
@@ -27,12 +27,10 @@ fn jobs_start_by_priority_then_due_time_then_insertion() {
         supaqueue_tests::eventually(&project.client, pending, "1").await;
         let order = "select string_agg(payload ->> 'label', ', ' order by (result ->> 'call')::integer)
              from supaqueue.job where queue = supaqueue.queue_id('order') and status = 'successful'";
-        assert_eq!(
-            project.get(order).await,
-            "first, second, third, fourth, last"
-        );
+        let want = "first, second, third, fourth, last";
+        project.assert_rows(order, want).await;
         let not_due =
             "select status, attempts from supaqueue.job where payload ->> 'label' = 'not due'";
-        assert_eq!(project.get(not_due).await, "pending|0");
+        project.assert_rows(not_due, "pending|0").await;
     });
 }

@@ -35,14 +35,12 @@ fn a_payload_arrives_exactly_as_stored() {
         // With one worker, all but the first come with a report; with a worker per job, all come through pg_net.
         let payloads = payloads();
         for (queue, workers) in [("one_by_one", 1), ("all_at_once", 20)] {
-            project.queue(queue, "hash-payload", workers, &[]).await;
+            project.queue(queue, "hash-payload", workers, "").await;
             let insert = "select supaqueue.enqueue_many($1, array(select text::jsonb from unnest($2::text[]) as text))";
-            project
-                .client
-                .execute(insert, &[&queue, &payloads])
-                .await
-                .unwrap();
+            let inserted = project.client.execute(insert, &[&queue, &payloads]).await;
+            inserted.unwrap();
             project.finished(queue).await;
+            // Those that arrive changed.
             let different = format!(
                 "select left(j.payload::text, 100), j.status, j.errors, j.result, octet_length(j.payload::text)
                  from supaqueue.job j
@@ -50,14 +48,11 @@ fn a_payload_arrives_exactly_as_stored() {
                    'bytes', octet_length(j.payload::text),
                    'sha256', encode(sha256(convert_to(j.payload::text, 'UTF8')), 'hex'))"
             );
-            assert_eq!(
-                project.get(&different).await,
-                "",
-                "{queue}: some payloads arrive changed"
-            );
+            project.assert_rows(&different, "").await;
         }
         let jobs = "select count(*) from supaqueue.job j join supaqueue.queue q on q.id = j.queue
              where q.name in ('one_by_one', 'all_at_once') and j.status = 'successful' and j.attempts = 1";
-        assert_eq!(project.get(jobs).await, (2 * payloads.len()).to_string());
+        let want = (2 * payloads.len()).to_string();
+        project.assert_rows(jobs, &want).await;
     });
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use supaqueue_local::{LogLine, Stack};
-use supaqueue_tests::{get, repository, run};
+use supaqueue_tests::{assert_rows, get, repository, run};
 use tokio::runtime::Runtime;
 use tokio::sync::{OnceCell, broadcast};
 use tokio_postgres::Client;
@@ -35,11 +35,8 @@ async fn start() -> Stack {
     let stack = start_stack().await;
     let client = stack.database().connect().await.unwrap();
     // The default of five seconds would only slow down the tests of retries.
-    run(
-        &client,
-        "select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')",
-    )
-    .await;
+    let schedule = "select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')";
+    run(&client, schedule).await;
     stack
 }
 
@@ -53,44 +50,48 @@ pub(crate) async fn start_stack() -> Stack {
 }
 
 impl Project {
-    /// Creates a queue for a function; `settings` are further columns and their SQL values.
-    pub(crate) async fn queue(
-        &self,
-        name: &str,
-        function: &str,
-        workers: u32,
-        settings: &[(&str, &str)],
-    ) {
-        let columns: String = settings
-            .iter()
-            .map(|(column, _)| format!(", {column}"))
-            .collect();
-        let values: String = settings
-            .iter()
-            .map(|(_, value)| format!(", {value}"))
-            .collect();
-        run(
-            &self.client,
-            &format!(
-                "insert into supaqueue.queue (name, edge_function_name{columns}) values ('{name}', '{function}'{values});
-                 select supaqueue.set_workers('{name}', {workers})"
-            ),
-        )
-        .await;
+    /// Creates a queue for a function; `settings` are further columns and their values, as in an
+    /// SQL update.
+    pub(crate) async fn queue(&self, name: &str, function: &str, workers: u32, settings: &str) {
+        let set = match settings {
+            "" => String::new(),
+            _ => format!("update supaqueue.queue set {settings} where name = '{name}';"),
+        };
+        let sql = format!(
+            "insert into supaqueue.queue (name, edge_function_name) values ('{name}', '{function}');
+             {set} select supaqueue.set_workers('{name}', {workers})"
+        );
+        run(&self.client, &sql).await;
     }
 
     /// Enqueues a job; returns its id.
     pub(crate) async fn enqueue(&self, queue: &str, payload: &str) -> String {
-        get(
-            &self.client,
-            &format!("select supaqueue.enqueue('{queue}', '{payload}')"),
-        )
-        .await
+        let enqueue = format!("select supaqueue.enqueue('{queue}', '{payload}')");
+        self.get(&enqueue).await
+    }
+
+    /// Enqueues a job for each of the payloads, an SQL array.
+    pub(crate) async fn enqueue_many(&self, queue: &str, payloads: &str) {
+        let enqueue = format!("select supaqueue.enqueue_many('{queue}', {payloads})");
+        run(&self.client, &enqueue).await;
     }
 
     /// Waits until all jobs of a queue have finished; panics with the unfinished ones after 40 seconds.
     pub(crate) async fn finished(&self, queue: &str) {
         finished(&self.client, queue).await;
+    }
+
+    /// Waits until all jobs of a queue have finished; asserts these columns of them, oldest first.
+    pub(crate) async fn finish_as(&self, queue: &str, columns: &str, want: &str) {
+        self.finished(queue).await;
+        let jobs = format!(
+            "select {columns} from supaqueue.job where queue = supaqueue.queue_id('{queue}') order by position"
+        );
+        self.assert_rows(&jobs, want).await;
+    }
+
+    pub(crate) async fn assert_rows(&self, sql: &str, want: &str) {
+        assert_rows(&self.client, sql, want).await;
     }
 
     pub(crate) async fn get(&self, sql: &str) -> String {
@@ -109,15 +110,10 @@ pub(crate) async fn finished(client: &Client, queue: &str) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    if tokio::time::timeout(Duration::from_secs(40), wait)
-        .await
-        .is_err()
-    {
-        let jobs = get(
-            client,
-            &format!("select j.status, j.attempts, j.run_at, j.errors from {jobs}"),
-        )
-        .await;
+    let outcome = tokio::time::timeout(Duration::from_secs(40), wait).await;
+    if outcome.is_err() {
+        let jobs = format!("select j.status, j.attempts, j.run_at, j.errors from {jobs}");
+        let jobs = get(client, &jobs).await;
         let problems = get(client, "select * from supaqueue.problem").await;
         panic!("queue {queue} has unfinished jobs after 40 s:\n{jobs}\nproblems:\n{problems}");
     }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use supaqueue_chaos::random::Seed;
-use supaqueue_chaos::{Pace, Scene};
-use supaqueue_tests::{get, run};
+use supaqueue_chaos::{Pace, Plan, Report, Scene};
+use supaqueue_tests::{run, seed};
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, OnceCell};
 
@@ -16,17 +16,31 @@ pub(crate) fn test(body: impl AsyncFnOnce(&Arc<Scene>)) {
     RUNTIME.block_on(async {
         static SCENE: OnceCell<Mutex<Arc<Scene>>> = OnceCell::const_new();
         let scene = SCENE.get_or_init(async || {
-            let scene = Scene::start(Seed(seed()), Pace::Quick).await;
+            let seed = Seed(seed("SUPAQUEUE_CHAOS_SEED"));
+            let scene = Scene::start(seed, Pace::Quick).await;
             Mutex::new(scene.expect("the scene starts"))
         });
         let scene = scene.await.lock().await;
         restore_functions(&scene).await;
-        scene
-            .clear()
-            .await
-            .expect("the jobs of the last test are deleted");
+        let cleared = scene.clear().await;
+        cleared.expect("the jobs of the last test are deleted");
         body(&scene).await;
     });
+}
+
+/// Carries out a plan and prints its report.
+pub(crate) async fn carry_out(scene: &Arc<Scene>, plan: &Plan) -> Report {
+    let report = supaqueue_chaos::run(scene, plan).await;
+    let report = report.unwrap_or_else(|error| panic!("{error}\n{}", how_to_reproduce(scene)));
+    println!("{report}");
+    report
+}
+
+pub(crate) fn how_to_reproduce(scene: &Scene) -> String {
+    format!(
+        "reproduce with: SUPAQUEUE_CHAOS_SEED={} cargo test --package supaqueue-tests --test faults",
+        scene.seed.0
+    )
 }
 
 /// The original definitions of the functions that a test has broken.
@@ -35,15 +49,8 @@ static ORIGINALS: Mutex<Vec<String>> = Mutex::const_new(Vec::new());
 /// Replaces a part of a function's definition until the next test.
 pub(crate) async fn break_function(scene: &Scene, [function, from, to]: [&str; 3]) {
     let client = scene.connect().await.unwrap();
-    let definition = format!("select pg_get_functiondef('supaqueue.{function}'::regproc)");
-    let original = get(&client, &definition).await;
-    assert!(
-        original.contains(from),
-        "{function} no longer contains {from:?}: update this test"
-    );
-    let broken = original.replace(from, to);
+    let original = supaqueue_tests::break_function(&client, function, from, to).await;
     ORIGINALS.lock().await.push(original);
-    run(&client, &broken).await;
 }
 
 async fn restore_functions(scene: &Scene) {
@@ -51,17 +58,4 @@ async fn restore_functions(scene: &Scene) {
     for original in ORIGINALS.lock().await.drain(..) {
         run(&client, &original).await;
     }
-}
-
-/// The seed from the environment, or one from the clock.
-pub(crate) fn seed() -> u64 {
-    static SEED: LazyLock<u64> = LazyLock::new(|| match std::env::var("SUPAQUEUE_CHAOS_SEED") {
-        Ok(seed) => seed.parse().expect("SUPAQUEUE_CHAOS_SEED is a number"),
-        Err(_) => std::time::UNIX_EPOCH
-            .elapsed()
-            .unwrap()
-            .subsec_nanos()
-            .into(),
-    });
-    *SEED
 }

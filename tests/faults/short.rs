@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use supaqueue_chaos::{Fault, Plan, run};
+use supaqueue_chaos::{Fault, Plan};
 
-use crate::scene::{seed, test};
+use crate::scene::{carry_out, how_to_reproduce, test};
 
 #[test]
 fn every_job_survives_every_fault() {
@@ -16,15 +16,9 @@ fn every_job_survives_every_fault() {
             time: Duration::from_millis(1500),
             patience: Duration::from_secs(120),
         };
-        let again = format!(
-            "reproduce with: SUPAQUEUE_CHAOS_SEED={} cargo test --package supaqueue-tests --test faults",
-            seed()
-        );
-        let report = run(scene, &plan)
-            .await
-            .unwrap_or_else(|error| panic!("{error}\n{again}"));
-        println!("{report}");
+        let report = carry_out(scene, &plan).await;
         assert_eq!(report.rows.len(), plan.faults.len());
+        let again = how_to_reproduce(scene);
         assert!(report.violations.is_empty(), "{report}\n{again}");
         let jobs: usize = report.rows.iter().map(|row| row.jobs).sum();
         assert!(jobs > 500, "too little load: {jobs} jobs");

@@ -1,30 +1,36 @@
 //! The cluster and its databases match the platform's, and leave nothing behind.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
-
-use supaqueue_local::{Database, Postgres};
+use supaqueue_local::{Database, Postgres, PostgresBuilder};
+use supaqueue_tests::{assert_rows, get, run, try_get};
 use tokio::sync::OnceCell;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::Client;
 
-static POSTGRES: OnceCell<Arc<Postgres>> = OnceCell::const_new();
+/// The cluster of the tests that need no settings and do not stop it.
+async fn postgres() -> &'static Postgres {
+    static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
+    POSTGRES.get_or_init(start).await
+}
 
-async fn postgres() -> Arc<Postgres> {
-    let start = async || Arc::new(Postgres::builder().start().await.unwrap());
-    POSTGRES.get_or_init(start).await.clone()
+async fn start() -> Postgres {
+    Postgres::builder().start().await.unwrap()
 }
 
 async fn database() -> Database {
     postgres().await.create_database().await.unwrap()
 }
 
-/// The result of `sql` as text.
-async fn one(client: &tokio_postgres::Client, sql: &str) -> String {
-    client
-        .query_one(&format!("select ({sql})::text"), &[])
-        .await
-        .unwrap()
-        .get(0)
+/// A connection to a new database.
+async fn connect() -> Client {
+    database().await.connect().await.unwrap()
+}
+
+/// Asserts that a cluster does not start, with an error that contains these words.
+async fn assert_error(cluster: PostgresBuilder, words: &[&str]) {
+    let message = cluster.start().await.unwrap_err().to_string();
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
 }
 
 #[tokio::test]
@@ -35,174 +41,123 @@ async fn a_database_includes_the_migrations_of_the_template() {
         .start()
         .await
         .unwrap();
-    let [first, second] = [
-        postgres.create_database().await.unwrap(),
-        postgres.create_database().await.unwrap(),
-    ];
+    let first = postgres.create_database().await.unwrap();
+    let second = postgres.create_database().await.unwrap();
     let client = first.connect().await.unwrap();
-    client
-        .batch_execute("insert into public.thing values (2)")
-        .await
-        .unwrap();
-    assert_eq!(one(&client, "select count(*) from public.thing").await, "2");
-    let client = second.connect().await.unwrap();
-    assert_eq!(
-        one(&client, "select count(*) from public.thing").await,
-        "1",
-        "databases are independent"
-    );
+    run(&client, "insert into public.thing values (2)").await;
+    let count = "select count(*) from public.thing";
+    assert_rows(&client, count, "2").await;
+    // Databases are independent.
+    assert_rows(&second.connect().await.unwrap(), count, "1").await;
     postgres.stop().await;
 }
 
 #[tokio::test]
 async fn a_failed_migration_is_reported_with_the_servers_error() {
-    let result = Postgres::builder()
+    let cluster = Postgres::builder()
         .migration("select 1")
-        .migration("create tabel x ()")
-        .start()
-        .await;
-    let message = result.unwrap_err().to_string();
-    assert!(message.contains("cannot apply migration 2"), "{message}");
-    assert!(message.contains("syntax error"), "{message}");
+        .migration("create tabel x ()");
+    assert_error(cluster, &["cannot apply migration 2", "syntax error"]).await;
 }
 
 #[tokio::test]
 async fn postgres_owns_the_database_but_is_not_a_superuser() {
-    let client = database().await.connect().await.unwrap();
-    let role =
-        "select concat_ws(' ', rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication)
+    let client = connect().await;
+    let role = "select rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication
                 from pg_roles where rolname = current_user";
-    assert_eq!(one(&client, role).await, "f t t t t");
-    client
-        .batch_execute("create schema mine; create table mine.thing (); drop schema mine cascade")
-        .await
-        .unwrap();
-    let copy = client
-        .batch_execute("copy (select 1) to program 'true'")
-        .await
-        .unwrap_err();
-    assert_eq!(copy.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
+    assert_rows(&client, role, "f|t|t|t|t").await;
+    run(
+        &client,
+        "create schema mine; create table mine.thing (); drop schema mine cascade",
+    )
+    .await;
+    let copy = try_get(&client, "copy (select 1) to program 'true'").await;
+    assert!(copy.as_ref().unwrap_err().starts_with("42501 "), "{copy:?}");
 }
 
 #[tokio::test]
 async fn objects_of_postgres_in_public_are_open_to_the_api_by_default() {
     let database = database().await;
     let client = database.connect().await.unwrap();
-    client
-        .batch_execute(
-            "create table public.thing (id int);
-             create function public.answer() returns int language sql as 'select 42'",
-        )
-        .await
-        .unwrap();
+    run(
+        &client,
+        "create table public.thing (id int);
+         create function public.answer() returns int language sql as 'select 42';
+         create schema other; create table other.thing ()",
+    )
+    .await;
     for role in ["anon", "authenticated", "service_role"] {
         let api = database.connect_as(role).await.unwrap();
-        assert_eq!(one(&api, "select public.answer()").await, "42", "{role}");
-        api.batch_execute("insert into public.thing values (1)")
-            .await
-            .unwrap();
+        assert_rows(&api, "select public.answer()", "42").await;
+        run(&api, "insert into public.thing values (1)").await;
     }
-    let other = client
-        .batch_execute("create schema other; create table other.thing ()")
-        .await;
-    other.unwrap();
     let api = database.connect_as("anon").await.unwrap();
-    assert!(
-        api.batch_execute("select from other.thing").await.is_err(),
-        "other schemas are not"
-    );
+    let other = try_get(&api, "select from other.thing").await;
+    assert!(other.is_err(), "other schemas are not");
 }
 
 #[tokio::test]
 async fn api_sessions_have_a_statement_timeout_of_eight_seconds() {
     let api = database().await.connect_as("anon").await.unwrap();
-    assert_eq!(
-        one(&api, "select current_setting('statement_timeout')").await,
-        "8s"
-    );
+    assert_rows(&api, "show statement_timeout", "8s").await;
 }
 
 #[tokio::test]
 async fn pgcrypto_is_in_schema_extensions() {
-    let client = database().await.connect().await.unwrap();
     let digest = "select encode(extensions.hmac('a', 'key', 'sha256'), 'hex')";
-    assert_eq!(one(&client, digest).await.len(), 64);
+    assert_eq!(get(&connect().await, digest).await.len(), 64);
 }
 
 #[tokio::test]
 async fn case_conversion_is_not_limited_to_ascii_since_17() {
-    let want = if postgres().await.version() >= 170_000 {
-        "ÄÖ"
-    } else {
-        "äö"
-    };
-    assert_eq!(
-        one(
-            &database().await.connect().await.unwrap(),
-            "select upper('äö')"
-        )
-        .await,
-        want
-    );
+    let is_17 = postgres().await.version() >= 170_000;
+    let want = if is_17 { "ÄÖ" } else { "äö" };
+    assert_rows(&connect().await, "select upper('äö')", want).await;
 }
 
 #[tokio::test]
 async fn killing_postgres_loses_no_row_but_empties_unlogged_tables() {
-    let postgres = Postgres::builder().start().await.unwrap();
+    let postgres = start().await;
     let database = postgres.create_database().await.unwrap();
     let client = database.connect().await.unwrap();
-    client
-        .batch_execute(
-            "create table public.kept as select 1;
-             select net.http_get('http://127.0.0.1:9/');
-             insert into net._http_response (id) values (1)",
-        )
-        .await
-        .unwrap();
-    let counts = "select concat_ws(' ', (select count(*) from public.kept),
-      (select count(*) from net.http_request_queue), (select count(*) from net._http_response))";
-    assert_eq!(one(&client, counts).await, "1 1 1");
+    run(
+        &client,
+        "create table public.kept as select 1;
+         select net.http_get('http://127.0.0.1:9/');
+         insert into net._http_response (id) values (1)",
+    )
+    .await;
+    let counts = "select (select count(*) from public.kept),
+      (select count(*) from net.http_request_queue), (select count(*) from net._http_response)";
+    assert_rows(&client, counts, "1|1|1").await;
     postgres.restart(false).await.unwrap();
-    assert!(
-        client.batch_execute("select").await.is_err(),
-        "sessions end"
-    );
+    assert!(try_get(&client, "select").await.is_err(), "sessions end");
     let client = database.connect().await.unwrap();
-    assert_eq!(
-        one(&client, counts).await,
-        "1 1 1",
-        "an orderly restart keeps everything"
-    );
+    // An orderly restart keeps everything.
+    assert_rows(&client, counts, "1|1|1").await;
     // The last commit before the kill is at risk.
-    client
-        .batch_execute("insert into public.kept values (2)")
-        .await
-        .unwrap();
+    run(&client, "insert into public.kept values (2)").await;
     postgres.restart(true).await.unwrap();
-    let client = database.connect().await.unwrap();
-    assert_eq!(one(&client, counts).await, "2 0 0", "a crash does not");
+    // A crash does not.
+    assert_rows(&database.connect().await.unwrap(), counts, "2|0|0").await;
     postgres.stop().await;
 }
 
 #[tokio::test]
 async fn nothing_is_left_behind() {
-    let postgres = Postgres::builder().start().await.unwrap();
+    let postgres = start().await;
     let (folder, pid) = (postgres.folder().to_owned(), postgres.pid());
     assert!(folder.join("data/PG_VERSION").is_file());
     postgres.stop().await;
     assert!(!folder.exists(), "{} is still there", folder.display());
     let signal = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None);
-    assert_eq!(
-        signal,
-        Err(nix::errno::Errno::ESRCH),
-        "process {pid} is still running"
-    );
+    let gone = Err(nix::errno::Errno::ESRCH);
+    assert_eq!(signal, gone, "process {pid} is still running");
 }
 
 #[tokio::test]
 async fn clusters_run_side_by_side() {
-    let (first, second) = tokio::join!(Postgres::builder().start(), Postgres::builder().start());
-    let (first, second) = (first.unwrap(), second.unwrap());
+    let (first, second) = tokio::join!(start(), start());
     assert_ne!(first.port(), second.port());
     tokio::join!(first.stop(), second.stop());
 }
@@ -210,25 +165,12 @@ async fn clusters_run_side_by_side() {
 #[tokio::test]
 async fn the_error_names_a_folder_without_postgres() {
     let folder = tempfile::tempdir().unwrap();
-    let message = Postgres::builder()
-        .bin(folder.path())
-        .start()
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.contains(folder.path().to_str().unwrap()),
-        "{message}"
-    );
-    assert!(message.contains("./scripts/setup"), "{message}");
+    let name = folder.path().to_str().unwrap();
+    assert_error(Postgres::builder().bin(name), &[name, "./scripts/setup"]).await;
 }
 
 #[tokio::test]
 async fn a_refused_setting_is_reported_with_the_servers_error() {
-    let result = Postgres::builder()
-        .setting("max_connections", "many")
-        .start()
-        .await;
-    let message = result.unwrap_err().to_string();
-    assert!(message.contains("max_connections"), "{message}");
+    let cluster = Postgres::builder().setting("max_connections", "many");
+    assert_error(cluster, &["max_connections"]).await;
 }

@@ -133,6 +133,11 @@ pub async fn try_get(client: &Client, sql: &str) -> Result<String, String> {
     Ok(rows.collect::<Vec<_>>().join("\n"))
 }
 
+/// Asserts what [`get`] returns for a query.
+pub async fn assert_rows(client: &Client, sql: &str, want: &str) {
+    assert_eq!(get(client, sql).await, want, "{sql}");
+}
+
 /// The error that a statement fails with: the name of a violated constraint, else
 /// "message; hint". Panics if the statement succeeds.
 pub async fn refusal(client: &Client, sql: &str) -> String {
@@ -194,8 +199,8 @@ pub async fn rows_read(client: &Client, tables: &str, statement: &str) -> u64 {
 }
 
 /// Replaces a part of a function of the engine, to show that a test notices; panics if the
-/// function does not contain it.
-pub async fn break_function(client: &Client, function: &str, from: &str, to: &str) {
+/// function does not contain it. Returns the original definition.
+pub async fn break_function(client: &Client, function: &str, from: &str, to: &str) -> String {
     let sql = get(
         client,
         &format!("select pg_get_functiondef('supaqueue.{function}'::regproc)"),
@@ -206,4 +211,5 @@ pub async fn break_function(client: &Client, function: &str, from: &str, to: &st
         "{function} no longer contains {from:?}: break it in another way"
     );
     run(client, &sql.replace(from, to)).await;
+    sql
 }

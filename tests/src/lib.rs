@@ -11,7 +11,8 @@ mod session;
 use std::path::PathBuf;
 
 pub use database::{
-    Db, SECRET, break_function, eventually, get, postgres, refusal, rows_read, run, try_get,
+    Db, SECRET, assert_rows, break_function, eventually, get, postgres, refusal, rows_read, run,
+    try_get,
 };
 pub use session::{Session, Started};
 

@@ -1,57 +1,38 @@
-use supaqueue_local::EmulatedExtensions;
+use std::time::Duration;
 
-use crate::{database, one, until};
+use supaqueue_local::EmulatedExtensions;
+use supaqueue_tests::{assert_rows, eventually, get, refusal, run, try_get};
+
+use crate::{connect, database, stays};
 
 #[tokio::test]
 async fn a_job_runs_every_n_seconds_as_the_role_that_scheduled_it() {
     let database = database().await;
     let _workers = EmulatedExtensions::start(&database).await.unwrap();
     let client = database.connect().await.unwrap();
-    client
-        .batch_execute(
-            "create table public.run (who text default current_user, at timestamptz default clock_timestamp());
-             select cron.schedule('often', '1 second', 'insert into public.run default values')",
-        )
-        .await
-        .unwrap();
-    until("two runs", async || {
-        one(&client, "select count(*) >= 2 from public.run").await == "true"
-    })
+    run(
+        &client,
+        "create table public.run (
+           who text default current_user, at timestamptz default clock_timestamp());
+         select cron.schedule('often', '1 second', 'insert into public.run default values')",
+    )
     .await;
-    assert_eq!(
-        one(
-            &client,
-            "select string_agg(distinct who, ',') from public.run"
-        )
-        .await,
-        "postgres"
-    );
-    let record = "select concat_ws('|', command, username, return_message)
-                from cron.job_run_details where status = 'succeeded' limit 1";
-    until("the record of a run", async || {
-        one(&client, record).await != "null"
-    })
-    .await;
-    assert_eq!(
-        one(&client, record).await,
-        "insert into public.run default values|postgres|1 row"
-    );
+    eventually(&client, "select count(*) >= 2 from public.run", "t").await;
+    assert_rows(&client, "select distinct who from public.run", "postgres").await;
+    let record = "select command, username, return_message
+                  from cron.job_run_details where status = 'succeeded' limit 1";
+    let want = "insert into public.run default values|postgres|1 row";
+    eventually(&client, record, want).await;
 
-    client
-        .batch_execute("select cron.unschedule('often')")
-        .await
-        .unwrap();
+    run(&client, "select cron.unschedule('often')").await;
     let running = "select count(*) from cron.job_run_details where status = 'running'";
-    until("the last run", async || one(&client, running).await == "0").await;
-    let runs = one(&client, "select count(*) from public.run").await;
-    let start = std::time::Instant::now();
-    until("several intervals", async || start.elapsed().as_secs() >= 3).await;
-    // A check that was in progress may have started one more run.
-    let later = one(&client, "select count(*) from public.run").await;
-    assert!(
-        later.parse::<i64>().unwrap() <= runs.parse::<i64>().unwrap() + 1,
-        "{runs}, then {later}"
-    );
+    eventually(&client, running, "0").await;
+    let count = "select count(*) from public.run";
+    let runs = async || get(&client, count).await.parse::<u32>().unwrap();
+    let before = runs().await;
+    // For several intervals. A check that was in progress may have started one more run.
+    let is_over = async || runs().await <= before + 1;
+    stays(Duration::from_secs(3), is_over).await;
 }
 
 #[tokio::test]
@@ -59,60 +40,40 @@ async fn a_failed_run_is_recorded_with_its_error() {
     let database = database().await;
     let _workers = EmulatedExtensions::start(&database).await.unwrap();
     let client = database.connect().await.unwrap();
-    client
-        .batch_execute("select cron.schedule('bad', '1 seconds', 'select 1 / 0')")
-        .await
-        .unwrap();
-    let failed = "select return_message from cron.job_run_details where status = 'failed' limit 1";
-    until("a failed run", async || {
-        one(&client, failed).await != "null"
-    })
-    .await;
-    let message = one(&client, failed).await;
-    assert!(message.starts_with("ERROR: division by zero"), "{message}");
+    let schedule = "select cron.schedule('bad', '1 seconds', 'select 1 / 0')";
+    run(&client, schedule).await;
+    let failed = "select return_message like 'ERROR: division by zero%'
+                  from cron.job_run_details where status = 'failed' limit 1";
+    eventually(&client, failed, "t").await;
 }
 
 #[tokio::test]
 async fn scheduling_an_existing_name_updates_the_job() {
-    let client = database().await.connect().await.unwrap();
-    let first = one(
-        &client,
-        "select cron.schedule('job', '5 seconds', 'select 1')",
-    )
-    .await;
-    let second = one(
-        &client,
-        "select cron.schedule('job', '*/5 * * * *', 'select 2')",
-    )
-    .await;
-    assert_eq!(first, second, "it keeps its id");
-    let jobs = "select string_agg(concat_ws('|', schedule, command, username, database = current_database()), ',') from cron.job";
-    assert_eq!(one(&client, jobs).await, "*/5 * * * *|select 2|postgres|t");
+    let client = connect().await;
+    let first = "select cron.schedule('job', '5 seconds', 'select 1')";
+    let id = get(&client, first).await;
+    let second = "select cron.schedule('job', '*/5 * * * *', 'select 2')";
+    assert_rows(&client, second, &id).await;
+    let jobs = "select schedule, command, username, database = current_database() from cron.job";
+    assert_rows(&client, jobs, "*/5 * * * *|select 2|postgres|t").await;
 }
 
 #[tokio::test]
 async fn unscheduling_an_unknown_job_fails() {
-    let client = database().await.connect().await.unwrap();
-    for sql in [
-        "select cron.unschedule('nothing')",
-        "select cron.unschedule(1)",
-    ] {
-        let error = client.batch_execute(sql).await.unwrap_err();
-        let message = error.as_db_error().unwrap().message();
-        assert!(
-            message.starts_with("could not find valid entry for job"),
-            "{message}"
-        );
+    let client = connect().await;
+    for job in ["'nothing'", "1"] {
+        let message = refusal(&client, &format!("select cron.unschedule({job})")).await;
+        let want = "could not find valid entry for job";
+        assert!(message.starts_with(want), "{message}");
     }
 }
 
 #[tokio::test]
 async fn an_invalid_schedule_is_refused() {
-    let client = database().await.connect().await.unwrap();
+    let client = connect().await;
     let check = async |schedule: &str, want: bool| {
-        let scheduled = client
-            .execute("select cron.schedule('job', $1, 'select 1')", &[&schedule])
-            .await;
+        let sql = format!("select cron.schedule('job', '{schedule}', 'select 1')");
+        let scheduled = try_get(&client, &sql).await;
         assert_eq!(scheduled.is_ok(), want, "{schedule}: {scheduled:?}");
     };
     check("1 second", true).await;
@@ -128,9 +89,6 @@ async fn an_invalid_schedule_is_refused() {
 #[tokio::test]
 async fn api_users_cannot_schedule() {
     let api = database().await.connect_as("anon").await.unwrap();
-    assert!(
-        api.batch_execute("select cron.schedule('job', '5 seconds', 'select 1')")
-            .await
-            .is_err()
-    );
+    let schedule = "select cron.schedule('job', '5 seconds', 'select 1')";
+    assert!(try_get(&api, schedule).await.is_err());
 }

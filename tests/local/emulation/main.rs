@@ -7,39 +7,38 @@ mod server;
 mod vault;
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use supaqueue_local::{Database, Postgres};
+use supaqueue_tests::try_get;
 use tokio::sync::OnceCell;
-
-static POSTGRES: OnceCell<Arc<Postgres>> = OnceCell::const_new();
+use tokio_postgres::Client;
 
 /// A new database for each test.
 async fn database() -> Database {
-    let start = async || Arc::new(Postgres::builder().start().await.unwrap());
-    POSTGRES
-        .get_or_init(start)
-        .await
-        .create_database()
-        .await
-        .unwrap()
+    static POSTGRES: OnceCell<Postgres> = OnceCell::const_new();
+    let start = async || Postgres::builder().start().await.unwrap();
+    let postgres = POSTGRES.get_or_init(start).await;
+    postgres.create_database().await.unwrap()
 }
 
-/// Polls `condition` for up to ten seconds.
-async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition().await {
-        assert!(Instant::now() < deadline, "timed out: {what}");
+/// A connection as `postgres` to a new database.
+async fn connect() -> Client {
+    database().await.connect().await.unwrap()
+}
+
+/// Asserts that `condition` stays true for as long as `time`.
+async fn stays<F: Future<Output = bool>>(time: Duration, mut condition: impl FnMut() -> F) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        assert!(condition().await, "it does not stay true for {time:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// The result of `sql` as text.
-async fn one(client: &tokio_postgres::Client, sql: &str) -> String {
-    client
-        .query_one(&format!("select coalesce(({sql})::text, 'null')"), &[])
-        .await
-        .unwrap()
-        .get(0)
+/// Asserts that a statement fails with this SQLSTATE.
+async fn assert_error(client: &Client, sql: &str, state: &str) {
+    let result = try_get(client, sql).await;
+    let is_expected = |error: &String| error.starts_with(state);
+    assert!(result.as_ref().is_err_and(is_expected), "{sql}: {result:?}");
 }

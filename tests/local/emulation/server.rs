@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
 
@@ -16,7 +15,7 @@ pub(crate) struct Recorded {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: String,
     pub(crate) at: Instant,
 }
 
@@ -50,10 +49,8 @@ impl Server {
     }
 
     pub(crate) fn paths(&self) -> Vec<String> {
-        self.requests()
-            .into_iter()
-            .map(|request| request.path)
-            .collect()
+        let requests = self.requests().into_iter();
+        requests.map(|request| request.path).collect()
     }
 }
 
@@ -65,21 +62,13 @@ async fn respond(State(server): State<Server>, request: Request) -> Response {
         method: parts.method.to_string(),
         path: path.clone(),
         headers: parts.headers,
-        body,
+        body: String::from_utf8(body.into()).unwrap(),
         at: Instant::now(),
     });
     if path.starts_with("/held") {
-        server
-            .is_released
-            .subscribe()
-            .wait_for(|is_released| *is_released)
-            .await
-            .unwrap();
+        let mut is_released = server.is_released.subscribe();
+        is_released.wait_for(|released| *released).await.unwrap();
     }
-    (
-        axum::http::StatusCode::CREATED,
-        [("x-answer", "yes")],
-        format!("answer to {path}"),
-    )
-        .into_response()
+    let answer = format!("answer to {path}");
+    (StatusCode::CREATED, [("x-answer", "yes")], answer).into_response()
 }

@@ -1,91 +1,64 @@
-use tokio_postgres::error::SqlState;
+use supaqueue_tests::{assert_rows, run};
 
-use crate::{database, one};
+use crate::{assert_error, connect, database};
+
+const SECRET: &str = "select name, description, decrypted_secret from vault.decrypted_secrets";
+
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+const UNIQUE_VIOLATION: &str = "23505";
 
 #[tokio::test]
 async fn a_secret_is_stored_encrypted_and_read_decrypted() {
-    let client = database().await.connect().await.unwrap();
-    client
-        .batch_execute("select vault.create_secret('naïve 😀', 'name', 'a description')")
-        .await
-        .unwrap();
-    let secret =
-        "select concat_ws('|', name, description, decrypted_secret) from vault.decrypted_secrets";
-    assert_eq!(one(&client, secret).await, "name|a description|naïve 😀");
+    let client = connect().await;
+    let create = "select vault.create_secret('naïve 😀', 'name', 'a description')";
+    run(&client, create).await;
+    assert_rows(&client, SECRET, "name|a description|naïve 😀").await;
     let is_readable = "select secret like '%naïve%' from vault.secrets";
-    assert_eq!(one(&client, is_readable).await, "false");
+    assert_rows(&client, is_readable, "f").await;
 }
 
 #[tokio::test]
 async fn a_name_is_unique() {
-    let client = database().await.connect().await.unwrap();
-    client
-        .batch_execute("select vault.create_secret('a', 'name')")
-        .await
-        .unwrap();
-    let duplicate = client
-        .batch_execute("select vault.create_secret('b', 'name')")
-        .await
-        .unwrap_err();
-    assert_eq!(duplicate.code(), Some(&SqlState::UNIQUE_VIOLATION));
-    client
-        .batch_execute("select vault.create_secret('c'), vault.create_secret('d')")
-        .await
-        .unwrap();
-    assert_eq!(
-        one(
-            &client,
-            "select count(*) from vault.secrets where name is null"
-        )
-        .await,
-        "2"
-    );
+    let client = connect().await;
+    run(&client, "select vault.create_secret('a', 'name')").await;
+    let duplicate = "select vault.create_secret('b', 'name')";
+    assert_error(&client, duplicate, UNIQUE_VIOLATION).await;
+    let unnamed = "select vault.create_secret('c'), vault.create_secret('d')";
+    run(&client, unnamed).await;
+    let count = "select count(*) from vault.secrets where name is null";
+    assert_rows(&client, count, "2").await;
 }
 
 #[tokio::test]
 async fn an_update_changes_only_the_given_columns() {
-    let client = database().await.connect().await.unwrap();
-    client
-        .batch_execute("select vault.create_secret('old', 'name', 'about')")
-        .await
-        .unwrap();
-    let secret =
-        "select concat_ws('|', name, description, decrypted_secret) from vault.decrypted_secrets";
-    client
-        .batch_execute("select vault.update_secret(id, 'new') from vault.secrets")
-        .await
-        .unwrap();
-    assert_eq!(one(&client, secret).await, "name|about|new");
-    client
-        .batch_execute("select vault.update_secret(id, new_name => 'other') from vault.secrets")
-        .await
-        .unwrap();
-    assert_eq!(one(&client, secret).await, "other|about|new");
+    let client = connect().await;
+    run(
+        &client,
+        "select vault.create_secret('old', 'name', 'about')",
+    )
+    .await;
+    for (change, want) in [
+        ("'new'", "name|about|new"),
+        ("new_name => 'other'", "other|about|new"),
+    ] {
+        let update = format!("select vault.update_secret(id, {change}) from vault.secrets");
+        run(&client, &update).await;
+        assert_rows(&client, SECRET, want).await;
+    }
 }
 
 #[tokio::test]
 async fn postgres_changes_secrets_only_through_the_functions() {
-    let client = database().await.connect().await.unwrap();
-    client
-        .batch_execute("select vault.create_secret('secret', 'name')")
-        .await
-        .unwrap();
+    let client = connect().await;
+    run(&client, "select vault.create_secret('secret', 'name')").await;
     for sql in [
         "insert into vault.secrets (secret) values ('x')",
         "update vault.secrets set secret = 'x'",
         "select key from vault.emulation_key",
     ] {
-        let error = client.batch_execute(sql).await.unwrap_err();
-        assert_eq!(
-            error.code(),
-            Some(&SqlState::INSUFFICIENT_PRIVILEGE),
-            "{sql}"
-        );
+        assert_error(&client, sql, INSUFFICIENT_PRIVILEGE).await;
     }
-    client
-        .batch_execute("delete from vault.secrets where name = 'name'")
-        .await
-        .unwrap();
+    run(&client, "delete from vault.secrets where name = 'name'").await;
 }
 
 #[tokio::test]
@@ -97,12 +70,7 @@ async fn api_users_have_no_access() {
             "select from vault.decrypted_secrets",
             "select vault.create_secret('x')",
         ] {
-            let error = api.batch_execute(sql).await.unwrap_err();
-            assert_eq!(
-                error.code(),
-                Some(&SqlState::INSUFFICIENT_PRIVILEGE),
-                "{role}: {sql}"
-            );
+            assert_error(&api, sql, INSUFFICIENT_PRIVILEGE).await;
         }
     }
 }

@@ -1,44 +1,31 @@
+use serde_json::Value;
 use supaqueue_local::Stack;
+use supaqueue_tests::{assert_rows, eventually, get, run};
 
-use crate::{builder, http, on_stack, until};
+use crate::{builder, connect, function_url, http, json, line, on_stack, rpc, start};
 
 /// Inserts a job and waits until it has succeeded.
 async fn a_job_runs(stack: &Stack, after: &str) {
+    println!("a job after {after}");
     // The fault may have closed older connections.
-    let client = stack.database().connect().await.unwrap();
-    let id: String = client
-        .query_one(
-            "insert into supaqueue.job (queue, payload) select id, '{}' from supaqueue.queue returning id::text",
-            &[],
-        )
-        .await
-        .unwrap()
-        .get(0);
-    until(&format!("a job after {after}"), async || {
-        let row = client
-            .query_one(
-                "select status from supaqueue.job where id::text = $1",
-                &[&id],
-            )
-            .await
-            .unwrap();
-        row.get::<_, &str>(0) == "successful"
-    })
-    .await;
+    let client = connect(stack).await;
+    let insert = "insert into supaqueue.job (queue, payload)
+                  select id, '{}' from supaqueue.queue returning id";
+    let id = get(&client, insert).await;
+    let status = format!("select status from supaqueue.job where id = '{id}'");
+    eventually(&client, &status, "successful").await;
 }
 
 #[test]
 fn a_stack_recovers_from_each_fault() {
     on_stack(async |_| {
-        let stack = builder().start().await.unwrap();
-        let client = stack.database().connect().await.unwrap();
-        client
-            .batch_execute(
-                "insert into supaqueue.queue (edge_function_name) values ('echo');
-                 insert into supaqueue.worker (queue) select id from supaqueue.queue",
-            )
-            .await
-            .unwrap();
+        let stack = start(builder()).await;
+        run(
+            &connect(&stack).await,
+            "insert into supaqueue.queue (edge_function_name) values ('echo');
+             insert into supaqueue.worker (queue) select id from supaqueue.queue",
+        )
+        .await;
         a_job_runs(&stack, "the start").await;
 
         stack.restart_postgres(true).await.unwrap();
@@ -67,22 +54,17 @@ fn a_stack_recovers_from_each_fault() {
 #[test]
 fn a_stopped_stack_leaves_nothing_behind() {
     on_stack(async |_| {
-        let stack = builder().start().await.unwrap();
-        let url = format!("{}/functions/v1/echo", stack.gateway_url());
+        let stack = start(builder()).await;
+        let url = function_url(&stack, "echo");
         assert_eq!(http().get(&url).send().await.unwrap().status(), 200);
-        let pids = [
-            stack.function_pid("echo").await.unwrap(),
-            stack.postgres().unwrap().pid(),
-        ];
-        let folder = stack.postgres().unwrap().folder().to_owned();
+        let postgres = stack.postgres().unwrap();
+        let folder = postgres.folder().to_owned();
+        let pids = [stack.function_pid("echo").await.unwrap(), postgres.pid()];
         stack.stop().await;
         for pid in pids {
             let signal = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None);
-            assert_eq!(
-                signal,
-                Err(nix::errno::Errno::ESRCH),
-                "process {pid} is still running"
-            );
+            let gone = Err(nix::errno::Errno::ESRCH);
+            assert_eq!(signal, gone, "process {pid} is still running");
         }
         assert!(!folder.exists());
         assert!(http().get(&url).send().await.unwrap_err().is_connect());
@@ -92,12 +74,12 @@ fn a_stopped_stack_leaves_nothing_behind() {
 #[test]
 fn rpc_responds_with_503_while_postgres_is_down() {
     on_stack(async |_| {
-        let stack = builder().start().await.unwrap();
+        let stack = start(builder()).await;
         let call = async || {
-            let url = format!("{}/rest/v1/rpc/end_current_job", stack.gateway_url());
-            let request = http().post(url).header("apikey", stack.service_role_key());
-            let body = r#"{"cur_job_id": "00000000-0000-0000-0000-000000000000", "_is_complete": true, "_is_successful": true}"#;
-            request.body(body).send().await.unwrap().status().as_u16()
+            let body = r#"{"cur_job_id": "00000000-0000-0000-0000-000000000000",
+                           "_is_complete": true, "_is_successful": true}"#;
+            let call = rpc(&stack, "end_current_job").header("apikey", stack.service_role_key());
+            call.body(body).send().await.unwrap().status().as_u16()
         };
         assert_eq!(call().await, 200);
         let postgres = stack.postgres().unwrap();
@@ -112,28 +94,12 @@ fn rpc_responds_with_503_while_postgres_is_down() {
 #[test]
 fn a_failed_cron_job_is_logged() {
     on_stack(async |_| {
-        let stack = builder().start().await.unwrap();
+        let stack = start(builder()).await;
         let mut logs = stack.logs();
-        let client = stack.database().connect().await.unwrap();
-        client
-            .batch_execute("select cron.schedule('bad', '1 second', 'select 1 / 0')")
-            .await
-            .unwrap();
-        let found = async {
-            loop {
-                let line = logs.recv().await.unwrap();
-                if line.source == "pg_cron" {
-                    break line.text;
-                }
-            }
-        };
-        let text = tokio::time::timeout(std::time::Duration::from_secs(20), found)
-            .await
-            .unwrap();
-        assert!(
-            text.contains("select 1 / 0") && text.contains("division by zero"),
-            "{text}"
-        );
+        let schedule = "select cron.schedule('bad', '1 second', 'select 1 / 0')";
+        run(&connect(&stack).await, schedule).await;
+        let text = line(&mut logs, "pg_cron", "select 1 / 0").await;
+        assert!(text.contains("division by zero"), "{text}");
         stack.stop().await;
     });
 }
@@ -142,26 +108,23 @@ fn a_failed_cron_job_is_logged() {
 fn clock_and_variables_apply_when_a_function_restarts() {
     on_stack(async |_| {
         let proxy = "http://127.0.0.1:9";
-        let stack = builder().public_url(proxy).start().await.unwrap();
-        let platform = async || {
+        let stack = start(builder().public_url(proxy)).await;
+        let platform = async || -> Value {
             stack.stop_function("platform").await;
-            let url = format!("{}/functions/v1/platform", stack.gateway_url());
-            let key = format!("Bearer {}", stack.anon_key());
-            let request = http().get(url).header("authorization", key);
-            let text = request.send().await.unwrap().text().await.unwrap();
-            serde_json::from_str::<serde_json::Value>(&text).unwrap()
+            let request = http().get(function_url(&stack, "platform"));
+            json(request.send().await.unwrap()).await
         };
         let stored =
             "select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_url'";
-        let client = stack.database().connect().await.unwrap();
-        let stored: String = client.query_one(stored, &[]).await.unwrap().get(0);
-        assert_eq!(stored, proxy, "the database uses the public address");
+        // The database uses the public address.
+        assert_rows(&connect(&stack).await, stored, proxy).await;
         assert_eq!(platform().await["env"]["SUPABASE_URL"], proxy);
 
         let hour = 3_600_000;
         for offset in [-hour, hour, 0] {
             stack.set_clock_offset(offset);
-            stack.set_env("SUPAQUEUE_SECRET", &format!("changed {offset}"));
+            let secret = format!("changed {offset}");
+            stack.set_env("SUPAQUEUE_SECRET", &secret);
             let platform = platform().await;
             let ours = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
             for clock in platform["clocks"].as_array().unwrap() {
@@ -172,10 +135,7 @@ fn clock_and_variables_apply_when_a_function_restarts() {
                 );
             }
             assert_eq!(platform["epoch"], "1970-01-01T00:00:00.000Z");
-            assert_eq!(
-                platform["env"]["SUPAQUEUE_SECRET"],
-                format!("changed {offset}")
-            );
+            assert_eq!(platform["env"]["SUPAQUEUE_SECRET"], secret);
         }
         stack.stop().await;
     });

@@ -1,57 +1,40 @@
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use reqwest::Response;
 use serde_json::{Value, json};
-use supaqueue_local::{LogLine, Stack};
-use tokio::sync::broadcast::Receiver;
+use supaqueue_local::Stack;
+use tokio::sync::mpsc;
 
-use crate::{builder, http, on_stack, until};
+use crate::{builder, function_url, http, line, on_stack, start, until};
 
 async fn get(stack: &Stack, path: &str) -> Response {
-    http()
-        .get(format!("{}/functions/v1/{path}", stack.gateway_url()))
-        .send()
-        .await
-        .unwrap()
+    http().get(function_url(stack, path)).send().await.unwrap()
 }
 
-async fn status_and_code(response: Response) -> (u16, String) {
+async fn text(stack: &Stack, path: &str) -> String {
+    get(stack, path).await.text().await.unwrap()
+}
+
+/// The status of a response and its error code.
+async fn error(stack: &Stack, path: &str) -> (u16, String) {
+    let response = get(stack, path).await;
     let status = response.status().as_u16();
-    let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    let body = crate::json(response).await;
     (status, body["code"].as_str().unwrap_or_default().to_owned())
-}
-
-/// Waits for a line in a function's log.
-async fn line(logs: &mut Receiver<LogLine>, source: &str, text: &str) {
-    let found = async {
-        loop {
-            let line = logs.recv().await.unwrap();
-            if line.source == source && line.text.contains(text) {
-                break;
-            }
-        }
-    };
-    let found = tokio::time::timeout(Duration::from_secs(20), found).await;
-    assert!(found.is_ok(), "{source} did not log {text:?}");
 }
 
 #[test]
 fn a_request_reaches_the_function_unchanged() {
     on_stack(async |stack| {
-        let response = http()
-            .put(format!(
-                "{}/functions/v1/echo/a/b%20c?d=%C3%A9",
-                stack.gateway_url()
-            ))
+        let request = http()
+            .put(function_url(&stack, "echo/a/b%20c?d=%C3%A9"))
             .header("x-mine", "yes")
             .header("content-type", "text/x-mine")
-            .body("the body é")
-            .send()
-            .await
-            .unwrap();
+            .body("the body é");
+        let response = request.send().await.unwrap();
         assert_eq!(response.headers()["x-echo"], "yes");
-        let seen: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        let seen = crate::json(response).await;
         assert_eq!(seen["method"], "PUT");
         assert_eq!(seen["path"], "/echo/a/b%20c?d=%C3%A9");
         assert_eq!(seen["body"], "the body é");
@@ -64,16 +47,13 @@ fn a_request_reaches_the_function_unchanged() {
 fn a_function_requires_a_signed_jwt_unless_its_config_disables_it() {
     on_stack(async |stack| {
         let check = async |authorization: Option<String>, want: u16| {
-            let mut request = http().get(format!("{}/functions/v1/guarded", stack.gateway_url()));
+            let mut request = http().get(function_url(&stack, "guarded"));
             if let Some(value) = &authorization {
                 request = request.header("authorization", value);
             }
-            let response = request
-                .header("apikey", stack.keys().secret())
-                .send()
-                .await
-                .unwrap();
-            assert_eq!(response.status(), want, "{authorization:?}");
+            let request = request.header("apikey", stack.keys().secret());
+            let status = request.send().await.unwrap().status();
+            assert_eq!(status, want, "{authorization:?}");
         };
         check(None, 401).await;
         check(Some(format!("Bearer {}", stack.anon_key())), 200).await;
@@ -87,69 +67,44 @@ fn a_function_requires_a_signed_jwt_unless_its_config_disables_it() {
 #[test]
 fn a_function_has_the_environment_and_permissions_of_the_platform() {
     on_stack(async |stack| {
-        let response = get(&stack, "platform").await;
-        let seen: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        let seen = crate::json(get(&stack, "platform").await).await;
         assert_eq!(seen["own"], "none", "it can read its own folder");
         for denied in ["other", "write", "run"] {
-            assert!(
-                ["NotCapable", "PermissionDenied"].contains(&seen[denied].as_str().unwrap()),
-                "{denied}: {}",
-                seen[denied]
-            );
+            let error = seen[denied].as_str().unwrap();
+            let is_denied = ["NotCapable", "PermissionDenied"].contains(&error);
+            assert!(is_denied, "{denied}: {error}");
         }
         let env = &seen["env"];
+        let default = |key: &str| json!({ "default": key }).to_string();
+        let keys = stack.keys();
         assert_eq!(env["SUPABASE_URL"], stack.gateway_url());
         assert_eq!(env["SUPABASE_ANON_KEY"], stack.anon_key());
         assert_eq!(env["SUPABASE_SERVICE_ROLE_KEY"], stack.service_role_key());
         assert_eq!(
             env["SUPABASE_PUBLISHABLE_KEYS"],
-            json!({"default": stack.keys().publishable()}).to_string()
+            default(keys.publishable())
         );
-        assert_eq!(
-            env["SUPABASE_SECRET_KEYS"],
-            json!({"default": stack.keys().secret()}).to_string()
-        );
+        assert_eq!(env["SUPABASE_SECRET_KEYS"], default(keys.secret()));
         assert_eq!(env["SUPABASE_DB_URL"], stack.db_url());
         assert_eq!(env["SUPAQUEUE_SECRET"], stack.secret());
         assert_eq!(env["ADDED"], "by the builder");
-        assert_eq!(
-            env["CARGO_MANIFEST_DIR"],
-            Value::Null,
-            "our own environment does not leak"
-        );
+        // Our own environment does not leak.
+        assert_eq!(env["CARGO_MANIFEST_DIR"], Value::Null);
     });
-}
-
-/// A request body that is written while it is sent.
-fn streaming_body() -> (
-    tokio::sync::mpsc::Sender<Result<&'static str, std::io::Error>>,
-    impl futures_util::Stream<Item = Result<&'static str, std::io::Error>>,
-) {
-    let (sender, receiver) = tokio::sync::mpsc::channel(1);
-    let stream = futures_util::stream::unfold(
-        receiver,
-        async |mut receiver: tokio::sync::mpsc::Receiver<_>| {
-            receiver.recv().await.map(|item| (item, receiver))
-        },
-    );
-    (sender, stream)
 }
 
 #[test]
 fn bodies_are_streamed_both_ways() {
     on_stack(async |stack| {
-        let (sender, receiver) = streaming_body();
-        let response = http()
-            .post(format!("{}/functions/v1/stream", stack.gateway_url()))
-            .body(reqwest::Body::wrap_stream(receiver));
-        let response = tokio::spawn(response.send());
+        let (sender, mut receiver) = mpsc::channel::<std::io::Result<&str>>(1);
+        let body = stream::poll_fn(move |context| receiver.poll_recv(context));
+        let request = http().post(function_url(&stack, "stream"));
+        let request = request.body(reqwest::Body::wrap_stream(body));
+        let response = tokio::spawn(request.send());
         sender.send(Ok("first")).await.unwrap();
         let mut body = response.await.unwrap().unwrap().bytes_stream();
-        assert_eq!(
-            body.next().await.unwrap().unwrap(),
-            "first",
-            "it arrives before the request is complete"
-        );
+        // It arrives before the request is complete.
+        assert_eq!(body.next().await.unwrap().unwrap(), "first");
         sender.send(Ok("second")).await.unwrap();
         assert_eq!(body.next().await.unwrap().unwrap(), "second");
         drop(sender);
@@ -164,10 +119,7 @@ fn an_unknown_function_is_404() {
             let response = get(&stack, name).await;
             assert_eq!(response.status(), 404, "{name}");
         }
-        assert_eq!(
-            status_and_code(get(&stack, "absent").await).await,
-            (404, "NOT_FOUND".into())
-        );
+        assert_eq!(error(&stack, "absent").await, (404, "NOT_FOUND".into()));
     });
 }
 
@@ -182,28 +134,23 @@ fn config_can_set_the_entrypoint() {
 fn a_function_that_fails_to_start_is_503_and_logs_why() {
     on_stack(async |stack| {
         let mut logs = stack.logs();
-        assert_eq!(
-            status_and_code(get(&stack, "broken").await).await,
-            (503, "BOOT_ERROR".into())
-        );
-        line(&mut logs, "broken", "broken on purpose").await;
-        assert_eq!(
-            status_and_code(get(&stack, "silent").await).await,
-            (503, "BOOT_ERROR".into())
-        );
-        line(&mut logs, "silent", "serves nothing").await;
+        for (name, reason) in [
+            ("broken", "broken on purpose"),
+            ("silent", "serves nothing"),
+        ] {
+            assert_eq!(error(&stack, name).await, (503, "BOOT_ERROR".into()));
+            line(&mut logs, name, reason).await;
+        }
     });
 }
 
 #[test]
 fn a_function_that_exits_is_500_and_restarts() {
     on_stack(async |stack| {
-        assert_eq!(get(&stack, "crash").await.text().await.unwrap(), "alive");
-        assert_eq!(
-            status_and_code(get(&stack, "crash/now").await).await,
-            (500, "WORKER_ERROR".into())
-        );
-        assert_eq!(get(&stack, "crash").await.text().await.unwrap(), "alive");
+        assert_eq!(text(&stack, "crash").await, "alive");
+        let exited = error(&stack, "crash/now").await;
+        assert_eq!(exited, (500, "WORKER_ERROR".into()));
+        assert_eq!(text(&stack, "crash").await, "alive");
     });
 }
 
@@ -212,7 +159,7 @@ fn a_killed_function_is_546() {
     on_stack(async |stack| {
         let request = tokio::spawn({
             let stack = stack.clone();
-            async move { status_and_code(get(&stack, "hang").await).await }
+            async move { error(&stack, "hang").await }
         });
         until("its start", async || {
             stack.function_pid("hang").await.is_some()
@@ -251,32 +198,22 @@ fn a_function_uses_its_import_map_and_dotenv_and_restarts_when_its_files_change(
             std::fs::write(path, text).unwrap();
         };
         write("config.toml", "[functions.mine]\nverify_jwt = false\n");
-        write(
-            "functions/mine/deno.json",
-            r#"{"imports": {"dot": "./dot.ts"}}"#,
-        );
+        let import_map = r#"{"imports": {"dot": "./dot.ts"}}"#;
+        write("functions/mine/deno.json", import_map);
         write("functions/mine/dot.ts", "export const dot = '.';");
         write("functions/.env", "MINE=1\nSUPABASE_URL=http://elsewhere\n");
+        let index = "functions/mine/index.ts";
         write(
-            "functions/mine/index.ts",
+            index,
             "import { dot } from 'dot'; Deno.serve(() => new Response(Deno.env.get('MINE') + dot + Deno.env.get('SUPABASE_URL')));",
         );
-        let stack = builder()
-            .functions(folder.path().join("functions"))
-            .start()
-            .await
-            .unwrap();
-        let text = async || get(&stack, "mine").await.text().await.unwrap();
-        assert_eq!(
-            text().await,
-            format!("1.{}", stack.gateway_url()),
-            "the platform's variables are not overridden"
-        );
-        write(
-            "functions/mine/index.ts",
-            "Deno.serve(() => new Response('changed'));",
-        );
-        until("the change", async || text().await == "changed").await;
+        let stack = start(builder().functions(folder.path().join("functions"))).await;
+        // The platform's variables are not overridden.
+        let want = format!("1.{}", stack.gateway_url());
+        assert_eq!(text(&stack, "mine").await, want);
+        write(index, "Deno.serve(() => new Response('changed'));");
+        let is_changed = async || text(&stack, "mine").await == "changed";
+        until("the change", is_changed).await;
         stack.stop().await;
     });
 }
@@ -284,33 +221,22 @@ fn a_function_uses_its_import_map_and_dotenv_and_restarts_when_its_files_change(
 #[test]
 fn an_isolate_accepts_no_requests_in_the_second_half_of_its_wall_clock() {
     on_stack(async |_| {
-        let stack = builder()
-            .wall_clock(Duration::from_secs(8))
-            .start()
-            .await
-            .unwrap();
+        let stack = start(builder().wall_clock(Duration::from_secs(8))).await;
         let mut logs = stack.logs();
         // It has background work until it is unloaded.
-        assert_eq!(get(&stack, "background").await.status(), 202);
-        let first = stack.function_pid("background").await.unwrap();
-        assert_eq!(get(&stack, "background").await.status(), 202);
-        assert_eq!(
-            stack.function_pid("background").await,
-            Some(first),
-            "the first half uses the same isolate"
-        );
-        until("the second half", async || {
+        let isolate = async || {
             assert_eq!(get(&stack, "background").await.status(), 202);
-            stack.function_pid("background").await != Some(first)
-        })
-        .await;
+            stack.function_pid("background").await
+        };
+        let first = isolate().await.unwrap();
+        // The first half uses the same isolate.
+        assert_eq!(isolate().await, Some(first));
+        until("the second half", async || isolate().await != Some(first)).await;
         line(&mut logs, "background", "unload: wall_clock").await;
         line(&mut logs, "background", "background work is done").await;
         let first = nix::unistd::Pid::from_raw(first);
-        until("its exit", async || {
-            nix::sys::signal::kill(first, None).is_err()
-        })
-        .await;
+        let is_gone = async || nix::sys::signal::kill(first, None).is_err();
+        until("its exit", is_gone).await;
         stack.stop().await;
     });
 }
@@ -318,15 +244,8 @@ fn an_isolate_accepts_no_requests_in_the_second_half_of_its_wall_clock() {
 #[test]
 fn an_isolate_is_killed_at_the_end_of_its_wall_clock() {
     on_stack(async |_| {
-        let stack = builder()
-            .wall_clock(Duration::from_secs(2))
-            .start()
-            .await
-            .unwrap();
-        assert_eq!(
-            status_and_code(get(&stack, "hang").await).await,
-            (546, "WORKER_LIMIT".into())
-        );
+        let stack = start(builder().wall_clock(Duration::from_secs(2))).await;
+        assert_eq!(error(&stack, "hang").await, (546, "WORKER_LIMIT".into()));
         stack.stop().await;
     });
 }

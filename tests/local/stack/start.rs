@@ -1,53 +1,50 @@
-use supaqueue_local::{PostgresSource, Stack, StackBuilder};
+use supaqueue_local::PostgresSource::{Bin, Url};
+use supaqueue_local::{Stack, StackBuilder};
+use supaqueue_tests::{get, run};
 
-use crate::{builder, on_stack};
+use crate::{builder, on_stack, start};
 
-/// The error of a stack that fails to start.
-async fn start_error(builder: StackBuilder) -> String {
-    builder.start().await.map(drop).unwrap_err().to_string()
+/// Asserts that a stack does not start, with an error that contains these words; returns the error.
+async fn assert_error(stack: StackBuilder, words: &[&str]) -> String {
+    let message = stack.start().await.map(drop).unwrap_err().to_string();
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+    message
 }
 
 #[test]
 fn the_error_names_a_program_that_does_not_run_and_the_remedy() {
     on_stack(async |_| {
         for program in ["/bin/false", "/bin/true", "/nowhere/deno"] {
-            let message = start_error(builder().deno(program)).await;
-            assert!(message.contains(program), "{message}");
-            assert!(
-                message.contains("Deno") && message.contains("./scripts/setup"),
-                "{message}"
-            );
+            let words = [program, "Deno", "./scripts/setup"];
+            assert_error(builder().deno(program), &words).await;
         }
         let folder = tempfile::tempdir().unwrap();
         for program in ["postgres", "initdb"] {
             std::os::unix::fs::symlink("/bin/false", folder.path().join(program)).unwrap();
         }
-        let message =
-            start_error(builder().postgres(PostgresSource::Bin(folder.path().into()))).await;
-        assert!(
-            message.contains("postgres does not run") && message.contains("./scripts/setup"),
-            "{message}"
-        );
+        let words = ["postgres does not run", "./scripts/setup"];
+        assert_error(builder().postgres(Bin(folder.path().into())), &words).await;
     });
 }
 
 #[test]
 fn the_error_names_an_unreachable_address_without_its_password() {
     on_stack(async |_| {
-        let url = "postgres://me:secret@127.0.0.1:1/mine";
-        let message = start_error(builder().postgres(PostgresSource::Url(url.into()))).await;
-        assert!(message.contains("127.0.0.1:1"), "{message}");
+        let stack = |url: &str| builder().postgres(Url(url.into()));
+        let unreachable = stack("postgres://me:secret@127.0.0.1:1/mine");
+        let message = assert_error(unreachable, &["127.0.0.1:1"]).await;
         assert!(!message.contains("secret"), "{message}");
-        let message = start_error(builder().postgres(PostgresSource::Url("nonsense".into()))).await;
-        assert!(message.contains("not a database address"), "{message}");
+        assert_error(stack("nonsense"), &["not a database address"]).await;
     });
 }
 
 #[test]
 fn the_error_names_a_missing_folder_of_functions() {
     on_stack(async |_| {
-        let message = start_error(Stack::builder().functions("/nowhere/functions")).await;
-        assert!(message.contains("/nowhere/functions"), "{message}");
+        let stack = Stack::builder().functions("/nowhere/functions");
+        assert_error(stack, &["/nowhere/functions"]).await;
     });
 }
 
@@ -55,20 +52,15 @@ fn the_error_names_a_missing_folder_of_functions() {
 fn an_external_database_is_set_up_once_unless_it_belongs_to_a_hosted_project() {
     on_stack(async |own| {
         // A plain database, without anything of the platform.
-        let postgres = own.postgres().unwrap();
         let admin = own.database().connect_as_admin().await.unwrap();
-        admin
-            .batch_execute("create database external_database")
-            .await
-            .unwrap();
-        let external = postgres.database("external_database");
-        let url = || PostgresSource::Url(external.admin_url().to_owned());
+        run(&admin, "create database external_database").await;
+        let external = own.postgres().unwrap().database("external_database");
+        let as_admin = || builder().postgres(Url(external.admin_url().into()));
 
-        let message =
-            start_error(builder().postgres(PostgresSource::Url(external.url().to_owned()))).await;
-        assert!(message.contains("only a superuser"), "{message}");
+        let as_postgres = builder().postgres(Url(external.url().into()));
+        assert_error(as_postgres, &["only a superuser"]).await;
 
-        let stack = builder().postgres(url()).start().await.unwrap();
+        let stack = start(as_admin()).await;
         let first = stack.gateway_url().to_owned();
         assert!(
             stack.restart_postgres(true).await.is_err(),
@@ -76,21 +68,22 @@ fn an_external_database_is_set_up_once_unless_it_belongs_to_a_hosted_project() {
         );
         stack.stop().await;
         // A second stack can use it and updates the address.
-        let stack = builder().postgres(url()).start().await.unwrap();
+        let stack = start(as_admin()).await;
         let client = external.connect_as_admin().await.unwrap();
         let read =
             "select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_url'";
-        let stored: String = client.query_one(read, &[]).await.unwrap().get(0);
+        let stored = get(&client, read).await;
         assert_eq!(stored, stack.gateway_url());
         assert_ne!(stored, first);
         stack.stop().await;
 
         // A hosted project's calls must not be redirected to this machine.
-        client
-            .batch_execute("select vault.update_secret(id, 'https://ref.supabase.co') from vault.secrets where name = 'supaqueue_url'")
-            .await
-            .unwrap();
-        let message = start_error(builder().postgres(url())).await;
-        assert!(message.contains("https://ref.supabase.co"), "{message}");
+        let hosted = "https://ref.supabase.co";
+        let update = format!(
+            "select vault.update_secret(id, '{hosted}') from vault.secrets
+             where name = 'supaqueue_url'"
+        );
+        run(&client, &update).await;
+        assert_error(as_admin(), &[hosted]).await;
     });
 }
