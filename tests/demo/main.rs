@@ -53,21 +53,23 @@ impl Folders {
         out
     }
 
-    /// Asserts that there are no temporary files, and no processes with the temporary folder in
-    /// their command line.
-    fn assert_nothing_left_behind(&self) {
-        let files: Vec<_> = fs::read_dir(self.temporary.path()).unwrap().collect();
-        assert!(files.is_empty(), "{files:?}");
+    /// Waits until there are no temporary files, and no processes with the temporary folder in
+    /// their command line: a process that stopped others takes a moment to end itself.
+    fn wait_until_nothing_is_left(&self) {
+        let deadline = Instant::now() + Duration::from_secs(15);
         let name = self.temporary.path().to_str().unwrap();
-        // Each program has a watcher, which ends a moment after the demo itself.
-        let deadline = Instant::now() + Duration::from_secs(10);
         loop {
+            let files: Vec<_> = fs::read_dir(name).unwrap().collect();
             let (_, processes, _) = outcome(Command::new("ps").args(["-axo", "command"]));
             let processes: Vec<_> = processes.lines().filter(|p| p.contains(name)).collect();
-            if processes.is_empty() {
+            if files.is_empty() && processes.is_empty() {
                 return;
             }
-            assert!(Instant::now() < deadline, "{processes:?}");
+            assert!(
+                Instant::now() < deadline,
+                "left behind: {files:?}, {processes:?}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
@@ -106,7 +108,7 @@ fn every_section_of_every_file_is_measured() {
         "{longest:?} is not in:\n{out}"
     );
     assert!(!out.contains('\x1b'), "colours without a terminal: {out}");
-    folders.assert_nothing_left_behind();
+    folders.wait_until_nothing_is_left();
 }
 
 #[test]
@@ -126,7 +128,7 @@ fn a_pipeline_splits_measures_and_combines() {
     let split = "guide.md  split-text: successful → measure-text × 3: 3 successful";
     assert!(last.starts_with(split), "{last}");
     assert!(last.contains(" → combine-measures: successful"), "{last}");
-    folders.assert_nothing_left_behind();
+    folders.wait_until_nothing_is_left();
 }
 
 #[test]
@@ -166,7 +168,7 @@ fn unusable_files_are_refused_before_anything_starts() {
         let want = (Some(2), String::new(), format!("demo: {want}\n"));
         assert_eq!(outcome(&mut command), want, "{arguments:?}");
     }
-    folders.assert_nothing_left_behind();
+    folders.wait_until_nothing_is_left();
 }
 
 #[test]
@@ -206,7 +208,7 @@ fn a_missing_or_broken_program_is_named() {
         let is_named = error.starts_with("demo: ") && error.contains(want);
         assert!(is_named, "{variable}={value}: {error}");
     }
-    folders.assert_nothing_left_behind();
+    folders.wait_until_nothing_is_left();
 }
 
 #[test]
@@ -228,6 +230,6 @@ fn an_interruption_leaves_nothing_behind() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(130), "{error}");
         assert_eq!(error, "demo: interrupted\n");
-        folders.assert_nothing_left_behind();
+        folders.wait_until_nothing_is_left();
     }
 }

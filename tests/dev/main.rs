@@ -91,6 +91,13 @@ impl Dev {
     }
 }
 
+/// A failed test leaves no stack running.
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
 /// The response to a GET request to a function.
 fn get(dev: &Dev, function: &str) -> String {
     let mut stream = TcpStream::connect(dev.address()).unwrap();
@@ -119,7 +126,10 @@ fn it_runs_the_users_functions_and_lists_the_extensions() {
     let (_folder, path) = functions();
     let mut dev = Dev::start(&["--functions", &path]);
     assert!(get(&dev, "hello").ends_with("hello there"));
-    assert_eq!(dev.out.next().unwrap().unwrap(), "hello | called");
+    assert_eq!(
+        dev.out.next().unwrap().unwrap().trim_start(),
+        "hello | called"
+    );
     assert_eq!(dev.printed("Functions"), "hello, supaqueue");
     for extension in ["pg_net", "supabase_vault", "pg_cron"] {
         let version = dev.printed(extension);
@@ -162,6 +172,12 @@ fn an_unusable_argument_is_named_in_the_error_and_nothing_is_left_behind() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
         assert!(error.contains(named), "{arguments:?}: {error}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
+        // A folder is removed by a process that outlives the program for a moment.
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while temporary.path().read_dir().unwrap().next().is_some() {
+            assert!(Instant::now() < deadline, "{arguments:?} left a folder");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     };
     #[rustfmt::skip]
     let cases = [
