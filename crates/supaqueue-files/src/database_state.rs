@@ -20,8 +20,6 @@ pub struct DatabaseState {
     pub has_vault: bool,
     /// Whether there is a `pg_cron`, real or emulated.
     pub has_cron: bool,
-    /// Whether there is a schema `supaqueue`.
-    pub has_schema: bool,
     /// Whether its functions are there: `supaqueue remove --keep-data` leaves the tables alone.
     pub has_code: bool,
     /// The parts that are installed (`supaqueue` is the core), each with the number of its version.

@@ -11,7 +11,6 @@ declare
     'has_net', to_regproc('net.http_post') is not null,
     'has_vault', to_regclass('vault.decrypted_secrets') is not null,
     'has_cron', to_regclass('cron.job') is not null,
-    'has_schema', to_regnamespace('supaqueue') is not null,
     'has_code', to_regproc('supaqueue.take_tables') is not null
   );
   part jsonb;
