@@ -80,7 +80,7 @@ async fn dev(arguments: Arguments) -> Result<()> {
             spinner.finish_and_clear();
             stack?
         }
-        // Dropping the future cleans up whatever has started.
+        // Dropping the future stops everything that has started.
         () = &mut stop => return Ok(()),
     };
     let mut logs = stack.logs();

@@ -12,7 +12,7 @@ use crate::time::{Timestamp, saturate_to_integer};
 /// Reserved at the end for reporting the last call, in milliseconds.
 const MARGIN_MS: u64 = 5000;
 
-/// What is left for all lanes of a run together.
+/// The remaining time and jobs of a run, shared by its lanes.
 #[derive(Debug)]
 pub(crate) struct Budget {
     ends: Timestamp,

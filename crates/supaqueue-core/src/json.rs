@@ -1,7 +1,7 @@
 //! JSON for serde, small enough for the WebAssembly module.
 //!
-//! `serde_json` pulls in whatever formatting its errors might need, floating point
-//! numbers included: 60 of the 150 KB that the module may have. The tests compare
+//! `serde_json` links all the formatting that its errors might need, including that of
+//! floating point numbers: 60 of the 150 KB that the module may have. The tests compare
 //! this reader with `serde_json`, value by value.
 //!
 //! It reads what the protocol consists of: objects, arrays, strings, integers,

@@ -1,4 +1,4 @@
-//! `serde_json` is the oracle: whatever it reads, our reader reads as the same value.
+//! `serde_json` is the oracle: our reader must return the same value for any input that it accepts.
 
 use super::*;
 use proptest::prelude::*;

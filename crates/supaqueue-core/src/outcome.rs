@@ -67,7 +67,7 @@ fn success(response: &Response, timeout_ms: u64) -> Outcome {
 
 /// JSON as it is, other text as a JSON string, and no result for an empty body.
 ///
-/// An object or an array counts as JSON whatever its content type:
+/// An object or an array counts as JSON regardless of its content type:
 /// `new Response(JSON.stringify(value))` sets `text/plain`.
 fn result(response: &Response, timeout_ms: u64) -> Option<Raw> {
     let body = excerpt(&response.body, response.body.len());

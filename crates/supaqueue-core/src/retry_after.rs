@@ -21,7 +21,7 @@ fn seconds_as_ms(value: &str) -> Option<u64> {
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     let (whole, fraction) = value.split_at_checked(digits)?;
     let fraction = fraction_ms(fraction).filter(|_| digits > 0)?;
-    // More digits than fit into a number are a long wait all the same.
+    // A number that is too large to parse still means a long wait.
     let seconds: u64 = whole.parse().unwrap_or(u64::MAX);
     Some(seconds.saturating_mul(1000).saturating_add(fraction))
 }

@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 
 use crate::{Error, Result};
 
-/// Brings the schema to the version in this program, and stores secret and address in the Vault.
+/// Brings the schema to the version in this program, and stores secret and URL in the Vault.
 pub(crate) async fn install(client: &Client, secret: &str, url: &str) -> Result<()> {
     let reading = "cannot read what the database has of supaqueue";
     let state = client
@@ -31,7 +31,7 @@ pub(crate) async fn install(client: &Client, secret: &str, url: &str) -> Result<
         .batch_execute(&(vault::upsert_secret(secret) + &vault::upsert_url(url)))
         .await
         .map_err(Error::database(
-            "cannot put secret and address into the Vault",
+            "cannot store the secret and the URL in the Vault",
         ))
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn with_stack(
     let begin = Instant::now();
     let stack = tokio::select! {
         stack = Stack::builder().functions(FUNCTIONS).start() => stack?,
-        // Dropping the future also stops whatever has started.
+        // Dropping the future also stops everything that has started.
         () = &mut stop => return Ok(Outcome::Interrupted),
     };
     let start_time = begin.elapsed();

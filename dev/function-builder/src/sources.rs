@@ -1,6 +1,6 @@
 //! The hash of everything that the function is built from.
 //!
-//! It covers whatever can change the bytes, and nothing else: a change of a test or of another crate
+//! It covers everything that can change the bytes, and nothing else: a change of a test or of another crate
 //! of the workspace does not require a new build of the function.
 
 use std::fs;

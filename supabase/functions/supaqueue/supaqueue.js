@@ -579,7 +579,7 @@ async function __wbg_init(module_or_path) {
 export { initSync, __wbg_init as default };
 
 /** The hash of the sources that this module was built from. */
-export const sourceHash = "e750a2fe77bf28b0bbcc1cd597cba5dd88121ae74de9c0ab61a7e68b3a55d9e3";
+export const sourceHash = "19d11c1c7e5d4c046f7ddc28eb04cea0387319090e1d78a06e44fa95de296495";
 
 function decode(base64) {
   const text = atob(base64);

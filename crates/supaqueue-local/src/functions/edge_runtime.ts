@@ -11,7 +11,7 @@ function track(work: Promise<unknown>) {
   work.then(untrack, untrack);
 }
 
-// The host chooses where to listen, whatever port the function asks for.
+// The host chooses where to listen, not the function.
 const serve = Deno.serve.bind(Deno);
 let isServing = false;
 // deno-lint-ignore no-explicit-any
