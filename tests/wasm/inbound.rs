@@ -131,9 +131,35 @@ async fn other_rejections_say_what_was_expected() {
     let headers = [("content-type", "text/plain")];
     let answer = world.send("POST", &headers, Some(&body)).await;
     assert_eq!(answer.status, 415);
-    let answer = world.post("msg_1", r#"{"current_jobs":[{}]}"#).await;
+    let answer = world.post("msg_1", r#"{"current_jobs":{}}"#).await;
     assert_eq!(answer.status, 400);
-    assert_contains(&answer.body, "missing field `current_job` at byte 18");
+    assert_contains(&answer.body, "expected a sequence at byte 16");
+}
+
+#[wasm_bindgen_test]
+async fn a_malformed_record_does_not_keep_the_others_from_running() {
+    let world = World::new(|_| json(200, "{}"));
+    let malformed = assignment(2, "{}").replace("service_role", "root");
+    let jobs = [assignment(1, "{}"), malformed, assignment(3, "{}")];
+    let reply = world.dispatch(&jobs).await;
+    assert_contains(&reply.body, r#"{"accepted":2,"malformed":"expected one of"#);
+    world.settle().await;
+    assert_eq!(world.reported(), [1, 3].map(support::current_job));
+    assert_contains(&world.logged("record_malformed")[0], "expected one of");
+}
+
+#[wasm_bindgen_test]
+async fn a_reply_says_why_the_last_acknowledgement_was_refused() {
+    let world = World::with_network(|_| json(403, r#"{"code":"P0001","message":"closed"}"#));
+    world.run(&[assignment(1, "{}")]).await;
+    let refused = r#"{"accepted":1,"last_refusal":"status 403 P0001 closed"}"#;
+    assert_reply(&world.dispatch(&[assignment(1, "{}")]).await, 202, refused);
+    world.settle().await;
+    world.set_network(support::healthy);
+    world.run(&[assignment(2, "{}")]).await;
+    let reply = world.dispatch(&[assignment(3, "{}")]).await;
+    assert_reply(&reply, 202, r#"{"accepted":1}"#);
+    world.settle().await;
 }
 
 #[wasm_bindgen_test]

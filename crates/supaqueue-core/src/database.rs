@@ -34,6 +34,19 @@ pub(crate) enum Verdict {
     Rejected(String),
 }
 
+impl Verdict {
+    /// Why the database did not answer, as far as is known.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Returned(_) => None,
+            Self::Retry { reason, .. } | Self::Rejected(reason) => Some(reason),
+            Self::Missing => {
+                Some("public.end_current_job does not exist, or the API's schema cache is outdated")
+            }
+        }
+    }
+}
+
 /// The parts of a PostgREST error that are used. `details` and `hint` may quote what was sent.
 #[derive(Deserialize, Default)]
 struct ApiError {

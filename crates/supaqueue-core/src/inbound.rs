@@ -10,6 +10,7 @@ use crate::fetch::BodyEnd;
 use crate::json::Object;
 use crate::log::{Entry, Level};
 use crate::protocol::{Dispatch, is_self_test, parse_dispatch};
+use crate::run::Isolate;
 use crate::signature::{CALL_ID_PREFIX, SignatureError, SignedHeaders, verify};
 use crate::time::Timestamp;
 
@@ -145,10 +146,19 @@ pub fn check_body(
 }
 
 impl Reply {
-    /// Sent before any of the jobs is done: the database's other requests wait for it.
+    /// Sent before any of the jobs is done: the database's other requests wait for it. The database shows the reply to its
+    /// user if a job is not acknowledged, so it says what it can about that.
     #[must_use]
-    pub fn accepted(jobs: usize) -> Self {
-        let body = Object::default().plain("accepted", Some(jobs)).end();
+    pub fn accepted(dispatch: &Dispatch, isolate: &Isolate) -> Self {
+        let malformed = dispatch.malformed.first();
+        let body = Object::default()
+            .plain("accepted", Some(dispatch.current_jobs.len()))
+            .text(
+                "malformed",
+                malformed.and_then(|entry| entry.message.as_deref()),
+            )
+            .text("last_refusal", isolate.last_refusal().as_deref())
+            .end();
         Self { status: 202, body }
     }
 

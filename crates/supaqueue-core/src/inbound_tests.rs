@@ -86,12 +86,11 @@ fn each_kind_of_request_gets_its_reply() {
 #[test]
 fn a_rejection_says_where_the_body_is_no_dispatch() {
     #[rustfmt::skip] // one case per line
-    let cases: [(&[u8], u16, &str); 6] = [
+    let cases: [(&[u8], u16, &str); 5] = [
         (&[b' '; 60], 400, "the body is not a dispatch: expected more at byte 60"),
         (b"", 400, "the body is not a dispatch: expected more at byte 0"),
         (b"{\"current_jobs\":1}", 400, "the body is not a dispatch: expected a sequence at byte 16"),
         (b"{\"current_jobs\":[\xFF]}", 400, "the body is not UTF-8 from byte 17"),
-        (b"{\"current_jobs\":[{}]}", 400, "the body is not a dispatch: missing field `current_job` at byte 18"),
         (&[b' '; 61], 413, "the body is larger than 60 bytes"),
     ];
     for (body, status, message) in cases {
@@ -99,6 +98,21 @@ fn a_rejection_says_where_the_body_is_no_dispatch() {
         let (got_status, _, got) = send(signed("a", &signature), body).unwrap_err();
         assert_eq!((got_status, got.as_str()), (status, message));
     }
+}
+
+#[test]
+fn the_reply_to_a_dispatch_says_what_is_known_of_jobs_that_do_not_run() {
+    let isolate = Isolate::default();
+    let reply = |body: &str| {
+        let dispatch = crate::protocol::parse_dispatch(body).unwrap();
+        Reply::accepted(&dispatch, &isolate).body
+    };
+    assert_eq!(reply(r#"{"current_jobs":[]}"#), r#"{"accepted":0}"#);
+    isolate.acknowledged(Some("status 403"));
+    assert_eq!(
+        reply(r#"{"current_jobs":[{}]}"#),
+        r#"{"accepted":0,"malformed":"missing field `current_job` at byte 1","last_refusal":"status 403"}"#
+    );
 }
 
 #[test]

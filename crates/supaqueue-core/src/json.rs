@@ -123,7 +123,29 @@ impl Raw {
     }
 }
 
-/// The name by which the reader recognizes [`Raw`].
+/// Any JSON as a part of the text being read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'de>(pub(crate) &'de str);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Part<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any JSON")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Part<'de>, E> {
+                Ok(Part(text))
+            }
+        }
+        deserializer.deserialize_newtype_struct(RAW, Text)
+    }
+}
+
+/// The name by which the reader recognizes [`Raw`] and [`Part`].
 const RAW: &str = "$supaqueue::Raw";
 
 impl<'de> Deserialize<'de> for Raw {

@@ -1,6 +1,7 @@
 //! The lane against a simulated database and target, in simulated time.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::*;
 use crate::config::tests::project;
@@ -46,7 +47,7 @@ fn run(jobs: u32) -> Run {
         ("SUPAQUEUE_JOBS_PER_RUN", &jobs.to_string()),
         ("SUPAQUEUE_LOG_LEVEL", "debug"),
     ]);
-    let mut run = Run::new(settings, None, [0; 16], START, 1);
+    let mut run = Run::new(settings, None, [0; 16], START, 1, Rc::default());
     run.take_log();
     run
 }
@@ -161,6 +162,32 @@ fn nothing_is_called_after_a_refused_acknowledgement() {
     assert_eq!(
         trace(9, [Event::Start, returned(false, None)]),
         [ACKNOWLEDGE, "end", "  acknowledgement_refused"]
+    );
+}
+
+#[test]
+fn the_isolate_remembers_a_refused_acknowledgement_until_one_is_accepted() {
+    let mut run = run(1);
+    let mut last_refusal = |event: Event| {
+        let mut lane = lane();
+        lane.next(Event::Start, &mut run, START, 0);
+        lane.next(event, &mut run, START, 0);
+        run.isolate.last_refusal()
+    };
+    let hook = format!(r#"{{"code":"P0001","message":"{}"}}"#, "é".repeat(150));
+    let refusal = last_refusal(response(403, &hook)).unwrap();
+    assert!(refusal.starts_with("status 403 P0001 éé"), "{refusal}");
+    assert_eq!(refusal.len(), 199, "it is cut between characters");
+    assert_eq!(last_refusal(unavailable()).as_deref(), Some("status 503"));
+    let missing = last_refusal(missing()).unwrap();
+    assert!(
+        missing.contains("end_current_job does not exist"),
+        "{missing}"
+    );
+    assert_eq!(
+        last_refusal(returned(false, None)),
+        None,
+        "the database was reached"
     );
 }
 

@@ -9,6 +9,7 @@ use core::num::NonZeroU32;
 use serde::Deserialize;
 
 use crate::json::{self, Object, Raw};
+use crate::log::{Entry, Level};
 use crate::uuid::Uuid;
 
 /// Identifies a job across all of its attempts.
@@ -34,10 +35,12 @@ impl LaneId {
 }
 
 /// The body of a dispatch.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub struct Dispatch {
     /// Each of them starts a lane.
     pub current_jobs: Vec<Assignment>,
+    /// The log lines of those that cannot be read. They are never acknowledged, so their leases end.
+    pub malformed: Vec<Entry>,
 }
 
 /// A current job with its job and its queue.
@@ -224,9 +227,28 @@ pub(crate) fn is_self_test(body: &str) -> bool {
     json::from_str::<SelfTest>(body).is_ok_and(|body| body.self_test)
 }
 
-/// Reads the body of a dispatch.
+/// A dispatch whose records are not read yet.
+#[derive(Deserialize)]
+struct Records<'a> {
+    #[serde(borrow)]
+    current_jobs: Vec<json::Part<'a>>,
+}
+
+/// Reads the body of a dispatch. Each record is read by itself, so that a malformed one does not
+/// keep the others from running.
 pub(crate) fn parse_dispatch(body: &str) -> Result<Dispatch, json::Error> {
-    json::from_str(body)
+    let records: Records<'_> = json::from_str(body)?;
+    let mut dispatch = Dispatch::default();
+    for json::Part(record) in records.current_jobs {
+        match json::from_str(record) {
+            Ok(assignment) => dispatch.current_jobs.push(assignment),
+            Err(error) => {
+                let entry = Entry::new(Level::Error, "record_malformed");
+                dispatch.malformed.push(entry.because(&error.to_string()));
+            }
+        }
+    }
+    Ok(dispatch)
 }
 
 #[cfg(test)]
@@ -286,29 +308,40 @@ mod tests {
         let cases = [
             ("", "at byte 0"),
             ("{}", "current_jobs"),
-            ("[]", "expected struct Dispatch at byte 0"),
-            (
-                r#"{"current_jobs":[{"job":{}}]}"#,
-                "missing field `id` at byte 25",
-            ),
-            (
-                &format!(
-                    r#"{{"current_jobs":[{}]}}"#,
-                    assignment("1").replace("anon", "admin")
-                ),
-                "expected one of service_role, anon, none",
-            ),
-            (
-                &format!(
-                    r#"{{"current_jobs":[{}]}}"#,
-                    assignment("1").replace(":1,\"headers", ":0,\"headers")
-                ),
-                "nonzero",
-            ),
+            ("[]", "expected struct Records at byte 0"),
+            (r#"{"current_jobs":[{]}"#, "at byte 18"),
         ];
         for (body, want) in cases {
             let message = parse_dispatch(body).unwrap_err().to_string();
             assert!(message.contains(want), "{body}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_record_is_skipped_and_named() {
+        let good = assignment("1");
+        let cases = [
+            ("1", "expected struct Assignment at byte 0"),
+            (r#"{"job":{}}"#, "missing field `id` at byte 8"),
+            (
+                &good.replace("anon", "admin"),
+                "expected one of service_role, anon, none",
+            ),
+            (&good.replace(":1,\"headers", ":0,\"headers"), "nonzero"),
+        ];
+        for (bad, want) in cases {
+            let body = format!(r#"{{"current_jobs":[{good}, {bad} ,{good}]}}"#);
+            let dispatch = parse_dispatch(&body).unwrap();
+            assert_eq!(dispatch.current_jobs.len(), 2, "{bad}");
+            let [entry] = &dispatch.malformed[..] else {
+                panic!("{bad}: {:?}", dispatch.malformed);
+            };
+            assert_eq!(
+                (entry.level, entry.event),
+                (Level::Error, "record_malformed")
+            );
+            let message = entry.message.as_deref().unwrap_or_default();
+            assert!(message.contains(want), "{bad}: {message}");
         }
     }
 

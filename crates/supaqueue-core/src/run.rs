@@ -1,16 +1,43 @@
 //! A run: what one isolate does with one dispatch. Its lanes share what is here.
 
+use core::cell::RefCell;
+use std::rc::Rc;
+
 use crate::budget::Budget;
 use crate::config::Settings;
+use crate::excerpt::excerpt;
 use crate::log::{Entry, Level};
 use crate::time::Timestamp;
 use crate::trace::Trace;
+
+/// As much of a reason as the database shows, in bytes.
+const REFUSAL_LIMIT: usize = 200;
+
+/// What all runs of an isolate share.
+#[derive(Debug, Default)]
+pub struct Isolate {
+    last_refusal: RefCell<Option<String>>,
+}
+
+impl Isolate {
+    /// Why the database refused the latest acknowledgement, if it did.
+    pub(crate) fn last_refusal(&self) -> Option<String> {
+        self.last_refusal.borrow().clone()
+    }
+
+    /// Remembers how the latest acknowledgement ended.
+    pub(crate) fn acknowledged(&self, refusal: Option<&str>) {
+        let refusal = refusal.map(|reason| excerpt(reason.as_bytes(), REFUSAL_LIMIT));
+        self.last_refusal.replace(refusal);
+    }
+}
 
 /// What all lanes of a run share.
 pub struct Run {
     pub(crate) settings: Settings,
     pub(crate) trace: Trace,
     pub(crate) budget: Budget,
+    pub(crate) isolate: Rc<Isolate>,
     is_missing_logged: bool,
     log: Vec<Entry>,
 }
@@ -24,6 +51,7 @@ impl Run {
         random: [u8; 16],
         isolate_started: Timestamp,
         lanes: usize,
+        isolate: Rc<Isolate>,
     ) -> Self {
         let mut run = Self {
             trace: Trace::new(traceparent, random),
@@ -34,6 +62,7 @@ impl Run {
                 u32::try_from(lanes).unwrap_or(u32::MAX),
             ),
             settings,
+            isolate,
             is_missing_logged: false,
             log: Vec::new(),
         };

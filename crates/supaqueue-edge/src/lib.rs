@@ -9,14 +9,20 @@ mod js;
 mod platform;
 mod run;
 
+use std::rc::Rc;
+
 use supaqueue_core::config::{Settings, settings};
 use supaqueue_core::inbound::{Accepted, Head, Rejection, Reply, check_body, check_head};
-use supaqueue_core::run::Run;
+use supaqueue_core::run::{Isolate, Run};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Request, Response, ResponseInit};
 
 pub use crate::platform::Platform;
+
+thread_local! {
+    static ISOLATE: Rc<Isolate> = Rc::default();
+}
 
 /// Replies to a request. The jobs of a dispatch run in the background, after the reply.
 ///
@@ -43,7 +49,11 @@ async fn reply(request: &Request, platform: Platform) -> Reply {
     match accept(request, &settings, &platform).await {
         Ok(Accepted::Health) => Reply::health(&platform.source_hash()),
         Ok(Accepted::Dispatch(dispatch)) => {
-            let jobs = dispatch.current_jobs.len();
+            let isolate = ISOLATE.with(Rc::clone);
+            let reply = Reply::accepted(&dispatch, &isolate);
+            for entry in &dispatch.malformed {
+                platform.write(entry);
+            }
             let run = Run::new(
                 settings,
                 request
@@ -54,10 +64,11 @@ async fn reply(request: &Request, platform: Platform) -> Reply {
                     .as_deref(),
                 platform.random_bytes(),
                 platform.started_at(),
-                jobs,
+                dispatch.current_jobs.len(),
+                isolate,
             );
             run::start(run, dispatch, platform);
-            Reply::accepted(jobs)
+            reply
         }
         Err(rejection) => {
             let entry = rejection.entry();

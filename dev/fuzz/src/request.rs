@@ -1,5 +1,6 @@
 //! Bytes as an inbound request, and what must hold for every one.
 
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use serde_json::value::RawValue;
@@ -83,7 +84,7 @@ pub(crate) fn check(input: &[u8]) {
 /// Whatever an assignment contains, it can be acknowledged, called and logged.
 fn start(assignment: Assignment) {
     let prefix = format!("{}/functions/v1/", SETTINGS.url);
-    let mut run = Run::new(SETTINGS.clone(), None, [1; 16], NOW, 1);
+    let mut run = Run::new(SETTINGS.clone(), None, [1; 16], NOW, 1, Rc::default());
     let mut lane = Lane::new(LaneId::from_random([1; 16]), assignment);
     let accepted = Response {
         status: 200,

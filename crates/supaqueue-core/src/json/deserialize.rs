@@ -82,7 +82,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         self.skip_space();
         let start = self.at;
         self.skip()?;
-        visitor.visit_str(self.since(start)?)
+        visitor.visit_borrowed_str(self.since(start)?)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

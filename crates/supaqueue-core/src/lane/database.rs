@@ -71,7 +71,11 @@ impl Lane {
         step: Step<'_>,
     ) -> Action {
         let is_report = rpc.arguments.is_complete;
-        match verdict(end, step.now) {
+        let verdict = verdict(end, step.now);
+        if !is_report {
+            step.run.isolate.acknowledged(verdict.refusal());
+        }
+        match verdict {
             Verdict::Returned(result) if is_report => self.reported(result, step),
             Verdict::Returned(result) => self.acknowledged(&result, step),
             Verdict::Retry { reason, after_ms } => self.retry(rpc, &reason, after_ms, step),
