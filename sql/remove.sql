@@ -17,4 +17,13 @@ end
 $$;
 
 drop function if exists public.end_current_job(uuid, boolean, boolean, jsonb, integer);
-drop schema if exists supaqueue cascade;
+
+do $$
+begin
+  -- All tables at once: taken one by one, they could deadlock with a tick or a report.
+  if to_regproc('supaqueue.take_tables') is not null then
+    perform supaqueue.take_tables();
+  end if;
+  drop schema if exists supaqueue cascade;
+end
+$$;

@@ -79,15 +79,10 @@ parallel safe
 set search_path = ''
 as $$
 begin
-  return encode(
-    set_bit(set_bit(
-      overlay(
-        uuid_send(gen_random_uuid())
-        placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
-        from 1 for 6
-      ),
-      52, 1), 53, 1),
-    'hex')::uuid;
+  return (
+    lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
+    || '7' || substr(gen_random_uuid()::text, 16)
+  )::uuid;
 end
 $$;
 
@@ -99,6 +94,7 @@ create or replace function supaqueue.is_headers(value jsonb)
 returns boolean
 language sql
 immutable
+strict
 parallel safe
 set search_path = ''
 as $$
@@ -113,7 +109,7 @@ $$;
 
 --- schema/tables/05_setting.sql
 
--- What holds for all queues: one row, changed live by `update supaqueue.setting set …`.
+-- What holds for all queues: one row, in force as soon as it is updated. See settings().
 create table supaqueue.setting (
   is_only_row boolean primary key default true,
   jobs_per_request integer not null default 20,
@@ -137,7 +133,6 @@ create table supaqueue.setting (
   constraint retention_batch_is_positive check (retention_batch between 1 and 1000000)
 );
 
-insert into supaqueue.setting default values;
 alter table supaqueue.setting enable row level security;
 
 comment on table supaqueue.setting is 'Settings of Supaqueue as a whole: one row, in force as soon as it is updated';
@@ -177,9 +172,10 @@ create table supaqueue.queue (
     edge_function_name <> 'supaqueue' or name = 'supaqueue_self_test'
   ),
   constraint default_headers_are_an_object_of_strings check (default_headers is null or supaqueue.is_headers(default_headers)),
-  constraint max_attempts_is_positive check (max_attempts >= 1),
+  constraint default_headers_are_at_most_16_kb check (octet_length(default_headers::text) <= 16384),
+  constraint max_attempts_is_between_1_and_1000000 check (max_attempts between 1 and 1000000),
   constraint timeout_is_positive check (timeout_ms >= 1),
-  constraint timeout_is_at_most_380_seconds check (timeout_ms <= 380000),
+  constraint timeout_is_at_most_150_seconds check (timeout_ms <= 150000),
   constraint backoff_base_is_not_negative check (backoff_base_ms >= 0),
   constraint backoff_max_is_at_least_backoff_base check (backoff_max_ms >= backoff_base_ms),
   constraint auth_is_service_role_anon_or_none check (auth in ('service_role', 'anon', 'none')),
@@ -187,8 +183,8 @@ create table supaqueue.queue (
     array_position(final_statuses, null) is null
     and 300 <= all (final_statuses) and 599 >= all (final_statuses)
   ),
-  constraint keep_successful_for_is_not_negative check (keep_successful_for >= interval '0'),
-  constraint keep_failed_for_is_not_negative check (keep_failed_for >= interval '0')
+  constraint keep_successful_for_is_between_0_and_1000_years check (keep_successful_for between interval '0' and interval '1000 years'),
+  constraint keep_failed_for_is_between_0_and_1000_years check (keep_failed_for between interval '0' and interval '1000 years')
 );
 alter table supaqueue.queue enable row level security;
 
@@ -197,7 +193,7 @@ comment on column supaqueue.queue.name is 'Unique; where none is given, the name
 comment on column supaqueue.queue.edge_function_name is 'The function that is called: its name only, as in supabase/functions';
 comment on column supaqueue.queue.default_headers is 'Headers of each call: an object of strings. Do not put secrets here, pg_net''s tables can be read by every role';
 comment on column supaqueue.queue.max_attempts is 'Calls of a job, the first one included, before it is failed';
-comment on column supaqueue.queue.timeout_ms is 'How long a call may take, in milliseconds; at most what the platform''s wall clock can hold (400 s on paid plans, 150 s on the free one)';
+comment on column supaqueue.queue.timeout_ms is 'How long a call may take, in milliseconds; at most 150 s, within which the platform wants the first byte of an answer';
 comment on column supaqueue.queue.backoff_base_ms is 'Upper bound of the wait before the first retry, in milliseconds; it doubles with each attempt. The wait itself is random between 0 and the bound (full jitter)';
 comment on column supaqueue.queue.backoff_max_ms is 'The most that the bound of the wait before a retry can grow to, in milliseconds';
 comment on column supaqueue.queue.auth is 'The key that calls carry: service_role (bypasses row level security), anon, or none';
@@ -226,39 +222,40 @@ comment on column supaqueue.worker.last_report is 'The current job whose report 
 
 --- schema/tables/12_job.sql
 
+-- The columns that change during a call come last: an update writes to the log what lies between
+-- the first and the last changed byte of a row, and that must not include the payload.
 create table supaqueue.job (
   id uuid primary key default supaqueue.new_id(),
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
   queue uuid not null references supaqueue.queue on delete cascade,
-  payload jsonb not null default '{}',
-  status text not null default 'pending',
-  attempts integer not null default 0,
+  position bigint generated always as identity,
   priority integer not null default 0,
-  run_at timestamptz not null default now(),
-  headers jsonb,
   max_attempts integer,
   timeout_ms integer,
+  payload jsonb not null default '{}',
+  headers jsonb,
+  run_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  status text not null default 'pending',
+  attempts integer not null default 0,
+  http_status integer,
   started_at timestamptz,
   finished_at timestamptz,
   duration_ms integer,
-  http_status integer,
   result jsonb,
   errors jsonb not null default '[]',
-  position bigint generated always as identity
+  ended_as text
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 alter table supaqueue.job enable row level security;
 
--- The order in which pending jobs are taken, and nothing else: finished jobs cost a queue nothing.
-create index job_pending on supaqueue.job (queue, priority, run_at, position) where status = 'pending';
-create index job_waiting on supaqueue.job (queue) where status = 'waiting';
-create index job_in_progress on supaqueue.job (queue) where status = 'in_progress';
-create index job_finished on supaqueue.job (queue, status, finished_at) where finished_at is not null;
+-- No index depends on what changes when a job starts (ended_as does not), so that this is a
+-- heap-only update: ready_job, held_job and current_job say where a living job is.
+create index job_finished on supaqueue.job (queue, ended_as, finished_at) where finished_at is not null;
 
 comment on table supaqueue.job is 'A call of a queue''s edge function: inserting one is enough';
 comment on column supaqueue.job.payload is 'The body of the call';
 comment on column supaqueue.job.status is 'pending, waiting (held until somebody sets it to pending), in_progress, successful, failed, or cancelled';
-comment on column supaqueue.job.attempts is 'Calls so far, the one under way included';
+comment on column supaqueue.job.attempts is 'Calls so far, including one in progress';
 comment on column supaqueue.job.priority is 'Lower goes first';
 comment on column supaqueue.job.run_at is 'Not started before this time';
 comment on column supaqueue.job.headers is 'Headers of this call, over the queue''s: an object of strings';
@@ -271,15 +268,14 @@ comment on column supaqueue.job.http_status is 'The HTTP status of the last call
 comment on column supaqueue.job.result is 'The answer of the successful call: JSON as JSON, text as a JSON string, cut at the size that the function is set to';
 comment on column supaqueue.job.errors is 'One entry per failed attempt: attempt, at, status, message, body; the last ones (setting max_errors)';
 comment on column supaqueue.job.position is 'The order of insertion, the last criterion of the order within a queue';
+comment on column supaqueue.job.ended_as is 'The status of a job that has finished; else null';
 
 --- schema/tables/13_current_job.sql
 
--- It has no foreign keys: their actions would lock its rows as soon as a worker
--- or a job is deleted, and a report would wait for the transaction that deletes,
--- or worse, each for the other. So a row may name what is gone: a call whose worker
--- was deleted (or moved to another queue) ends normally and nothing follows it,
--- unless a new worker adopts it; one whose job was deleted keeps its worker until
--- it ends.
+-- No foreign keys: they would lock rows of this table whenever a worker or a job is
+-- deleted, and a report would have to wait for that transaction, or deadlock with it.
+-- So a row may name a deleted worker (see deleted_worker) or a deleted job, whose
+-- worker stays locked until the call ends.
 create table supaqueue.current_job (
   id uuid primary key default supaqueue.new_id(),
   created_at timestamptz not null default clock_timestamp(),
@@ -291,41 +287,60 @@ create table supaqueue.current_job (
   dispatches integer not null default 1,
   request_id bigint,
   acknowledged_at timestamptz,
-  lane uuid,
+  lane text,
   previous uuid,
   lease_until timestamptz not null
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 alter table supaqueue.current_job enable row level security;
 
--- Not unique, although a worker has one current job at most: start_jobs sees to that
--- by locking the worker, and a report replaces the row. A unique index would look at
--- every dead row of the worker each time, and while a transaction is left open
--- vacuum removes none: throughput halved after 35,000 jobs, and is level without.
-create index current_job_worker on supaqueue.current_job (queue, worker);
-create index current_job_previous on supaqueue.current_job (previous) where previous is not null;
-create index current_job_lease on supaqueue.current_job (lease_until);
+-- As few indexes as possible: each call writes to all of them. There is no more than one
+-- row per worker, so the tick, and a repeated report, can read the whole table.
 create index current_job_sent on supaqueue.current_job (queue, created_at) where acknowledged_at is null;
 
-comment on table supaqueue.current_job is 'Joins a worker to the job that it processes; a row exists only while the call is under way';
-comment on column supaqueue.current_job.worker is 'Its worker; one that was deleted under the call lets it end, and nothing follows it';
-comment on column supaqueue.current_job.job is 'Its job; one that was deleted under the call keeps the worker taken until it ends';
+comment on table supaqueue.current_job is 'Joins a worker to the job that it processes; a row exists only while the call is in progress';
+comment on column supaqueue.current_job.worker is 'Its worker. If that was deleted, the call ends normally and is not followed by another';
+comment on column supaqueue.current_job.job is 'Its job. If that was deleted, the worker stays locked until the call ends';
+comment on column supaqueue.current_job.is_complete is 'Set it to true to settle the job by hand, with is_successful';
 comment on column supaqueue.current_job.dispatches is 'How often this attempt was sent to the supaqueue function';
 comment on column supaqueue.current_job.request_id is 'The last pg_net request that carried it';
 comment on column supaqueue.current_job.acknowledged_at is 'When a lane took it';
-comment on column supaqueue.current_job.lane is 'The lane that took it: it alone may acknowledge it again';
+comment on column supaqueue.current_job.lane is 'The lane that took it: no other may acknowledge or report it';
 comment on column supaqueue.current_job.previous is 'The current job whose report handed this one out, so that a repeated report gets the same answer';
-comment on column supaqueue.current_job.lease_until is 'After this it is sent again (not acknowledged) or counts as a lost attempt (acknowledged)';
+comment on column supaqueue.current_job.lease_until is 'When this time has passed, the call is sent again (not acknowledged) or counts as a lost attempt (acknowledged)';
 
---- schema/tables/14_queue_front.sql
+--- schema/tables/14_ready_job.sql
 
--- Where the search for a queue's next job begins: at its priority, jobs before
--- run_at and position were taken already. A hint, and only that.
+-- The pending jobs that may run now, in the order in which they are started. A job's row is
+-- inserted when it is admitted and deleted when it starts, always with the job locked.
+create table supaqueue.ready_job (
+  queue uuid not null,
+  priority integer not null,
+  run_at timestamptz not null,
+  position bigint not null,
+  job uuid not null,
+  primary key (queue, priority, run_at, position)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+alter table supaqueue.ready_job enable row level security;
+comment on table supaqueue.ready_job is 'The pending jobs that may run now, in their order; kept by Supaqueue';
+
+-- The jobs that may not run yet: due later, waiting, or put aside because they could not be
+-- started. The tick, and reports, move those whose time has come to ready_job.
+create table supaqueue.held_job (
+  job uuid primary key,
+  queue uuid not null,
+  until timestamptz not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+alter table supaqueue.held_job enable row level security;
+create index held_job_until on supaqueue.held_job (until, queue);
+create index held_job_queue on supaqueue.held_job (queue, until);
+comment on table supaqueue.held_job is 'The pending jobs that are due later, and the waiting ones; kept by Supaqueue';
+comment on column supaqueue.held_job.until is 'When the job may run; infinity for waiting ones';
+
+-- No ready_job of the queue comes before this place: the search for the next job starts here.
 --
--- What was taken stays in the index until vacuum may remove it, and a
--- transaction left open for minutes forbids that: without the hint, each search
--- would walk over all that was taken since. A hint too far ahead delays a job, so
--- it is dropped when something older is committed (see dispatch), by each tick,
--- and left aside whenever a search that uses it finds too little.
+-- Rows that were deleted stay in the index until vacuum may remove them. While a transaction is
+-- open for minutes, it may not, and without this table each search would walk over all jobs that
+-- were taken since. See move_front and lower_fronts, which keep it exact.
 create table supaqueue.queue_front (
   queue uuid primary key,
   priority integer not null,
@@ -333,20 +348,62 @@ create table supaqueue.queue_front (
   position bigint not null
 ) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 alter table supaqueue.queue_front enable row level security;
-comment on table supaqueue.queue_front is 'A hint for Supaqueue: where the search for a queue''s next job begins';
+comment on table supaqueue.queue_front is 'Where the search for the next job of a queue starts; kept by Supaqueue';
 
---- schema/tables/15_wake_up_event.sql
+--- schema/tables/15_unfinished.sql
 
--- For updates of jobs, which after_update_job_tg looks at: the event of such a transaction is that
--- of a row here, which is gone at once. The condition of a trigger on the job table would be read
--- from its text by each report twice, which was 7 % of what a report costs.
---
--- Unlogged: there is nothing to keep, and a publication of all tables has no part in it. It would
--- refuse to let a row go from a table without a key.
-create unlogged table supaqueue.wake_up_event (
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-alter table supaqueue.wake_up_event enable row level security;
-comment on table supaqueue.wake_up_event is 'Always empty: Supaqueue has a transaction end with a dispatch by writing and deleting a row here';
+-- What could not be done when it was due. The tick does it again, with growing pauses, and deletes
+-- the row when it has worked. Rows without a message are no failures: the tick only has to look.
+create table supaqueue.unfinished (
+  id bigint generated always as identity primary key,
+  step text not null,
+  queue uuid,
+  job uuid,
+  since timestamptz not null default clock_timestamp(),
+  tried_at timestamptz not null default clock_timestamp(),
+  tries integer not null default 1,
+  retry_at timestamptz not null default clock_timestamp(),
+  sqlstate text,
+  message text,
+  outcome jsonb
+);
+alter table supaqueue.unfinished enable row level security;
+create index unfinished_job on supaqueue.unfinished (job) where job is not null;
+create index unfinished_queue on supaqueue.unfinished (queue) where queue is not null;
+comment on table supaqueue.unfinished is 'What Supaqueue could not do yet and tries again; supaqueue.problem shows it with remedies';
+comment on column supaqueue.unfinished.step is 'start, settle, take back, admit, look after (all: of a queue, or of one job), or a part of the tick';
+comment on column supaqueue.unfinished.since is 'When it failed first';
+comment on column supaqueue.unfinished.tries is 'How often it was tried';
+comment on column supaqueue.unfinished.message is 'The error as Postgres reported it; null: nothing failed, it was left to the tick';
+comment on column supaqueue.unfinished.outcome is 'Of a call whose job could not be settled: what was reported';
+
+-- The tick's sign of life: one row.
+create table supaqueue.last_tick (
+  is_only_row boolean primary key default true,
+  started_at timestamptz,
+  finished_at timestamptz,
+  server_started_at timestamptz,
+  checked_until uuid,
+  is_check_urgent boolean not null default true,
+  cleaned_until uuid,
+  purged_until bigint,
+  constraint there_is_only_one_row check (is_only_row)
+) with (fillfactor = 10);
+alter table supaqueue.last_tick enable row level security;
+comment on table supaqueue.last_tick is 'When the tick last ran, and how far its checks have come';
+comment on column supaqueue.last_tick.finished_at is 'When the last complete tick ended; before started_at: one is running, or was interrupted';
+comment on column supaqueue.last_tick.checked_until is 'The last job whose place was checked';
+comment on column supaqueue.last_tick.cleaned_until is 'The last queue whose finished jobs were deleted';
+comment on column supaqueue.last_tick.purged_until is 'The last row of cron.job_run_details that was looked at';
+
+-- Locked workers that were deleted, or moved to another queue, during their call.
+create table supaqueue.deleted_worker (
+  worker uuid not null,
+  queue uuid not null,
+  primary key (queue, worker)
+);
+alter table supaqueue.deleted_worker enable row level security;
+comment on table supaqueue.deleted_worker is 'Workers that were deleted during a call, which a free worker takes over; kept by Supaqueue';
 
 --- schema/16_name_queue.sql
 
@@ -380,9 +437,9 @@ execute function supaqueue.before_insert_queue_tg_fn();
 
 -- Refuses to store a job, under the name of the rule that it breaks.
 --
--- Rules are not check constraints: each update of a job reads the text of all of
--- those and evaluates them, and the engine updates each job at least twice. They
--- were a sixth of what a report costs, and far more for a large payload.
+-- These rules are not check constraints: every update of a job would parse and evaluate
+-- all of them, and each job is updated at least twice. As constraints they took a sixth
+-- of the time of a report, and far more for a large payload.
 create or replace function supaqueue.refuse_job(rule text, problem text)
 returns void
 language plpgsql
@@ -394,8 +451,7 @@ begin
 end
 $$;
 
--- Refuses what makes no sense of what only a user sets. See before_update_job_tg for
--- what the engine sets, too.
+-- Checks what only users set. before_write_job_tg_fn checks the rest.
 create or replace function supaqueue.check_job_tg_fn()
 returns trigger
 language plpgsql
@@ -412,18 +468,21 @@ begin
   elsif octet_length(new.payload::text) > 5000000 then
     rule := 'payload_is_at_most_5_mb';
     problem := 'its payload is larger than 5 MB; store it elsewhere, and send where it is';
-  elsif new.max_attempts < 1 then
-    rule := 'max_attempts_is_positive';
-    problem := 'its max_attempts is less than 1';
+  elsif new.max_attempts not between 1 and 1000000 then
+    rule := 'max_attempts_is_between_1_and_1000000';
+    problem := 'its max_attempts is not between 1 and 1000000';
   elsif new.timeout_ms < 1 then
     rule := 'timeout_is_positive';
     problem := 'its timeout_ms is less than 1';
-  elsif new.timeout_ms > 380000 then
-    rule := 'timeout_is_at_most_380_seconds';
-    problem := 'its timeout_ms is more than 380000, which the platform cannot hold';
+  elsif new.timeout_ms > 150000 then
+    rule := 'timeout_is_at_most_150_seconds';
+    problem := 'its timeout_ms is more than 150000: the platform ends requests that have no answer after 150 s';
   elsif not supaqueue.is_headers(new.headers) then
     rule := 'headers_are_an_object_of_strings';
     problem := 'its headers are not an object of strings with names and values that HTTP allows';
+  elsif octet_length(new.headers::text) > 16384 then
+    rule := 'headers_are_at_most_16_kb';
+    problem := 'its headers are larger than 16 kB; put the data into the payload';
   end if;
   if rule is not null then
     perform supaqueue.refuse_job(rule, problem);
@@ -439,11 +498,12 @@ execute function supaqueue.check_job_tg_fn();
 
 --- schema/18_before_write_job.sql
 
--- Keeps a job whole, when it is inserted and when its status changes. While its call
--- is under way it can be cancelled (the report then leaves it so) but not started
--- again. One that had finished and goes back to pending or waiting has all its
--- attempts again, and one that becomes pending is due from then on, behind those that
--- were so before.
+-- Checks a job that is inserted or updated, and sets what follows from its status.
+--
+-- A finished job that becomes pending or waiting again gets all its attempts back, and
+-- is due from then on. A job whose call is in progress can be cancelled, but not be set
+-- to pending: such a row is left as it is, with a warning, so that a statement over many
+-- jobs does what it can.
 create or replace function supaqueue.before_write_job_tg_fn()
 returns trigger
 language plpgsql
@@ -454,15 +514,18 @@ begin
   if new.status not in ('pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled') then
     perform supaqueue.refuse_job('status_is_known', format(
       'its status is %s, not pending, waiting, in_progress, successful, failed or cancelled', new.status));
-  elsif new.attempts < 0 then
-    perform supaqueue.refuse_job('attempts_is_not_negative', 'its attempts are less than 0');
+  elsif new.attempts not between 0 and 1000000 then
+    perform supaqueue.refuse_job('attempts_are_between_0_and_1000000', 'its attempts are not between 0 and 1000000');
   elsif jsonb_typeof(new.errors) <> 'array' then
     perform supaqueue.refuse_job('errors_are_a_list', 'its errors are not a list');
   end if;
   if tg_op = 'INSERT' then
-    if new.status in ('successful', 'failed', 'cancelled') then
-      -- One that is brought from elsewhere: counted and kept like any other.
+    if new.status = 'in_progress' then
+      -- A job from elsewhere has no call here.
+      new.status := 'pending';
+    elsif new.status in ('successful', 'failed', 'cancelled') then
       new.finished_at := coalesce(new.finished_at, clock_timestamp());
+      new.ended_as := new.status;
     end if;
     return new;
   end if;
@@ -471,22 +534,35 @@ begin
     return new;
   end if;
   if new.status in ('pending', 'waiting') then
-    if exists (select from supaqueue.current_job c where c.job = new.id) then
-      raise exception 'cannot set job % to %: its call has not ended yet', new.id, new.status
-        using errcode = 'object_in_use',
-          hint = 'Set it to cancelled, or try again when supaqueue.current_job has no row for it.';
+    if supaqueue.has_call(new.id) then
+      raise warning 'did not set job % to %: its call has not ended yet', new.id, new.status
+        using hint = 'Set it to cancelled, or try again when supaqueue.current_job has no row for it.';
+      return null;
     end if;
     if old.status in ('successful', 'failed', 'cancelled') then
       new.attempts := 0;
       new.finished_at := null;
+      new.ended_as := null;
     end if;
     if old.status <> 'in_progress' and new.status = 'pending' then
       new.run_at := greatest(new.run_at, clock_timestamp());
     end if;
   elsif new.status <> 'in_progress' then
     new.finished_at := coalesce(new.finished_at, clock_timestamp());
+    new.ended_as := new.status;
   end if;
   return new;
+end
+$$;
+
+create or replace function supaqueue.has_call(_job uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (select from supaqueue.current_job c where c.job = _job);
 end
 $$;
 
@@ -515,41 +591,132 @@ begin
 end
 $$;
 
---- schema/21_last_entries.sql
+--- schema/21_add_error.sql
 
--- The last _limit entries of a JSON list, in order.
-create or replace function supaqueue.last_entries(list jsonb, _limit integer)
+-- The errors of a job with one more, without the oldest ones beyond the setting max_errors.
+create or replace function supaqueue.add_error(
+  errors jsonb, attempt integer, message text, status integer default null, body jsonb default null
+)
 returns jsonb
-language sql
-immutable
-parallel safe
+language plpgsql
 set search_path = ''
 as $$
-  select case
-    when jsonb_array_length(list) <= _limit then list
-    else (
-      select jsonb_agg(entry.value order by entry.ordinality)
-      from jsonb_array_elements(list) with ordinality as entry
-      where entry.ordinality > jsonb_array_length(list) - _limit
-    )
-  end
+declare
+  entries jsonb := errors || jsonb_strip_nulls(jsonb_build_object(
+    'attempt', attempt, 'at', clock_timestamp(), 'status', status, 'message', message, 'body', body));
+begin
+  for i in 1 .. jsonb_array_length(entries) - (supaqueue.settings()).max_errors loop
+    entries := entries - 0;
+  end loop;
+  return entries;
+end
 $$;
 
---- schema/22_uuid_or_null.sql
+--- schema/23_settings.sql
 
--- The UUID in a text, or null where it is none.
-create or replace function supaqueue.uuid_or_null(value text)
-returns uuid
+-- The settings. A missing row means the defaults, and is inserted again.
+create or replace function supaqueue.settings()
+returns supaqueue.setting
 language plpgsql
-immutable
-parallel safe
+set search_path = ''
+as $$
+declare
+  setting supaqueue.setting;
+begin
+  select s.* into setting from supaqueue.setting s;
+  if not found then
+    insert into supaqueue.setting default values on conflict do nothing;
+    select s.* into setting from supaqueue.setting s;
+  end if;
+  return setting;
+end
+$$;
+
+-- So that the row can be updated from the beginning.
+select supaqueue.settings();
+
+--- schema/24_replace_row.sql
+
+-- A row that is loaded replaces the one that is there, so that the data of another database can be
+-- loaded into one that has the schema. "enable always": dumps are loaded with triggers off.
+create or replace function supaqueue.replace_row_tg_fn()
+returns trigger
+language plpgsql
 set search_path = ''
 as $$
 begin
-  if value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
-    return value::uuid;
+  case tg_table_name
+    when 'version' then
+      delete from supaqueue.version v where v.part = new.part and v.number = new.number;
+    when 'setting' then
+      delete from supaqueue.setting s where s.is_only_row;
+    when 'last_tick' then
+      delete from supaqueue.last_tick t where t.is_only_row;
+  end case;
+  return new;
+end
+$$;
+
+create or replace trigger replace_row_tg
+before insert on supaqueue.version
+for each row
+execute function supaqueue.replace_row_tg_fn();
+alter table supaqueue.version enable always trigger replace_row_tg;
+
+create or replace trigger replace_row_tg
+before insert on supaqueue.setting
+for each row
+execute function supaqueue.replace_row_tg_fn();
+alter table supaqueue.setting enable always trigger replace_row_tg;
+
+create or replace trigger replace_row_tg
+before insert on supaqueue.last_tick
+for each row
+execute function supaqueue.replace_row_tg_fn();
+alter table supaqueue.last_tick enable always trigger replace_row_tg;
+
+--- schema/25_note_unfinished.sql
+
+-- Notes what could not be done, for the tick to do it again (see the table unfinished). The pause
+-- is as long as it has not worked, at least 5 seconds, so that it doubles; at most 10 minutes for a
+-- job, and 30 seconds for what concerns a whole queue.
+--
+-- A conflict with another transaction is normal: there is no pause, and the message is kept only
+-- when it happens again. Nor is there one while nothing can be sent (55000, see post): trying costs
+-- little, and a repair is noticed at the next tick. Other isolation levels only insert: an update could make them fail (40001).
+create or replace function supaqueue.note_unfinished(
+  _step text, _queue uuid, _job uuid, _sqlstate text, _message text, _outcome jsonb default null
+)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  is_failure boolean := _message is not null and _sqlstate not in ('40001', '40P01', '55P03');
+  has_pause boolean := is_failure and _sqlstate <> '55000';
+  longest interval := case when _job is null then '30 seconds' else '10 minutes' end;
+begin
+  if current_setting('transaction_isolation') = 'read committed' then
+    update supaqueue.unfinished u
+    set tried_at = at, tries = u.tries + 1, sqlstate = _sqlstate,
+      message = coalesce(_message, u.message), outcome = coalesce(_outcome, u.outcome),
+      retry_at = case when has_pause then at + least(greatest(at - u.since, '5 seconds'), longest) else at end
+    where u.id = (
+      select n.id from supaqueue.unfinished n
+      where n.step = _step and n.queue is not distinct from _queue and n.job is not distinct from _job
+      order by n.id
+      limit 1
+      for update skip locked
+    );
+    if found then
+      return;
+    end if;
   end if;
-  return null;
+  insert into supaqueue.unfinished (step, queue, job, sqlstate, message, outcome, retry_at)
+  values (
+    _step, _queue, _job, _sqlstate, case when is_failure then _message end, _outcome,
+    case when has_pause then at + interval '5 seconds' else at end);
 end
 $$;
 
@@ -557,15 +724,17 @@ $$;
 
 -- Locks queues until the end of the transaction, in the order of their ids.
 --
--- Who makes a job startable takes the lock shared and then looks for a free
--- worker. Who makes a worker usable (frees it, adds it, ends a pause) takes it
--- exclusively and then looks for a job. So an insert and a last report that end
--- at the same moment see each other: one waits, and what the other did is
--- committed when it looks.
+-- Whoever makes a job ready takes the lock shared, and then looks for a free worker. Whoever
+-- makes a worker usable (frees it, adds it, ends a pause) takes it exclusively, and then looks
+-- for a job. So an insert and a report that end at the same moment see each other: one of
+-- them waits, and sees what the other committed.
+--
+-- No user's commit waits for others for long: it gives up (55P03), and the tick does its work.
 create or replace function supaqueue.lock_queues(_shared uuid[], _exclusive uuid[])
 returns void
 language plpgsql
 set search_path = ''
+set lock_timeout = '100ms'
 as $$
 declare
   _queue uuid;
@@ -582,163 +751,204 @@ begin
 end
 $$;
 
---- schema/31_next_priority.sql
+--- schema/31_wake_up.sql
 
--- The next priority of a queue's pending jobs behind one, and when its first job is
--- due; nulls where there is none.
+-- Queues in which a transaction made something startable are dispatched once, at its end.
 --
--- So a search goes from priority to priority, and a million jobs scheduled for
--- tomorrow at one of them cost the jobs of the next one nothing.
-create or replace function supaqueue.next_priority(
-  _queue uuid, behind bigint, out priority integer, out run_at timestamptz
-)
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  select j.priority, j.run_at into priority, run_at
-  from supaqueue.job j
-  where j.queue = _queue and j.status = 'pending' and j.priority > behind
-  order by j.priority, j.run_at, j.position
-  limit 1;
-end
-$$;
+-- A deferred trigger fires once per row, so only the first row of a transaction queues the event,
+-- and later rows only add their queue to the list that the event will find. The list is a setting
+-- local to the transaction: rolling back a savepoint undoes both the list and the event.
 
--- Whether a job of a queue is due that goes before all those of a priority.
-create or replace function supaqueue.has_due_job_before(_queue uuid, _priority integer, at timestamptz)
+-- Adds a queue to the list. Returns true if the transaction has no event yet. _priority and _run_at
+-- are the place of a job that is ready now; null: a worker became usable.
+--
+-- A transaction dispatches 50 queues at most. The others are left to the tick, so that no commit
+-- takes long or holds many locks.
+create or replace function supaqueue.wake_up(_queue uuid, _priority integer, _run_at timestamptz)
 returns boolean
 language plpgsql
-stable
 set search_path = ''
 as $$
 declare
-  next record;
+  queues text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
+  place text := coalesce(current_setting('supaqueue.first_place', true), '');
 begin
-  next := supaqueue.next_priority(_queue, -2147483649);
-  while next.priority < _priority loop
-    if next.run_at <= at then
-      return true;
-    end if;
-    next := supaqueue.next_priority(_queue, next.priority);
-  end loop;
-  return false;
+  if position(_queue::text in queues) > 0 then
+    null;
+  elsif length(queues) < 50 * 37 then
+    perform set_config('supaqueue.queues_to_dispatch', queues || _queue || ' ', true);
+  elsif not exists (select from supaqueue.unfinished u where u.queue = _queue and u.step = 'start') then
+    perform supaqueue.note_unfinished('start', _queue, null, null, null);
+  end if;
+  if _run_at is null then
+    perform set_config('supaqueue.has_usable_workers', 'on', true);
+  elsif place = '' or (_priority, extract(epoch from _run_at))
+    < (split_part(place, ' ', 1)::integer, split_part(place, ' ', 2)::numeric)
+  then
+    -- Seconds since 1970: the text of a timestamp depends on the session's settings.
+    perform set_config('supaqueue.first_place', _priority || ' ' || extract(epoch from _run_at), true);
+  end if;
+  return queues = '';
 end
 $$;
 
---- schema/32_due_jobs.sql
-
--- Locks and returns the jobs of a queue that are next: due, by priority, time
--- due and insertion order, at most _limit of them.
---
--- "Due" is compared with the clock: now() is the start of the transaction, and a
--- job committed by one that began later would not be due yet.
---
--- "skip locked" can wait all the same: a row whose new version was committed just
--- now is followed to that version, and whoever has that one locked already is
--- waited for (heap_lock_updated_tuple in Postgres). That may be a report which waits
--- for the lock of the queue that our caller holds. So we give up (55P03) long before
--- Postgres looks for a deadlock: the report then finds the job that we leave.
-create or replace function supaqueue.due_jobs(_queue uuid, _limit integer)
-returns uuid[]
+-- Returns the list and empties it.
+create or replace function supaqueue.take_wake_ups(out queues uuid[], out has_usable_workers boolean)
 language plpgsql
 set search_path = ''
-set lock_timeout = '100ms'
 as $$
-declare
-  at timestamptz := clock_timestamp();
-  next record;
-  jobs uuid[] := array(
-    -- From the front on, unless a job of an earlier priority is due.
-    select j.id
-    from supaqueue.queue_front f
-    cross join lateral (
-      select n.id
-      from supaqueue.job n
-      where n.queue = _queue and n.status = 'pending' and n.priority = f.priority
-        and n.run_at <= at and (n.run_at, n.position) >= (f.run_at, f.position)
-      order by n.run_at, n.position
-      limit _limit
-      for no key update skip locked
-    ) j
-    where f.queue = _queue and (
-      (
-        select b.id from supaqueue.job b
-        where b.queue = _queue and b.status = 'pending' and b.priority < f.priority
-        limit 1
-      ) is null
-      or not supaqueue.has_due_job_before(_queue, f.priority, at)
-    )
-  );
 begin
-  if cardinality(jobs) >= _limit then
-    if random() < 0.01 then
-      perform supaqueue.set_queue_front(jobs[1]);
-    end if;
-    return jobs;
+  queues := string_to_array(rtrim(coalesce(current_setting('supaqueue.queues_to_dispatch', true), '')), ' ');
+  has_usable_workers := coalesce(current_setting('supaqueue.has_usable_workers', true), '') = 'on';
+  if queues <> '{}' then
+    perform set_config('supaqueue.queues_to_dispatch', '', true);
+    perform set_config('supaqueue.has_usable_workers', '', true);
   end if;
-
-  -- Else from the beginning.
-  jobs := '{}';
-  next := supaqueue.next_priority(_queue, -2147483649);
-  while next.priority is not null loop
-    jobs := jobs || array(
-      select j.id
-      from supaqueue.job j
-      where j.queue = _queue and j.status = 'pending' and j.priority = next.priority and j.run_at <= at
-      order by j.run_at, j.position
-      limit _limit - cardinality(jobs)
-      for no key update skip locked
-    );
-    exit when cardinality(jobs) >= _limit;
-    next := supaqueue.next_priority(_queue, next.priority);
-  end loop;
-  if jobs <> '{}' then
-    perform supaqueue.set_queue_front(jobs[1]);
-  end if;
-  return jobs;
 end
 $$;
+
+--- schema/32_place_job.sql
+
+-- Each living job is in one of three places: ready_job, held_job or current_job. This trigger keeps
+-- the first two; whoever starts or settles a job keeps the third.
+create or replace function supaqueue.place_job_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if tg_op <> 'INSERT' then
+    if tg_op = 'UPDATE' and (new.status, new.queue, new.priority, new.run_at) = (old.status, old.queue, old.priority, old.run_at) then
+      return null;
+    end if;
+    if old.status in ('pending', 'waiting') then
+      delete from supaqueue.ready_job r
+      where r.queue = old.queue and r.priority = old.priority and r.run_at = old.run_at and r.position = old.position;
+      if not found then
+        delete from supaqueue.held_job h where h.job = old.id;
+      end if;
+    end if;
+  end if;
+  if tg_op <> 'DELETE' and new.status in ('pending', 'waiting') then
+    perform supaqueue.add_place(new);
+  end if;
+  return null;
+end
+$$;
+
+create or replace function supaqueue.add_place(job supaqueue.job)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if job.status = 'pending' and job.run_at <= clock_timestamp() then
+    insert into supaqueue.ready_job (queue, priority, run_at, position, job)
+    values (job.queue, job.priority, job.run_at, job.position, job.id);
+  else
+    insert into supaqueue.held_job (job, queue, until)
+    values (job.id, job.queue, case job.status when 'pending' then job.run_at else 'infinity' end);
+  end if;
+end
+$$;
+
+create or replace trigger place_job_tg
+after insert or update or delete on supaqueue.job
+for each row
+execute function supaqueue.place_job_tg_fn();
+
+create or replace function supaqueue.after_truncate_job_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  delete from supaqueue.ready_job r where true;
+  delete from supaqueue.held_job h where true;
+  return null;
+end
+$$;
+
+create or replace trigger after_truncate_job_tg
+after truncate on supaqueue.job
+for each statement
+execute function supaqueue.after_truncate_job_tg_fn();
 
 --- schema/33_queue_front.sql
 
--- Moves the front of a queue to a job that was just taken, unless somebody else
--- moves or drops it just now: nobody waits for a hint.
-create or replace function supaqueue.set_queue_front(_job uuid)
+-- The front of a queue: see the table. It is exact because of the queue's lock. Whoever moves it
+-- forward holds the lock exclusively, so that no other transaction is between its dispatch and its
+-- commit; whoever has made jobs ready holds the lock (shared, at least) from lower_fronts to the
+-- commit.
+
+-- Moves the fronts of queues back to the first job that the transaction has made ready.
+create or replace function supaqueue.lower_fronts(_queues uuid[])
 returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
-  job supaqueue.job;
+  place text := coalesce(current_setting('supaqueue.first_place', true), '');
+  _priority integer := nullif(split_part(place, ' ', 1), '')::integer;
+  seconds numeric := nullif(split_part(place, ' ', 2), '')::numeric;
 begin
-  select j.* into job from supaqueue.job j where j.id = _job;
-  if pg_try_advisory_xact_lock(hashtextextended('supaqueue.queue_front:' || job.queue, 0)) is not true then
-    return;
-  end if;
   update supaqueue.queue_front f
-  set priority = job.priority, run_at = job.run_at, position = job.position
-  where f.queue = (select g.queue from supaqueue.queue_front g where g.queue = job.queue for update skip locked);
-  if not found and not exists (select from supaqueue.queue_front f where f.queue = job.queue) then
+  -- Seconds that were rounded up must not hide a job.
+  set priority = _priority, run_at = to_timestamp(seconds::double precision) - interval '1 microsecond', position = 0
+  where f.queue = any (_queues) and (f.priority, extract(epoch from f.run_at)) >= (_priority, seconds);
+end
+$$;
+
+-- Moves the front of a queue, whose lock is held exclusively, to the first ready job; if there is
+-- none, behind a job that was taken (_taken).
+create or replace function supaqueue.move_front(_queue uuid, _taken uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  front supaqueue.queue_front;
+  first supaqueue.queue_front;
+begin
+  select f.* into front from supaqueue.queue_front f where f.queue = _queue;
+  select r.queue, r.priority, r.run_at, r.position into first
+  from supaqueue.ready_job r
+  where r.queue = _queue
+    and (r.priority, r.run_at, r.position)
+      >= (coalesce(front.priority, -2147483648), coalesce(front.run_at, '-infinity'), coalesce(front.position, 0))
+  order by r.priority, r.run_at, r.position
+  limit 1;
+  if not found then
+    select j.queue, j.priority, j.run_at, j.position into first
+    from supaqueue.job j
+    where j.id = _taken and j.queue = _queue;
+  end if;
+  if front.queue is null then
     insert into supaqueue.queue_front (queue, priority, run_at, position)
-    values (job.queue, job.priority, job.run_at, job.position);
+    select first.queue, first.priority, first.run_at, first.position
+    where first.queue is not null;
+  elsif (first.priority, first.run_at, first.position) > (front.priority, front.run_at, front.position) then
+    update supaqueue.queue_front f
+    set priority = first.priority, run_at = first.run_at, position = first.position
+    where f.queue = _queue;
   end if;
 end
 $$;
 
--- Drops the hints of queues (null: of all) that are at or past a time.
-create or replace function supaqueue.drop_queue_fronts(_queues uuid[], since timestamptz)
+-- Moves the front unless the queue's lock is not to be had.
+create or replace function supaqueue.try_move_front(_queue uuid, _taken uuid)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
-  delete from supaqueue.queue_front f
-  where f.queue = any (array(
-    select g.queue from supaqueue.queue_front g
-    where (_queues is null or g.queue = any (_queues)) and g.run_at >= since
-    for update skip locked
-  ));
+  perform supaqueue.lock_queues('{}', array[_queue]);
+  perform supaqueue.move_front(_queue, _taken);
+exception
+  when lock_not_available then
+    null;
 end
 $$;
 
@@ -778,21 +988,29 @@ $$;
 
 --- schema/35_dispatch_problem.sql
 
--- Why nothing can be sent to the supaqueue function now, or null.
+-- Why nothing can be sent to the supaqueue function now, or null. Never fails.
 create or replace function supaqueue.dispatch_problem(out problem text, out remedy text)
 language plpgsql
 set search_path = ''
+set lock_timeout = '100ms'
 as $$
 declare
   secret text;
   url text;
 begin
-  if to_regproc('net.http_post') is null then
+  if to_regprocedure('net.http_post(text,jsonb,jsonb,jsonb,integer)') is null then
     problem := 'the extension pg_net is not installed';
-    remedy := 'Run: create extension pg_net;';
+    remedy := 'Run: create extension pg_net with schema extensions;';
     return;
-  end if;
-  if to_regclass('vault.decrypted_secrets') is null then
+  elsif to_regprocedure('extensions.hmac(bytea,bytea,text)') is null then
+    problem := 'the extension pgcrypto is not in the schema extensions';
+    remedy := case
+      when exists (select from pg_catalog.pg_extension e where e.extname = 'pgcrypto')
+      then 'Run: alter extension pgcrypto set schema extensions;'
+      else 'Run: create extension pgcrypto with schema extensions;'
+    end;
+    return;
+  elsif to_regclass('vault.decrypted_secrets') is null then
     problem := 'the extension supabase_vault is not installed';
     remedy := 'Run: create extension supabase_vault; then `supaqueue install` again.';
     return;
@@ -803,21 +1021,28 @@ begin
     max(s.decrypted_secret) filter (where s.name = 'supaqueue_url')
   into secret, url
   from vault.decrypted_secrets s
-  where s.name in ('supaqueue_secret', 'supaqueue_url');
+  where s.name in ('supaqueue_secret', 'supaqueue_url') or s.name = 'supaqueue_anon_key' and s.decrypted_secret is not null;
 
   if secret is null then
-    problem := 'the Vault has no secret named supaqueue_secret';
-    remedy := 'Run `supaqueue install` again: it stores one in the Vault and in the function''s environment.';
+    problem := 'the Vault of this database has no secret named supaqueue_secret';
+    remedy := 'Run `supaqueue install` for the project of this database (--project-ref; a preview branch has its own): it stores one in the Vault and in the function''s environment.';
   elsif supaqueue.signing_key(secret) is null then
     problem := 'the Vault''s supaqueue_secret is not a key of the form whsec_<base64>';
     remedy := 'Run `supaqueue rotate-secret`, or store the value of SUPAQUEUE_SECRET with vault.update_secret.';
   elsif url is null then
-    problem := 'the Vault has no secret named supaqueue_url';
+    problem := 'the Vault of this database has no secret named supaqueue_url';
     remedy := 'Run: select vault.create_secret(''https://<project>.supabase.co'', ''supaqueue_url'');';
   elsif url !~ '^https?://[^/?#\s]+/?$' then
-    problem := 'the Vault''s supaqueue_url is not an address of the form https://host';
-    remedy := 'Change it with vault.update_secret to the project''s address, without a path.';
+    problem := 'the Vault''s supaqueue_url is not a URL of the form https://host';
+    remedy := 'Change it with vault.update_secret to the project''s URL, without a path.';
   end if;
+exception
+  when lock_not_available then
+    problem := 'the secrets in the Vault cannot be read: another transaction has locked them';
+    remedy := 'Find it: select l.pid, a.query from pg_locks l join pg_stat_activity a using (pid) where l.relation = ''vault.secrets''::regclass;';
+  when others then
+    problem := 'the secrets in the Vault cannot be read: ' || sqlerrm;
+    remedy := 'If they were encrypted with the key of another project (a restore, a branch): run `supaqueue install` for the project of this database, which replaces them. By hand: delete from vault.secrets where name like ''supaqueue_%'';';
 end
 $$;
 
@@ -826,22 +1051,26 @@ $$;
 -- Sends a body to the supaqueue function, signed with the Vault's secret;
 -- returns the id of the pg_net request. It leaves when the transaction commits.
 --
--- pg_net puts body::text on the wire, so that is what is signed. Whoever can
--- run SQL can read pg_net's tables: the secret itself is in none of the headers.
+-- pg_net sends body::text, so that is what is signed. Every role that can run SQL
+-- can read pg_net's tables, so no header contains the secret.
 create or replace function supaqueue.post(body jsonb)
 returns bigint
 language plpgsql
 set search_path = ''
+set lock_timeout = '100ms'
 as $$
 declare
-  secrets jsonb := (
-    select jsonb_object_agg(s.name, s.decrypted_secret)
-    from vault.decrypted_secrets s
-    where s.name in ('supaqueue_secret', 'supaqueue_url', 'supaqueue_anon_key')
-  );
+  problem record := supaqueue.dispatch_problem();
+  secrets jsonb;
   webhook_id text := 'msg_' || replace(supaqueue.new_id()::text, '-', '');
   webhook_timestamp text := floor(extract(epoch from clock_timestamp()))::bigint::text;
 begin
+  if problem.problem is not null then
+    raise exception '%', problem.problem using errcode = 'object_not_in_prerequisite_state', hint = problem.remedy;
+  end if;
+  select jsonb_object_agg(s.name, s.decrypted_secret) into secrets
+  from vault.decrypted_secrets s
+  where s.name in ('supaqueue_secret', 'supaqueue_url', 'supaqueue_anon_key');
   return net.http_post(
     url := rtrim(secrets ->> 'supaqueue_url', '/') || '/functions/v1/supaqueue',
     body := body,
@@ -855,16 +1084,16 @@ begin
         || '-' || encode(extensions.gen_random_bytes(8), 'hex') || '-01',
       'apikey', secrets ->> 'supaqueue_anon_key'
     )),
-    timeout_milliseconds := (select s.dispatch_timeout_ms from supaqueue.setting s)
+    timeout_milliseconds := (supaqueue.settings()).dispatch_timeout_ms
   );
 end
 $$;
 
 --- schema/37_record.sql
 
--- A current job with its job and queue, as the supaqueue function gets them: of each what a
--- call needs. Whole rows cost a report a twentieth more, and the function reads no more of them.
-create or replace function supaqueue.record_of(call supaqueue.current_job, job supaqueue.job, queue supaqueue.queue)
+-- A current job with its job and queue, as the supaqueue function gets them: only what a call
+-- needs. Whole rows would make a report a twentieth slower.
+create or replace function supaqueue.record_of(call supaqueue.current_job, job_record jsonb, queue supaqueue.queue)
 returns jsonb
 language plpgsql
 stable
@@ -876,10 +1105,7 @@ begin
       'id', call.id, 'created_at', call.created_at,
       'acknowledged_at', call.acknowledged_at, 'lease_until', call.lease_until
     ),
-    'job', jsonb_build_object(
-      'id', job.id, 'payload', job.payload, 'attempts', job.attempts,
-      'headers', job.headers, 'timeout_ms', job.timeout_ms
-    ),
+    'job', job_record,
     'queue', jsonb_build_object(
       'name', queue.name, 'edge_function_name', queue.edge_function_name, 'auth', queue.auth,
       'default_headers', queue.default_headers, 'timeout_ms', queue.timeout_ms,
@@ -889,10 +1115,19 @@ begin
 end
 $$;
 
--- The record of a current job; null where its job or its queue is gone.
---
--- Three look-ups and no join: a planner that met the tables when they were small
--- can take a merge join for one, which reads the job table from its start.
+create or replace function supaqueue.job_record(job supaqueue.job)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'id', job.id, 'payload', job.payload, 'attempts', job.attempts, 'headers', job.headers, 'timeout_ms', job.timeout_ms);
+end
+$$;
+
+-- The record of a current job; null if its job or its queue is gone.
 create or replace function supaqueue.record(_current_job uuid)
 returns jsonb
 language plpgsql
@@ -910,20 +1145,21 @@ begin
   if job.id is null or queue.id is null then
     return null;
   end if;
-  return supaqueue.record_of(call, job, queue);
+  return supaqueue.record_of(call, supaqueue.job_record(job), queue);
 end
 $$;
 
 --- schema/38_send_current_jobs.sql
 
 -- Sends current jobs to the supaqueue function, many in one request: at most
--- jobs_per_request of them and about bytes_per_request; a record above 1 MB goes
--- alone, so that no request grows past what the function takes (6 MB).
+-- jobs_per_request and about bytes_per_request. A record above 1 MB is sent alone,
+-- so that no request exceeds what the function accepts (6 MB).
 create or replace function supaqueue.send_current_jobs(_current_jobs uuid[])
 returns void
-language sql
+language plpgsql
 set search_path = ''
 as $$
+begin
   with record as (
     select c.id, c.number, r.record, octet_length(r.record::text) as bytes
     from unnest(_current_jobs) with ordinality as c (id, number)
@@ -944,13 +1180,14 @@ as $$
       array_agg(p.id) as ids,
       supaqueue.post(jsonb_build_object('current_jobs', jsonb_agg(p.record order by p.number))) as request_id
     from place p
-    cross join supaqueue.setting s
+    cross join supaqueue.settings() s
     group by p.alone, p.jobs_before / s.jobs_per_request, div(p.bytes_before, s.bytes_per_request)
   )
   update supaqueue.current_job c
   set request_id = request.request_id
   from request
-  where c.id = any (request.ids)
+  where c.id = any (request.ids);
+end
 $$;
 
 create or replace function supaqueue.after_insert_current_job_tg_fn()
@@ -960,7 +1197,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  -- What was handed out with a report has its lane already.
+  -- Those that were handed out with a report have a lane already.
   if exists (select from inserted c where c.acknowledged_at is null) then
     perform supaqueue.send_current_jobs(array(
       select c.id from inserted c where c.acknowledged_at is null order by c.created_at, c.id
@@ -976,151 +1213,474 @@ referencing new table as inserted
 for each statement
 execute function supaqueue.after_insert_current_job_tg_fn();
 
---- schema/39_adopt_calls.sql
+--- schema/39_admit_jobs.sql
 
--- Whether a queue has a call whose worker was deleted, or moved to another queue,
--- under it, beside a free worker.
---
--- Such a call ends normally and nothing follows it; but until then it counts,
--- else deleting and adding workers would let more calls run than there are
--- workers. So a free worker takes it over before any job is started.
-create or replace function supaqueue.has_calls_to_adopt(_queue uuid)
-returns boolean
+-- Moves jobs of a queue whose time has come (after _since) from held_job to ready_job, the ones
+-- due first, at most _limit. Returns how many. A job that is locked just now stays for the next time.
+create or replace function supaqueue.admit_jobs(_queue uuid, _since timestamptz, _limit integer)
+returns integer
 language plpgsql
-stable
 set search_path = ''
+set lock_timeout = '100ms'
 as $$
+declare
+  at timestamptz := clock_timestamp();
+  due uuid[];
+  jobs uuid[];
 begin
-  return exists (select from supaqueue.worker w where w.queue = _queue and not w.locked)
-    and exists (
-      select from supaqueue.current_job c
-      where c.queue = _queue
-        and not exists (select from supaqueue.worker w where w.id = c.worker and w.queue = c.queue)
-    );
+  due := array(
+    select h.job from supaqueue.held_job h
+    where h.queue = _queue and h.until > _since and h.until <= at
+    order by h.until
+    limit _limit
+  );
+  if due = '{}' then
+    return 0;
+  end if;
+  jobs := array(
+    select j.id from supaqueue.job j where j.id = any (due) for no key update skip locked
+  );
+  -- Deleted jobs, too, whose row was left behind by a deletion without triggers.
+  delete from supaqueue.held_job h
+  where h.job = any (jobs) or h.job = any (due) and not exists (select from supaqueue.job j where j.id = h.job);
+  insert into supaqueue.ready_job (queue, priority, run_at, position, job)
+  select j.queue, j.priority, j.run_at, j.position, j.id
+  from supaqueue.job j
+  where j.id = any (jobs) and j.status = 'pending'
+  on conflict do nothing;
+  return cardinality(due);
 end
 $$;
 
--- Lets free workers take over the calls of a queue that have none. Call it with
--- the queue's lock held exclusively: of two at once, each would use a free worker
--- that the other counts on.
+--- schema/40_next_jobs.sql
+
+-- Locks the jobs of a queue that are next, at most _limit, and returns their ids. Jobs that
+-- have just become due are admitted first. The tick admits those that became due long ago: their
+-- rows may be many that vacuum may not remove yet.
 --
--- A call that is locked just now stays behind: who acknowledges, reports or
--- reclaims it comes here next.
+-- "skip locked" can wait all the same: a row whose new version was just committed is followed to
+-- that version, and if that is locked, Postgres waits for it (heap_lock_updated_tuple). The lock
+-- may belong to a report that waits for the queue's lock, which our caller may hold. So this gives
+-- up (55P03) long before Postgres looks for a deadlock.
+create or replace function supaqueue.next_jobs(_queue uuid, _limit integer)
+returns uuid[]
+language plpgsql
+set search_path = ''
+set lock_timeout = '100ms'
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  front supaqueue.queue_front;
+begin
+  if _limit = 0 then
+    return '{}';
+  end if;
+  if exists (
+    select from supaqueue.held_job h
+    where h.queue = _queue and h.until > at - interval '10 seconds' and h.until <= at
+    limit 1
+  ) and supaqueue.admit_jobs(_queue, at - interval '10 seconds', 100) > 0 then
+    perform supaqueue.lower_fronts(array[_queue]);
+  end if;
+  select f.* into front from supaqueue.queue_front f where f.queue = _queue;
+  if not found then
+    front := row(_queue, -2147483648, '-infinity', 0);
+  end if;
+  return array(
+    select j.id
+    from supaqueue.ready_job r
+    join supaqueue.job j on j.id = r.job
+    where r.queue = _queue and j.status = 'pending'
+      -- A job that was changed without triggers is elsewhere.
+      and j.queue = r.queue and j.priority = r.priority and j.run_at = r.run_at
+      and (r.priority, r.run_at, r.position) >= (front.priority, front.run_at, front.position)
+    order by r.priority, r.run_at, r.position
+    limit _limit
+    for no key update of j skip locked
+  );
+end
+$$;
+
+--- schema/41_adopt_calls.sql
+
+-- Lets free workers take over the calls of a queue whose workers were deleted, or moved to another
+-- queue. Returns whether a call is left without a worker. Call it with the queue's lock held
+-- exclusively.
+--
+-- Such a call ends normally and is not followed by another. Until then it counts: otherwise,
+-- deleting and adding workers would let more calls run than there are workers. A call that is
+-- locked just now is adopted next time.
 create or replace function supaqueue.adopt_calls(_queue uuid)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  left_worker uuid;
+  _call uuid;
+  _worker uuid;
+begin
+  for left_worker in
+    select d.worker from supaqueue.deleted_worker d where d.queue = _queue order by d.worker for update skip locked
+  loop
+    select w.id into _worker
+    from supaqueue.worker w
+    where w.queue = _queue and not w.locked
+    order by w.id
+    limit 1
+    for no key update skip locked;
+    exit when not found;
+
+    if exists (select from supaqueue.current_job c where c.queue = _queue and c.worker = left_worker) then
+      select c.id into _call
+      from supaqueue.current_job c
+      where c.queue = _queue and c.worker = left_worker
+      for no key update skip locked;
+      continue when not found;
+      update supaqueue.current_job c set worker = _worker where c.id = _call;
+      update supaqueue.worker w set locked = true where w.id = _worker;
+    end if;
+    delete from supaqueue.deleted_worker d where d.queue = _queue and d.worker = left_worker;
+  end loop;
+  return exists (
+    select from supaqueue.deleted_worker d
+    join supaqueue.current_job c on c.queue = d.queue and c.worker = d.worker
+    where d.queue = _queue
+  );
+end
+$$;
+
+--- schema/42_take_jobs.sql
+
+-- Sets a job, which is locked (lock_job), to in_progress, and returns its record.
+--
+-- Users' triggers run within this: they find what they expect in the search path, and none of our
+-- planner settings (see plan_settings).
+create or replace function supaqueue.take_job(place refcursor)
+returns jsonb
+language plpgsql
+set search_path = public, extensions
+as $$
+declare
+  job_record jsonb;
+begin
+  update supaqueue.job j
+  set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
+  where current of place
+  returning supaqueue.job_record(j) into job_record;
+  if not found then
+    perform supaqueue.refuse_skipped_update();
+  end if;
+  close place;
+  return job_record;
+end
+$$;
+
+-- Takes jobs, and returns those that could be taken. One that cannot be started, because a trigger of
+-- the user's raises for example, does not keep others from starting: it is put aside for a while.
+create or replace function supaqueue.take_jobs(_jobs uuid[])
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  _job uuid;
+  job supaqueue.job;
+  jobs uuid[] := '{}';
+begin
+  begin
+    perform supaqueue.take_job((supaqueue.lock_job(j.id)).place) from unnest(_jobs) as j (id);
+    return _jobs;
+  exception
+    when others then
+      null;
+  end;
+
+  foreach _job in array _jobs loop
+    begin
+      perform supaqueue.take_job((supaqueue.lock_job(_job)).place);
+      jobs := jobs || _job;
+    exception
+      when others then
+        select j.* into job from supaqueue.job j where j.id = _job;
+        perform supaqueue.note_unfinished('start', job.queue, job.id, sqlstate, sqlerrm);
+        delete from supaqueue.ready_job r
+        where r.queue = job.queue and r.priority = job.priority and r.run_at = job.run_at and r.position = job.position;
+        insert into supaqueue.held_job (job, queue, until)
+        select job.id, job.queue, greatest(max(u.retry_at), clock_timestamp() + interval '5 seconds')
+        from supaqueue.unfinished u
+        where u.job = job.id and u.step = 'start';
+    end;
+  end loop;
+  return jobs;
+end
+$$;
+
+--- schema/43_start_jobs.sql
+
+-- Starts the next jobs of queues on their free workers: worker locked, job in_progress with one more
+-- attempt, a current_job for both. All calls are inserted, and thus sent, at once.
+--
+-- Call it with the queues' locks held, those of _exclusive exclusively.
+create or replace function supaqueue.start_jobs(_queues uuid[], _exclusive uuid[])
 returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
-  calls uuid[];
-  workers uuid[];
-begin
-  if not supaqueue.has_calls_to_adopt(_queue) then
-    return;
-  end if;
-  calls := array(
-    select c.id
-    from supaqueue.current_job c
-    where c.queue = _queue
-      and not exists (select from supaqueue.worker w where w.id = c.worker and w.queue = c.queue)
-    order by c.id
-    for no key update skip locked
-  );
-  workers := array(
-    select w.id
-    from supaqueue.worker w
-    where w.queue = _queue and not w.locked
-    order by w.id
-    limit cardinality(calls)
-    for no key update skip locked
-  );
-  update supaqueue.current_job c
-  set worker = adopted.worker
-  from unnest(calls[1:cardinality(workers)], workers) as adopted (call, worker)
-  where c.id = adopted.call;
-  update supaqueue.worker w set locked = true where w.id = any (workers);
-end
-$$;
-
---- schema/40_timeout_of.sql
-
--- How long a target function has for a job that is in progress, in milliseconds; null for any other.
-create or replace function supaqueue.timeout_of(_job uuid)
-returns integer
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  return (
-    select coalesce(j.timeout_ms, q.timeout_ms)
-    from supaqueue.job j
-    join supaqueue.queue q on q.id = j.queue
-    where j.id = _job and j.status = 'in_progress'
-  );
-end
-$$;
-
---- schema/41_start_jobs.sql
-
--- Starts due jobs of queues on their free workers: worker locked, job in
--- progress with one attempt more, a current job for both. Returns how many.
---
--- Call it with the queues' locks held, shared or, those of _exclusive, exclusively
--- (lock_queues). It takes jobs first and then no more workers than it has jobs: rows
--- that it locks, and that others therefore skip, are rows that it uses.
-create or replace function supaqueue.start_jobs(_queues uuid[], _exclusive uuid[])
-returns integer
-language plpgsql
-set search_path = ''
-as $$
-declare
   _queue uuid;
+  next_jobs uuid[];
   free_workers uuid[];
-  due uuid[];
+  taken uuid[];
   queues uuid[] := '{}';
   workers uuid[] := '{}';
   jobs uuid[] := '{}';
 begin
-  for _queue in
-    select q.id from supaqueue.queue q where q.id = any (_queues) and not q.is_paused order by q.id
-  loop
-    if _queue = any (_exclusive) then
-      perform supaqueue.adopt_calls(_queue);
-    end if;
-    continue when not exists (select from supaqueue.worker w where w.queue = _queue and not w.locked)
-      or supaqueue.has_calls_to_adopt(_queue);
-    due := supaqueue.due_jobs(
-      _queue, (select count(*)::integer from supaqueue.worker w where w.queue = _queue and not w.locked));
-    free_workers := array(
-      select w.id from supaqueue.worker w
-      where w.queue = _queue and not w.locked
-      order by w.id
-      limit cardinality(due)
-      for no key update skip locked
-    );
-    queues := queues || array_fill(_queue, array[cardinality(free_workers)]);
-    workers := workers || free_workers;
-    jobs := jobs || due[1:cardinality(free_workers)];
+  for _queue in select distinct unnest(_queues) order by 1 loop
+    continue when exists (select from supaqueue.deleted_worker d where d.queue = _queue)
+      and (_queue <> all (_exclusive) or supaqueue.adopt_calls(_queue));
+    -- Again where jobs were put aside: others may take their place.
+    for attempt in 1 .. 10 loop
+      next_jobs := supaqueue.next_jobs(_queue, supaqueue.free_workers(_queue));
+      exit when next_jobs = '{}';
+      free_workers := supaqueue.lock_workers(_queue, cardinality(next_jobs));
+      next_jobs := next_jobs[1:cardinality(free_workers)];
+      taken := supaqueue.take_jobs(next_jobs);
+      free_workers := free_workers[1:cardinality(taken)];
+      perform supaqueue.set_locked(free_workers, true);
+      queues := queues || array_fill(_queue, array[cardinality(taken)]);
+      workers := workers || free_workers;
+      jobs := jobs || taken;
+      exit when cardinality(taken) = cardinality(next_jobs);
+    end loop;
   end loop;
-  if cardinality(jobs) = 0 then
-    return 0;
+  if jobs = '{}' then
+    return;
   end if;
-
-  update supaqueue.worker w set locked = true where w.id = any (workers);
-  update supaqueue.job j
-  set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
-  where j.id = any (jobs);
   insert into supaqueue.current_job (queue, worker, job, lease_until)
   select call.queue, call.worker, call.job, clock_timestamp() + supaqueue.ms(s.dispatch_lease_ms)
   from unnest(queues, workers, jobs) with ordinality as call (queue, worker, job, number)
-  cross join supaqueue.setting s
+  cross join supaqueue.settings() s
   order by call.number;
-  return cardinality(jobs);
 end
 $$;
 
---- schema/42_backoff_ms.sql
+-- The same, but never fails: the jobs stay ready, and the reason is noted, for problem and the tick.
+create or replace function supaqueue.try_start_jobs(_queues uuid[], _exclusive uuid[])
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  remedy text;
+begin
+  perform supaqueue.start_jobs(_queues, _exclusive);
+  perform supaqueue.note_start(_queues);
+exception
+  when others then
+    get stacked diagnostics remedy = pg_exception_hint;
+    raise warning 'supaqueue could not start jobs: %', sqlerrm
+      using hint = ltrim(remedy || ' They stay pending and are started later.'), errcode = sqlstate;
+    perform supaqueue.note_unfinished('start', d.queue, null, sqlstate, sqlerrm) from unnest(_queues) as d (queue);
+end
+$$;
+
+-- Takes what was noted about queues in which jobs start again out of problem. The tick still looks at
+-- them, and deletes the notes.
+create or replace function supaqueue.note_start(_queues uuid[])
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from supaqueue.unfinished u
+    where u.queue = any (_queues) and u.step = 'start' and u.job is null and u.message is not null
+  ) and current_setting('transaction_isolation') = 'read committed' then
+    update supaqueue.unfinished u
+    set message = null, retry_at = clock_timestamp()
+    where u.id = any (array(
+      select n.id from supaqueue.unfinished n
+      where n.queue = any (_queues) and n.step = 'start' and n.job is null
+      for update skip locked
+    ));
+  end if;
+end
+$$;
+
+-- How many workers of a queue are free; 0 while the queue is paused.
+create or replace function supaqueue.free_workers(_queue uuid)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return (
+    select count(*)
+    from supaqueue.worker w
+    where w.queue = _queue and not w.locked
+      and not (select q.is_paused from supaqueue.queue q where q.id = _queue)
+  );
+end
+$$;
+
+create or replace function supaqueue.lock_workers(_queue uuid, _limit integer)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return array(
+    select w.id from supaqueue.worker w
+    where w.queue = _queue and not w.locked
+    order by w.id
+    limit _limit
+    for no key update skip locked
+  );
+end
+$$;
+
+-- Locks or unlocks workers, except those that somebody else is deleting or moving just now.
+-- _last_report: see the column.
+create or replace function supaqueue.set_locked(_workers uuid[], _locked boolean, _last_report uuid default null)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update supaqueue.worker w
+  set locked = _locked, last_report = coalesce(_last_report, w.last_report)
+  from (
+    select l.id from supaqueue.worker l where l.id = any (_workers) for no key update skip locked
+  ) l
+  where w.id = l.id;
+end
+$$;
+
+--- schema/44_dispatch.sql
+
+-- Locks queues before jobs are started in them, and returns those that are locked exclusively: those
+-- of _exclusive, all if a worker became usable, and any with calls that a free worker must take over.
+create or replace function supaqueue.lock_to_start(_queues uuid[], _exclusive uuid[], has_usable_workers boolean)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  exclusive uuid[] := case
+    when has_usable_workers then _queues
+    else _exclusive || array(select distinct d.queue from supaqueue.deleted_worker d where d.queue = any (_queues))
+  end;
+begin
+  perform supaqueue.lock_queues(_queues, exclusive);
+  perform supaqueue.lower_fronts(_queues);
+  return exclusive;
+end
+$$;
+
+-- Starts what can be started in queues that a transaction woke, at its end. Never fails and never
+-- waits for long: what cannot be done now is left to the tick.
+--
+-- A repeatable read transaction does what it can with what it sees. A serializable one leaves its
+-- queues to the tick: to read their state would make users' transactions fail (40001).
+create or replace function supaqueue.dispatch(_queues uuid[], has_usable_workers boolean default false)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if current_setting('transaction_isolation') = 'serializable' then
+    perform supaqueue.note_unfinished('start', d.queue, null, null, null) from unnest(_queues) as d (queue);
+    return;
+  end if;
+  perform supaqueue.try_start_jobs(_queues, supaqueue.lock_to_start(_queues, '{}', has_usable_workers));
+exception
+  when others then
+    perform supaqueue.note_unfinished('start', d.queue, null, sqlstate, sqlerrm) from unnest(_queues) as d (queue);
+end
+$$;
+
+create or replace function supaqueue.dispatch_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform supaqueue.dispatch(w.queues, w.has_usable_workers) from supaqueue.take_wake_ups() w where w.queues <> '{}';
+  return null;
+end
+$$;
+
+--- schema/45_wake_up_triggers.sql
+
+-- What makes something startable wakes its queue, and a deferred trigger dispatches it (see wake_up).
+
+drop trigger if exists dispatch_tg on supaqueue.ready_job;
+create constraint trigger dispatch_tg
+after insert on supaqueue.ready_job
+deferrable initially deferred
+for each row when (supaqueue.wake_up(new.queue, new.priority, new.run_at))
+execute function supaqueue.dispatch_tg_fn();
+
+-- For workers and queues, in two steps: the condition of a trigger is evaluated as the user, who
+-- may not execute wake_up.
+create or replace function supaqueue.wake_up_worker_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if tg_op <> 'INSERT' and old.locked then
+    -- A free worker takes over the call that this one leaves behind.
+    insert into supaqueue.deleted_worker (queue, worker) values (old.queue, old.id) on conflict do nothing;
+    perform supaqueue.wake_up(old.queue, null, null);
+  end if;
+  if tg_op <> 'DELETE' then
+    perform supaqueue.wake_up(new.queue, null, null);
+  end if;
+  return null;
+end
+$$;
+
+create or replace trigger wake_up_tg
+after insert or delete or update of queue on supaqueue.worker
+for each row
+execute function supaqueue.wake_up_worker_tg_fn();
+
+drop trigger if exists dispatch_tg on supaqueue.worker;
+create constraint trigger dispatch_tg
+after insert or delete or update of queue on supaqueue.worker
+deferrable initially deferred
+for each row
+execute function supaqueue.dispatch_tg_fn();
+
+create or replace function supaqueue.wake_up_queue_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform supaqueue.wake_up(new.id, null, null);
+  return null;
+end
+$$;
+
+create or replace trigger wake_up_tg
+after update on supaqueue.queue
+for each row when (old.is_paused and not new.is_paused)
+execute function supaqueue.wake_up_queue_tg_fn();
+
+drop trigger if exists dispatch_tg on supaqueue.queue;
+create constraint trigger dispatch_tg
+after update on supaqueue.queue
+deferrable initially deferred
+for each row when (old.is_paused and not new.is_paused)
+execute function supaqueue.dispatch_tg_fn();
+
+--- schema/46_backoff_ms.sql
 
 -- The wait before the next attempt: random between 0 and a bound that starts at
 -- base and doubles with each attempt up to max ("full jitter"). In milliseconds.
@@ -1135,494 +1695,753 @@ begin
 end
 $$;
 
---- schema/43_settle_job.sql
+--- schema/47_settle_job.sql
 
--- Settles the job of a call that ended: successful, pending again for a retry,
--- or failed. A job that was cancelled meanwhile stays cancelled. Its current job
--- must be gone by then.
---
--- _report: http_status, duration_ms, result, error {message, body},
--- retry_after_ms, is_final, is_attempt. See public.end_current_job.
---
--- A report comes from outside, and nothing in it may keep its job from being settled: what is
--- no number, or none that the column holds, is left aside.
---
--- Whether the job is still in progress is asked of the row that the update finds:
--- who cancels it may commit after it was looked at.
-create or replace function supaqueue.settle_job(_job uuid, _is_successful boolean, _report jsonb)
-returns void
+-- Locks a job, and returns a cursor on it (null if it is gone) and its own timeout. An update "where
+-- current of" it never searches, whatever its plan was made for, and so needs no settings that users'
+-- triggers would see.
+create or replace function supaqueue.lock_job(_job uuid, out place refcursor, out timeout_ms integer)
 language plpgsql
 set search_path = ''
 as $$
+begin
+  open place for select j.timeout_ms from supaqueue.job j where j.id = _job for no key update;
+  fetch next from place into timeout_ms;
+  if not found then
+    close place;
+    place := null;
+  end if;
+end
+$$;
+
+-- Settles the job of a call that ended: successful, pending again for a retry, or failed.
+-- A job that was cancelled meanwhile stays cancelled. Its current job must be gone by then.
+--
+-- _report: http_status, duration_ms, result, error {message, body},
+-- retry_after_ms, is_final, is_attempt. See public.end_current_job. It comes from outside, and
+-- nothing in it may keep the job from being settled: values that are not numbers, or that the
+-- column cannot hold, are ignored.
+create or replace function supaqueue.settle_job(_job uuid, _is_successful boolean, _report jsonb)
+returns void
+language plpgsql
+set search_path = public, extensions
+as $$
 declare
+  place refcursor := (supaqueue.lock_job(_job)).place;
   job record;
   _status text;
   _http_status integer := jsonb_path_query_first(_report, '$.http_status ? (@ >= 0 && @ <= 2147483647)')::integer;
   _duration_ms integer := jsonb_path_query_first(_report, '$.duration_ms ? (@ >= 0 && @ <= 2147483647)')::integer;
-  is_given_back boolean := coalesce(_report -> 'is_attempt' = 'false', false);
-  error jsonb;
+  is_given_back boolean;
 begin
-  if _is_successful then
+  if place is null then
+    return;
+  elsif _is_successful then
     update supaqueue.job j
     set status = case j.status when 'in_progress' then 'successful' else j.status end,
       http_status = _http_status, duration_ms = _duration_ms, result = _report -> 'result'
-    where j.id = _job;
+    where current of place;
+    if not found then
+      perform supaqueue.refuse_skipped_update();
+    end if;
+    close place;
     return;
   end if;
 
-  select
-    j.attempts, coalesce(j.max_attempts, q.max_attempts) as max_attempts,
-    q.final_statuses, q.backoff_base_ms, q.backoff_max_ms, s.max_retry_after_ms, s.max_errors
-  into job
-  from supaqueue.job j
-  join supaqueue.queue q on q.id = j.queue
-  cross join supaqueue.setting s
-  where j.id = _job;
-  if not found then
-    return;
-  end if;
-
+  job := supaqueue.limits_of(_job);
+  is_given_back := coalesce(_report -> 'is_attempt' = 'false', false);
   _status := case
     when is_given_back then 'pending'
     when _report -> 'is_final' = 'true' or _http_status = any (job.final_statuses) then 'failed'
     when job.attempts >= job.max_attempts then 'failed'
     else 'pending'
   end;
-
-  error := jsonb_strip_nulls(jsonb_build_object(
-    'attempt', job.attempts,
-    'at', clock_timestamp(),
-    'status', _http_status,
-    'message', coalesce(_report #>> '{error,message}', 'the call was reported as failed, without a reason'),
-    'body', _report #> '{error,body}'
-  ));
   update supaqueue.job j
   set status = case j.status when 'in_progress' then _status else j.status end,
     attempts = case when is_given_back then greatest(j.attempts - 1, 0) else j.attempts end,
     run_at = case
       when j.status = 'in_progress' and _status = 'pending' then clock_timestamp() + supaqueue.ms(greatest(
         supaqueue.backoff_ms(job.attempts, job.backoff_base_ms, job.backoff_max_ms),
-        least(coalesce(jsonb_path_query_first(_report, '$.retry_after_ms ? (@ >= 0)')::numeric, 0), job.max_retry_after_ms)))
+        least(coalesce(jsonb_path_query_first(_report, '$.retry_after_ms ? (@ >= 0)')::numeric, 0), (supaqueue.settings()).max_retry_after_ms)))
       else j.run_at
     end,
     http_status = coalesce(_http_status, j.http_status),
     duration_ms = coalesce(_duration_ms, j.duration_ms),
-    errors = supaqueue.last_entries(j.errors || error, job.max_errors)
+    errors = supaqueue.add_error(
+      j.errors, job.attempts, coalesce(_report #>> '{error,message}', 'the call was reported as failed, without a reason'),
+      _http_status, _report #> '{error,body}')
+  where current of place;
+  if not found then
+    perform supaqueue.refuse_skipped_update();
+  end if;
+  close place;
+end
+$$;
+
+-- A trigger that returns null skips an update in silence, and would leave a job without its call.
+create or replace function supaqueue.refuse_skipped_update()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise exception 'a trigger on supaqueue.job skipped the update (its function returned null)';
+end
+$$;
+
+create or replace function supaqueue.limits_of(
+  _job uuid, out attempts integer, out max_attempts integer,
+  out final_statuses integer[], out backoff_base_ms integer, out backoff_max_ms integer
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  select j.attempts, coalesce(j.max_attempts, q.max_attempts), q.final_statuses, q.backoff_base_ms, q.backoff_max_ms
+  into attempts, max_attempts, final_statuses, backoff_base_ms, backoff_max_ms
+  from supaqueue.job j
+  join supaqueue.queue q on q.id = j.queue
   where j.id = _job;
 end
 $$;
 
---- schema/44_request_outcome.sql
+-- Settles a job; if that fails, notes what was reported, so that the tick settles it later. An error
+-- that may pass by itself is raised if the caller can be repeated.
+create or replace function supaqueue.settle_or_note(
+  _job uuid, _queue uuid, _is_successful boolean, _report jsonb, can_be_repeated boolean default false
+)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform supaqueue.settle_job(_job, _is_successful, _report);
+exception
+  when others then
+    if can_be_repeated and sqlstate ~ '^(40|53|55|57|58)' then
+      raise;
+    end if;
+    perform supaqueue.note_unfinished('settle', _queue, _job, sqlstate, sqlerrm,
+      jsonb_build_object('is_successful', _is_successful, 'report', _report));
+end
+$$;
 
--- What pg_net knows of a request, for the reason why a job was not acknowledged.
-create or replace function supaqueue.request_outcome(_request bigint)
+--- schema/48_request_outcome.sql
+
+-- What pg_net knows about a request that was made at _sent_at: why a job was not acknowledged.
+--
+-- pg_net's answers have an index on the time only, and may be millions.
+create or replace function supaqueue.request_outcome(_request bigint, _sent_at timestamptz)
 returns text
 language plpgsql
 stable
 set search_path = ''
+set lock_timeout = '20ms'
 as $$
 declare
   response record;
 begin
-  if to_regclass('net._http_response') is not null then
-    select r.status_code, r.timed_out, r.error_msg, left(r.content, 200) as content
-    into response
-    from net._http_response r
-    where r.id = _request;
-    if found then
-      return case
-        when response.timed_out then 'it did not answer in time'
-        when response.status_code is not null then
-          'it answered ' || response.status_code || coalesce(': ' || response.content, '')
-        else 'it could not be reached: ' || coalesce(response.error_msg, 'pg_net gave no reason')
-      end;
-    end if;
-  end if;
-  return 'pg_net has no answer of it';
-end
-$$;
-
---- schema/45_reclaim.sql
-
--- Takes back, in the given queues (null: in all), the calls whose lease is over:
--- not acknowledged ones are sent again under a new id (a bounded number of
--- times, then they go back to pending with the reason, the attempt not spent);
--- acknowledged ones are lost attempts. In all queues, frees workers and jobs that have
--- no call, too.
-create or replace function supaqueue.reclaim(_queues uuid[])
-returns void
-language plpgsql
-set search_path = ''
-as $$
-declare
-  at timestamptz := clock_timestamp();
-  limits supaqueue.setting := (select s from supaqueue.setting s);
-  problem text;
-  call supaqueue.current_job;
-  _job uuid;
-  to_send uuid[] := '{}';
-  workers uuid[] := '{}';
-begin
-  for call in
-    select c.* from supaqueue.current_job c
-    where c.lease_until < at and (_queues is null or c.queue = any (_queues))
-    order by c.id
-    for update skip locked
-  loop
-    -- A job that somebody is deleting or changing just now is left to the next time.
-    perform from supaqueue.job j where j.id = call.job for no key update skip locked;
-    continue when not found and exists (select from supaqueue.job j where j.id = call.job);
-
-    problem := case when call.acknowledged_at is null then (select p.problem from supaqueue.dispatch_problem() p) end;
-    if call.acknowledged_at is null and call.dispatches < limits.max_dispatches and problem is null
-      and exists (select from supaqueue.job j where j.id = call.job and j.status = 'in_progress')
-    then
-      to_send := to_send || call.id;
-      continue;
-    end if;
-
-    delete from supaqueue.current_job c where c.id = call.id;
-    workers := workers || call.worker;
-    if call.acknowledged_at is null then
-      perform supaqueue.settle_job(call.job, false, jsonb_build_object(
-        'is_attempt', false,
-        'retry_after_ms', limits.dispatch_lease_ms,
-        'error', jsonb_build_object('message', format(
-          'not acknowledged by the supaqueue function, sent %s times; %s',
-          call.dispatches, coalesce(problem, supaqueue.request_outcome(call.request_id))))
-      ));
-    else
-      perform supaqueue.settle_job(call.job, false, jsonb_build_object('error', jsonb_build_object(
-        'message', 'lost: the call was not reported within its timeout and the grace after it')));
-    end if;
-  end loop;
-
-  if to_send <> '{}' then
-    with resent as (
-      update supaqueue.current_job c
-      set id = supaqueue.new_id(), dispatches = c.dispatches + 1, created_at = clock_timestamp(),
-        lease_until = clock_timestamp() + supaqueue.ms(limits.dispatch_lease_ms * (c.dispatches + 1.0))
-      where c.id = any (to_send)
-      returning c.id
-    )
-    select array_agg(resent.id order by resent.id) into to_send from resent;
-    perform supaqueue.send_current_jobs(to_send);
-  end if;
-
-  -- Only in the tick: within a report, its own worker has no call for a moment.
-  if _queues is null then
-    for _job in
-      select j.id from supaqueue.job j
-      where j.status = 'in_progress' and not exists (select from supaqueue.current_job c where c.job = j.id)
-      for no key update skip locked
-    loop
-      -- Once more, with the row locked: somebody else may have started it again meanwhile.
-      if not exists (select from supaqueue.current_job c where c.job = _job) then
-        perform supaqueue.settle_job(_job, false, jsonb_build_object('error', jsonb_build_object(
-          'message', 'lost: the job was in progress without a current job')));
-      end if;
-    end loop;
-    workers := workers || array(
-      select w.id from supaqueue.worker w
-      where w.locked
-        and not exists (select from supaqueue.current_job c where c.queue = w.queue and c.worker = w.id)
-    );
-  end if;
-
-  if workers <> '{}' then
-    -- All of the caller's queues, so that it takes no lower one after a higher one.
-    perform supaqueue.lock_queues('{}', coalesce(_queues, array(select q.id from supaqueue.queue q)));
-    update supaqueue.worker w
-    set locked = false
-    from (
-      select l.id from supaqueue.worker l
-      where l.id = any (workers) and l.locked
-        and not exists (select from supaqueue.current_job c where c.queue = l.queue and c.worker = l.id)
-      for no key update skip locked
-    ) without_call
-    where w.id = without_call.id;
-  end if;
-end
-$$;
-
--- Reclaims what there is to reclaim, cheap where there is nothing. Never fails.
-create or replace function supaqueue.try_reclaim(_queues uuid[])
-returns void
-language plpgsql
-set search_path = ''
-as $$
-declare
-  -- A variable: with the volatile function itself, the index could not be used.
-  at timestamptz := clock_timestamp();
-begin
-  if exists (
-    select from supaqueue.current_job c
-    where c.lease_until < at and (_queues is null or c.queue = any (_queues))
-  ) then
-    perform supaqueue.reclaim(_queues);
-  end if;
+  select r.status_code, r.timed_out, r.error_msg, left(r.content, 200) as content
+  into response
+  from net._http_response r
+  where r.id = _request and r.created between _sent_at - interval '1 second' and _sent_at + interval '2 minutes';
+  return case
+    when not found then 'pg_net has no answer to it'
+    when response.timed_out then 'it was not answered in time'
+    when response.status_code is not null then
+      'it was answered with ' || response.status_code || coalesce(': ' || response.content, '')
+    else 'it could not be sent: ' || coalesce(response.error_msg, 'pg_net gave no reason')
+  end;
 exception
   when others then
-    raise warning 'supaqueue could not take back lost calls now: %', sqlerrm
-      using hint = 'The tick tries again.', errcode = sqlstate;
+    return 'pg_net''s answer cannot be read: ' || sqlerrm;
 end
 $$;
 
---- schema/46_try_start_jobs.sql
+--- schema/50_recover.sql
 
--- Starts what can be started in queues whose locks are held, those of _exclusive
--- exclusively. Never fails: what it cannot start stays pending, with a warning, and
--- is started by a later dispatch of the queue or by the tick.
-create or replace function supaqueue.try_start_jobs(_queues uuid[], _exclusive uuid[])
-returns integer
-language plpgsql
-set search_path = ''
-as $$
-declare
-  problem record;
-begin
-  if not exists (
-    select from supaqueue.worker w
-    join supaqueue.queue q on q.id = w.queue
-    where w.queue = any (_queues) and not w.locked and not q.is_paused
-  ) then
-    return 0;
-  end if;
-
-  problem := supaqueue.dispatch_problem();
-  if problem.problem is not null then
-    raise warning 'supaqueue cannot start jobs: %', problem.problem
-      using hint = problem.remedy || ' The jobs stay pending and start by themselves then.';
-    return 0;
-  end if;
-  return supaqueue.start_jobs(_queues, _exclusive);
-exception
-  when others then
-    raise warning 'supaqueue could not start jobs now: %', sqlerrm
-      using hint = 'They stay pending; the tick tries again.', errcode = sqlstate;
-    return 0;
-end
-$$;
-
---- schema/47_dispatch.sql
-
--- Dispatches queues at the end of a transaction that made something startable.
--- Never fails. Takes back first what the queues lost, so that they recover
--- without pg_cron, too. has_usable_workers: the transaction also made workers usable.
---
--- A transaction of another level than read committed does not see what was
--- committed after it began, so it leaves its jobs to the tick.
---
--- Sessions keep their plans: one that met the tables when they held three jobs would
--- go on reading them whole, or sorting all that waits, when they hold a million. So the
--- ways in (this, end_current_job, tick) plan for indexes, in their order, whatever the
--- tables look like, and once: Postgres would plan the search for the next job anew each
--- time, an eighth of what a report costs.
-create or replace function supaqueue.dispatch(_queues uuid[], has_usable_workers boolean default false)
-returns integer
-language plpgsql
-set search_path = ''
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
-as $$
-declare
-  _exclusive uuid[];
-begin
-  if current_setting('transaction_isolation') <> 'read committed' then
-    return 0;
-  end if;
-  perform supaqueue.try_reclaim(_queues);
-  _exclusive := array(
-    select d.queue from unnest(_queues) as d (queue)
-    where has_usable_workers or supaqueue.has_calls_to_adopt(d.queue)
-  );
-  perform supaqueue.lock_queues(_queues, _exclusive);
-  -- With the locks held: who waits for this has none that we wait for.
-  perform supaqueue.drop_queue_fronts(_queues, least(now(), supaqueue.earliest_run_at()));
-  return supaqueue.try_start_jobs(_queues, _exclusive);
-end
-$$;
-
---- schema/48_wake_up.sql
-
--- Queues that a transaction made startable are dispatched once, at its end.
---
--- A deferred trigger fires once per row. So the first row of a transaction queues
--- the event, and later rows only add their queue to the list that the event will
--- find. The list is a setting local to the transaction: rolling back a savepoint
--- takes list and event along.
-
--- Adds a queue to the list. True when the transaction has no event yet.
--- has_usable_worker: a worker can be used that could not be used before; not only a job is new.
--- _run_at: the job is due from then on. Where that is before the transaction, hints past it are
--- dropped when the transaction ends.
-create or replace function supaqueue.wake_up(
-  _queue uuid, has_usable_worker boolean default false, _run_at timestamptz default null
-)
+-- Takes back the calls of a queue whose lease is over, at most 100; returns whether there may be
+-- more. Calls that were not acknowledged are sent again under a new id, a bounded number of times,
+-- and then go back to pending with the reason, without an attempt spent; acknowledged ones are
+-- lost attempts. Each call fails alone. Call it with the queue's lock held exclusively.
+create or replace function supaqueue.recover(_queue uuid)
 returns boolean
 language plpgsql
 set search_path = ''
 as $$
 declare
-  queues text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
+  at timestamptz := clock_timestamp();
+  call supaqueue.current_job;
+  number integer := 0;
+  to_send uuid[] := '{}';
+  workers uuid[];
+  problem text := (select p.problem from supaqueue.dispatch_problem() p);
 begin
-  if position(_queue::text in queues) = 0 then
-    perform set_config('supaqueue.queues_to_dispatch', queues || _queue || ' ', true);
+  for call in
+    select c.* from supaqueue.current_job c
+    where c.queue = _queue and c.lease_until < at
+    order by c.id
+    limit 100
+    for update skip locked
+  loop
+    number := number + 1;
+    begin
+      to_send := to_send || supaqueue.take_back(call, problem);
+      delete from supaqueue.unfinished u where u.step = 'take back' and u.job = call.job;
+    exception
+      when others then
+        perform supaqueue.note_unfinished('take back', _queue, call.job, sqlstate, sqlerrm);
+    end;
+  end loop;
+  perform supaqueue.send_current_jobs(to_send) where to_send <> '{}';
+
+  -- Workers that stayed locked without a call: somebody deleted the call.
+  workers := array(
+    select w.id from supaqueue.worker w
+    where w.queue = _queue and w.locked
+      and not exists (select from supaqueue.current_job c where c.queue = _queue and c.worker = w.id)
+  );
+  if workers <> '{}' then
+    perform supaqueue.set_locked(workers, false);
+    update supaqueue.last_tick t set is_check_urgent = true, checked_until = null where t.is_only_row;
   end if;
-  if has_usable_worker then
-    perform set_config('supaqueue.has_usable_workers', 'on', true);
-  end if;
-  if _run_at < now() and _run_at < coalesce(supaqueue.earliest_run_at(), now()) then
-    perform set_config('supaqueue.earliest_run_at', extract(epoch from _run_at)::text, true);
-  end if;
-  return queues = '';
+  return number = 100;
 end
 $$;
 
--- The earliest time since when a job of the list is due, if that is before the transaction.
--- It travels as seconds: the text of a timestamp depends on the session's settings.
-create or replace function supaqueue.earliest_run_at()
-returns timestamptz
+-- Takes back one call. Returns its new id if it is to be sent again, in an array.
+create or replace function supaqueue.take_back(call supaqueue.current_job, problem text)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  setting supaqueue.setting := supaqueue.settings();
+  _status text;
+begin
+  -- A job that somebody is changing just now is left to the next time.
+  select j.status into _status from supaqueue.job j where j.id = call.job for no key update skip locked;
+  if not found and exists (select from supaqueue.job j where j.id = call.job) then
+    return '{}';
+  end if;
+
+  if call.acknowledged_at is null and _status = 'in_progress' and call.dispatches < setting.max_dispatches and problem is null then
+    update supaqueue.current_job c
+    set id = supaqueue.new_id(), dispatches = c.dispatches + 1, created_at = clock_timestamp(),
+      lease_until = clock_timestamp() + supaqueue.ms(setting.dispatch_lease_ms * (c.dispatches + 1.0))
+    where c.id = call.id
+    returning c.id into call.id;
+    return array[call.id];
+  end if;
+
+  perform supaqueue.end_call(call.id, call.lane);
+  perform supaqueue.set_locked(array[call.worker], false);
+  perform supaqueue.settle_or_note(call.job, call.queue, false, case
+    when call.acknowledged_at is null then jsonb_build_object(
+      'is_attempt', false,
+      'retry_after_ms', setting.dispatch_lease_ms,
+      'error', jsonb_build_object('message', format(
+        'not acknowledged by the supaqueue function, sent %s times; the last request: %s',
+        call.dispatches, coalesce(problem, supaqueue.request_outcome(call.request_id, call.created_at)))))
+    else '{"error": {"message": "lost: the call was not reported within its timeout and the grace after it"}}'
+  end);
+  return '{}';
+end
+$$;
+
+--- schema/51_settle_again.sql
+
+-- Settles the jobs of a queue that could not be settled when their calls ended.
+create or replace function supaqueue.settle_again(_queue uuid)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  item supaqueue.unfinished;
+begin
+  for item in
+    select u.* from supaqueue.unfinished u
+    where u.queue = _queue and u.step = 'settle' and u.job is not null and u.retry_at <= clock_timestamp()
+    order by u.id
+    limit 100
+    for update skip locked
+  loop
+    begin
+      perform supaqueue.settle_job(item.job, (item.outcome ->> 'is_successful')::boolean, item.outcome -> 'report')
+      where not supaqueue.has_call(item.job);
+      delete from supaqueue.unfinished u where u.id = item.id;
+    exception
+      when others then
+        perform supaqueue.note_unfinished('settle', _queue, item.job, sqlstate, sqlerrm);
+    end;
+  end loop;
+  return false;
+end
+$$;
+
+--- schema/52_check_places.sql
+
+-- Walks through all jobs, some at each tick, and repairs what does not fit: jobs that were loaded
+-- without triggers, or whose current_job somebody deleted. After the server was started, and when
+-- somebody deleted a call, in larger steps.
+create or replace function supaqueue.check_places()
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  last supaqueue.last_tick := (select t from supaqueue.last_tick t);
+  size integer := case when last.is_check_urgent then 20000 else 200 end;
+  jobs uuid[] := supaqueue.jobs_after(coalesce(last.checked_until, '00000000-0000-0000-0000-000000000000'), size);
+  _job uuid;
+  job supaqueue.job;
+begin
+  foreach _job in array supaqueue.misplaced_jobs(jobs) loop
+    select j.* into job from supaqueue.job j where j.id = _job for no key update skip locked;
+    continue when not found or supaqueue.misplaced_jobs(array[_job]) = '{}';
+    if job.status = 'in_progress' then
+      perform supaqueue.settle_or_note(job.id, job.queue, false,
+        '{"error": {"message": "lost: the job was in progress without a current job"}}');
+    else
+      perform supaqueue.add_place(job);
+    end if;
+  end loop;
+  update supaqueue.last_tick t
+  set checked_until = case when cardinality(jobs) = size then jobs[size] end,
+    is_check_urgent = t.is_check_urgent and cardinality(jobs) = size
+  where t.is_only_row;
+
+  delete from supaqueue.deleted_worker d where not exists (
+    select from supaqueue.current_job c where c.queue = d.queue and c.worker = d.worker
+  );
+  delete from supaqueue.unfinished u
+  where u.queue is not null and not exists (select from supaqueue.queue q where q.id = u.queue)
+    or u.job is not null and not exists (
+      select from supaqueue.job j
+      where j.id = u.job and case u.step
+        when 'start' then j.status = 'pending'
+        when 'delete' then j.finished_at is not null
+        else j.status = 'in_progress'
+      end
+    );
+  return last.is_check_urgent and cardinality(jobs) = size;
+end
+$$;
+
+create or replace function supaqueue.jobs_after(_job uuid, _limit integer)
+returns uuid[]
 language plpgsql
 stable
 set search_path = ''
 as $$
 begin
-  -- A microsecond early, since the number may have been rounded up.
-  return to_timestamp(nullif(current_setting('supaqueue.earliest_run_at', true), '')::double precision)
-    - interval '1 microsecond';
+  return array(select j.id from supaqueue.job j where j.id > _job order by j.id limit _limit);
 end
 $$;
 
--- Returns the list and empties it.
-create or replace function supaqueue.take_wake_ups(out queues uuid[], out has_usable_workers boolean)
+-- Those of the jobs that should have a row in ready_job, held_job or current_job, and have none.
+-- "count(*)" keeps each look-up one of a single row.
+create or replace function supaqueue.misplaced_jobs(_jobs uuid[])
+returns uuid[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return array(
+    select j.id
+    from supaqueue.job j
+    where j.id = any (_jobs)
+      and case j.status
+        when 'in_progress' then
+          (select count(*) from supaqueue.current_job c where c.job = j.id) = 0
+          and (select count(*) from supaqueue.unfinished u where u.job = j.id and u.step = 'settle') = 0
+        when 'pending' then
+          (select count(*) from supaqueue.ready_job r
+            where r.queue = j.queue and r.priority = j.priority and r.run_at = j.run_at and r.position = j.position) = 0
+          and (select count(*) from supaqueue.held_job h where h.job = j.id) = 0
+        when 'waiting' then
+          (select count(*) from supaqueue.held_job h where h.job = j.id) = 0
+        else false
+      end
+  );
+end
+$$;
+
+-- The rows among the first ready ones of a queue whose job is not pending there.
+create or replace function supaqueue.stale_places(_queue uuid)
+returns tid[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return array(
+    select r.place
+    from (
+      select f.ctid as place, f.* from supaqueue.ready_job f
+      where f.queue = _queue
+      order by f.priority, f.run_at, f.position
+      limit 100
+    ) r
+    where (
+      select count(*) from supaqueue.job j
+      where j.id = r.job and j.status = 'pending' and (j.queue, j.priority, j.run_at) = (r.queue, r.priority, r.run_at)
+    ) = 0
+  );
+end
+$$;
+
+--- schema/53_delete_finished_jobs.sql
+
+-- Deletes finished jobs that their queue no longer keeps, the oldest first, at most retention_batch;
+-- returns whether there may be more. Looks at 500 queues at a time, and goes on with the others at
+-- the next tick.
+--
+-- In a trigger, an add-on that must keep a job finds the setting supaqueue.is_retention 'on', and
+-- may skip the row.
+create or replace function supaqueue.delete_finished_jobs()
+returns boolean
 language plpgsql
 set search_path = ''
 as $$
 declare
-  list text := coalesce(current_setting('supaqueue.queues_to_dispatch', true), '');
+  batch integer := (supaqueue.settings()).retention_batch;
+  queues uuid[] := array(
+    select q.id from supaqueue.queue q
+    where q.id > coalesce((select t.cleaned_until from supaqueue.last_tick t), '00000000-0000-0000-0000-000000000000')
+    order by q.id
+    limit 500
+  );
+  jobs uuid[] := supaqueue.jobs_to_delete(queues, batch);
 begin
-  has_usable_workers := coalesce(current_setting('supaqueue.has_usable_workers', true), '') = 'on';
-  if list = '' then
-    queues := '{}';
-    return;
+  if cardinality(jobs) < batch then
+    update supaqueue.last_tick t set cleaned_until = queues[500] where t.cleaned_until is distinct from queues[500];
   end if;
-  perform set_config('supaqueue.queues_to_dispatch', '', true);
-  perform set_config('supaqueue.has_usable_workers', '', true);
-  queues := array(select q.id from supaqueue.queue q where q.id::text = any (string_to_array(list, ' ')));
+  if jobs = '{}' then
+    return false;
+  end if;
+  perform set_config('supaqueue.is_retention', 'on', true);
+  perform supaqueue.delete_jobs(jobs);
+  perform set_config('supaqueue.is_retention', '', true);
+  -- Those that were kept are not looked at again for a while.
+  insert into supaqueue.unfinished (step, queue, job, retry_at)
+  select 'delete', j.queue, j.id, clock_timestamp() + interval '1 hour'
+  from supaqueue.job j
+  where j.id = any (jobs) and not exists (select from supaqueue.unfinished u where u.step = 'delete' and u.job = j.id);
+  return cardinality(jobs) = batch;
 end
 $$;
 
---- schema/49_wake_up_after_update.sql
+create or replace function supaqueue.jobs_to_delete(_queues uuid[], _limit integer)
+returns uuid[]
+language plpgsql
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+begin
+  return array(
+    select old.id
+    from (select o.* from supaqueue.queue o where o.id = any (_queues) offset 0) q
+    cross join lateral (values
+      ('successful', q.keep_successful_for), ('cancelled', q.keep_successful_for), ('failed', q.keep_failed_for)
+    ) as kept (status, duration)
+    cross join lateral (
+      select f.id
+      from supaqueue.job f
+      where f.queue = q.id and f.ended_as = kept.status and f.finished_at < now() - kept.duration
+        and not exists (
+          select from supaqueue.unfinished u
+          where u.job = f.id and u.step = 'delete' and u.retry_at > clock_timestamp()
+        )
+      order by f.finished_at
+      limit _limit
+      for update of f skip locked
+    ) old
+    where kept.duration is not null
+    limit _limit
+  );
+end
+$$;
 
-create or replace function supaqueue.wake_up_after_update(_queue uuid, _run_at timestamptz)
+-- Deletes jobs. If that fails, because a foreign key of the user's refers to one for example, it
+-- halves them until the ones that cannot be deleted are alone.
+create or replace function supaqueue.delete_jobs(_jobs uuid[])
 returns void
 language plpgsql
+set search_path = public, extensions
+as $$
+declare
+  half integer := cardinality(_jobs) / 2;
+begin
+  delete from supaqueue.job j where j.id = any (_jobs);
+exception
+  when others then
+    if half = 0 then
+      perform supaqueue.note_unfinished('delete', j.queue, j.id, sqlstate, sqlerrm)
+      from supaqueue.job j
+      where j.id = _jobs[1];
+    else
+      perform supaqueue.delete_jobs(_jobs[:half]);
+      perform supaqueue.delete_jobs(_jobs[half + 1:]);
+    end if;
+end
+$$;
+
+--- schema/54_purge_tick_history.sql
+
+-- Deletes the rows that pg_cron keeps of each run of the tick, after an hour. They have an index on
+-- runid only, and may be millions: this looks at a few at a time, in that order.
+create or replace function supaqueue.purge_tick_history()
+returns boolean
+language plpgsql
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  runs bigint[];
+begin
+  if to_regclass('cron.job_run_details') is null then
+    return false;
+  end if;
+  runs := array(
+    select d.runid
+    from (
+      select
+        r.runid,
+        -- Runs that a restart of the server ended have no times.
+        coalesce(r.end_time, r.start_time, case r.status when 'failed' then '-infinity'::timestamptz end) as end_time
+      from cron.job_run_details r
+      where r.runid > coalesce(
+        -- pg_cron counts from 1 again after it was installed anew.
+        (select t.purged_until from supaqueue.last_tick t
+          where exists (select from cron.job_run_details d where d.runid >= t.purged_until)), 0)
+      order by r.runid
+      limit 100
+    ) d
+    where d.end_time < now() - interval '1 hour'
+    order by d.runid
+  );
+  delete from cron.job_run_details d
+  where d.runid = any (array(
+    select r.runid from cron.job_run_details r
+    where r.runid = any (runs) and r.command = 'call supaqueue.tick()'
+    for update skip locked
+  ));
+  update supaqueue.last_tick t set purged_until = runs[cardinality(runs)] where t.is_only_row and runs <> '{}';
+  return false;
+end
+$$;
+
+--- schema/55_run_step.sql
+
+-- Does a step of the tick, for a queue or (null) for all. A step that fails is noted, for problem,
+-- and tried again after a pause, and does not keep others from being done. Returns whether there is
+-- more to do.
+create or replace function supaqueue.run_step(_step text, _queue uuid default null)
+returns boolean
+language plpgsql
 set search_path = ''
 as $$
 declare
-  event tid;
+  has_more boolean := false;
 begin
-  if supaqueue.wake_up(_queue, _run_at => _run_at) then
-    insert into supaqueue.wake_up_event as e default values returning e.ctid into event;
-    -- By its place: to search the table would set serializable transactions against each other.
-    delete from supaqueue.wake_up_event e where e.ctid = event;
+  if exists (
+    select from supaqueue.unfinished u
+    where u.step = _step and u.queue is not distinct from _queue and u.job is null and u.retry_at > clock_timestamp()
+  ) then
+    return false;
   end if;
+  case _step
+    when 'take back' then
+      has_more := supaqueue.recover(_queue);
+    when 'settle' then
+      has_more := supaqueue.settle_again(_queue);
+    when 'admit' then
+      has_more := supaqueue.admit_jobs(_queue, '-infinity', 1000) = 1000;
+      perform supaqueue.lower_fronts(array[_queue]);
+    when 'start' then
+      -- Left to the tick: jobs may have been made ready without lowering the front.
+      delete from supaqueue.queue_front f
+      where f.queue = _queue
+        and exists (select from supaqueue.unfinished u where u.queue = _queue and u.step = 'start' and u.job is null);
+      -- Rows of jobs that were deleted or changed without triggers would be walked over for ever.
+      delete from supaqueue.ready_job r
+      where r.ctid = any (supaqueue.stale_places(_queue));
+      perform supaqueue.start_jobs(array[_queue], array[_queue]);
+      perform supaqueue.move_front(_queue, null);
+    when 'check' then
+      has_more := supaqueue.check_places();
+    when 'pipelines' then
+      if to_regprocedure('supaqueue.tick_job_dependencies()') is not null then
+        execute 'select supaqueue.tick_job_dependencies()' into has_more;
+      end if;
+    when 'delete' then
+      has_more := supaqueue.delete_finished_jobs();
+    when 'purge' then
+      has_more := supaqueue.purge_tick_history();
+  end case;
+  delete from supaqueue.unfinished u
+  where u.step = _step and u.queue is not distinct from _queue and u.job is null;
+  return has_more;
+exception
+  when others then
+    perform supaqueue.note_unfinished(_step, _queue, null, sqlstate, sqlerrm);
+    return false;
 end
 $$;
 
---- schema/50_after_update_job.sql
+-- The queues in which there is something to do. What this reads is small, or read through an index
+-- from its start: queues with nothing to do cost nothing.
+create or replace function supaqueue.queues_to_look_after()
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+begin
+  return array(
+    with recursive ready (queue) as (
+      (select r.queue from supaqueue.ready_job r order by r.queue limit 1)
+      union all
+      select (select n.queue from supaqueue.ready_job n where n.queue > ready.queue order by n.queue limit 1)
+      from ready
+      where ready.queue is not null
+    )
+    select found.queue
+    from (
+      select r.queue from ready r where r.queue is not null and supaqueue.free_workers(r.queue) > 0
+      union
+      select h.queue
+      from (select d.queue from supaqueue.held_job d where d.until <= at order by d.until limit 1000) h
+      union
+      select c.queue from supaqueue.current_job c where c.lease_until < at
+      union
+      select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step <> 'delete'
+      union
+      select d.queue from supaqueue.deleted_worker d
+      union
+      select supaqueue.queues_with_lost_workers()
+    ) found
+    order by random()
+  );
+end
+$$;
 
--- A job that a person or an add-on made pending, or changed while it is, wakes its queue. The end
--- of an attempt (from in_progress) does not: whoever ends it looks for the next job.
+-- The queues with locked workers that have no call.
+create or replace function supaqueue.queues_with_lost_workers()
+returns setof uuid
+language sql
+stable
+set search_path = ''
+as $$
+  select distinct w.queue
+  from supaqueue.worker w
+  where w.locked and (w.queue, w.id) not in (select c.queue, c.worker from supaqueue.current_job c)
+$$;
+
+-- Does all that there is to do in a queue. Returns whether there is more.
+create or replace function supaqueue.look_after(_queue uuid)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  has_more boolean;
+begin
+  perform supaqueue.lock_queues('{}', array[_queue]);
+  has_more := supaqueue.run_step('take back', _queue);
+  has_more := supaqueue.run_step('settle', _queue) or has_more;
+  has_more := supaqueue.run_step('admit', _queue) or has_more;
+  perform supaqueue.run_step('start', _queue);
+  delete from supaqueue.unfinished u where u.step = 'look after' and u.queue = _queue;
+  return has_more;
+exception
+  when others then
+    perform supaqueue.note_unfinished('look after', _queue, null, sqlstate, sqlerrm);
+    return false;
+end
+$$;
+
+--- schema/56_tick.sql
+
+-- Everything periodic: takes back lost calls, starts what is due, deletes what is no longer kept.
+-- It commits queue by queue, so that no queue waits for another and few locks are held. Safe to run
+-- at any time, also twice at once.
 --
--- For each row: the engine updates one job at a time, and transition tables cost it a fifth of all
--- that a report costs.
-create or replace function supaqueue.after_update_job_tg_fn()
-returns trigger
+-- A procedure that commits cannot be called within a transaction, nor as one of several statements
+-- of a request (SQL editor, Management API): `call supaqueue.tick(in_one_transaction => true)` can.
+create or replace procedure supaqueue.tick(in_one_transaction boolean default false)
 language plpgsql
-security definer
-set search_path = ''
 as $$
+declare
+  started_at timestamptz := clock_timestamp();
+  step_started_at timestamptz;
+  has_more boolean;
+  _queue uuid;
+  step text;
 begin
-  if new.status = 'pending' and old.status <> 'in_progress' then
-    perform supaqueue.wake_up_after_update(new.queue, new.run_at);
+  if not in_one_transaction then
+    commit;
+    set transaction isolation level read committed;
   end if;
-  return null;
+  if not supaqueue.begin_tick(started_at) then
+    return;
+  end if;
+
+  loop
+    has_more := false;
+    foreach _queue in array supaqueue.queues_to_look_after() loop
+      has_more := supaqueue.look_after(_queue) or has_more;
+      if not in_one_transaction then
+        commit;
+        set transaction isolation level read committed;
+      end if;
+    end loop;
+    exit when not has_more or clock_timestamp() > started_at + interval '20 seconds';
+  end loop;
+
+  foreach step in array array['check', 'pipelines', 'delete', 'purge'] loop
+    step_started_at := clock_timestamp();
+    loop
+      has_more := supaqueue.run_step(step);
+      if not in_one_transaction then
+        commit;
+        set transaction isolation level read committed;
+      end if;
+      -- Deletes one batch, as the setting says.
+      exit when not has_more or step = 'delete' or clock_timestamp() > step_started_at + interval '5 seconds';
+    end loop;
+  end loop;
+  update supaqueue.last_tick t set finished_at = clock_timestamp() where t.is_only_row;
 end
 $$;
+comment on procedure supaqueue.tick is 'All periodic work of Supaqueue; pg_cron runs it (see supaqueue.schedule_tick). In a transaction: call supaqueue.tick(in_one_transaction => true)';
 
-create or replace trigger after_update_job_tg
-after update on supaqueue.job
-for each row
-execute function supaqueue.after_update_job_tg_fn();
-
---- schema/51_wake_up_triggers.sql
-
-create or replace function supaqueue.dispatch_tg_fn()
-returns trigger
+-- Leaves a sign of life. Returns false if another tick does the same at this moment.
+create or replace function supaqueue.begin_tick(_started_at timestamptz)
+returns boolean
 language plpgsql
-security definer
 set search_path = ''
 as $$
 begin
-  perform supaqueue.dispatch(w.queues, w.has_usable_workers) from supaqueue.take_wake_ups() w;
-  return null;
+  if not pg_try_advisory_xact_lock(hashtextextended('supaqueue.tick', 0)) then
+    return false;
+  end if;
+  update supaqueue.last_tick t
+  set started_at = _started_at,
+    is_check_urgent = t.is_check_urgent or t.server_started_at is distinct from pg_postmaster_start_time(),
+    checked_until = case when t.server_started_at = pg_postmaster_start_time() then t.checked_until end,
+    server_started_at = pg_postmaster_start_time()
+  where t.is_only_row;
+  if not found then
+    insert into supaqueue.last_tick (started_at, server_started_at) values (_started_at, pg_postmaster_start_time());
+  end if;
+  return true;
 end
 $$;
-
-drop trigger if exists after_insert_job_tg on supaqueue.job;
-create constraint trigger after_insert_job_tg
-after insert on supaqueue.job
-deferrable initially deferred
-for each row when (new.status = 'pending' and supaqueue.wake_up(new.queue, _run_at => new.run_at))
-execute function supaqueue.dispatch_tg_fn();
-
-drop trigger if exists after_insert_wake_up_event_tg on supaqueue.wake_up_event;
-create constraint trigger after_insert_wake_up_event_tg
-after insert on supaqueue.wake_up_event
-deferrable initially deferred
-for each row
-execute function supaqueue.dispatch_tg_fn();
-
-drop trigger if exists after_insert_worker_tg on supaqueue.worker;
-create constraint trigger after_insert_worker_tg
-after insert on supaqueue.worker
-deferrable initially deferred
-for each row when (supaqueue.wake_up(new.queue, has_usable_worker => true))
-execute function supaqueue.dispatch_tg_fn();
-
-drop trigger if exists after_update_worker_tg on supaqueue.worker;
-create constraint trigger after_update_worker_tg
-after update of queue on supaqueue.worker
-deferrable initially deferred
-for each row when (new.queue <> old.queue and supaqueue.wake_up(new.queue, has_usable_worker => true))
-execute function supaqueue.dispatch_tg_fn();
-
--- A free worker takes over the call that a worker leaves behind.
-drop trigger if exists after_delete_worker_tg on supaqueue.worker;
-create constraint trigger after_delete_worker_tg
-after delete on supaqueue.worker
-deferrable initially deferred
-for each row when (old.locked and supaqueue.wake_up(old.queue, has_usable_worker => true))
-execute function supaqueue.dispatch_tg_fn();
-
-drop trigger if exists after_move_worker_tg on supaqueue.worker;
-create constraint trigger after_move_worker_tg
-after update of queue on supaqueue.worker
-deferrable initially deferred
-for each row when (new.queue <> old.queue and old.locked and supaqueue.wake_up(old.queue, has_usable_worker => true))
-execute function supaqueue.dispatch_tg_fn();
-
-drop trigger if exists after_update_queue_tg on supaqueue.queue;
-create constraint trigger after_update_queue_tg
-after update on supaqueue.queue
-deferrable initially deferred
-for each row when (old.is_paused and not new.is_paused and supaqueue.wake_up(new.id, has_usable_worker => true))
-execute function supaqueue.dispatch_tg_fn();
 
 --- schema/60_answer.sql
 
@@ -1641,63 +2460,107 @@ begin
 end
 $$;
 
+-- How long a call with a timeout may go without a report, in milliseconds.
+create or replace function supaqueue.lease_ms(_timeout_ms integer)
+returns bigint
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return _timeout_ms::bigint + (supaqueue.settings()).lease_grace_ms;
+end
+$$;
+
 --- schema/61_hand_out_next_job.sql
 
--- Gives the lane of a call that ended the next job of its worker, as the record
--- that it needs, already acknowledged. Null when there is none: no job is due,
--- the queue is paused, the next job would take longer than _next_within_ms, or
--- the worker is gone (or going: another transaction is deleting it).
+-- Gives the lane of a call that ended the next job of its worker, as the record that it needs,
+-- already acknowledged. Null if there is none: no job is ready, the queue is paused, the next job
+-- would take longer than _next_within_ms, or the worker is gone.
 create or replace function supaqueue.hand_out_next_job(call supaqueue.current_job, _next_within_ms integer)
 returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 declare
+  started_at timestamptz := clock_timestamp();
   queue supaqueue.queue;
-  next_job uuid;
-  job supaqueue.job;
+  _job uuid;
+  job record;
+  _timeout_ms integer;
+  job_record jsonb;
   next_call supaqueue.current_job;
 begin
   if _next_within_ms is null then
     return null;
   end if;
+  queue := supaqueue.queue_of_worker(call.worker, call.queue);
+  if queue.id is null then
+    return null;
+  end if;
+  _job := (supaqueue.next_jobs(queue.id, 1))[1];
+  if _job is null then
+    return null;
+  end if;
+  job := supaqueue.lock_job(_job);
+  _timeout_ms := coalesce(job.timeout_ms, queue.timeout_ms);
+  if _timeout_ms > _next_within_ms then
+    return null;
+  end if;
+  job_record := supaqueue.take_job(job.place);
+  insert into supaqueue.current_job (queue, worker, job, acknowledged_at, lane, previous, lease_until)
+  values (
+    call.queue, call.worker, _job, clock_timestamp(), call.lane, call.id,
+    clock_timestamp() + supaqueue.ms(supaqueue.lease_ms(_timeout_ms)))
+  returning * into next_call;
+  if random() < 0.01 or clock_timestamp() > started_at + interval '5 milliseconds' then
+    perform supaqueue.try_move_front(queue.id, _job);
+  end if;
+  return supaqueue.record_of(next_call, job_record, queue);
+end
+$$;
+
+-- The same; null if it fails. Whoever starts jobs next finds out why.
+create or replace function supaqueue.try_hand_out_next_job(call supaqueue.current_job, _next_within_ms integer)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return supaqueue.hand_out_next_job(call, _next_within_ms);
+exception
+  when others then
+    return null;
+end
+$$;
+
+-- The queue of a worker; null if the queue is paused or the worker is gone. If somebody deletes the
+-- worker at this moment, a free one takes over the next call (see deleted_worker).
+create or replace function supaqueue.queue_of_worker(_worker uuid, _queue uuid)
+returns supaqueue.queue
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  queue supaqueue.queue;
+begin
   select q.* into queue
   from supaqueue.worker w
   join supaqueue.queue q on q.id = w.queue
-  where w.id = call.worker and w.queue = call.queue and not q.is_paused
-  for share of w skip locked;
-  if not found then
-    return null;
-  end if;
-  next_job := (supaqueue.due_jobs(queue.id, 1))[1];
-  update supaqueue.job j
-  set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
-  where j.id = next_job and coalesce(j.timeout_ms, queue.timeout_ms) <= _next_within_ms
-  returning j.* into job;
-  if not found then
-    return null;
-  end if;
-
-  insert into supaqueue.current_job (queue, worker, job, acknowledged_at, lane, previous, lease_until)
-  select
-    call.queue, call.worker, job.id, clock_timestamp(), call.lane, call.id,
-    clock_timestamp() + supaqueue.ms(coalesce(job.timeout_ms, queue.timeout_ms) + s.lease_grace_ms)
-  from supaqueue.setting s
-  returning * into next_call;
-  return supaqueue.record_of(next_call, job, queue);
+  where w.id = _worker and w.queue = _queue and not q.is_paused;
+  return queue;
 end
 $$;
 
 --- schema/62_hand_out_sent_call.sql
 
--- Gives the lane of a call that ended a call of its queue that was sent and that no
--- lane has acknowledged, as the record that it needs, acknowledged by now. Null when
--- there is none, or each would take longer than _next_within_ms.
+-- Gives the lane of a call that ended a call of its queue that was sent and that no lane has
+-- acknowledged, as the record that it needs, acknowledged by now. Null if there is none, or each
+-- would take longer than _next_within_ms.
 --
--- It keeps its own worker; that of the call that ended is free then. pg_net sends a
--- batch a second at most, so the lane is there sooner than the dispatch, which is
--- refused when it comes, like any that comes late. What was sent longer ago than a
--- dispatch lease is left to the tick: the index keeps what vacuum may not remove yet.
+-- It keeps its own worker; that of the call that ended is free then. pg_net sends one batch a second
+-- at most, so the lane is faster than the dispatch, which is refused when it arrives. What was sent
+-- longer ago than a dispatch lease is left to the tick: the index keeps what vacuum may not remove.
 create or replace function supaqueue.hand_out_sent_call(call supaqueue.current_job, _next_within_ms integer)
 returns jsonb
 language plpgsql
@@ -1705,7 +2568,7 @@ set search_path = ''
 as $$
 declare
   at timestamptz := clock_timestamp();
-  limits supaqueue.setting := (select s from supaqueue.setting s);
+  oldest timestamptz := at - supaqueue.ms((supaqueue.settings()).dispatch_lease_ms);
   sent_call uuid;
   _timeout_ms integer;
 begin
@@ -1715,7 +2578,7 @@ begin
   select c.id, supaqueue.timeout_of(c.job) into sent_call, _timeout_ms
   from supaqueue.current_job c
   where c.queue = call.queue and c.acknowledged_at is null
-    and c.created_at > at - supaqueue.ms(limits.dispatch_lease_ms)
+    and c.created_at > oldest
     and supaqueue.timeout_of(c.job) <= _next_within_ms
   order by c.created_at
   limit 1
@@ -1726,109 +2589,137 @@ begin
 
   update supaqueue.current_job c
   set acknowledged_at = at, lane = call.lane, previous = call.id,
-    lease_until = at + supaqueue.ms(_timeout_ms + limits.lease_grace_ms)
+    lease_until = at + supaqueue.ms(supaqueue.lease_ms(_timeout_ms))
   where c.id = sent_call;
   return supaqueue.record(sent_call);
 end
 $$;
 
+-- How long a target function has for a job that is in progress, in milliseconds; null for any other.
+create or replace function supaqueue.timeout_of(_job uuid)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(j.timeout_ms, q.timeout_ms)
+    from supaqueue.job j
+    join supaqueue.queue q on q.id = j.queue
+    where j.id = _job and j.status = 'in_progress'
+  );
+end
+$$;
+
 --- schema/63_free_worker.sql
 
--- Frees the worker of a call that ended, and starts what can be started then, in
--- its queue and in those that the transaction woke so far.
+-- Frees the worker of a call that ended, and starts what can be started then, in its queue and in
+-- those that the transaction has woken so far.
 --
--- Returns the next job instead of freeing the worker where one came up before
--- the lock was had and _next_within_ms asks for it (null: it does not).
+-- Returns the next job instead of freeing the worker if one came up before the lock was had and
+-- _next_within_ms asks for it (null: it does not). If the lock is not to be had soon, the worker
+-- is freed without it, and the tick looks for jobs once more.
 create or replace function supaqueue.free_worker(call supaqueue.current_job, _next_within_ms integer)
 returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 declare
-  woken record;
-  _exclusive uuid[];
+  woken record := supaqueue.take_wake_ups();
+  queues uuid[] := call.queue || woken.queues;
+  exclusive uuid[];
+  is_locked boolean := true;
+  started_at timestamptz := clock_timestamp();
   next_record jsonb;
 begin
-  -- Reclaiming first: what it settles may wake more queues. Not where others are woken
-  -- already: it locks ours, and theirs may come before it.
-  if coalesce(current_setting('supaqueue.queues_to_dispatch', true), '') = '' then
-    perform supaqueue.try_reclaim(array[call.queue]);
+  begin
+    exclusive := supaqueue.lock_to_start(queues, array[call.queue], woken.has_usable_workers);
+  exception
+    when others then
+      is_locked := false;
+      perform supaqueue.note_unfinished('start', d.queue, null, sqlstate, sqlerrm) from unnest(queues) as d (queue);
+  end;
+  if is_locked then
+    next_record := supaqueue.try_hand_out_next_job(call, _next_within_ms);
   end if;
-  woken := supaqueue.take_wake_ups();
-  _exclusive := call.queue || array(
-    select d.queue from unnest(woken.queues) as d (queue)
-    where woken.has_usable_workers or supaqueue.has_calls_to_adopt(d.queue)
-  );
-  perform supaqueue.lock_queues(woken.queues, _exclusive);
-
-  next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
   if next_record is null then
-    update supaqueue.worker w
-    set locked = false, last_report = call.id
-    from (
-      select l.id from supaqueue.worker l
-      where l.id = call.worker and l.queue = call.queue
-      for no key update skip locked
-    ) as still_there
-    where w.id = still_there.id;
+    perform supaqueue.set_locked(array[call.worker], false, call.id);
   end if;
-  perform supaqueue.try_start_jobs(call.queue || woken.queues, _exclusive);
+  if is_locked then
+    if random() < 0.01 or clock_timestamp() > started_at + interval '5 milliseconds' then
+      perform supaqueue.move_front(call.queue, call.job);
+    end if;
+    perform supaqueue.try_start_jobs(queues, exclusive);
+  end if;
   return next_record;
 end
 $$;
 
 --- schema/64_acknowledge.sql
 
--- Acknowledges a current job: a lane is about to call the target function.
--- Refused when it is gone or another lane has it, so that a dispatch that came
--- late, twice or again runs nothing.
-create or replace function supaqueue.acknowledge(_current_job uuid, _lane uuid)
+-- Acknowledges a current job: a lane is about to call the target function. Refused if it is gone or
+-- another lane has it, so that a late or repeated dispatch runs nothing.
+create or replace function supaqueue.acknowledge(_current_job uuid, _lane text)
 returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 declare
-  call supaqueue.current_job;
+  call supaqueue.current_job := supaqueue.lock_call(_current_job);
   _lease_ms bigint;
 begin
-  select c.* into call from supaqueue.current_job c where c.id = _current_job for update;
-  if not found then
+  if call.id is null then
     return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null);
   elsif call.acknowledged_at is not null and (call.lane = _lane) is not true then
     return supaqueue.answer('refused', 'this current job was acknowledged already', null);
   end if;
 
-  _lease_ms := supaqueue.timeout_of(call.job) + (select s.lease_grace_ms from supaqueue.setting s);
+  _lease_ms := supaqueue.lease_ms(supaqueue.timeout_of(call.job));
   if _lease_ms is null then
     -- Cancelled or deleted before the call began: there is nothing to run.
-    delete from supaqueue.current_job c where c.id = _current_job;
+    perform supaqueue.end_call(call.id, call.lane);
     perform supaqueue.free_worker(call, null);
     return supaqueue.answer('refused', 'the job was cancelled or deleted', null);
   end if;
 
-  update supaqueue.current_job c
-  set acknowledged_at = clock_timestamp(), lane = _lane,
-    lease_until = clock_timestamp() + supaqueue.ms(_lease_ms)
-  where c.id = _current_job;
-
-  -- Its worker is gone, or going: a free one takes the call over. Until it has, nothing
-  -- is started in the queue, and who would have started it had to leave this call alone.
-  perform from supaqueue.worker w where w.id = call.worker and w.queue = call.queue for share skip locked;
-  if not found then
-    perform supaqueue.lock_queues('{}', array[call.queue]);
-    perform supaqueue.try_start_jobs(array[call.queue], array[call.queue]);
-  end if;
+  perform supaqueue.begin_call(_current_job, _lane, _lease_ms);
   return supaqueue.answer('started', null, null) || jsonb_build_object('lease_ms', _lease_ms);
+end
+$$;
+
+create or replace function supaqueue.lock_call(_current_job uuid)
+returns supaqueue.current_job
+language plpgsql
+set search_path = ''
+as $$
+declare
+  call supaqueue.current_job;
+begin
+  select c.* into call from supaqueue.current_job c where c.id = _current_job for update;
+  return call;
+end
+$$;
+
+create or replace function supaqueue.begin_call(_current_job uuid, _lane text, _lease_ms bigint)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update supaqueue.current_job c
+  set acknowledged_at = clock_timestamp(), lane = _lane, lease_until = clock_timestamp() + supaqueue.ms(_lease_ms)
+  where c.id = _current_job;
 end
 $$;
 
 --- schema/65_report.sql
 
--- The answer to a report whose current job is gone: the one it had before if
--- this is a repetition, else a refusal without effect.
+-- The answer to a report whose current job is gone: the same as before if this is a repetition, else
+-- a refusal without effect.
 --
--- The next job that it names gets its whole lease again: the lane hears of it only
--- now, however long ago it was handed out, and calls the target for its whole timeout.
+-- The next job gets its whole lease again: the lane learns of it only now, however long ago it was
+-- handed out, and calls the target for its whole timeout.
 create or replace function supaqueue.repeated_answer(_current_job uuid)
 returns jsonb
 language plpgsql
@@ -1851,8 +2742,28 @@ begin
 end
 $$;
 
--- Settles the job of a current job, and hands its worker's next job to the caller.
--- Where that has none the worker is freed, and the caller gets what waits for pg_net.
+-- Deletes the current job of a call that ended, and returns it, unless another lane has it.
+create or replace function supaqueue.end_call(_current_job uuid, _lane text)
+returns supaqueue.current_job
+language plpgsql
+set search_path = ''
+as $$
+declare
+  call supaqueue.current_job;
+begin
+  delete from supaqueue.current_job c
+  where c.id = _current_job and (c.lane <> _lane) is not true
+  returning c.* into call;
+  return call;
+end
+$$;
+
+-- Settles the job of a current job, and hands its worker's next job to the caller. If there is none,
+-- the worker is freed, and the caller gets what waits for pg_net.
+--
+-- An error that would happen again (in a user's trigger, for example) does not fail the report: the
+-- outcome is noted, and the tick settles the job. Others (a deadlock, a full disk) do: the lane
+-- repeats the report.
 create or replace function supaqueue.report(
   _current_job uuid, _is_successful boolean, _report jsonb, _next_within_ms integer
 )
@@ -1861,23 +2772,25 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  _lane uuid := supaqueue.uuid_or_null(_report ->> 'lane');
-  call supaqueue.current_job;
+  call supaqueue.current_job := supaqueue.end_call(_current_job, _report ->> 'lane');
   next_record jsonb;
 begin
-  delete from supaqueue.current_job c
-  where c.id = _current_job and (c.lane <> _lane) is not true
-  returning c.* into call;
-  if not found then
-    if exists (select from supaqueue.current_job c where c.id = _current_job) then
+  if call.id is null then
+    if (supaqueue.lock_call(_current_job)).id is not null then
       return supaqueue.answer('refused', 'another lane has this current job', null);
     end if;
     return supaqueue.repeated_answer(_current_job);
   end if;
 
-  perform supaqueue.settle_job(call.job, _is_successful, _report);
-
-  next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
+  begin
+    perform supaqueue.settle_job(call.job, _is_successful, _report);
+    next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
+  exception
+    when others then
+      -- One after the other: whichever failed must not undo the other.
+      perform supaqueue.settle_or_note(call.job, call.queue, _is_successful, _report, can_be_repeated => true);
+      next_record := supaqueue.try_hand_out_next_job(call, _next_within_ms);
+  end;
   if next_record is null then
     next_record := supaqueue.hand_out_sent_call(call, _next_within_ms);
     if next_record is null then
@@ -1897,7 +2810,7 @@ $$;
 --
 -- _is_complete false acknowledges ("started"), true reports. The first three
 -- arguments are enough to settle a job. _report may hold:
---   lane            uuid of the caller's lane, so that an acknowledgement can be repeated
+--   lane            the caller's lane, so that an acknowledgement can be repeated
 --   http_status     of the target function's answer
 --   duration_ms     of the call
 --   result          of a success, any JSON
@@ -1921,11 +2834,6 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 begin
   if cur_job_id is null or _is_complete is null or (_is_complete and _is_successful is null) then
@@ -1933,7 +2841,7 @@ begin
       using errcode = 'null_value_not_allowed';
   end if;
   if not _is_complete then
-    return supaqueue.acknowledge(cur_job_id, supaqueue.uuid_or_null(_report ->> 'lane'));
+    return supaqueue.acknowledge(cur_job_id, _report ->> 'lane');
   end if;
   return supaqueue.report(cur_job_id, _is_successful, coalesce(_report, '{}'), _next_within_ms);
 end
@@ -1958,123 +2866,10 @@ after update on supaqueue.current_job
 for each row when (new.is_complete and not old.is_complete)
 execute function supaqueue.after_update_current_job_tg_fn();
 
---- schema/70_delete_finished_jobs.sql
-
--- Deletes finished jobs that their queue no longer keeps, the oldest first, at
--- most retention_batch of them; returns how many.
---
--- An add-on that must keep a job from this finds the setting
--- supaqueue.is_retention 'on' in a trigger, and may then skip the row.
-create or replace function supaqueue.delete_finished_jobs()
-returns bigint
-language plpgsql
-set search_path = ''
-as $$
-declare
-  batch integer := (select s.retention_batch from supaqueue.setting s);
-  old_jobs uuid[] := array(
-    select old.id
-    from supaqueue.queue q
-    cross join lateral (values
-      ('successful', q.keep_successful_for), ('cancelled', q.keep_successful_for), ('failed', q.keep_failed_for)
-    ) as kept (status, duration)
-    cross join lateral (
-      select f.id
-      from supaqueue.job f
-      where f.queue = q.id and f.status = kept.status and f.finished_at < now() - kept.duration
-      order by f.finished_at
-      limit batch
-      for update skip locked
-    ) old
-    where kept.duration is not null
-    limit batch
-  );
-  deleted bigint;
-begin
-  if old_jobs = '{}' then
-    return 0;
-  end if;
-  perform set_config('supaqueue.is_retention', 'on', true);
-  delete from supaqueue.job j where j.id = any (old_jobs);
-  get diagnostics deleted = row_count;
-  perform set_config('supaqueue.is_retention', 'off', true);
-  return deleted;
-end
-$$;
-
---- schema/71_purge_tick_history.sql
-
--- Deletes what pg_cron keeps of each run of the tick, for ever otherwise, after an hour.
-create or replace function supaqueue.purge_tick_history()
-returns void
-language plpgsql
-set search_path = ''
-as $$
-begin
-  if to_regclass('cron.job_run_details') is not null then
-    delete from cron.job_run_details d
-    using cron.job j
-    where j.jobid = d.jobid and j.jobname = 'supaqueue_tick' and d.end_time < now() - interval '1 hour';
-  end if;
-end
-$$;
-
---- schema/72_tick.sql
-
--- All periodic work: takes back lost calls, starts what is due,
--- deletes what is no longer kept. Safe to run at any time, also twice at
--- once; cheap when there is nothing to do.
-create or replace function supaqueue.tick()
-returns void
-language plpgsql
-security definer
-set search_path = ''
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
-as $$
-declare
-  queues uuid[];
-begin
-  if not pg_try_advisory_xact_lock(hashtextextended('supaqueue.tick', 0)) then
-    return;
-  end if;
-  perform supaqueue.delete_finished_jobs();
-
-  begin
-    perform supaqueue.reclaim(null);
-  exception
-    when others then
-      raise warning 'supaqueue could not take back lost calls now: %', sqlerrm
-        using hint = 'The next tick tries again.', errcode = sqlstate;
-  end;
-
-  queues := array(
-    select q.id
-    from supaqueue.queue q
-    where not q.is_paused
-      and exists (select from supaqueue.worker w where w.queue = q.id and not w.locked)
-      -- One row for each queue: without "offset 0" it may be a join that reads all that is pending.
-      and exists (select from supaqueue.job j where j.queue = q.id and j.status = 'pending' offset 0)
-  );
-  if queues <> '{}' then
-    perform supaqueue.dispatch(queues);
-  end if;
-
-  perform supaqueue.drop_queue_fronts(null, '-infinity');
-  if random() < 0.01 then
-    perform supaqueue.purge_tick_history();
-  end if;
-end
-$$;
-comment on function supaqueue.tick is 'All periodic work of Supaqueue; pg_cron runs it (see supaqueue.schedule_tick)';
-
 --- schema/73_schedule_tick.sql
 
--- Schedules the tick with pg_cron: every 5 seconds where its version can, else
--- every minute. Returns the schedule, or null where there is no pg_cron.
+-- Schedules the tick with pg_cron, and makes it active if it was not: every 5 seconds, or
+-- every minute where pg_cron is older than 1.5. Returns the schedule, or null without pg_cron.
 create or replace function supaqueue.schedule_tick()
 returns text
 language plpgsql
@@ -2097,17 +2892,16 @@ begin
     schedule := '5 seconds';
   end if;
   if schedule is not null then
-    perform cron.schedule('supaqueue_tick', schedule, 'select supaqueue.tick()');
+    perform cron.alter_job(cron.schedule('supaqueue_tick', schedule, 'call supaqueue.tick()'), active => true);
   end if;
   return schedule;
 end
 $$;
-comment on function supaqueue.schedule_tick is 'Has pg_cron run supaqueue.tick(); without pg_cron jobs that wait (retries, run_at, lost calls) go on only when the queue is next used';
+comment on function supaqueue.schedule_tick is 'Has pg_cron run supaqueue.tick(); without pg_cron, something else has to call it every few seconds';
 
 --- schema/80_queue_status.sql
 
--- Jobs are counted up to 100,001 per status: asking must not cost what a backlog of millions costs.
--- Each condition is that of a partial index of supaqueue.job.
+-- Jobs are counted up to 100,001 each: asking must not cost what a backlog of millions costs.
 create or replace view supaqueue.queue_status with (security_invoker = true) as
 select
   q.id,
@@ -2116,82 +2910,249 @@ select
   q.is_paused,
   (select count(*) from supaqueue.worker w where w.queue = q.id) as workers,
   (select count(*) from supaqueue.worker w where w.queue = q.id and w.locked) as busy_workers,
-  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.status = 'pending' limit 100001) c) as pending,
-  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.status = 'waiting' limit 100001) c) as waiting,
-  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.status = 'in_progress' limit 100001) c) as in_progress,
-  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.status = 'successful' and j.finished_at is not null limit 100001) c) as successful,
-  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.status = 'failed' and j.finished_at is not null limit 100001) c) as failed,
-  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.status = 'cancelled' and j.finished_at is not null limit 100001) c) as cancelled
-from supaqueue.queue q;
+  (select count(*) from (
+    select from supaqueue.ready_job r where r.queue = q.id
+    union all
+    select from supaqueue.held_job h where h.queue = q.id and h.until < 'infinity'
+    limit 100001
+  ) c) as pending,
+  (select count(*) from (select from supaqueue.held_job h where h.queue = q.id and h.until = 'infinity' limit 100001) c) as waiting,
+  coalesce(c.number, 0) as in_progress,
+  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.ended_as = 'successful' and j.finished_at is not null limit 100001) c) as successful,
+  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.ended_as = 'failed' and j.finished_at is not null limit 100001) c) as failed,
+  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.ended_as = 'cancelled' and j.finished_at is not null limit 100001) c) as cancelled
+from supaqueue.queue q
+left join (select c.queue, count(*) as number from supaqueue.current_job c group by c.queue) c on c.queue = q.id;
 comment on view supaqueue.queue_status is 'Each queue with its workers and its number of jobs per status; 100001 means more than 100,000';
 
 --- schema/81_problem.sql
 
-create or replace function supaqueue.problems()
-returns table (queue text, job uuid, problem text, remedy text)
-language sql
-stable
-security definer
-set search_path = ''
-as $$
-  select null::text, null::uuid, p.problem, p.remedy
-  from supaqueue.dispatch_problem() p
-  where p.problem is not null
-  union all
-  select q.name, null, 'the queue has no workers', format('Run: select supaqueue.set_workers(%L, 1);', q.name)
-  from supaqueue.queue q
-  where not exists (select from supaqueue.worker w where w.queue = q.id)
-    and exists (select from supaqueue.job j where j.queue = q.id and j.status = 'pending')
-  union all
-  select
-    q.name, c.job,
-    format('sent to the supaqueue function %s times without being acknowledged; of the last, %s',
-      c.dispatches, supaqueue.request_outcome(c.request_id)),
-    'See the function''s logs, and run `supaqueue doctor`.'
-  from supaqueue.current_job c
-  join supaqueue.queue q on q.id = c.queue
-  where c.acknowledged_at is null and c.dispatches > 1
-$$;
-
-create or replace view supaqueue.problem with (security_invoker = true) as
-select * from supaqueue.problems();
-comment on view supaqueue.problem is 'Why jobs are not running, with the remedy; empty when all is well';
-
---- schema/82_explain.sql
-
--- Why a job is not running, in one plain sentence: the first reason of those that
--- hold, from the job's own to its queue's to the project's.
---
--- No more than ten thousand jobs before it are counted: asking must not cost what
--- the backlog costs.
-create or replace function supaqueue.explain(job uuid)
-returns text
+-- Why the tick does not run, or null.
+create or replace function supaqueue.tick_problem(out problem text, out remedy text)
 language plpgsql
 stable
 set search_path = ''
 as $$
 declare
-  _at timestamptz := clock_timestamp();
+  last supaqueue.last_tick;
+  job record;
+  alive_at timestamptz;
+  when_it_ran text;
+begin
+  select t.* into last from supaqueue.last_tick t;
+  -- A new installation and a server that has just started get the time for a first tick.
+  alive_at := greatest(last.started_at, pg_postmaster_start_time(), (select max(v.applied_at) from supaqueue.version v));
+  when_it_ran := coalesce('it last ran ' || supaqueue.ago(last.started_at), 'it has never run');
+  if current_setting('default_transaction_read_only') = 'on' then
+    problem := 'the database is read-only, as the platform makes it when the disk is full';
+    remedy := 'Free space or enlarge the disk. See the database settings of the project.';
+    return;
+  elsif to_regclass('cron.job') is null then
+    if alive_at < clock_timestamp() - interval '150 seconds' then
+      problem := format('the tick does not run (%s), and the extension pg_cron is not installed', when_it_ran);
+      remedy := 'Run: create extension pg_cron; select supaqueue.schedule_tick();';
+    end if;
+    return;
+  end if;
+  select j.active, j.schedule, j.command into job
+  from cron.job j
+  where j.jobname = 'supaqueue_tick'
+  order by j.active and j.command = 'call supaqueue.tick()' desc
+  limit 1;
+  if not found then
+    problem := format('the tick is not scheduled; %s', when_it_ran);
+    remedy := 'Run: select supaqueue.schedule_tick();';
+  elsif not job.active then
+    problem := format('the tick is inactive in pg_cron; %s', when_it_ran);
+    remedy := 'Run: select supaqueue.schedule_tick();';
+  elsif job.command <> 'call supaqueue.tick()' then
+    problem := format('the job supaqueue_tick of pg_cron runs something else (%s)', left(job.command, 100));
+    remedy := 'Run: select supaqueue.schedule_tick();';
+  elsif alive_at < clock_timestamp() - interval '150 seconds'
+    or alive_at < clock_timestamp() - interval '30 seconds' and job.schedule like '%second%'
+  then
+    problem := format('the tick is scheduled (%s) and does not run: %s', job.schedule, when_it_ran);
+    remedy := 'pg_cron''s scheduler may have stopped: restart the database. See also: select * from cron.job_run_details order by runid desc limit 5;';
+  elsif last.finished_at < last.started_at - interval '5 minutes' then
+    problem := format('the tick starts and does not end: the last complete one ended %s', supaqueue.ago(last.finished_at));
+    remedy := 'See what it waits for: select pid, wait_event, query from pg_stat_activity where query like ''%supaqueue.tick%'';';
+  end if;
+end
+$$;
+
+create or replace function supaqueue.ago(at timestamptz)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return case
+    when clock_timestamp() - at < interval '2 minutes' then ceil(extract(epoch from clock_timestamp() - at)) || ' s ago'
+    else 'at ' || to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+  end;
+end
+$$;
+
+-- The rows of the view problem. Looks at one thing after the other, and what it cannot look at is a
+-- problem itself.
+create or replace function supaqueue.problems()
+returns table (queue text, job uuid, problem text, remedy text)
+language plpgsql
+security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  subject text;
+begin
+  foreach subject in array array['the Vault and pg_net', 'the tick', 'unfinished work', 'the workers', 'the calls', 'the answers'] loop
+    begin
+      case subject
+        when 'the Vault and pg_net' then
+          return query
+          select null::text, null::uuid, p.problem, p.remedy from supaqueue.dispatch_problem() p where p.problem is not null;
+        when 'the tick' then
+          return query
+          select null::text, null::uuid, p.problem, p.remedy from supaqueue.tick_problem() p where p.problem is not null;
+        when 'unfinished work' then
+          return query
+          select
+            q.name, u.job,
+            format('cannot %s: %s (failing since %s; tries: %s, the last one %s)',
+              case u.step
+                when 'start' then case when u.job is null then 'start jobs' else 'start this job' end
+                when 'settle' then 'settle this job, whose call has ended'
+                when 'take back' then 'take back lost calls'
+                when 'admit' then 'admit jobs that have become due'
+                when 'look after' then 'look after the queue'
+                when 'check' then 'check where jobs are'
+                when 'pipelines' then 'go on with pipelines'
+                when 'delete' then case when u.job is null then 'delete finished jobs' else 'delete this job' end
+                when 'purge' then 'delete the history of the tick'
+                else u.step
+              end,
+              u.message, to_char(u.since at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), u.tries, supaqueue.ago(u.tried_at)),
+            case
+              when u.step = 'delete' and u.sqlstate = '23503' then
+                'A foreign key refers to the job. Declare it with "on delete cascade" or "on delete set null", or delete the rows that refer to it.'
+              when u.sqlstate = '55P03' then
+                'Another transaction holds a lock. Find it: select pid, state, query from pg_stat_activity where state like ''idle in transaction%'';'
+              when u.sqlstate = '42501' then
+                'A privilege is missing: grant it to the role postgres. It is tried again automatically.'
+              when u.sqlstate = '42725' then
+                'Another function that was added fits the call as well: drop it, or give it another name.'
+              when u.job is not null then
+                'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
+              else 'It is tried again automatically. If the message does not help, run `supaqueue doctor`.'
+            end
+          from supaqueue.unfinished u
+          left join supaqueue.queue q on q.id = u.queue
+          where u.message is not null
+            -- That nothing can be sent is said once, above.
+            and (u.sqlstate <> '55000' or (supaqueue.dispatch_problem()).problem is null)
+            -- Conflicts are normal unless they last.
+            and (u.sqlstate not in ('40001', '40P01', '55P03') or u.since < clock_timestamp() - interval '30 seconds')
+          order by u.since
+          limit 100;
+        when 'the workers' then
+          return query
+          select q.name, null::uuid, 'the queue has no workers', format('Run: select supaqueue.set_workers(%L, 1);', q.name)
+          from supaqueue.queue q
+          where not exists (select from supaqueue.worker w where w.queue = q.id)
+            and exists (select from supaqueue.ready_job r where r.queue = q.id);
+        when 'the calls' then
+          return query
+          select
+            q.name, c.job,
+            format('sent to the supaqueue function %s times without being acknowledged; the last request: %s',
+              c.dispatches, supaqueue.request_outcome(c.request_id, c.created_at)),
+            'See the logs of the function, and run `supaqueue doctor`. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.'
+          from supaqueue.current_job c
+          join supaqueue.queue q on q.id = c.queue
+          where c.acknowledged_at is null and c.dispatches > 1
+          order by c.id
+          limit 100;
+        when 'the answers' then
+          return query
+          select
+            q.name, last.id, 'the target function answers with 401',
+            format('If the answer is the gateway''s (see errors), deploy it with `supabase functions deploy %s --no-verify-jwt`, or give the queue another auth.', q.edge_function_name)
+          from supaqueue.queue q
+          cross join lateral (
+            select j.id, j.http_status, j.finished_at from supaqueue.job j
+            where j.queue = q.id and j.ended_as = 'failed' and j.finished_at > now() - interval '1 hour'
+            order by j.finished_at desc
+            limit 1
+          ) last
+          where last.http_status = 401;
+      end case;
+    exception
+      when others then
+        return query
+        select null::text, null::uuid, format('could not look at %s: %s', subject, sqlerrm), 'Run `supaqueue doctor`.';
+    end;
+  end loop;
+end
+$$;
+
+create or replace view supaqueue.problem with (security_invoker = true) as
+select * from supaqueue.problems();
+comment on view supaqueue.problem is 'Why jobs are not running, with remedies; empty if all is well';
+
+--- schema/82_explain.sql
+
+-- Why a job is not running, in one plain sentence: the first reason that holds, from the job's own
+-- to its queue's to the project's. Never fails.
+create or replace function supaqueue.explain(job uuid)
+returns text
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return supaqueue.reason(job);
+exception
+  when others then
+    return 'It could not be found out: ' || sqlerrm;
+end
+$$;
+comment on function supaqueue.explain is 'Why a job is not running, in one plain sentence';
+
+-- Counts ten thousand jobs at most: asking must not cost what the backlog costs.
+create or replace function supaqueue.reason(_id uuid)
+returns text
+language plpgsql
+set search_path = ''
+as $$
+declare
   _job supaqueue.job;
   _queue supaqueue.queue;
   _call supaqueue.current_job;
+  _until timestamptz;
   attempts text;
   workers bigint;
   free_workers bigint;
   jobs_before bigint;
   problem text;
+  waits_for text;
 begin
-  select j.* into _job from supaqueue.job j where j.id = explain.job;
+  select j.* into _job from supaqueue.job j where j.id = _id;
   if not found then
     return 'There is no such job: it was never committed, or it was deleted, as finished jobs are after a while.';
   end if;
   select q.* into _queue from supaqueue.queue q where q.id = _job.queue;
   select c.* into _call from supaqueue.current_job c where c.job = _job.id;
+  select h.until into _until from supaqueue.held_job h where h.job = _job.id;
   attempts := format('attempt %s of %s', _job.attempts, coalesce(_job.max_attempts, _queue.max_attempts));
-  select format(' %s: %s.', case when p.job is null then 'Nothing can be sent' else 'Its queue has a problem' end, p.problem)
+  select format(' %s: %s.', case
+      when p.job = _job.id then 'It has a problem'
+      when p.queue is null then 'There is a problem'
+      else 'Its queue has a problem'
+    end, p.problem)
   into problem
   from supaqueue.problems() p
-  where (p.queue is null or p.queue = _queue.name) and (p.job is null or p.job = _job.id or _job.status = 'pending')
+  where (p.queue is null or p.queue = _queue.name)
+    and (p.job is null or p.job = _job.id or _job.status = 'pending' and p.problem like 'sent to%')
   order by p.job = _job.id desc nulls last, p.queue is null desc
   limit 1;
 
@@ -2203,11 +3164,13 @@ begin
         ': ' || (_job.errors -> -1 ->> 'message'));
     when 'cancelled' then
       return format('It has finished: cancelled since %s%s.', date_trunc('second', _job.finished_at),
-        case when _call.id is not null then '; the call that is still under way ends by itself' end);
+        case when _call.id is not null then '; the call that is still in progress ends by itself' end);
     when 'in_progress' then
       return case
+        when _call.id is null and exists (select from supaqueue.unfinished u where u.job = _job.id and u.step = 'settle') then
+          format('Its call has ended, and the job could not be settled yet; the tick tries again.%s', problem)
         when _call.id is null then
-          'It is in_progress without a call: the next tick counts that as a lost attempt.'
+          'It is in_progress without a call: a later tick counts that as a lost attempt.'
         when _call.acknowledged_at is null then
           format('It was sent to the supaqueue function (%s, since %s, on worker %s) and not acknowledged yet; it is sent again after %s.%s',
             attempts, date_trunc('second', _job.started_at), _call.worker, date_trunc('second', _call.lease_until), problem)
@@ -2216,14 +3179,22 @@ begin
             attempts, date_trunc('second', _job.started_at), _call.worker, date_trunc('second', _call.lease_until))
       end;
     when 'waiting' then
+      if to_regprocedure('supaqueue.explain_waiting(uuid)') is not null then
+        execute 'select supaqueue.explain_waiting($1)' into waits_for using _job.id;
+        if waits_for is not null then
+          return waits_for;
+        end if;
+      end if;
       return format('It is held until somebody releases it: update supaqueue.job set status = ''pending'' where id = %L;', _job.id);
     else
       null;
   end case;
 
-  if _job.run_at > _at then
-    return format('It is due at %s%s.', date_trunc('second', _job.run_at),
-      case when _job.attempts > 0 then format(', for a retry after %s failed', attempts) end);
+  if _job.run_at > clock_timestamp() then
+    return format('It is due at %s%s.%s', date_trunc('second', _job.run_at),
+      case when _job.attempts > 0 then format(', for a retry after %s failed', attempts) end, problem);
+  elsif exists (select from supaqueue.unfinished u where u.job = _job.id and u.step = 'start') then
+    return format('It could not be started, and is tried again after %s.%s', date_trunc('second', _until), problem);
   elsif _queue.is_paused then
     return format('Its queue is paused: update supaqueue.queue set is_paused = false where name = %L;', _queue.name);
   end if;
@@ -2236,21 +3207,22 @@ begin
   elsif free_workers = 0 then
     jobs_before := (
       select count(*) from (
-        select from supaqueue.job j
-        where j.queue = _queue.id and j.status = 'pending' and j.run_at <= _at
-          and (j.priority, j.run_at, j.position) < (_job.priority, _job.run_at, _job.position)
+        select from supaqueue.ready_job r
+        where r.queue = _queue.id and (r.priority, r.run_at, r.position) < (_job.priority, _job.run_at, _job.position)
         limit 10001
       ) due
     );
     return format('All workers of its queue are busy (%s of %s), and %s due jobs are before it.%s', workers, workers,
       case when jobs_before > 10000 then 'more than 10000' else jobs_before::text end, problem);
   elsif problem is not null then
-    return ltrim(problem);
+    return format('It is due, and was not started.%s', problem);
+  elsif exists (select from supaqueue.unfinished u where u.queue = _queue.id and u.step = 'start' and u.job is null) then
+    return 'It is due, and was left to the next tick.';
   end if;
-  return 'It is due and about to start: at the next tick at the latest.';
+  return 'It is due and about to start, at the next tick at the latest; the tick runs every few seconds'
+    || coalesce(' and last ran ' || (select supaqueue.ago(t.started_at) from supaqueue.last_tick t), '') || '.';
 end
 $$;
-comment on function supaqueue.explain is 'Why a job is not running, in one plain sentence';
 
 --- schema/85_queue_id.sql
 
@@ -2264,6 +3236,11 @@ as $$
 declare
   id uuid := (select q.id from supaqueue.queue q where q.name = queue_name);
 begin
+  if id is null and not has_table_privilege('supaqueue.job', 'insert') then
+    raise exception 'permission denied: % may not insert jobs', current_user
+      using errcode = 'insufficient_privilege',
+        hint = 'Call this from a function that is "security definer" and owned by postgres, with a fixed search_path.';
+  end if;
   if id is null then
     raise exception 'there is no queue named %', coalesce(quote_literal(queue_name), 'null')
       using errcode = 'no_data_found',
@@ -2285,12 +3262,17 @@ create or replace function supaqueue.enqueue(
   timeout_ms integer default null
 )
 returns uuid
-language sql
-set search_path = ''
+language plpgsql
+set search_path = public, extensions
 as $$
-  insert into supaqueue.job (queue, payload, priority, run_at, headers, max_attempts, timeout_ms)
+declare
+  new_job uuid;
+begin
+  insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms)
   values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms)
-  returning id
+  returning j.id into new_job;
+  return new_job;
+end
 $$;
 comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer) is 'Puts a job in the queue of that name; returns its id';
 
@@ -2307,7 +3289,7 @@ create or replace function supaqueue.enqueue_many(
 )
 returns setof uuid
 language plpgsql
-set search_path = ''
+set search_path = public, extensions
 as $$
 declare
   _queue uuid := supaqueue.queue_id(queue_name);
@@ -2356,6 +3338,40 @@ end
 $$;
 comment on function supaqueue.set_workers is 'Gives the queue of that name that many workers: as many calls at once, at most';
 
+--- schema/90_plan_settings.sql
+
+-- Sessions keep their plans: one that was planned when a table held three jobs would go on reading
+-- all of it when it holds a million. So the functions that look rows up use indexes whatever the
+-- tables look like. This is the only place that says so.
+--
+-- None of them changes supaqueue.job: users' triggers there must see their own settings. See lock_job.
+do $$
+declare
+  function record;
+begin
+  for function in
+    select p.oid::regprocedure as name, p.proname = any (searches) as is_search
+    from pg_catalog.pg_proc p
+    cross join (values (
+      -- Each setting costs a report a microsecond: look-ups by one key need only the first.
+      array['place_job_tg_fn', 'add_place', 'has_call', 'lock_job', 'lock_call', 'end_call', 'begin_call',
+        'queue_of_worker', 'limits_of', 'timeout_of', 'record'],
+      array['lower_fronts', 'move_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
+        'set_locked', 'repeated_answer', 'hand_out_sent_call', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
+        'stale_places', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
+    )) as f (look_ups, searches)
+    where p.pronamespace = 'supaqueue'::regnamespace and p.proname = any (look_ups || searches)
+  loop
+    execute format('alter function %s set enable_seqscan = off', function.name);
+    if function.is_search then
+      execute format(
+        'alter function %s set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off '
+        'set jit = off set plan_cache_mode = force_generic_plan', function.name);
+    end if;
+  end loop;
+end
+$$;
+
 --- schema/91_take_tables.sql
 
 -- Locks all tables and views of the schema until the end of the transaction, before
@@ -2402,17 +3418,17 @@ select supaqueue.take_tables();
 
 --- schema/92_protect_new_objects.sql
 
--- Lets only postgres and service_role reach what this version has made.
+-- Lets only postgres and service_role use what this version has created.
 --
 -- Revoked by name: PUBLIC can execute every new function, and the platform's
 -- default privileges add anon and authenticated in the schema public.
 --
--- What was there before stays as it is, since users may have granted some of it to
--- other roles. The transaction's setting supaqueue.known_objects lists it.
+-- Objects that existed before keep their privileges, since users may have granted some to
+-- other roles. The transaction's setting supaqueue.known_objects lists them.
 --
--- _writes: how service_role may write to tables that it may not only read,
--- such as {"queue": "insert, update"}.
-create or replace function supaqueue.protect_new_objects(_writes jsonb)
+-- service_role may read all tables. _writes: how it may write to them, such as
+-- {"queue": "insert, update"}; _functions: the names of the functions that it may execute.
+create or replace function supaqueue.protect_new_objects(_writes jsonb, _functions text[] default '{}')
 returns void
 language plpgsql
 set search_path = ''
@@ -2436,14 +3452,14 @@ begin
     from pg_catalog.pg_class c
     where c.relnamespace = 'supaqueue'::regnamespace and c.relkind in ('r', 'p', 'v', 'S')
     union all
-    select 'function', p.oid, p.oid::regprocedure::text, 'execute'
+    select 'routine', p.oid, p.oid::regprocedure::text, case when p.proname = any (_functions) then 'execute' end
     from pg_catalog.pg_proc p
     where p.pronamespace = 'supaqueue'::regnamespace
       or (p.pronamespace = 'public'::regnamespace and p.proname = 'end_current_job')
   loop
-    continue when object.kind || object.oid = any (known);
+    continue when replace(object.kind, 'routine', 'function') || object.oid = any (known);
     execute format('revoke all on %s %s from %s', object.kind, object.name, outsiders);
-    if has_service_role then
+    if has_service_role and object.privileges is not null then
       execute format('grant %s on %s %s to service_role', object.privileges, object.kind, object.name);
     end if;
   end loop;
@@ -2452,12 +3468,21 @@ $$;
 
 --- schema/93_privileges.sql
 
-select supaqueue.protect_new_objects('{
-  "queue": "insert, update, delete",
-  "worker": "insert, update, delete",
-  "job": "insert, update, delete",
-  "setting": "update"
-}');
+select supaqueue.protect_new_objects(
+  '{
+    "queue": "insert, update, delete",
+    "worker": "insert, update (queue), delete",
+    "job": "insert, update (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, attempts), delete",
+    "setting": "update"
+  }',
+  array[
+    'end_current_job', 'enqueue', 'enqueue_many', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
+    'set_workers', 'new_id', 'is_headers'
+  ]
+);
+
+-- The default of job.id, for roles that the developer lets insert jobs.
+grant execute on function supaqueue.new_id() to public;
 
 --- end
 

@@ -9,14 +9,9 @@ parallel safe
 set search_path = ''
 as $$
 begin
-  return encode(
-    set_bit(set_bit(
-      overlay(
-        uuid_send(gen_random_uuid())
-        placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
-        from 1 for 6
-      ),
-      52, 1), 53, 1),
-    'hex')::uuid;
+  return (
+    lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
+    || '7' || substr(gen_random_uuid()::text, 16)
+  )::uuid;
 end
 $$;

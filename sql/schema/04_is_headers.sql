@@ -4,6 +4,7 @@ create or replace function supaqueue.is_headers(value jsonb)
 returns boolean
 language sql
 immutable
+strict
 parallel safe
 set search_path = ''
 as $$

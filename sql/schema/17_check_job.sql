@@ -1,8 +1,8 @@
 -- Refuses to store a job, under the name of the rule that it breaks.
 --
--- Rules are not check constraints: each update of a job reads the text of all of
--- those and evaluates them, and the engine updates each job at least twice. They
--- were a sixth of what a report costs, and far more for a large payload.
+-- These rules are not check constraints: every update of a job would parse and evaluate
+-- all of them, and each job is updated at least twice. As constraints they took a sixth
+-- of the time of a report, and far more for a large payload.
 create or replace function supaqueue.refuse_job(rule text, problem text)
 returns void
 language plpgsql
@@ -14,8 +14,7 @@ begin
 end
 $$;
 
--- Refuses what makes no sense of what only a user sets. See before_update_job_tg for
--- what the engine sets, too.
+-- Checks what only users set. before_write_job_tg_fn checks the rest.
 create or replace function supaqueue.check_job_tg_fn()
 returns trigger
 language plpgsql
@@ -32,18 +31,21 @@ begin
   elsif octet_length(new.payload::text) > 5000000 then
     rule := 'payload_is_at_most_5_mb';
     problem := 'its payload is larger than 5 MB; store it elsewhere, and send where it is';
-  elsif new.max_attempts < 1 then
-    rule := 'max_attempts_is_positive';
-    problem := 'its max_attempts is less than 1';
+  elsif new.max_attempts not between 1 and 1000000 then
+    rule := 'max_attempts_is_between_1_and_1000000';
+    problem := 'its max_attempts is not between 1 and 1000000';
   elsif new.timeout_ms < 1 then
     rule := 'timeout_is_positive';
     problem := 'its timeout_ms is less than 1';
-  elsif new.timeout_ms > 380000 then
-    rule := 'timeout_is_at_most_380_seconds';
-    problem := 'its timeout_ms is more than 380000, which the platform cannot hold';
+  elsif new.timeout_ms > 150000 then
+    rule := 'timeout_is_at_most_150_seconds';
+    problem := 'its timeout_ms is more than 150000: the platform ends requests that have no answer after 150 s';
   elsif not supaqueue.is_headers(new.headers) then
     rule := 'headers_are_an_object_of_strings';
     problem := 'its headers are not an object of strings with names and values that HTTP allows';
+  elsif octet_length(new.headers::text) > 16384 then
+    rule := 'headers_are_at_most_16_kb';
+    problem := 'its headers are larger than 16 kB; put the data into the payload';
   end if;
   if rule is not null then
     perform supaqueue.refuse_job(rule, problem);

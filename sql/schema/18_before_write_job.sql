@@ -1,8 +1,9 @@
--- Keeps a job whole, when it is inserted and when its status changes. While its call
--- is under way it can be cancelled (the report then leaves it so) but not started
--- again. One that had finished and goes back to pending or waiting has all its
--- attempts again, and one that becomes pending is due from then on, behind those that
--- were so before.
+-- Checks a job that is inserted or updated, and sets what follows from its status.
+--
+-- A finished job that becomes pending or waiting again gets all its attempts back, and
+-- is due from then on. A job whose call is in progress can be cancelled, but not be set
+-- to pending: such a row is left as it is, with a warning, so that a statement over many
+-- jobs does what it can.
 create or replace function supaqueue.before_write_job_tg_fn()
 returns trigger
 language plpgsql
@@ -13,15 +14,18 @@ begin
   if new.status not in ('pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled') then
     perform supaqueue.refuse_job('status_is_known', format(
       'its status is %s, not pending, waiting, in_progress, successful, failed or cancelled', new.status));
-  elsif new.attempts < 0 then
-    perform supaqueue.refuse_job('attempts_is_not_negative', 'its attempts are less than 0');
+  elsif new.attempts not between 0 and 1000000 then
+    perform supaqueue.refuse_job('attempts_are_between_0_and_1000000', 'its attempts are not between 0 and 1000000');
   elsif jsonb_typeof(new.errors) <> 'array' then
     perform supaqueue.refuse_job('errors_are_a_list', 'its errors are not a list');
   end if;
   if tg_op = 'INSERT' then
-    if new.status in ('successful', 'failed', 'cancelled') then
-      -- One that is brought from elsewhere: counted and kept like any other.
+    if new.status = 'in_progress' then
+      -- A job from elsewhere has no call here.
+      new.status := 'pending';
+    elsif new.status in ('successful', 'failed', 'cancelled') then
       new.finished_at := coalesce(new.finished_at, clock_timestamp());
+      new.ended_as := new.status;
     end if;
     return new;
   end if;
@@ -30,22 +34,35 @@ begin
     return new;
   end if;
   if new.status in ('pending', 'waiting') then
-    if exists (select from supaqueue.current_job c where c.job = new.id) then
-      raise exception 'cannot set job % to %: its call has not ended yet', new.id, new.status
-        using errcode = 'object_in_use',
-          hint = 'Set it to cancelled, or try again when supaqueue.current_job has no row for it.';
+    if supaqueue.has_call(new.id) then
+      raise warning 'did not set job % to %: its call has not ended yet', new.id, new.status
+        using hint = 'Set it to cancelled, or try again when supaqueue.current_job has no row for it.';
+      return null;
     end if;
     if old.status in ('successful', 'failed', 'cancelled') then
       new.attempts := 0;
       new.finished_at := null;
+      new.ended_as := null;
     end if;
     if old.status <> 'in_progress' and new.status = 'pending' then
       new.run_at := greatest(new.run_at, clock_timestamp());
     end if;
   elsif new.status <> 'in_progress' then
     new.finished_at := coalesce(new.finished_at, clock_timestamp());
+    new.ended_as := new.status;
   end if;
   return new;
+end
+$$;
+
+create or replace function supaqueue.has_call(_job uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (select from supaqueue.current_job c where c.job = _job);
 end
 $$;
 

@@ -1,14 +1,16 @@
 -- Locks queues until the end of the transaction, in the order of their ids.
 --
--- Who makes a job startable takes the lock shared and then looks for a free
--- worker. Who makes a worker usable (frees it, adds it, ends a pause) takes it
--- exclusively and then looks for a job. So an insert and a last report that end
--- at the same moment see each other: one waits, and what the other did is
--- committed when it looks.
+-- Whoever makes a job ready takes the lock shared, and then looks for a free worker. Whoever
+-- makes a worker usable (frees it, adds it, ends a pause) takes it exclusively, and then looks
+-- for a job. So an insert and a report that end at the same moment see each other: one of
+-- them waits, and sees what the other committed.
+--
+-- No user's commit waits for others for long: it gives up (55P03), and the tick does its work.
 create or replace function supaqueue.lock_queues(_shared uuid[], _exclusive uuid[])
 returns void
 language plpgsql
 set search_path = ''
+set lock_timeout = '100ms'
 as $$
 declare
   _queue uuid;

@@ -1,42 +1,41 @@
--- Frees the worker of a call that ended, and starts what can be started then, in
--- its queue and in those that the transaction woke so far.
+-- Frees the worker of a call that ended, and starts what can be started then, in its queue and in
+-- those that the transaction has woken so far.
 --
--- Returns the next job instead of freeing the worker where one came up before
--- the lock was had and _next_within_ms asks for it (null: it does not).
+-- Returns the next job instead of freeing the worker if one came up before the lock was had and
+-- _next_within_ms asks for it (null: it does not). If the lock is not to be had soon, the worker
+-- is freed without it, and the tick looks for jobs once more.
 create or replace function supaqueue.free_worker(call supaqueue.current_job, _next_within_ms integer)
 returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 declare
-  woken record;
-  _exclusive uuid[];
+  woken record := supaqueue.take_wake_ups();
+  queues uuid[] := call.queue || woken.queues;
+  exclusive uuid[];
+  is_locked boolean := true;
+  started_at timestamptz := clock_timestamp();
   next_record jsonb;
 begin
-  -- Reclaiming first: what it settles may wake more queues. Not where others are woken
-  -- already: it locks ours, and theirs may come before it.
-  if coalesce(current_setting('supaqueue.queues_to_dispatch', true), '') = '' then
-    perform supaqueue.try_reclaim(array[call.queue]);
+  begin
+    exclusive := supaqueue.lock_to_start(queues, array[call.queue], woken.has_usable_workers);
+  exception
+    when others then
+      is_locked := false;
+      perform supaqueue.note_unfinished('start', d.queue, null, sqlstate, sqlerrm) from unnest(queues) as d (queue);
+  end;
+  if is_locked then
+    next_record := supaqueue.try_hand_out_next_job(call, _next_within_ms);
   end if;
-  woken := supaqueue.take_wake_ups();
-  _exclusive := call.queue || array(
-    select d.queue from unnest(woken.queues) as d (queue)
-    where woken.has_usable_workers or supaqueue.has_calls_to_adopt(d.queue)
-  );
-  perform supaqueue.lock_queues(woken.queues, _exclusive);
-
-  next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
   if next_record is null then
-    update supaqueue.worker w
-    set locked = false, last_report = call.id
-    from (
-      select l.id from supaqueue.worker l
-      where l.id = call.worker and l.queue = call.queue
-      for no key update skip locked
-    ) as still_there
-    where w.id = still_there.id;
+    perform supaqueue.set_locked(array[call.worker], false, call.id);
   end if;
-  perform supaqueue.try_start_jobs(call.queue || woken.queues, _exclusive);
+  if is_locked then
+    if random() < 0.01 or clock_timestamp() > started_at + interval '5 milliseconds' then
+      perform supaqueue.move_front(call.queue, call.job);
+    end if;
+    perform supaqueue.try_start_jobs(queues, exclusive);
+  end if;
   return next_record;
 end
 $$;

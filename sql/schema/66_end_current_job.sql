@@ -3,7 +3,7 @@
 --
 -- _is_complete false acknowledges ("started"), true reports. The first three
 -- arguments are enough to settle a job. _report may hold:
---   lane            uuid of the caller's lane, so that an acknowledgement can be repeated
+--   lane            the caller's lane, so that an acknowledgement can be repeated
 --   http_status     of the target function's answer
 --   duration_ms     of the call
 --   result          of a success, any JSON
@@ -27,11 +27,6 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = ''
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 begin
   if cur_job_id is null or _is_complete is null or (_is_complete and _is_successful is null) then
@@ -39,7 +34,7 @@ begin
       using errcode = 'null_value_not_allowed';
   end if;
   if not _is_complete then
-    return supaqueue.acknowledge(cur_job_id, supaqueue.uuid_or_null(_report ->> 'lane'));
+    return supaqueue.acknowledge(cur_job_id, _report ->> 'lane');
   end if;
   return supaqueue.report(cur_job_id, _is_successful, coalesce(_report, '{}'), _next_within_ms);
 end

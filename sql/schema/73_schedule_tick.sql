@@ -1,5 +1,5 @@
--- Schedules the tick with pg_cron: every 5 seconds where its version can, else
--- every minute. Returns the schedule, or null where there is no pg_cron.
+-- Schedules the tick with pg_cron, and makes it active if it was not: every 5 seconds, or
+-- every minute where pg_cron is older than 1.5. Returns the schedule, or null without pg_cron.
 create or replace function supaqueue.schedule_tick()
 returns text
 language plpgsql
@@ -22,9 +22,9 @@ begin
     schedule := '5 seconds';
   end if;
   if schedule is not null then
-    perform cron.schedule('supaqueue_tick', schedule, 'select supaqueue.tick()');
+    perform cron.alter_job(cron.schedule('supaqueue_tick', schedule, 'call supaqueue.tick()'), active => true);
   end if;
   return schedule;
 end
 $$;
-comment on function supaqueue.schedule_tick is 'Has pg_cron run supaqueue.tick(); without pg_cron jobs that wait (retries, run_at, lost calls) go on only when the queue is next used';
+comment on function supaqueue.schedule_tick is 'Has pg_cron run supaqueue.tick(); without pg_cron, something else has to call it every few seconds';

@@ -1,5 +1,4 @@
--- Jobs are counted up to 100,001 per status: asking must not cost what a backlog of millions costs.
--- Each condition is that of a partial index of supaqueue.job.
+-- Jobs are counted up to 100,001 each: asking must not cost what a backlog of millions costs.
 create or replace view supaqueue.queue_status with (security_invoker = true) as
 select
   q.id,
@@ -8,11 +7,17 @@ select
   q.is_paused,
   (select count(*) from supaqueue.worker w where w.queue = q.id) as workers,
   (select count(*) from supaqueue.worker w where w.queue = q.id and w.locked) as busy_workers,
-  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.status = 'pending' limit 100001) c) as pending,
-  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.status = 'waiting' limit 100001) c) as waiting,
-  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.status = 'in_progress' limit 100001) c) as in_progress,
-  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.status = 'successful' and j.finished_at is not null limit 100001) c) as successful,
-  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.status = 'failed' and j.finished_at is not null limit 100001) c) as failed,
-  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.status = 'cancelled' and j.finished_at is not null limit 100001) c) as cancelled
-from supaqueue.queue q;
+  (select count(*) from (
+    select from supaqueue.ready_job r where r.queue = q.id
+    union all
+    select from supaqueue.held_job h where h.queue = q.id and h.until < 'infinity'
+    limit 100001
+  ) c) as pending,
+  (select count(*) from (select from supaqueue.held_job h where h.queue = q.id and h.until = 'infinity' limit 100001) c) as waiting,
+  coalesce(c.number, 0) as in_progress,
+  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.ended_as = 'successful' and j.finished_at is not null limit 100001) c) as successful,
+  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.ended_as = 'failed' and j.finished_at is not null limit 100001) c) as failed,
+  (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.ended_as = 'cancelled' and j.finished_at is not null limit 100001) c) as cancelled
+from supaqueue.queue q
+left join (select c.queue, count(*) as number from supaqueue.current_job c group by c.queue) c on c.queue = q.id;
 comment on view supaqueue.queue_status is 'Each queue with its workers and its number of jobs per status; 100001 means more than 100,000';

@@ -1,29 +1,172 @@
-create or replace function supaqueue.problems()
-returns table (queue text, job uuid, problem text, remedy text)
-language sql
+-- Why the tick does not run, or null.
+create or replace function supaqueue.tick_problem(out problem text, out remedy text)
+language plpgsql
 stable
-security definer
 set search_path = ''
 as $$
-  select null::text, null::uuid, p.problem, p.remedy
-  from supaqueue.dispatch_problem() p
-  where p.problem is not null
-  union all
-  select q.name, null, 'the queue has no workers', format('Run: select supaqueue.set_workers(%L, 1);', q.name)
-  from supaqueue.queue q
-  where not exists (select from supaqueue.worker w where w.queue = q.id)
-    and exists (select from supaqueue.job j where j.queue = q.id and j.status = 'pending')
-  union all
-  select
-    q.name, c.job,
-    format('sent to the supaqueue function %s times without being acknowledged; of the last, %s',
-      c.dispatches, supaqueue.request_outcome(c.request_id)),
-    'See the function''s logs, and run `supaqueue doctor`.'
-  from supaqueue.current_job c
-  join supaqueue.queue q on q.id = c.queue
-  where c.acknowledged_at is null and c.dispatches > 1
+declare
+  last supaqueue.last_tick;
+  job record;
+  alive_at timestamptz;
+  when_it_ran text;
+begin
+  select t.* into last from supaqueue.last_tick t;
+  -- A new installation and a server that has just started get the time for a first tick.
+  alive_at := greatest(last.started_at, pg_postmaster_start_time(), (select max(v.applied_at) from supaqueue.version v));
+  when_it_ran := coalesce('it last ran ' || supaqueue.ago(last.started_at), 'it has never run');
+  if current_setting('default_transaction_read_only') = 'on' then
+    problem := 'the database is read-only, as the platform makes it when the disk is full';
+    remedy := 'Free space or enlarge the disk. See the database settings of the project.';
+    return;
+  elsif to_regclass('cron.job') is null then
+    if alive_at < clock_timestamp() - interval '150 seconds' then
+      problem := format('the tick does not run (%s), and the extension pg_cron is not installed', when_it_ran);
+      remedy := 'Run: create extension pg_cron; select supaqueue.schedule_tick();';
+    end if;
+    return;
+  end if;
+  select j.active, j.schedule, j.command into job
+  from cron.job j
+  where j.jobname = 'supaqueue_tick'
+  order by j.active and j.command = 'call supaqueue.tick()' desc
+  limit 1;
+  if not found then
+    problem := format('the tick is not scheduled; %s', when_it_ran);
+    remedy := 'Run: select supaqueue.schedule_tick();';
+  elsif not job.active then
+    problem := format('the tick is inactive in pg_cron; %s', when_it_ran);
+    remedy := 'Run: select supaqueue.schedule_tick();';
+  elsif job.command <> 'call supaqueue.tick()' then
+    problem := format('the job supaqueue_tick of pg_cron runs something else (%s)', left(job.command, 100));
+    remedy := 'Run: select supaqueue.schedule_tick();';
+  elsif alive_at < clock_timestamp() - interval '150 seconds'
+    or alive_at < clock_timestamp() - interval '30 seconds' and job.schedule like '%second%'
+  then
+    problem := format('the tick is scheduled (%s) and does not run: %s', job.schedule, when_it_ran);
+    remedy := 'pg_cron''s scheduler may have stopped: restart the database. See also: select * from cron.job_run_details order by runid desc limit 5;';
+  elsif last.finished_at < last.started_at - interval '5 minutes' then
+    problem := format('the tick starts and does not end: the last complete one ended %s', supaqueue.ago(last.finished_at));
+    remedy := 'See what it waits for: select pid, wait_event, query from pg_stat_activity where query like ''%supaqueue.tick%'';';
+  end if;
+end
+$$;
+
+create or replace function supaqueue.ago(at timestamptz)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return case
+    when clock_timestamp() - at < interval '2 minutes' then ceil(extract(epoch from clock_timestamp() - at)) || ' s ago'
+    else 'at ' || to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+  end;
+end
+$$;
+
+-- The rows of the view problem. Looks at one thing after the other, and what it cannot look at is a
+-- problem itself.
+create or replace function supaqueue.problems()
+returns table (queue text, job uuid, problem text, remedy text)
+language plpgsql
+security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+declare
+  subject text;
+begin
+  foreach subject in array array['the Vault and pg_net', 'the tick', 'unfinished work', 'the workers', 'the calls', 'the answers'] loop
+    begin
+      case subject
+        when 'the Vault and pg_net' then
+          return query
+          select null::text, null::uuid, p.problem, p.remedy from supaqueue.dispatch_problem() p where p.problem is not null;
+        when 'the tick' then
+          return query
+          select null::text, null::uuid, p.problem, p.remedy from supaqueue.tick_problem() p where p.problem is not null;
+        when 'unfinished work' then
+          return query
+          select
+            q.name, u.job,
+            format('cannot %s: %s (failing since %s; tries: %s, the last one %s)',
+              case u.step
+                when 'start' then case when u.job is null then 'start jobs' else 'start this job' end
+                when 'settle' then 'settle this job, whose call has ended'
+                when 'take back' then 'take back lost calls'
+                when 'admit' then 'admit jobs that have become due'
+                when 'look after' then 'look after the queue'
+                when 'check' then 'check where jobs are'
+                when 'pipelines' then 'go on with pipelines'
+                when 'delete' then case when u.job is null then 'delete finished jobs' else 'delete this job' end
+                when 'purge' then 'delete the history of the tick'
+                else u.step
+              end,
+              u.message, to_char(u.since at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), u.tries, supaqueue.ago(u.tried_at)),
+            case
+              when u.step = 'delete' and u.sqlstate = '23503' then
+                'A foreign key refers to the job. Declare it with "on delete cascade" or "on delete set null", or delete the rows that refer to it.'
+              when u.sqlstate = '55P03' then
+                'Another transaction holds a lock. Find it: select pid, state, query from pg_stat_activity where state like ''idle in transaction%'';'
+              when u.sqlstate = '42501' then
+                'A privilege is missing: grant it to the role postgres. It is tried again automatically.'
+              when u.sqlstate = '42725' then
+                'Another function that was added fits the call as well: drop it, or give it another name.'
+              when u.job is not null then
+                'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
+              else 'It is tried again automatically. If the message does not help, run `supaqueue doctor`.'
+            end
+          from supaqueue.unfinished u
+          left join supaqueue.queue q on q.id = u.queue
+          where u.message is not null
+            -- That nothing can be sent is said once, above.
+            and (u.sqlstate <> '55000' or (supaqueue.dispatch_problem()).problem is null)
+            -- Conflicts are normal unless they last.
+            and (u.sqlstate not in ('40001', '40P01', '55P03') or u.since < clock_timestamp() - interval '30 seconds')
+          order by u.since
+          limit 100;
+        when 'the workers' then
+          return query
+          select q.name, null::uuid, 'the queue has no workers', format('Run: select supaqueue.set_workers(%L, 1);', q.name)
+          from supaqueue.queue q
+          where not exists (select from supaqueue.worker w where w.queue = q.id)
+            and exists (select from supaqueue.ready_job r where r.queue = q.id);
+        when 'the calls' then
+          return query
+          select
+            q.name, c.job,
+            format('sent to the supaqueue function %s times without being acknowledged; the last request: %s',
+              c.dispatches, supaqueue.request_outcome(c.request_id, c.created_at)),
+            'See the logs of the function, and run `supaqueue doctor`. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.'
+          from supaqueue.current_job c
+          join supaqueue.queue q on q.id = c.queue
+          where c.acknowledged_at is null and c.dispatches > 1
+          order by c.id
+          limit 100;
+        when 'the answers' then
+          return query
+          select
+            q.name, last.id, 'the target function answers with 401',
+            format('If the answer is the gateway''s (see errors), deploy it with `supabase functions deploy %s --no-verify-jwt`, or give the queue another auth.', q.edge_function_name)
+          from supaqueue.queue q
+          cross join lateral (
+            select j.id, j.http_status, j.finished_at from supaqueue.job j
+            where j.queue = q.id and j.ended_as = 'failed' and j.finished_at > now() - interval '1 hour'
+            order by j.finished_at desc
+            limit 1
+          ) last
+          where last.http_status = 401;
+      end case;
+    exception
+      when others then
+        return query
+        select null::text, null::uuid, format('could not look at %s: %s', subject, sqlerrm), 'Run `supaqueue doctor`.';
+    end;
+  end loop;
+end
 $$;
 
 create or replace view supaqueue.problem with (security_invoker = true) as
 select * from supaqueue.problems();
-comment on view supaqueue.problem is 'Why jobs are not running, with the remedy; empty when all is well';
+comment on view supaqueue.problem is 'Why jobs are not running, with remedies; empty if all is well';

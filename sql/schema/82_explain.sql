@@ -1,36 +1,54 @@
--- Why a job is not running, in one plain sentence: the first reason of those that
--- hold, from the job's own to its queue's to the project's.
---
--- No more than ten thousand jobs before it are counted: asking must not cost what
--- the backlog costs.
+-- Why a job is not running, in one plain sentence: the first reason that holds, from the job's own
+-- to its queue's to the project's. Never fails.
 create or replace function supaqueue.explain(job uuid)
 returns text
 language plpgsql
-stable
+set search_path = ''
+as $$
+begin
+  return supaqueue.reason(job);
+exception
+  when others then
+    return 'It could not be found out: ' || sqlerrm;
+end
+$$;
+comment on function supaqueue.explain is 'Why a job is not running, in one plain sentence';
+
+-- Counts ten thousand jobs at most: asking must not cost what the backlog costs.
+create or replace function supaqueue.reason(_id uuid)
+returns text
+language plpgsql
 set search_path = ''
 as $$
 declare
-  _at timestamptz := clock_timestamp();
   _job supaqueue.job;
   _queue supaqueue.queue;
   _call supaqueue.current_job;
+  _until timestamptz;
   attempts text;
   workers bigint;
   free_workers bigint;
   jobs_before bigint;
   problem text;
+  waits_for text;
 begin
-  select j.* into _job from supaqueue.job j where j.id = explain.job;
+  select j.* into _job from supaqueue.job j where j.id = _id;
   if not found then
     return 'There is no such job: it was never committed, or it was deleted, as finished jobs are after a while.';
   end if;
   select q.* into _queue from supaqueue.queue q where q.id = _job.queue;
   select c.* into _call from supaqueue.current_job c where c.job = _job.id;
+  select h.until into _until from supaqueue.held_job h where h.job = _job.id;
   attempts := format('attempt %s of %s', _job.attempts, coalesce(_job.max_attempts, _queue.max_attempts));
-  select format(' %s: %s.', case when p.job is null then 'Nothing can be sent' else 'Its queue has a problem' end, p.problem)
+  select format(' %s: %s.', case
+      when p.job = _job.id then 'It has a problem'
+      when p.queue is null then 'There is a problem'
+      else 'Its queue has a problem'
+    end, p.problem)
   into problem
   from supaqueue.problems() p
-  where (p.queue is null or p.queue = _queue.name) and (p.job is null or p.job = _job.id or _job.status = 'pending')
+  where (p.queue is null or p.queue = _queue.name)
+    and (p.job is null or p.job = _job.id or _job.status = 'pending' and p.problem like 'sent to%')
   order by p.job = _job.id desc nulls last, p.queue is null desc
   limit 1;
 
@@ -42,11 +60,13 @@ begin
         ': ' || (_job.errors -> -1 ->> 'message'));
     when 'cancelled' then
       return format('It has finished: cancelled since %s%s.', date_trunc('second', _job.finished_at),
-        case when _call.id is not null then '; the call that is still under way ends by itself' end);
+        case when _call.id is not null then '; the call that is still in progress ends by itself' end);
     when 'in_progress' then
       return case
+        when _call.id is null and exists (select from supaqueue.unfinished u where u.job = _job.id and u.step = 'settle') then
+          format('Its call has ended, and the job could not be settled yet; the tick tries again.%s', problem)
         when _call.id is null then
-          'It is in_progress without a call: the next tick counts that as a lost attempt.'
+          'It is in_progress without a call: a later tick counts that as a lost attempt.'
         when _call.acknowledged_at is null then
           format('It was sent to the supaqueue function (%s, since %s, on worker %s) and not acknowledged yet; it is sent again after %s.%s',
             attempts, date_trunc('second', _job.started_at), _call.worker, date_trunc('second', _call.lease_until), problem)
@@ -55,14 +75,22 @@ begin
             attempts, date_trunc('second', _job.started_at), _call.worker, date_trunc('second', _call.lease_until))
       end;
     when 'waiting' then
+      if to_regprocedure('supaqueue.explain_waiting(uuid)') is not null then
+        execute 'select supaqueue.explain_waiting($1)' into waits_for using _job.id;
+        if waits_for is not null then
+          return waits_for;
+        end if;
+      end if;
       return format('It is held until somebody releases it: update supaqueue.job set status = ''pending'' where id = %L;', _job.id);
     else
       null;
   end case;
 
-  if _job.run_at > _at then
-    return format('It is due at %s%s.', date_trunc('second', _job.run_at),
-      case when _job.attempts > 0 then format(', for a retry after %s failed', attempts) end);
+  if _job.run_at > clock_timestamp() then
+    return format('It is due at %s%s.%s', date_trunc('second', _job.run_at),
+      case when _job.attempts > 0 then format(', for a retry after %s failed', attempts) end, problem);
+  elsif exists (select from supaqueue.unfinished u where u.job = _job.id and u.step = 'start') then
+    return format('It could not be started, and is tried again after %s.%s', date_trunc('second', _until), problem);
   elsif _queue.is_paused then
     return format('Its queue is paused: update supaqueue.queue set is_paused = false where name = %L;', _queue.name);
   end if;
@@ -75,18 +103,19 @@ begin
   elsif free_workers = 0 then
     jobs_before := (
       select count(*) from (
-        select from supaqueue.job j
-        where j.queue = _queue.id and j.status = 'pending' and j.run_at <= _at
-          and (j.priority, j.run_at, j.position) < (_job.priority, _job.run_at, _job.position)
+        select from supaqueue.ready_job r
+        where r.queue = _queue.id and (r.priority, r.run_at, r.position) < (_job.priority, _job.run_at, _job.position)
         limit 10001
       ) due
     );
     return format('All workers of its queue are busy (%s of %s), and %s due jobs are before it.%s', workers, workers,
       case when jobs_before > 10000 then 'more than 10000' else jobs_before::text end, problem);
   elsif problem is not null then
-    return ltrim(problem);
+    return format('It is due, and was not started.%s', problem);
+  elsif exists (select from supaqueue.unfinished u where u.queue = _queue.id and u.step = 'start' and u.job is null) then
+    return 'It is due, and was left to the next tick.';
   end if;
-  return 'It is due and about to start: at the next tick at the latest.';
+  return 'It is due and about to start, at the next tick at the latest; the tick runs every few seconds'
+    || coalesce(' and last ran ' || (select supaqueue.ago(t.started_at) from supaqueue.last_tick t), '') || '.';
 end
 $$;
-comment on function supaqueue.explain is 'Why a job is not running, in one plain sentence';

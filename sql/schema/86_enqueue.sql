@@ -8,11 +8,16 @@ create or replace function supaqueue.enqueue(
   timeout_ms integer default null
 )
 returns uuid
-language sql
-set search_path = ''
+language plpgsql
+set search_path = public, extensions
 as $$
-  insert into supaqueue.job (queue, payload, priority, run_at, headers, max_attempts, timeout_ms)
+declare
+  new_job uuid;
+begin
+  insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms)
   values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms)
-  returning id
+  returning j.id into new_job;
+  return new_job;
+end
 $$;
 comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer) is 'Puts a job in the queue of that name; returns its id';

@@ -9,7 +9,7 @@ create or replace function supaqueue.enqueue_many(
 )
 returns setof uuid
 language plpgsql
-set search_path = ''
+set search_path = public, extensions
 as $$
 declare
   _queue uuid := supaqueue.queue_id(queue_name);

@@ -1,14 +1,14 @@
--- Lets only postgres and service_role reach what this version has made.
+-- Lets only postgres and service_role use what this version has created.
 --
 -- Revoked by name: PUBLIC can execute every new function, and the platform's
 -- default privileges add anon and authenticated in the schema public.
 --
--- What was there before stays as it is, since users may have granted some of it to
--- other roles. The transaction's setting supaqueue.known_objects lists it.
+-- Objects that existed before keep their privileges, since users may have granted some to
+-- other roles. The transaction's setting supaqueue.known_objects lists them.
 --
--- _writes: how service_role may write to tables that it may not only read,
--- such as {"queue": "insert, update"}.
-create or replace function supaqueue.protect_new_objects(_writes jsonb)
+-- service_role may read all tables. _writes: how it may write to them, such as
+-- {"queue": "insert, update"}; _functions: the names of the functions that it may execute.
+create or replace function supaqueue.protect_new_objects(_writes jsonb, _functions text[] default '{}')
 returns void
 language plpgsql
 set search_path = ''
@@ -32,14 +32,14 @@ begin
     from pg_catalog.pg_class c
     where c.relnamespace = 'supaqueue'::regnamespace and c.relkind in ('r', 'p', 'v', 'S')
     union all
-    select 'function', p.oid, p.oid::regprocedure::text, 'execute'
+    select 'routine', p.oid, p.oid::regprocedure::text, case when p.proname = any (_functions) then 'execute' end
     from pg_catalog.pg_proc p
     where p.pronamespace = 'supaqueue'::regnamespace
       or (p.pronamespace = 'public'::regnamespace and p.proname = 'end_current_job')
   loop
-    continue when object.kind || object.oid = any (known);
+    continue when replace(object.kind, 'routine', 'function') || object.oid = any (known);
     execute format('revoke all on %s %s from %s', object.kind, object.name, outsiders);
-    if has_service_role then
+    if has_service_role and object.privileges is not null then
       execute format('grant %s on %s %s to service_role', object.privileges, object.kind, object.name);
     end if;
   end loop;

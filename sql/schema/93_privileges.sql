@@ -1,6 +1,15 @@
-select supaqueue.protect_new_objects('{
-  "queue": "insert, update, delete",
-  "worker": "insert, update, delete",
-  "job": "insert, update, delete",
-  "setting": "update"
-}');
+select supaqueue.protect_new_objects(
+  '{
+    "queue": "insert, update, delete",
+    "worker": "insert, update (queue), delete",
+    "job": "insert, update (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, attempts), delete",
+    "setting": "update"
+  }',
+  array[
+    'end_current_job', 'enqueue', 'enqueue_many', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
+    'set_workers', 'new_id', 'is_headers'
+  ]
+);
+
+-- The default of job.id, for roles that the developer lets insert jobs.
+grant execute on function supaqueue.new_id() to public;

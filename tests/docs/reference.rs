@@ -92,12 +92,12 @@ async fn functions_with_a_comment_have_the_signature_that_it_says() {
     let signatures = database()
         .await
         .get(
-            r"select n.nspname || '.' || p.proname || '(' || pg_get_function_arguments(p.oid) || ') returns '
-                || pg_get_function_result(p.oid), obj_description(p.oid, 'pg_proc') is not null
+            r"select n.nspname || '.' || p.proname || '(' || pg_get_function_arguments(p.oid) || ')'
+                || coalesce(' returns ' || pg_get_function_result(p.oid), ''), obj_description(p.oid, 'pg_proc') is not null
               from pg_proc p
               join pg_namespace n on n.oid = p.pronamespace
               where (n.nspname = 'supaqueue' or p.oid = to_regproc('public.end_current_job'))
-                and p.prorettype <> 'trigger'::regtype",
+                and p.prorettype is distinct from 'trigger'::regtype",
         )
         .await;
     let mut commented = BTreeSet::new();
@@ -107,6 +107,7 @@ async fn functions_with_a_comment_have_the_signature_that_it_says() {
         let mut plain = signature
             .replace("timestamp with time zone", "timestamptz")
             .replace("character varying", "varchar")
+            .replace("IN in_one", "in_one")
             .replace("DEFAULT", "default")
             .replace("NULL", "null")
             .replace("TABLE(", "table(")

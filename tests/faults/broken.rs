@@ -51,21 +51,24 @@ fn a_repeated_dispatch_that_runs_is_detected() {
 
 #[test]
 fn a_call_that_runs_twice_without_acknowledgement_is_detected() {
-    let acknowledged = "set acknowledged_at = clock_timestamp(), lane = _lane,
-    lease_until = clock_timestamp() + supaqueue.ms(_lease_ms)";
-    let change = ["acknowledge", acknowledged, "set lane = _lane"];
+    let acknowledged = "set acknowledged_at = clock_timestamp(), lane = _lane, lease_until = clock_timestamp() + supaqueue.ms(_lease_ms)";
+    let change = ["begin_call", acknowledged, "set lane = _lane"];
     check(change, Fault::TargetHangs, Rule::OncePerAttempt);
 }
 
 #[test]
 fn jobs_stuck_without_leases_are_detected() {
-    let change = ["reclaim", "c.lease_until < at and", "false and"];
+    let change = ["recover", "c.lease_until < at", "false"];
     check(change, Fault::FunctionKilled, Rule::NoneStuck);
 }
 
 #[test]
 fn more_calls_than_workers_are_detected() {
-    let change = ["start_jobs", "set locked = true", "set locked = w.locked"];
+    let change = [
+        "start_jobs",
+        "set_locked(free_workers, true)",
+        "set_locked(free_workers, false)",
+    ];
     check(change, Fault::None, Rule::WithinWorkers);
 }
 
@@ -78,14 +81,14 @@ fn a_failure_stored_as_success_is_detected() {
 
 #[test]
 fn an_unrecorded_failed_attempt_is_detected() {
-    let change = ["settle_job", "j.errors || error", "j.errors"];
+    let change = ["add_error", "return entries", "return errors"];
     check(change, Fault::None, Rule::RetriesAreExplained);
 }
 
 #[test]
 fn a_deleted_job_is_detected() {
     let is_old = "f.finished_at < now() - kept.duration";
-    let change = ["delete_finished_jobs", is_old, "true"];
+    let change = ["jobs_to_delete", is_old, "true"];
     check(change, Fault::None, Rule::NoneLost);
 }
 
@@ -98,7 +101,6 @@ fn a_wrong_counter_is_detected() {
 
 #[test]
 fn a_job_called_before_its_dependencies_is_detected() {
-    let unfinished = "sum(c.sign * e.unfinished)::integer as unfinished";
-    let change = ["count_dependencies", unfinished, "0 as unfinished"];
+    let change = ["take_dependency_changes", "sum(c.sign * e.unfinished)", "0"];
     check(change, Fault::None, Rule::InOrder);
 }

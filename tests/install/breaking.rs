@@ -78,8 +78,8 @@ pub(crate) fn in_the_database(project: &Project) {
         ),
         (
             "select cron.alter_job(jobid, active => false) from cron.job",
-            "select cron.alter_job(jobid, active => true) from cron.job",
-            "failed", "not scheduled",
+            "select supaqueue.schedule_tick()",
+            "failed", "its pg_cron job supaqueue_tick is inactive",
         ),
         (
             "select cron.alter_job(jobid, command => 'select 1') from cron.job",
@@ -122,9 +122,13 @@ pub(crate) fn while_it_runs(project: &Project) {
     let key = project.platform.secret("SUPAQUEUE_SECRET");
     project.platform.set_secret("SUPAQUEUE_SECRET", Some(KEY));
     project.run("select supaqueue.enqueue('hello')");
-    let refused = "select count(*) from supaqueue.problem where problem like '%it answered 401%'";
+    let refused =
+        "select count(*) from supaqueue.problem where problem like '%it was answered with 401%'";
     project.eventually(refused, "1");
-    assert_fails_with(project, &["without being acknowledged", "it answered 401"]);
+    assert_fails_with(
+        project,
+        &["without being acknowledged", "it was answered with 401"],
+    );
     project
         .platform
         .set_secret("SUPAQUEUE_SECRET", key.as_deref());
@@ -137,13 +141,13 @@ pub(crate) fn while_it_runs(project: &Project) {
         .run("update supaqueue.worker set locked = true where queue = supaqueue.queue_id('hello')");
     assert_fails_with(project, &["workers locked without a call: 1"]);
 
-    // The tick fails.
-    project.run("alter function supaqueue.tick() rename to old_tick");
-    project.run("select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')");
-    let has_failed = "select count(*) > 0 from cron.job_run_details d join cron.job j using (jobid) where d.status = 'failed'";
-    project.eventually(has_failed, "t");
-    assert_fails_with(project, &["its last run failed", "supaqueue.tick"]);
-    project.run("alter function supaqueue.old_tick() rename to tick");
+    assert_fails_with(project, &["tick", "it is not scheduled"]);
+
+    // It is scheduled, but has not run for a while.
+    project.run("update supaqueue.last_tick set started_at = now() - interval '10 minutes'");
+    project.run("select cron.schedule('supaqueue_tick', '0 0 1 1 *', 'call supaqueue.tick()')");
+    assert_fails_with(project, &["it last ran 60"]);
+    project.run("select cron.schedule('supaqueue_tick', '1 second', 'call supaqueue.tick()')");
     project.eventually("select count(*) from supaqueue.worker where locked", "0");
     direct(project).assert_status(0);
 
@@ -199,6 +203,112 @@ fn the_doctor_names_a_missing_installation_and_missing_extensions() {
         direct(project).assert_says(&["warning", "pg_cron is missing"]);
         RUNTIME.block_on(supaqueue_tests::run(&admin, "drop schema net cascade"));
         assert_fails_with(project, &["pg_net is missing"]);
+    });
+}
+
+/// A copy has the original's jobs, secret and URL.
+#[test]
+fn a_copy_runs_no_job_of_its_original_without_a_yes() {
+    test(|project| {
+        project.bring_to(State::Installed);
+        project.run(&update_vault(
+            "supaqueue_url",
+            "https://original.supabase.co",
+        ));
+        project.queue("hello", "succeed", 1);
+        project.run("select supaqueue.enqueue('hello', run_at => now() + interval '1 hour')");
+        let before = project.contents();
+        project
+            .fails(Cli::DOUBLE, &project.install_line())
+            .assert_says(&[
+                "has a job that has not ended",
+                "https://original.supabase.co",
+            ])
+            .assert_says(&["set status = 'cancelled'", "--take-over-jobs"])
+            .assert_says(&["Done: tools and login, project."]);
+        assert_eq!(project.contents(), before);
+        let url =
+            "select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_url'";
+        project.assert(url, "https://original.supabase.co");
+        hosted(project, Cli::DOUBLE).assert_says(&["failed", "the URL of another project"]);
+
+        let take_over = format!("{} --take-over-jobs", project.install_line());
+        project.succeeds(Cli::DOUBLE, &take_over);
+        project.assert(url, project.stack.gateway_url());
+
+        project.run(&update_vault(
+            "supaqueue_url",
+            "https://original.supabase.co",
+        ));
+        project.run("update supaqueue.job set status = 'cancelled'");
+        project.install(Cli::DOUBLE);
+    });
+}
+
+#[test]
+fn the_doctor_names_queues_whose_calls_the_gateway_rejects() {
+    test(|project| {
+        project.bring_to(State::Installed);
+        project.platform.set_verify_jwt("succeed", true);
+        project.run(
+            "insert into supaqueue.queue (name, edge_function_name, auth, default_headers)
+             values ('none', 'succeed', 'none', null), ('anon', 'succeed', 'anon', null),
+               ('own', 'succeed', 'none', '{\"Authorization\": \"Bearer x\"}')",
+        );
+        let run = hosted(project, Cli::DOUBLE);
+        run.assert_says(&[
+            "warning",
+            "queue none: the gateway answers 401",
+            "verify_jwt",
+        ]);
+        assert_eq!(
+            run.text.matches("the gateway answers 401").count(),
+            1,
+            "{}",
+            run.text
+        );
+    });
+}
+
+/// A restore with another root key. The functions still have the old secret.
+#[test]
+fn a_vault_that_cannot_be_decrypted_is_named_and_filled_anew() {
+    test(|project| {
+        project.bring_to(State::Installed);
+        let ticks = "select count(*) from supaqueue.last_tick where finished_at is not null";
+        project.eventually(ticks, "1");
+        let admin = RUNTIME
+            .block_on(project.stack.database().connect_as_admin())
+            .unwrap();
+        let break_vault = |sql: &str| RUNTIME.block_on(supaqueue_tests::run(&admin, sql));
+        break_vault("update vault.emulation_key set key = extensions.gen_random_bytes(32)");
+        direct(project)
+            .assert_status(1)
+            .assert_says(&[
+                "failed",
+                "cannot decrypt supaqueue_secret: ",
+                "invalid ciphertext",
+            ])
+            .assert_says(&["failed", "cannot decrypt supaqueue_url: "])
+            .assert_says(&["→", "`supaqueue install --db-url …`"]);
+        project
+            .install(Cli::DOUBLE)
+            .assert_says(&["✓ secret", "to replace what it cannot decrypt"])
+            .assert_says(&["✓ verification", "round trip"]);
+        assert_ne!(project.secret(), KEY);
+        direct(project).assert_status(0);
+
+        break_vault(
+            "update vault.secrets set nonce = extensions.gen_random_bytes(16) where name = 'supaqueue_secret'",
+        );
+        assert_fails_with(project, &["cannot decrypt supaqueue_secret: "]);
+        project
+            .succeeds(
+                Cli::DOUBLE,
+                &format!("rotate-secret --project-ref {REF} --yes"),
+            )
+            .assert_says(&["✓ new secret", "to replace what the Vault cannot decrypt"]);
+        direct(project).assert_status(0);
     });
 }
 

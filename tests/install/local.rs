@@ -13,7 +13,8 @@ fn the_local_stack_is_installed_through_the_users_files() {
         let run = project.fails(Cli::Stub, install);
         run.assert_says(&["✗ tools and login", "no supabase folder"]);
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("config.toml"), "project_id = \"x\"\n").unwrap();
+        let config = "project_id = \"x\"\n[edge_runtime]\npolicy = \"oneshot\"\n";
+        std::fs::write(folder.join("config.toml"), config).unwrap();
         let status = project.environment.home.join("status.json");
         let stopped = r#"{"linked_project":null,"_tag":"Error","error":{"code":"StatusDbInspectError","message":"failed to inspect container health: Cannot connect to the Docker daemon"}}"#;
         std::fs::write(&status, format!("{stopped}\n")).unwrap();
@@ -31,7 +32,13 @@ fn the_local_stack_is_installed_through_the_users_files() {
             .succeeds(Cli::Stub, install)
             .assert_says(&["✓ URL", "http://kong:8000"])
             .assert_says(&["✓ functions' secret", "supabase/.temp/supaqueue.env"])
+            .assert_says(&["Next step: correct", "config.toml:3", "per_worker"])
             .assert_says(&["Next step: ", "supabase functions serve --env-file"]);
+        let run = project.fails(Cli::Stub, "doctor --local");
+        run.assert_says(&["failed", "edge runtime", "oneshot", "config.toml:3"]);
+        let config = std::fs::read_to_string(folder.join("config.toml")).unwrap();
+        let config = config.replace("oneshot", "per_worker");
+        std::fs::write(folder.join("config.toml"), config).unwrap();
 
         // Do what `supabase functions serve` does with the files. Then only the address differs.
         let env = std::fs::read_to_string(folder.join(".temp/supaqueue.env")).unwrap();

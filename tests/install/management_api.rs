@@ -243,10 +243,11 @@ impl Platform {
         });
     }
 
-    /// Changes whether a function requires a JWT, as a user can in the dashboard.
+    /// Changes whether a function, also one that was not listed before, requires a JWT, as a user can in the dashboard.
     pub(crate) fn set_verify_jwt(&self, slug: &str, verify_jwt: bool) {
         self.change(|state| {
-            state.functions.get_mut(slug).unwrap()["verify_jwt"] = verify_jwt.into();
+            let function = state.functions.entry(slug.into());
+            function.or_insert_with(|| listed(slug, 1, true))["verify_jwt"] = verify_jwt.into();
         });
     }
 

@@ -36,8 +36,13 @@ const NAMES: &str = "
 impl AddOnDb {
     /// A new database with the add-on and a queue `q` with `workers` workers.
     pub(crate) async fn new(workers: u32) -> Self {
+        Self::with(workers, |sql| sql).await
+    }
+
+    /// [`AddOnDb::new`], with changes to the SQL of the add-on.
+    pub(crate) async fn with(workers: u32, change: impl Fn(String) -> String) -> Self {
         let db = Db::new().await;
-        db.run(&add()).await;
+        db.run(&change(add())).await;
         db.run(NAMES).await;
         db.queue("q", workers).await;
         Self(db)
@@ -71,6 +76,15 @@ impl AddOnDb {
     /// Reports a final failure of a job; returns the next job's name.
     pub(crate) async fn fail(&self, name: &str) -> String {
         self.report(name, false).await
+    }
+
+    /// Goes on with what is left of propagations until nothing is; returns the number of steps.
+    pub(crate) async fn propagate(&self) -> usize {
+        let mut steps = 1;
+        while self.get("select supaqueue.tick_job_dependencies()").await == "t" {
+            steps += 1;
+        }
+        steps
     }
 
     /// Panics unless every target's counts match its sources.

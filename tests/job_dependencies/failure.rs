@@ -159,6 +159,20 @@ async fn retrying_all_jobs_at_once_starts_only_those_without_unfinished_sources(
 }
 
 #[tokio::test]
+async fn retrying_many_sources_with_their_targets_counts_each_target_once() {
+    let db = AddOnDb::new(1).await;
+    db.run(
+        "begin;
+         select add_jobs('q', 's' || i, 't' || i), wait_for('t' || i, 's' || i) from generate_series(1, 50) i;
+         commit;
+         update supaqueue.job set status = 'cancelled' where payload ->> 'name' like 's%';
+         update supaqueue.job set status = 'pending' where status = 'cancelled'",
+    )
+    .await;
+    db.assert_counts_match_sources().await;
+}
+
+#[tokio::test]
 async fn a_target_retried_by_hand_ignores_its_failed_source() {
     let db = AddOnDb::new(5).await;
     db.run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a'); commit")
@@ -262,7 +276,7 @@ async fn retention_keeps_a_source_until_its_targets_have_finished() {
     let db = AddOnDb::new(5).await;
     db.run("begin; select add_jobs('q', 'a', 'b', 'c'), wait_for('c', 'a'), wait_for('c', 'b'); commit").await;
     db.succeed("a").await;
-    let old = "update supaqueue.job set finished_at = now() - interval '1 year' where finished_at is not null; select supaqueue.tick()";
+    let old = "update supaqueue.job set finished_at = now() - interval '1 year' where finished_at is not null; update supaqueue.unfinished set retry_at = now(); call supaqueue.tick(in_one_transaction => true)";
     db.run(old).await;
     assert_eq!(
         db.statuses().await,

@@ -123,17 +123,18 @@ async fn no_other_role_has_access() {
         db.get(
             "select p.oid::regprocedure from pg_proc p
              where p.pronamespace = 'supaqueue'::regnamespace
-               and (not p.proconfig @> array['search_path=\"\"'] or p.proconfig is null
+               and p.prokind = 'f' and p.proname <> 'new_id'
+               and (p.proconfig is null
+                 or not p.proconfig && array['search_path=\"\"', 'search_path=public, extensions']
                  or has_function_privilege('anon', p.oid, 'execute')
                  or has_function_privilege('authenticated', p.oid, 'execute')
-                 or not has_function_privilege('service_role', p.oid, 'execute')
                  or exists (select from aclexplode(p.proacl) a where a.grantee = 0))"
         )
         .await,
         ""
     );
-    let relations = db.get("select c.oid::regclass from pg_class c where c.relnamespace = 'supaqueue'::regnamespace and c.relname ~ 'depend'and c.relkind in ('r', 'v')").await;
-    assert_eq!(relations.lines().count(), 5);
+    let relations = db.get("select c.oid::regclass from pg_class c where c.relnamespace = 'supaqueue'::regnamespace and c.relname ~ 'depend|propag' and c.relkind in ('r', 'v')").await;
+    assert_eq!(relations.lines().count(), 6);
     for role in ["anon", "authenticated"] {
         let client = db.database().connect_as(role).await.unwrap();
         for relation in relations.lines() {

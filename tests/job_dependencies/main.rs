@@ -15,3 +15,4 @@ mod readme;
 mod refusal;
 mod release;
 mod results;
+mod wide;

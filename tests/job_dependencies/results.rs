@@ -98,3 +98,22 @@ async fn a_target_whose_payload_cannot_hold_the_results_is_cancelled_with_the_re
     );
     assert_ne!(db.get(PAYLOAD).await, "");
 }
+
+/// Together, they are more than Postgres can hold in one value.
+#[tokio::test]
+async fn results_of_256_mb_cancel_the_target_with_the_reason() {
+    let db = AddOnDb::new(1).await;
+    db.run(
+        "begin; select add_jobs('q', 'a', 'c');
+         insert into supaqueue.job (id, queue, status, result)
+         select id('s' || i), supaqueue.queue_id('q'), 'successful', to_jsonb(repeat('x', 262144)) from generate_series(1, 1023) i;
+         insert into supaqueue.job_dependencies (source, target, pass_result)
+         select j.id, id('c'), true from supaqueue.job j where j.id <> id('c'); commit",
+    )
+    .await;
+    db.succeed("a").await;
+    assert_eq!(
+        db.get("select j.status, errors #>> '{0,message}' from supaqueue.job j where j.id in (id('a'), id('c')) order by 1").await,
+        "cancelled|cancelled: cannot add the results of its sources: its payload would exceed 5 MB\nsuccessful|null"
+    );
+}

@@ -80,6 +80,18 @@ fn a_sent_call_that_is_handed_out_unacknowledged_is_called_twice_at_once() {
 }
 
 #[test]
+fn without_a_note_a_lock_given_up_loses_a_wake_up() {
+    let size = Size::WAKE_UPS_GIVEN_UP;
+    breaks(Broken::GivesUpSilently, size, &[WAKE_UP]);
+}
+
+#[test]
+fn without_a_note_a_job_that_could_not_be_settled_is_stuck() {
+    let rules = [COUNTERS, NOT_STUCK];
+    breaks(Broken::OutcomeIsNotNoted, Size::FAULTS, &rules);
+}
+
+#[test]
 fn attempts_are_miscounted_if_sending_again_spends_one() {
     let rules = [COUNTERS, ATTEMPTS];
     breaks(Broken::SendingSpendsAttempt, Size::FAULTS, &rules);

@@ -39,6 +39,7 @@ pub(crate) async fn a_replaced_worker_adopts_the_call_being_acknowledged(db: &Db
     let answer = Answer::parse(&lane.get(&acknowledge(&call, LANE)).await);
     lane.run("commit").await;
     ensure!(answer.state == "started", "the call is {}", answer.state);
+    db.tick().await;
     let free = db.get(FREE_WORKER_COUNT).await;
     ensure!(free == "0", "the new worker did not adopt the call");
     state_is_consistent(db.client()).await?;

@@ -46,7 +46,7 @@ async fn without_the_queues_lock_wake_ups_are_lost_in_both_orders() {
 
 #[tokio::test]
 async fn with_now_instead_of_clock_timestamp_a_report_misses_a_younger_job() {
-    let db = db_with_broken("due_jobs", "clock_timestamp()", "now()").await;
+    let db = db_with_broken("next_jobs", "clock_timestamp()", "now()").await;
     a_report_finds_a_younger_job(&db).await.unwrap_err();
 }
 
@@ -66,12 +66,8 @@ async fn without_the_previous_call_a_repeated_report_gets_another_answer() {
 
 #[tokio::test]
 async fn without_adoption_new_workers_start_too_many_calls() {
-    let db = db_with_broken(
-        "has_calls_to_adopt",
-        "and not exists",
-        "and false and not exists",
-    )
-    .await;
+    let waits = "continue when exists";
+    let db = db_with_broken("start_jobs", waits, "continue when false and exists").await;
     calls_stay_below_the_number_of_workers(&db)
         .await
         .unwrap_err();
@@ -79,7 +75,7 @@ async fn without_adoption_new_workers_start_too_many_calls() {
 
 #[tokio::test]
 async fn without_the_wait_for_adoption_a_new_worker_starts_a_job_beside_the_call() {
-    let db = db_with_broken("start_jobs", "or supaqueue.has_calls_to_adopt(_queue)", "").await;
+    let db = db_with_broken("adopt_calls", "return exists", "return false and exists").await;
     a_replaced_worker_adopts_the_call_being_acknowledged(&db)
         .await
         .unwrap_err();

@@ -16,7 +16,8 @@ macro_rules! ensure {
 }
 pub(crate) use ensure;
 
-/// No job is due beside a free worker.
+/// No job is due beside a free worker, unless the tick has been told: whoever does not get a lock within
+/// a moment, as on a busy machine, leaves it a note.
 pub(crate) async fn no_worker_idles_beside_a_due_job(client: &Client) -> Check {
     let lost = get(
         client,
@@ -27,6 +28,10 @@ pub(crate) async fn no_worker_idles_beside_a_due_job(client: &Client) -> Check {
            and exists (
              select from supaqueue.job j
              where j.queue = q.id and j.status = 'pending' and j.run_at <= clock_timestamp()
+           )
+           and not exists (
+             select from supaqueue.unfinished u
+             where u.queue = q.id and u.step = 'start' and u.retry_at <= clock_timestamp()
            )",
     )
     .await;
@@ -65,6 +70,29 @@ pub(crate) async fn state_is_consistent(client: &Client) -> Check {
          from supaqueue.job j
          join supaqueue.current_job c on c.job = j.id
          where j.status not in ('in_progress', 'cancelled')
+         union all
+         select 'job ' || j.id || ' is ' || j.status || ' and is in ' || coalesce(place.names, 'none of the tables')
+         from supaqueue.job j
+         cross join lateral (
+           select string_agg(at.name, ' ') as names, count(at.name) as number
+           from (
+             select 'ready_job' from supaqueue.ready_job r
+             where r.job = j.id and (r.queue, r.priority, r.run_at, r.position) = (j.queue, j.priority, j.run_at, j.position)
+             union all select 'held_job' from supaqueue.held_job h where h.job = j.id
+             union all select 'current_job' from supaqueue.current_job c where c.job = j.id
+             union all select 'unfinished' from supaqueue.unfinished u where u.job = j.id and j.status = 'in_progress'
+           ) at (name)
+         ) place
+         where place.number <> case when j.status in ('pending', 'waiting', 'in_progress') then 1 else 0 end
+           and not (j.status = 'cancelled' and place.names = 'current_job')
+         union all
+         select 'ready_job ' || r.job || ' is of no pending job'
+         from supaqueue.ready_job r
+         where not exists (select from supaqueue.job j where j.id = r.job and j.status = 'pending')
+         union all
+         select 'held_job ' || h.job || ' is of no pending or waiting job'
+         from supaqueue.held_job h
+         where not exists (select from supaqueue.job j where j.id = h.job and j.status in ('pending', 'waiting'))
          union all
          select 'queue ' || s.name || ' is counted as ' || counted || ', not as ' || count
          from supaqueue.queue_status s

@@ -2,12 +2,11 @@
 //! them wins.
 
 use supaqueue_tests::lane::{ANY, Answer, LANE, acknowledge, succeed};
-use supaqueue_tests::{Db, Session};
+use supaqueue_tests::{Db, Session, TICK, TICK_IN_TRANSACTION};
 
 use crate::invariants::state_is_consistent;
 use crate::transactions::{one_busy_worker, one_sent_call};
 
-const TICK: &str = "select supaqueue.tick()";
 const JOB: &str = "select status, attempts, jsonb_array_length(errors) from supaqueue.job";
 
 /// Ends the lease of the only current job; returns its id as an SQL literal.
@@ -25,7 +24,7 @@ async fn a_report_during_the_recovery_of_its_call_is_refused() {
     let call = expire(&db).await;
     let tick = Session::new(&db).await;
     tick.run("begin").await;
-    tick.get(TICK).await;
+    tick.get(TICK_IN_TRANSACTION).await;
     let report = Session::new(&db).await.start(&succeed(&call, LANE, ANY));
     assert!(report.blocks(&db).await, "the tick has locked the call");
     tick.run("commit").await;
@@ -49,7 +48,7 @@ async fn a_report_is_settled_when_the_recovery_of_its_call_is_rolled_back() {
     let call = expire(&db).await;
     let tick = Session::new(&db).await;
     tick.run("begin").await;
-    tick.get(TICK).await;
+    tick.get(TICK_IN_TRANSACTION).await;
     let report = Session::new(&db).await.start(&succeed(&call, LANE, ANY));
     assert!(report.blocks(&db).await, "the tick has locked the call");
     tick.run("rollback").await;
@@ -84,7 +83,7 @@ async fn an_acknowledgement_while_its_call_is_resent_is_refused() {
     let call = expire(&db).await;
     let tick = Session::new(&db).await;
     tick.run("begin").await;
-    tick.get(TICK).await;
+    tick.get(TICK_IN_TRANSACTION).await;
     let late = Session::new(&db).await.start(&acknowledge(&call, LANE));
     assert!(late.blocks(&db).await, "the tick has locked the call");
     tick.run("commit").await;
@@ -120,28 +119,12 @@ async fn a_tick_does_not_resend_a_call_being_acknowledged() {
     assert!(!tick.blocks(&db).await, "the tick does not block on lanes");
     tick.finish().await.unwrap();
     lane.run("commit").await;
-    db.run(TICK).await;
+    db.tick().await;
     assert_eq!(
         db.get("select id, dispatches from supaqueue.current_job")
             .await,
         format!("{}|1", call.trim_matches('\''))
     );
-}
-
-#[tokio::test]
-async fn a_report_that_recovers_a_lost_call_and_takes_its_job_next_keeps_its_worker() {
-    let db = Db::new().await;
-    db.run(&one_busy_worker("q")).await;
-    db.run("select supaqueue.set_workers('q', 2)").await;
-    db.run("select supaqueue.enqueue('q')").await;
-    db.run(
-        "update supaqueue.current_job set lease_until = '-infinity' where acknowledged_at is not null",
-    )
-    .await;
-    let call = "(select id from supaqueue.current_job where acknowledged_at is null)";
-    let answer = Answer::parse(&db.get(&succeed(call, LANE, ANY)).await);
-    assert!(answer.next.is_some(), "the lost call's job is due again");
-    assert_eq!(state_is_consistent(db.client()).await, Ok(()));
 }
 
 #[tokio::test]
@@ -154,7 +137,7 @@ async fn two_concurrent_ticks_do_the_work_once() {
         .await;
     let (one, other) = (Session::new(&db).await, Session::new(&db).await);
     one.run("begin").await;
-    one.get(TICK).await;
+    one.get(TICK_IN_TRANSACTION).await;
     let second = other.start(TICK);
     assert!(!second.blocks(&db).await, "the second tick does not block");
     second.finish().await.unwrap();
@@ -220,7 +203,7 @@ async fn concurrent_ticks_and_reports_settle_every_job_once() {
         for tick in ticks {
             tick.finish().await.unwrap();
         }
-        db.run(TICK).await;
+        db.tick().await;
         assert_eq!(state_is_consistent(db.client()).await, Ok(()));
         db.run("delete from supaqueue.queue").await;
     }

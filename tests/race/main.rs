@@ -9,6 +9,7 @@ mod broken_engine;
 mod deletion;
 mod invariants;
 mod lease;
+mod locks;
 mod many_queues;
 mod random;
 mod report;

@@ -104,7 +104,7 @@ async fn storm(db: &Db, seed: u64, jobs: u64, is_watched: bool) -> Check {
 
     ensure!(ledger.violations().is_empty(), "{}", ledger.violations());
     state_is_consistent(db.client()).await?;
-    db.run("select supaqueue.tick()").await;
+    db.tick().await;
     state_is_consistent(db.client()).await?;
     ensure!(
         db.get("select count(*) from supaqueue.current_job").await == "0",
@@ -142,8 +142,12 @@ async fn a_storm_finds_a_call_run_by_two_lanes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_finds_more_calls_than_workers() {
-    let found =
-        storm_on_broken_engine("start_jobs", "set locked = true", "set locked = w.locked").await;
+    let found = storm_on_broken_engine(
+        "start_jobs",
+        "set_locked(free_workers, true)",
+        "set_locked(free_workers, false)",
+    )
+    .await;
     // An engine broken in this way may also deadlock first.
     let words = ["at once, more than", "deadlock detected"];
     assert!(

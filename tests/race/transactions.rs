@@ -1,8 +1,8 @@
 //! Changes that make a job ready to start, and changes that free a worker: any two of them may commit
 //! at the same time.
 
-use supaqueue_tests::Db;
 use supaqueue_tests::lane::{ANY, LANE, NONE, acknowledge, current_job_of, succeed};
+use supaqueue_tests::{Db, TICK_IN_TRANSACTION};
 
 /// What a transaction does to its queue.
 #[derive(Debug, Clone, Copy)]
@@ -142,7 +142,7 @@ pub(crate) const FREE_WORKERS: [Change; 8] = [
                 update_current_job_of(queue, "lease_until = '-infinity'")
             )
         },
-        act: |_| "select supaqueue.tick()".into(),
+        act: |_| TICK_IN_TRANSACTION.into(),
     },
     Change {
         name: "an added worker",

@@ -1,7 +1,7 @@
 //! No job stays pending beside a free worker, however commits overlap.
 
 use supaqueue_tests::lane::{ANY, Answer, LANE, current_job_of, succeed};
-use supaqueue_tests::{Db, Session};
+use supaqueue_tests::{Db, Session, eventually};
 
 use crate::invariants::{Check, ensure, no_worker_idles_beside_a_due_job, state_is_consistent};
 use crate::transactions::{Change, FREE_WORKERS, NEW_JOBS, one_busy_worker};
@@ -48,18 +48,30 @@ pub(crate) async fn no_wake_up_is_lost(db: &Db, jobs: &[Change], workers: &[Chan
     Ok(())
 }
 
-/// A report finds a job whose transaction began after the report's.
+/// A report finds a job that was inserted, or became due, after its transaction began.
 pub(crate) async fn a_report_finds_a_younger_job(db: &Db) -> Check {
-    db.run(&one_busy_worker("q")).await;
-    let report = Session::new(db).await;
-    report.run("begin; select now()").await;
-    db.run("select supaqueue.enqueue('q')").await;
-    let answer = report.get(&succeed(&current_job_of("q"), LANE, ANY)).await;
-    report.run("commit").await;
-    ensure!(
-        Answer::parse(&answer).next.is_some(),
-        "the report found no next job: {answer}"
-    );
+    for (queue, run_at) in [
+        ("new", "now()"),
+        ("due", "clock_timestamp() + interval '30 ms'"),
+    ] {
+        db.run(&one_busy_worker(queue)).await;
+        let report = Session::new(db).await;
+        report.run("begin; select now()").await;
+        db.run(&format!(
+            "select supaqueue.enqueue('{queue}', run_at => {run_at})"
+        ))
+        .await;
+        let is_due = "select bool_and(run_at < clock_timestamp()) from supaqueue.job";
+        eventually(db.client(), is_due, "t").await;
+        let answer = report
+            .get(&succeed(&current_job_of(queue), LANE, ANY))
+            .await;
+        report.run("commit").await;
+        ensure!(
+            Answer::parse(&answer).next.is_some(),
+            "the report found no {queue} job: {answer}"
+        );
+    }
     no_worker_idles_beside_a_due_job(db.client()).await
 }
 
@@ -131,21 +143,6 @@ async fn inserts_do_not_block_each_other() {
         "each insert took its own worker"
     );
     assert_eq!(state_is_consistent(db.client()).await, Ok(()));
-}
-
-#[tokio::test]
-async fn a_repeatable_read_insert_leaves_its_job_to_the_tick() {
-    let db = Db::new().await;
-    db.queue("q", 1).await;
-    let session = Session::new(&db).await;
-    session
-        .run("begin isolation level repeatable read; select supaqueue.enqueue('q'); commit")
-        .await;
-    db.run("select supaqueue.tick()").await;
-    assert_eq!(
-        db.get("select status from supaqueue.job").await,
-        "in_progress"
-    );
 }
 
 #[tokio::test]

@@ -32,9 +32,9 @@ async fn invalid_queues_are_rejected() {
             "edge_function_is_not_supaqueue_itself",
         ),
         ("name", "''", "name_is_not_empty"),
-        ("max_attempts", "0", "max_attempts_is_positive"),
+        ("max_attempts", "0", "max_attempts_is_between_1_and_1000000"),
         ("timeout_ms", "0", "timeout_is_positive"),
-        ("timeout_ms", "380001", "timeout_is_at_most_380_seconds"),
+        ("timeout_ms", "150001", "timeout_is_at_most_150_seconds"),
         ("backoff_base_ms", "-1", "backoff_base_is_not_negative"),
         (
             "backoff_max_ms",
@@ -47,12 +47,32 @@ async fn invalid_queues_are_rejected() {
         (
             "keep_successful_for",
             "'-1 s'",
-            "keep_successful_for_is_not_negative",
+            "keep_successful_for_is_between_0_and_1000_years",
         ),
         (
             "keep_failed_for",
             "'-1 s'",
-            "keep_failed_for_is_not_negative",
+            "keep_failed_for_is_between_0_and_1000_years",
+        ),
+        (
+            "keep_successful_for",
+            "'1001 years'",
+            "keep_successful_for_is_between_0_and_1000_years",
+        ),
+        (
+            "keep_failed_for",
+            "'10000 years'",
+            "keep_failed_for_is_between_0_and_1000_years",
+        ),
+        (
+            "max_attempts",
+            "1000001",
+            "max_attempts_is_between_1_and_1000000",
+        ),
+        (
+            "default_headers",
+            "jsonb_build_object('x', repeat('y', 16385))",
+            "default_headers_are_at_most_16_kb",
         ),
         (
             "default_headers",
@@ -118,10 +138,21 @@ async fn invalid_jobs_are_rejected() {
             "payload_is_at_most_5_mb",
         ),
         ("status", "'done'", "status_is_known"),
-        ("attempts", "-1", "attempts_is_not_negative"),
-        ("max_attempts", "0", "max_attempts_is_positive"),
+        ("attempts", "-1", "attempts_are_between_0_and_1000000"),
+        ("attempts", "1000001", "attempts_are_between_0_and_1000000"),
+        (
+            "max_attempts",
+            "1000001",
+            "max_attempts_is_between_1_and_1000000",
+        ),
+        (
+            "headers",
+            "jsonb_build_object('x', repeat('y', 16385))",
+            "headers_are_at_most_16_kb",
+        ),
+        ("max_attempts", "0", "max_attempts_is_between_1_and_1000000"),
         ("timeout_ms", "0", "timeout_is_positive"),
-        ("timeout_ms", "380001", "timeout_is_at_most_380_seconds"),
+        ("timeout_ms", "150001", "timeout_is_at_most_150_seconds"),
         ("headers", "'[]'", "headers_are_an_object_of_strings"),
         (
             "headers",
@@ -173,6 +204,7 @@ async fn a_queue_without_a_name_is_named_after_its_function() {
 #[tokio::test]
 async fn invalid_settings_are_rejected() {
     let db = Db::new().await;
+    db.get("select supaqueue.settings()").await;
     for (change, want) in [
         (
             "jobs_per_request = 0",
@@ -196,9 +228,10 @@ async fn invalid_settings_are_rejected() {
             want
         );
     }
+    db.run("update supaqueue.setting set max_errors = 7; insert into supaqueue.setting (max_errors) values (8)").await;
     assert_eq!(
-        db.refusal("insert into supaqueue.setting default values")
-            .await,
-        "setting_pkey"
+        db.get("select max_errors from supaqueue.setting").await,
+        "8",
+        "a row that is inserted replaces the one that is there"
     );
 }

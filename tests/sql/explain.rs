@@ -81,7 +81,7 @@ async fn a_finished_job() {
         ],
     )
     .await;
-    let still_running = ["finished: cancelled since", "still under way"];
+    let still_running = ["finished: cancelled since", "still in progress"];
     assert_says(&db, "unwanted", &still_running).await;
     db.run(&report("unwanted", true)).await;
     let explanation = explain(&db, "unwanted").await;
@@ -119,7 +119,7 @@ async fn a_job_in_progress() {
     .await;
     db.run("delete from supaqueue.current_job").await;
     assert_says(&db, "a", &["in_progress without a call", "lost attempt"]).await;
-    db.run("select supaqueue.tick()").await;
+    db.tick().await;
     assert_says(
         &db,
         "a",
@@ -210,11 +210,12 @@ async fn a_job_in_line_while_all_workers_are_busy() {
 #[tokio::test]
 async fn a_job_in_a_project_that_cannot_dispatch() {
     let db = Db::without_secrets().await;
+    db.schedule_tick().await;
     db.queue("q", 1).await;
     add(&db, "a", "").await;
     assert_eq!(
         explain(&db, "a").await,
-        "Nothing can be sent: the Vault has no secret named supaqueue_secret."
+        "It is due, and was not started. There is a problem: the Vault of this database has no secret named supaqueue_secret."
     );
 }
 
@@ -231,10 +232,10 @@ async fn a_due_job_that_only_awaits_the_tick() {
     .await;
     eventually(
         db.client(),
-        "select supaqueue.explain(id) from supaqueue.job",
-        "It is due and about to start: at the next tick at the latest.",
+        "select supaqueue.explain(id) like 'It is due and about to start, at the next tick at the latest;%last ran % s ago.' from supaqueue.job",
+        "t",
     )
     .await;
-    db.run("select supaqueue.tick()").await;
+    db.tick().await;
     assert_says(&db, "a", &["sent to the supaqueue function"]).await;
 }

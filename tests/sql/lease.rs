@@ -17,7 +17,8 @@ async fn an_unacknowledged_call_is_resent_under_a_new_id_and_spends_no_attempt()
     let db = Db::new().await;
     start_job(&db).await;
     let first = db.get("select id from supaqueue.current_job").await;
-    db.run(&format!("{EXPIRE}; select supaqueue.tick()")).await;
+    db.run(EXPIRE).await;
+    db.tick().await;
     assert_eq!(
         db.get(&format!("select id <> '{first}', dispatches, request_id = 2, lease_until > clock_timestamp() + interval '25 s' from supaqueue.current_job")).await,
         "t|2|t|t"
@@ -50,7 +51,8 @@ async fn a_call_is_resent_a_limited_number_of_times_then_the_reason_is_recorded(
     for _ in 0..5 {
         supaqueue_tests::run(&admin, "delete from net._http_response; insert into net._http_response (id, status_code, content, timed_out)
             select max(id), 401, '{\"code\":\"signature_refused\"}', false from net.http_request_queue").await;
-        db.run(&format!("{EXPIRE}; select supaqueue.tick()")).await;
+        db.run(EXPIRE).await;
+        db.tick().await;
     }
     assert_eq!(
         db.get("select count(*) from net.http_request_queue").await,
@@ -58,7 +60,7 @@ async fn a_call_is_resent_a_limited_number_of_times_then_the_reason_is_recorded(
     );
     assert_eq!(
         db.get("select status, attempts, run_at > clock_timestamp(), errors #>> '{0,message}' from supaqueue.job").await,
-        r#"pending|0|t|not acknowledged by the supaqueue function, sent 5 times; it answered 401: {"code":"signature_refused"}"#
+        r#"pending|0|t|not acknowledged by the supaqueue function, sent 5 times; the last request: it was answered with 401: {"code":"signature_refused"}"#
     );
     assert_eq!(
         db.get("select locked from supaqueue.worker").await,
@@ -72,10 +74,11 @@ async fn an_unacknowledged_call_is_a_problem() {
     let db = Db::new().await;
     start_job(&db).await;
     assert_eq!(db.get("select count(*) from supaqueue.problem").await, "0");
-    db.run(&format!("{EXPIRE}; select supaqueue.tick()")).await;
+    db.run(EXPIRE).await;
+    db.tick().await;
     assert_eq!(
         db.get("select queue, problem from supaqueue.problem").await,
-        "q|sent to the supaqueue function 2 times without being acknowledged; of the last, pg_net has no answer of it"
+        "q|sent to the supaqueue function 2 times without being acknowledged; the last request: pg_net has no answer to it"
     );
 }
 
@@ -84,8 +87,8 @@ async fn a_call_not_reported_within_its_lease_is_a_lost_attempt() {
     let db = Db::new().await;
     start_job(&db).await;
     let id = db.get("select id from supaqueue.current_job").await;
-    db.run(&format!("{ACKNOWLEDGE}; {EXPIRE}; select supaqueue.tick()"))
-        .await;
+    db.run(&format!("{ACKNOWLEDGE}; {EXPIRE}")).await;
+    db.tick().await;
     assert_eq!(
         db.get("select status, attempts, errors #>> '{0,message}' from supaqueue.job")
             .await,
@@ -112,8 +115,8 @@ async fn lost_attempts_count_towards_max_attempts() {
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue('q', max_attempts => 1)")
         .await;
-    db.run(&format!("{ACKNOWLEDGE}; {EXPIRE}; select supaqueue.tick()"))
-        .await;
+    db.run(&format!("{ACKNOWLEDGE}; {EXPIRE}")).await;
+    db.tick().await;
     assert_eq!(db.get("select status from supaqueue.job").await, "failed");
 }
 
@@ -121,8 +124,8 @@ async fn lost_attempts_count_towards_max_attempts() {
 async fn a_call_within_its_lease_is_left_alone() {
     let db = Db::new().await;
     start_job(&db).await;
-    db.run(&format!("{ACKNOWLEDGE}; select supaqueue.tick()"))
-        .await;
+    db.run(ACKNOWLEDGE).await;
+    db.tick().await;
     assert_eq!(
         db.get("select count(*) from supaqueue.current_job").await,
         "1"
@@ -130,38 +133,29 @@ async fn a_call_within_its_lease_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_queue_in_use_recovers_lost_calls_without_the_tick() {
+async fn only_the_tick_takes_back_lost_calls() {
     let db = Db::new().await;
     db.queue("q", 2).await;
-    db.run("select supaqueue.enqueue('q'); select supaqueue.enqueue('q')")
-        .await;
+    db.run("select supaqueue.enqueue_many('q', '{1,2}')").await;
     db.run(&format!("{ACKNOWLEDGE}; {EXPIRE}")).await;
-    db.run("select supaqueue.enqueue('q', '\"new\"')").await;
+    db.run("select supaqueue.enqueue('q')").await;
+    db.run("select public.end_current_job((select max(id::text)::uuid from supaqueue.current_job), true, true, '{}', 60000)").await;
+    let lost = "select count(*) from supaqueue.job where errors #>> '{0,message}' like 'lost:%'";
     assert_eq!(
-        db.get("select payload, status from supaqueue.job order by payload, status")
-            .await,
-        "\"new\"|in_progress\n{}|pending\n{}|pending",
-        "an insert recovers lost calls and starts its job"
+        db.get(lost).await,
+        "0",
+        "neither an insert nor a report does another's work"
     );
-
-    db.run("update supaqueue.queue set backoff_base_ms = 0, backoff_max_ms = 0; update supaqueue.job set run_at = now() where status = 'pending'").await;
-    db.run(ACKNOWLEDGE).await;
-    db.run("update supaqueue.current_job set lease_until = now() - interval '1 s' where id = (select max(id::text)::uuid from supaqueue.current_job)").await;
-    db.run("select public.end_current_job((select min(id::text)::uuid from supaqueue.current_job), true, true)").await;
-    assert_eq!(
-        db.get("select sum(jsonb_array_length(errors)) from supaqueue.job")
-            .await,
-        "3",
-        "so does a report"
-    );
+    db.tick().await;
+    assert_eq!(db.get(lost).await, "1");
 }
 
 #[tokio::test]
 async fn a_current_job_deleted_by_hand_leaves_nothing_stuck() {
     let db = Db::new().await;
     start_job(&db).await;
-    db.run("delete from supaqueue.current_job; select supaqueue.tick()")
-        .await;
+    db.run("delete from supaqueue.current_job").await;
+    db.tick().await;
     assert_eq!(
         db.get("select status, attempts, errors #>> '{0,message}', locked from supaqueue.job, supaqueue.worker").await,
         "pending|1|lost: the job was in progress without a current job|f"
@@ -173,11 +167,12 @@ async fn an_unacknowledged_call_that_cannot_be_resent_spends_no_attempt() {
     let db = Db::new().await;
     start_job(&db).await;
     db.run("delete from vault.secrets").await;
-    db.run(&format!("{EXPIRE}; select supaqueue.tick()")).await;
+    db.run(EXPIRE).await;
+    db.tick().await;
     assert_eq!(
         db.get("select status, attempts, errors #>> '{0,message}' from supaqueue.job")
             .await,
-        "pending|0|not acknowledged by the supaqueue function, sent 1 times; the Vault has no secret named supaqueue_secret"
+        "pending|0|not acknowledged by the supaqueue function, sent 1 times; the last request: the Vault of this database has no secret named supaqueue_secret"
     );
 }
 
@@ -189,8 +184,8 @@ async fn the_tick_changes_nothing_when_nothing_is_due() {
         .await;
     let state = "select string_agg(j::text, '') from supaqueue.job j";
     let before = db.get(state).await;
-    db.run("select supaqueue.tick(); select supaqueue.tick()")
-        .await;
+    db.tick().await;
+    db.tick().await;
     assert_eq!(db.get(state).await, before);
     assert_eq!(
         db.get("select count(*) from net.http_request_queue").await,
@@ -201,10 +196,10 @@ async fn the_tick_changes_nothing_when_nothing_is_due() {
 #[tokio::test]
 async fn the_tick_is_scheduled_once_and_its_history_is_purged() {
     let db = Db::new().await;
-    assert_eq!(db.get("select supaqueue.schedule_tick(); select supaqueue.schedule_tick(); select schedule, command from cron.job").await.lines().last().unwrap(), "5 seconds|select supaqueue.tick()");
+    assert_eq!(db.get("select supaqueue.schedule_tick(); select supaqueue.schedule_tick(); select schedule, command from cron.job").await.lines().last().unwrap(), "5 seconds|call supaqueue.tick()");
     let admin = db.database().connect_as_admin().await.unwrap();
-    supaqueue_tests::run(&admin, "insert into cron.job_run_details (jobid, status, start_time, end_time)
-        select jobid, 'succeeded', now() - age, now() - age from cron.job, (values (interval '2 hours'), ('1 minute')) as t (age)").await;
+    supaqueue_tests::run(&admin, "insert into cron.job_run_details (jobid, command, status, start_time, end_time)
+        select jobid, command, 'succeeded', now() - age, now() - age from cron.job, (values (interval '2 hours'), ('1 minute')) as t (age)").await;
     db.run("select supaqueue.purge_tick_history()").await;
     assert_eq!(
         db.get("select count(*) from cron.job_run_details").await,

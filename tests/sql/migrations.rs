@@ -124,7 +124,7 @@ async fn it_installs_on_a_postgres_without_the_extensions() {
     let client = db.connect().await.unwrap();
     run(&client, &core().from_scratch()).await;
     run(&client, "insert into supaqueue.queue (edge_function_name) values ('hello'); select supaqueue.set_workers('hello', 1);
-                  select supaqueue.enqueue('hello'); select supaqueue.tick()").await;
+                  select supaqueue.enqueue('hello'); call supaqueue.tick(in_one_transaction => true)").await;
     assert_eq!(
         supaqueue_tests::get(&client, "select j.status, p.problem, supaqueue.schedule_tick() is null from supaqueue.job j, supaqueue.problem p").await,
         "pending|the extension pg_net is not installed|t"

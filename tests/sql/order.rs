@@ -1,6 +1,6 @@
 //! The order of jobs within a queue.
 
-use supaqueue_tests::Db;
+use supaqueue_tests::{Db, eventually, run};
 
 /// Drains the queue with its one worker; returns the payloads in the order they started.
 async fn drain(db: &Db) -> String {
@@ -42,115 +42,106 @@ async fn a_job_due_later_does_not_block_a_lower_priority() {
     assert_eq!(drain(&db).await, "2");
 }
 
-#[tokio::test]
-async fn the_front_is_used_until_a_job_of_higher_priority_is_due() {
-    let db = Db::new().await;
-    db.queue("q", 1).await;
-    db.run("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 5) i))").await;
-    for priority in [-2, -1] {
-        db.run(&format!(
-            "select supaqueue.enqueue('q', '{priority}', priority => {priority}, run_at => now() + interval '1 day')"
-        ))
-        .await;
-    }
-    // Past pending jobs, where the engine would not put it: so its use shows.
-    db.run("select supaqueue.set_queue_front(id) from supaqueue.job where payload = '3'")
-        .await;
-    let next = "select payload from supaqueue.job where id = any (supaqueue.due_jobs(supaqueue.queue_id('q'), 1))";
-    assert_eq!(
-        db.get(next).await,
-        "3",
-        "scheduled jobs leave the front in use"
-    );
-    db.run("update supaqueue.job set run_at = now() - interval '1 day' where payload = '-1'")
-        .await;
-    db.run("select supaqueue.set_queue_front(id) from supaqueue.job where payload = '3'")
-        .await;
-    assert_eq!(
-        db.get(next).await,
-        "-1",
-        "a due job of higher priority goes first"
-    );
-}
+const STEP: &str = "select public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) #> '{next,job,payload}'";
 
 #[tokio::test]
-async fn an_open_transaction_that_dropped_the_front_blocks_nobody() {
-    let db = Db::new().await;
-    db.queue("q", 1).await;
-    db.run("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 5) i))").await;
-    let front = "select count(*) from supaqueue.queue_front";
-    assert_eq!(db.get(front).await, "1");
-    let open = db.connect().await;
-    supaqueue_tests::run(
-        &open,
-        "begin; select supaqueue.drop_queue_fronts(null, '-infinity')",
-    )
-    .await;
-    db.run("set statement_timeout = '5s'").await;
-    let set = "select supaqueue.set_queue_front(id) from supaqueue.job where payload = '3'";
-    db.run(set).await;
-    supaqueue_tests::run(&open, "commit").await;
-    assert_eq!(db.get(front).await, "0", "setting the front was skipped");
-    db.run(set).await;
-    assert_eq!(db.get(front).await, "1");
-}
-
-#[tokio::test]
-async fn the_front_never_hides_a_job() {
+async fn a_job_that_comes_later_goes_before_what_it_precedes() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 300) i))").await;
-    let step = "select public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) #> '{next,job,payload}'";
     for _ in 0..250 {
-        db.run(step).await;
+        db.run(STEP).await;
     }
-    assert_eq!(
-        db.get("select count(*) from supaqueue.queue_front").await,
-        "1",
-        "the front is in use"
-    );
+    for (insert, name) in [
+        ("select supaqueue.enqueue('q', '\"urgent\"', priority => -1)", "\"urgent\""),
+        ("select supaqueue.enqueue('q', '\"overdue\"', run_at => now() - interval '1 day')", "\"overdue\""),
+        (
+            "select supaqueue.enqueue('q', '\"moved\"', run_at => now() + interval '1 day');
+             update supaqueue.job set run_at = now() - interval '1 day' where payload = '\"moved\"'",
+            "\"moved\"",
+        ),
+        (
+            "select supaqueue.enqueue('q', '\"raised\"', priority => 9);
+             update supaqueue.job set priority = -9 where payload = '\"raised\"'",
+            "\"raised\"",
+        ),
+    ] {
+        db.run(insert).await;
+        assert_eq!(db.get(STEP).await, name);
+    }
+}
 
-    db.run("select supaqueue.enqueue('q', '\"urgent\"', priority => -1)")
+/// A long transaction inserts a job; others come, are taken, and are taken again by thousands, before
+/// it commits.
+#[tokio::test]
+async fn a_job_committed_late_goes_before_younger_ones() {
+    for taken in [0, 1, 500] {
+        let db = Db::new().await;
+        db.queue("q", 1).await;
+        db.run("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 600) i))").await;
+        let late = db.connect().await;
+        run(
+            &late,
+            "begin; select supaqueue.enqueue('q', '\"late\"', run_at => now() - interval '1 hour')",
+        )
         .await;
-    assert_eq!(
-        db.get(step).await,
-        "\"urgent\"",
-        "a higher priority goes before the front"
-    );
-    db.run("select supaqueue.enqueue('q', '\"overdue\"', run_at => now() - interval '1 day')")
-        .await;
-    assert_eq!(
-        db.get(step).await,
-        "\"overdue\"",
-        "so does an earlier due time"
-    );
+        for _ in 0..taken {
+            db.run(STEP).await;
+        }
+        run(&late, "commit").await;
+        assert_eq!(db.get(STEP).await, "\"late\"", "after {taken} jobs");
+    }
+}
 
-    db.run("insert into supaqueue.job (queue, payload, status, run_at) select id, '\"moved\"', 'pending', now() + interval '1 day' from supaqueue.queue").await;
+#[tokio::test]
+async fn a_job_committed_late_into_an_idle_queue_goes_first_once_a_worker_is_free() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    let late = db.connect().await;
+    run(&late, "begin; select supaqueue.enqueue('q', '\"late\"')").await;
+    for payload in 1..4 {
+        db.run(&format!("select supaqueue.enqueue('q', '{payload}')"))
+            .await;
+    }
+    run(&late, "commit").await;
+    assert_eq!(drain(&db).await, "1 \"late\" 2 3");
+}
+
+/// What is due is admitted in order, whenever it became due.
+#[tokio::test]
+async fn jobs_that_became_due_start_in_order() {
+    let db = Db::new().await;
+    db.queue("q", 0).await;
     db.run(
-        "update supaqueue.job set run_at = now() - interval '1 day' where payload = '\"moved\"'",
+        "insert into supaqueue.job (queue, payload, priority, run_at)
+         select supaqueue.queue_id('q'), payload, priority, now() + ms * interval '1 ms'
+         from (values ('5'::jsonb, 1, 60), ('3', 0, 80), ('2', 0, 70), ('1', -1, 90), ('4', 1, 50)) as job (payload, priority, ms)",
     )
     .await;
-    assert_eq!(
-        db.get(step).await,
-        "\"moved\"",
-        "so does a job that an update moves there"
-    );
-
-    let late = db.connect().await;
-    supaqueue_tests::run(&late, "begin; select supaqueue.enqueue('q', '\"late\"')").await;
-    db.run("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(301, 900) i))").await;
-    for _ in 0..500 {
-        db.run(step).await;
-    }
-    assert_eq!(
-        db.get("select run_at < (select run_at from supaqueue.queue_front) from supaqueue.job order by run_at limit 1").await,
+    eventually(
+        db.client(),
+        "select bool_and(run_at < clock_timestamp()) from supaqueue.job",
         "t",
-        "the front is past the start of the open transaction"
-    );
-    supaqueue_tests::run(&late, "commit").await;
-    assert_eq!(
-        db.get(step).await,
-        "\"late\"",
-        "a job committed late is still found"
-    );
+    )
+    .await;
+    db.run("select supaqueue.set_workers('q', 1)").await;
+    db.tick().await;
+    assert_eq!(drain(&db).await, "1 2 3 4 5");
+}
+
+/// Neither the insert that starts nothing nor the report admits it: the clock does.
+#[tokio::test]
+async fn a_report_finds_a_job_that_became_due_while_its_call_ran() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    db.run("select supaqueue.enqueue('q', '1')").await;
+    db.run("select supaqueue.enqueue('q', '2', run_at => clock_timestamp() + interval '20 ms')")
+        .await;
+    eventually(
+        db.client(),
+        "select bool_and(run_at < clock_timestamp()) from supaqueue.job",
+        "t",
+    )
+    .await;
+    assert_eq!(db.get(STEP).await, "2");
 }

@@ -2,30 +2,58 @@
 
 use supaqueue_tests::{Db, get, refusal};
 
+/// What service_role may execute; anybody may use `new_id`, the default of `job.id`.
+const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago end_current_job enqueue enqueue_many explain is_headers new_id problems \
+    queue_id reason schedule_tick set_workers";
+
 #[tokio::test]
 async fn every_function_has_a_pinned_search_path_and_the_right_roles() {
     let db = Db::new().await;
+    // A procedure that commits cannot set anything: the tick calls functions that do.
     assert_eq!(
         db.get(
             "select p.oid::regprocedure
              from pg_proc p
              where (p.pronamespace = 'supaqueue'::regnamespace or p.proname = 'end_current_job')
                and (
-                 p.proconfig is null or not p.proconfig @> array['search_path=\"\"']
-                 or has_function_privilege('anon', p.oid, 'execute')
-                 or has_function_privilege('authenticated', p.oid, 'execute')
-                 or not has_function_privilege('service_role', p.oid, 'execute')
+                 p.proname <> 'tick' and not coalesce(p.proconfig && array['search_path=\"\"', 'search_path=public, extensions'], false)
+                 or p.prosecdef and not p.proconfig @> array['search_path=\"\"']
+                 or p.proname <> 'new_id' and (
+                   has_function_privilege('anon', p.oid, 'execute')
+                   or has_function_privilege('authenticated', p.oid, 'execute')
+                   or exists (select from aclexplode(p.proacl) a where a.grantee = 0)
+                 )
                  or pg_get_userbyid(p.proowner) <> 'postgres'
-                 or exists (select from aclexplode(p.proacl) a where a.grantee = 0)
                )"
         )
         .await,
         ""
     );
     assert_eq!(
-        db.get("select count(*) > 30 from pg_proc where pronamespace = 'supaqueue'::regnamespace")
-            .await,
-        "t"
+        db.get(
+            "select string_agg(distinct p.proname, ' ' order by p.proname) from pg_proc p
+             where (p.pronamespace = 'supaqueue'::regnamespace or p.proname = 'end_current_job')
+               and has_function_privilege('service_role', p.oid, 'execute')"
+        )
+        .await,
+        FUNCTIONS_OF_SERVICE_ROLE
+    );
+}
+
+/// Functions that run with the rights of their owner are few, and each is an entrance: a trigger, or
+/// what service_role calls.
+#[tokio::test]
+async fn only_triggers_and_entrances_are_security_definer() {
+    let db = Db::new().await;
+    assert_eq!(
+        db.get(
+            "select p.oid::regprocedure from pg_proc p
+             where p.pronamespace in ('supaqueue'::regnamespace, 'public'::regnamespace) and p.prosecdef
+               and p.prorettype <> 'trigger'::regtype
+               and p.proname not in ('end_current_job', 'explain', 'problems', 'schedule_tick', 'reason')"
+        )
+        .await,
+        ""
     );
 }
 
@@ -57,10 +85,10 @@ async fn anon_and_authenticated_have_no_access() {
     db.queue("q", 1).await;
     let functions = db
         .get(
-            "select format('select %s.%I(%s)', n.nspname, p.proname,
+            "select format('%s %s.%I(%s)', case p.prokind when 'p' then 'call' else 'select' end, n.nspname, p.proname,
                (select string_agg(format('null::%s', format_type(t, null)), ', ' order by i) from unnest(p.proargtypes) with ordinality a (t, i)))
              from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-             where (n.nspname = 'supaqueue' or p.proname = 'end_current_job') and p.prorettype <> 'trigger'::regtype",
+             where (n.nspname = 'supaqueue' or p.proname = 'end_current_job') and p.proname <> 'new_id' and (p.prokind = 'p' or p.prorettype <> 'trigger'::regtype)",
         )
         .await;
     let tables = db
@@ -107,7 +135,7 @@ async fn service_role_can_use_queues_workers_and_jobs() {
         "update supaqueue.job set status = 'cancelled' where status = 'in_progress'",
         "select * from supaqueue.queue_status",
         "select * from supaqueue.problem",
-        "select supaqueue.tick()",
+        "select supaqueue.explain(id) from supaqueue.job",
         "delete from supaqueue.job where status = 'cancelled'",
         "delete from supaqueue.queue where name = 'q'",
     ] {

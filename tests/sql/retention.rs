@@ -16,7 +16,7 @@ async fn finished_jobs_are_kept_as_long_as_the_queue_says() {
            (values (interval '90 min'), ('6 days'), ('8 days')) as a (age)",
     )
     .await;
-    db.run("select supaqueue.tick()").await;
+    db.tick().await;
     assert_eq!(
         db.get("select split_part(payload #>> '{}', ' ', 1), status, count(*) from supaqueue.job group by 1, 2 order by 1, 2").await,
         "kept|cancelled|2\nkept|failed|3\nkept|pending|3\nkept|successful|2\nshort|failed|1\nshort|pending|3",
@@ -32,7 +32,7 @@ async fn a_tick_deletes_one_batch_oldest_first() {
         .await;
     db.run("insert into supaqueue.job (queue, status, finished_at, payload)
             select q.id, 'successful', now() - i * interval '10 days', to_jsonb(i) from supaqueue.queue q, generate_series(1, 5) i").await;
-    db.run("select supaqueue.tick()").await;
+    db.tick().await;
     assert_eq!(
         db.get("select string_agg(payload::text, ' ' order by payload) from supaqueue.job")
             .await,

@@ -86,7 +86,7 @@ async fn an_upgrade_keeps_what_users_granted_and_protects_what_is_new() {
         has_table_privilege(role, 'supaqueue.entry', 'insert'),
         has_function_privilege(role, 'supaqueue.longest_entry()', 'execute')
       from unnest(array['authenticated', 'service_role', 'anon']) role";
-    assert_eq!(db.get(may).await, "t|t|t|f|f\nt|t|t|f|t\nf|f|f|f|f");
+    assert_eq!(db.get(may).await, "t|t|t|f|f\nt|f|t|f|f\nf|f|f|f|f");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ async fn no_more_jobs_run_than_there_are_workers() {
     for _ in 0..5 {
         db.run("select supaqueue.enqueue('q')").await;
     }
-    db.run("select supaqueue.tick()").await;
+    db.tick().await;
     assert_eq!(in_flight(&db).await, "3");
 }
 
@@ -41,7 +41,7 @@ async fn unpausing_starts_pending_jobs() {
     db.run("update supaqueue.queue set is_paused = true").await;
     db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))")
         .await;
-    db.run("select supaqueue.tick()").await;
+    db.tick().await;
     assert_eq!(in_flight(&db).await, "0");
     db.run("update supaqueue.queue set is_paused = false").await;
     assert_eq!(in_flight(&db).await, "2");
@@ -127,7 +127,9 @@ async fn a_worker_moved_during_its_call_serves_only_its_new_queue() {
     db.queue("b", 0).await;
     db.run("select supaqueue.enqueue_many('a', array['1', '2']::jsonb[])")
         .await;
-    db.run("update supaqueue.worker set queue = (select id from supaqueue.queue where name = 'b'); select supaqueue.tick()").await;
+    db.run("update supaqueue.worker set queue = (select id from supaqueue.queue where name = 'b')")
+        .await;
+    db.tick().await;
     assert_eq!(
         db.get("select locked from supaqueue.worker").await,
         "f",
@@ -171,7 +173,9 @@ async fn deleting_a_queue_deletes_everything_in_it() {
         "settled|null",
         "a call in flight ends normally"
     );
-    db.run("update supaqueue.current_job set lease_until = now() - interval '1 second'; select supaqueue.tick()").await;
+    db.run("update supaqueue.current_job set lease_until = now() - interval '1 second'")
+        .await;
+    db.tick().await;
     assert_eq!(
         in_flight(&db).await,
         "0",

@@ -1,14 +1,20 @@
 //! A database per test on one real Postgres, and queries that return text.
 
+use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
 use supaqueue_files::core;
 use supaqueue_local::{Database, Postgres};
 use tokio::sync::OnceCell;
-use tokio_postgres::{Client, Error, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Error, NoTls, SimpleQueryMessage};
 
 /// The secret in the Vault of every test database.
 pub const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// The tick as pg_cron runs it: it commits queue by queue, so it must be a statement of its own.
+pub const TICK: &str = "call supaqueue.tick()";
+/// The tick inside a transaction, or as one of several statements.
+pub const TICK_IN_TRANSACTION: &str = "call supaqueue.tick(in_one_transaction => true)";
 
 /// The Postgres of this test program: started once, stopped when the program ends.
 pub async fn postgres() -> &'static Postgres {
@@ -42,6 +48,7 @@ impl Db {
         .await;
         db.run("select vault.create_secret('http://127.0.0.1:9', 'supaqueue_url')")
             .await;
+        db.schedule_tick().await;
         db
     }
 
@@ -78,6 +85,17 @@ impl Db {
         run(&self.client, sql).await;
     }
 
+    /// Schedules the tick, which no pg_cron runs in a test's database, and runs it once.
+    pub async fn schedule_tick(&self) {
+        self.run("select supaqueue.schedule_tick()").await;
+        self.tick().await;
+    }
+
+    /// Runs the tick as pg_cron does.
+    pub async fn tick(&self) {
+        self.run(TICK).await;
+    }
+
     /// See [`get`].
     pub async fn get(&self, sql: &str) -> String {
         get(&self.client, sql).await
@@ -86,6 +104,25 @@ impl Db {
     /// See [`refusal`].
     pub async fn refusal(&self, sql: &str) -> String {
         refusal(&self.client, sql).await
+    }
+
+    /// The warnings that a statement raises on a connection of its own, as "message; hint".
+    pub async fn warnings(&self, sql: &str) -> Vec<String> {
+        let url = self.database.url();
+        let (client, mut connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+        let warnings = tokio::spawn(async move {
+            let mut warnings = Vec::new();
+            while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+                if let AsyncMessage::Notice(notice) = message.unwrap() {
+                    let hint = notice.hint().unwrap_or("no hint");
+                    warnings.push(format!("{}; {hint}", notice.message()));
+                }
+            }
+            warnings
+        });
+        run(&client, sql).await;
+        drop(client);
+        warnings.await.unwrap()
     }
 
     /// Creates a queue for the function `hello` with `workers` workers. Its retries wait for

@@ -37,11 +37,16 @@ impl Confirmation {
                 "Run this again with --yes. `supaqueue install --dry-run` prints what an installation would do.",
             ));
         }
-        let answer = ask(&format!("{question} [y/N] ")).await?;
-        match answer.to_lowercase().as_str() {
-            "y" | "yes" => Ok(()),
-            _ => bail!("nothing was changed"),
-        }
+        confirm(question).await
+    }
+}
+
+/// Asks the user to agree.
+pub(crate) async fn confirm(question: &str) -> Result<()> {
+    let answer = ask(&format!("{question} [y/N] ")).await?;
+    match answer.to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => bail!("nothing was changed"),
     }
 }
 

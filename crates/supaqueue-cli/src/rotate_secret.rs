@@ -69,7 +69,7 @@ async fn rotate(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     let question = format!("Replace the secret of {}?", project.name());
     arguments.confirmation.ask(&question).await?;
 
-    let state = steps.step_value(new_secret(&project.database)).await?;
+    let state = steps.step_value(new_secret(&project)).await?;
     steps.step(accept_both(&project, &state)).await?;
     let state = steps.step_value(promote(&project.database, state)).await?;
     steps.step(drain(&project, &state)).await?;
@@ -86,9 +86,11 @@ async fn rotate(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
 }
 
 /// Generates the next secret, unless there is a rotation to resume.
-async fn new_secret(database: &Database) -> Result<(DatabaseState, &'static str)> {
+async fn new_secret(project: &Project) -> Result<(DatabaseState, &'static str)> {
+    let database = &project.database;
     let state = database.state().await?;
-    if state.secret.is_none() || state.version().is_none() {
+    let is_unreadable = state.unreadable.contains_key("supaqueue_secret");
+    if (state.secret.is_none() && !is_unreadable) || state.version().is_none() {
         return Err(user_error(
             "Supaqueue is not installed in this project",
             "Run `supaqueue install` first.",
@@ -97,9 +99,21 @@ async fn new_secret(database: &Database) -> Result<(DatabaseState, &'static str)
     if state.is_rotating() {
         return Ok((state, "resuming an unfinished rotation"));
     }
+    if state.unreadable.contains_key("supaqueue_url") {
+        return Err(user_error(
+            "the Vault cannot decrypt the project's URL, which is needed to reach the functions",
+            format!(
+                "Run `supaqueue install{}`: it stores the URL and a new secret.",
+                project.options()
+            ),
+        ));
+    }
     Ok((
-        vault::create_next_secret(database).await?,
-        "generated 32 random bytes in the Vault",
+        vault::create_next_secret(database, &state).await?,
+        match is_unreadable {
+            true => "generated 32 random bytes to replace what the Vault cannot decrypt",
+            false => "generated 32 random bytes in the Vault",
+        },
     ))
 }
 

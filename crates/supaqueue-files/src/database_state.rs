@@ -36,7 +36,12 @@ pub struct DatabaseState {
     pub url: Option<String>,
     /// The key that the project's gateway requires, if it requires one.
     pub anon_key: Option<String>,
-    /// The active `pg_cron` job that runs the tick.
+    /// The entries of Supaqueue in the Vault that it cannot decrypt, as after a restore with another root key: names,
+    /// and the Vault's errors.
+    pub unreadable: BTreeMap<String, String>,
+    /// The number of jobs that have not ended; there may be more if it is 1000 or more.
+    pub living_jobs: usize,
+    /// The `pg_cron` job for the tick.
     pub tick: Option<CronJob>,
 }
 
@@ -47,6 +52,18 @@ pub struct CronJob {
     pub schedule: String,
     /// What it runs.
     pub command: String,
+    /// Whether it runs at all.
+    pub active: bool,
+}
+
+impl CronJob {
+    /// Whether the command is the tick.
+    #[must_use]
+    pub fn is_tick(&self) -> bool {
+        let words: Vec<_> = self.command.split_whitespace().collect();
+        matches!(words[..], [call, tick, ..]
+            if call.eq_ignore_ascii_case("call") && tick.starts_with("supaqueue.tick("))
+    }
 }
 
 impl DatabaseState {

@@ -31,7 +31,7 @@ pub const PROMOTE_NEXT_SECRET: &str = "
 pub const DELETE_PREVIOUS_SECRET: &str =
     "delete from vault.secrets where name = 'supaqueue_secret_previous'";
 
-/// The statement that stores a given secret, or replaces it. Only for local stacks: it contains
+/// The statements that store a given secret, or replaces it. Only for local stacks: it contains
 /// the value.
 #[must_use]
 pub fn upsert_secret(secret: &str) -> String {
@@ -40,14 +40,14 @@ pub fn upsert_secret(secret: &str) -> String {
     upsert("supaqueue_secret", secret, description)
 }
 
-/// The statement that stores the project's URL, or replaces it.
+/// The statements that store the project's URL, or replaces it.
 #[must_use]
 pub fn upsert_url(url: &str) -> String {
     let description = "Supaqueue: the project's URL, without a path";
     upsert("supaqueue_url", url, description)
 }
 
-/// The statement that stores the public key that the project's gateway requires, or replaces it.
+/// The statements that store the public key that the project's gateway requires, or replaces it.
 #[must_use]
 pub fn upsert_anon_key(key: &str) -> String {
     let description = "Supaqueue: the key that the project's gateway requires; it is public";
@@ -55,15 +55,25 @@ pub fn upsert_anon_key(key: &str) -> String {
 }
 
 fn upsert(name: &str, value: &str, description: &str) -> String {
-    let [name, value, description] = [name, value, description].map(escape_literal);
-    format!(
-        "select case
-           when s.id is null then vault.create_secret({value}, {name}, {description})::text
-           else vault.update_secret(s.id, {value}, new_description => {description})::text
-         end
-         from (select {name}::text as name) wanted
-         left join vault.secrets s using (name);"
-    )
+    let [value, description] = [value, description].map(escape_literal);
+    let create = format!(
+        "select vault.create_secret({value}, {}, {description});",
+        escape_literal(name)
+    );
+    delete([name]) + &create
+}
+
+/// The statement that deletes entries. It works also where the Vault cannot decrypt them.
+#[must_use]
+pub fn delete<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.into_iter().map(escape_literal).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(
+            "delete from vault.secrets where name in ({});",
+            names.join(", ")
+        ),
+    }
 }
 
 /// Whether a secret has the form `whsec_<base64>`. The function does not start with any other.

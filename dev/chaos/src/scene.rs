@@ -45,7 +45,7 @@ impl Pace {
                 "update supaqueue.setting
                  set dispatch_lease_ms = 2000, lease_grace_ms = 2000, max_dispatches = 2, max_errors = 1000;
                  update supaqueue.queue set timeout_ms = 3000;
-                 select cron.schedule('supaqueue_tick', '1 second', 'select supaqueue.tick()')"
+                 select cron.schedule('supaqueue_tick', '1 second', 'call supaqueue.tick()')"
             }
             Self::Real => {
                 "update supaqueue.setting set max_errors = 1000;
@@ -159,7 +159,7 @@ impl Scene {
             .batch_execute(
                 "begin;
                  select supaqueue.take_tables();
-                 truncate supaqueue.current_job;
+                 truncate supaqueue.current_job, supaqueue.ready_job, supaqueue.held_job, supaqueue.unfinished;
                  truncate supaqueue.job cascade;
                  update supaqueue.worker set locked = false, last_report = null;
                  commit",

@@ -16,6 +16,8 @@ pub enum Action {
     Tick,
     /// An open transaction acquires the queue's lock, and does the work that needs it.
     TakeLock(usize),
+    /// An open transaction does not get the queue's lock in time, and goes on without it.
+    GiveUpLock(usize),
     /// An open transaction commits.
     Commit(usize),
     /// An open transaction is rolled back.
@@ -34,6 +36,8 @@ pub enum Action {
     EndCall(LaneId, Outcome),
     /// The report of a lane arrives, and asks for a next job or not (`supaqueue.report`).
     Report(LaneId, bool),
+    /// The same, but the job cannot be settled now (`supaqueue.settle_or_note`).
+    ReportUnsettled(LaneId, bool),
     /// A lane gets no answer in time and will repeat its request, which is still in transit (`Lane::retry`).
     GiveUpWaiting(LaneId, bool),
     /// A lane dies while its request is in transit.
@@ -88,6 +92,9 @@ impl Protocol {
         if s.aborts_left > 0 {
             actions.extend((0..s.db.open.len()).map(Action::RollBack));
         }
+        if s.give_ups_left > 0 {
+            actions.extend((0..s.db.open.len()).map(Action::GiveUpLock));
+        }
         if s.faults_left == 0 {
             return;
         }
@@ -102,6 +109,7 @@ impl Protocol {
             match lane.phase {
                 Phase::Acknowledging | Phase::Reporting(_) => {
                     for wants_next in [false, true] {
+                        actions.push(Action::ReportUnsettled(lane.id, wants_next));
                         actions.push(Action::GiveUpWaiting(lane.id, wants_next));
                         actions.push(Action::DieInRequest(lane.id, wants_next));
                     }

@@ -1,4 +1,5 @@
-//! What is committed: the tables `worker`, `job` and `current_job`, for one queue.
+//! What is committed: the tables `worker`, `job` with `ready_job` and `held_job`, `current_job` and
+//! `unfinished`, for one queue.
 //!
 //! Rows hold only what the protocol depends on. Of a time, that is what it decides:
 //! whether a job is due, whether a lease has ended.
@@ -6,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::lane::LaneId;
+use crate::settle::Outcome;
 use crate::size::Size;
 use crate::transaction::Transaction;
 
@@ -35,6 +37,10 @@ pub(crate) struct Job {
     pub(crate) status: Status,
     /// `run_at` is in the past.
     pub(crate) is_due: bool,
+    /// It is in `ready_job`, not in `held_job`.
+    pub(crate) is_admitted: bool,
+    /// Its call has ended like this, and it could not be settled: a row of `unfinished`.
+    pub(crate) unsettled: Option<Outcome>,
     pub(crate) attempts: u8,
     /// Entries of `errors`, for failed calls, lost attempts and attempts given back.
     pub(crate) failed: u8,
@@ -48,6 +54,8 @@ impl Job {
     pub(crate) const NEW: Job = Job {
         status: Status::Pending,
         is_due: true,
+        is_admitted: true,
+        unsettled: None,
         attempts: 0,
         failed: 0,
         lost: 0,
@@ -56,7 +64,12 @@ impl Job {
     };
 
     pub(crate) fn is_ready(&self) -> bool {
-        self.status == Status::Pending && self.is_due
+        self.status == Status::Pending && self.is_admitted
+    }
+
+    /// Whether whoever looks for the next job admits it.
+    pub(crate) fn is_admissible(&self) -> bool {
+        self.status == Status::Pending && self.is_due && !self.is_admitted
     }
 }
 
@@ -86,6 +99,8 @@ pub(crate) struct Database {
     pub(crate) calls: BTreeMap<CallId, CurrentJob>,
     /// Sorted, so that states differing only in this order are the same.
     pub(crate) open: Vec<Transaction>,
+    /// Rows of `unfinished` that tell the tick to look.
+    pub(crate) notes: u8,
 }
 
 impl Database {
@@ -95,6 +110,7 @@ impl Database {
             workers: vec![Worker::default(); size.workers.into()],
             calls: BTreeMap::new(),
             open: Vec::new(),
+            notes: 0,
         }
     }
 
@@ -136,7 +152,7 @@ impl Database {
         let mut jobs = (0..).zip(&self.jobs);
         let mut workers = (0..).zip(&self.workers);
         let is_ready = |(job, row): (u8, &Option<Job>)| {
-            row.is_some_and(|row| row.is_ready()) && !self.is_job_held(job)
+            row.is_some_and(|row| row.is_ready() || row.is_admissible()) && !self.is_job_held(job)
         };
         let is_free = |(worker, row): (u8, &Worker)| !row.is_locked && !self.is_worker_held(worker);
         jobs.any(is_ready) && workers.any(is_free)

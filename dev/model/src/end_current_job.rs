@@ -17,6 +17,7 @@ pub(crate) struct Report {
     pub(crate) id: CallId,
     pub(crate) outcome: Outcome,
     pub(crate) wants_next: bool,
+    pub(crate) can_settle: bool,
 }
 
 /// The answer to a report.
@@ -66,7 +67,13 @@ impl Protocol {
             wants_next: report.wants_next,
             listener: is_heard.then_some(lane),
         };
-        begin_report(&mut s.db, cause, report.outcome, self.broken)?;
+        begin_report(
+            &mut s.db,
+            cause,
+            report.outcome,
+            report.can_settle,
+            self.broken,
+        )?;
         if is_heard {
             s.set_phase(lane, Phase::Awaiting(report.outcome));
         }

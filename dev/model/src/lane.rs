@@ -88,6 +88,7 @@ impl Lane {
                     id: self.at,
                     outcome,
                     wants_next,
+                    can_settle: true,
                 })
             }
             _ => None,

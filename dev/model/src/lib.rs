@@ -7,10 +7,10 @@
 //!
 //! | module | mirrors |
 //! |---|---|
-//! | `database` | the tables `worker`, `job` and `current_job` |
+//! | `database` | the tables `worker`, `job`, `ready_job`, `held_job`, `current_job` and `unfinished` |
 //! | `transaction` | Postgres: read committed, row locks, and the queue's lock, `supaqueue.lock_queues` |
-//! | `start` | `supaqueue.due_jobs`, `start_jobs`, `hand_out_next_job` |
-//! | `settle` | `supaqueue.settle_job`, `reclaim` |
+//! | `start` | `supaqueue.admit_jobs`, `next_jobs`, `start_jobs`, `hand_out_next_job` |
+//! | `settle` | `supaqueue.settle_job`, `recover`, `settle_again` |
 //! | `wake_up` | `supaqueue.wake_up`, `dispatch`, `free_worker`, `report`, `tick` |
 //! | `end_current_job` | `supaqueue.acknowledge`, `report`, and what a lane does with their answers |
 //! | `net` | pg_net |
@@ -30,7 +30,7 @@
 //! # What is left out
 //!
 //! Priorities, `run_at` set by users, pauses, changes to the number of workers, cancelled and deleted jobs,
-//! several queues, errors in requests, and the hint of `supaqueue.queue_front`. The race tests in
+//! several queues, errors in requests, and `supaqueue.queue_front`. The race tests in
 //! `tests/race` force these on the real engine.
 
 mod action;

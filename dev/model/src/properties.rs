@@ -31,12 +31,14 @@ pub const WAKE_UP: &str = "no wake-up is lost";
 pub const NOT_STUCK: &str = "nothing is stuck";
 
 /// Situations that every exploration of the intact protocol meets, if its size allows.
-pub const SITUATIONS: [&str; 12] = [
+pub const SITUATIONS: [&str; 14] = [
     "all jobs are settled",
     "all workers are busy",
     "a report hands out the next job",
     "a report hands out a call that was already sent",
     "a transaction waits for the lock",
+    "a transaction leaves its work to the tick",
+    "a job cannot be settled when its call ends",
     "an attempt is lost",
     "a call is sent again",
     "an attempt is given back",
@@ -67,7 +69,7 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
         (WAKE_UP, no_wake_up_is_lost),
         (NOT_STUCK, nothing_is_stuck),
     ];
-    let met: [Rule; 12] = [
+    let met: [Rule; 14] = [
         |_, s| {
             s.db.jobs
                 .iter()
@@ -85,6 +87,8 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
                 .iter()
                 .any(|tx| waits(tx.step) && !tx.can_have_lock(&s.db))
         },
+        |_, s| s.db.notes > 0,
+        |_, s| s.db.inserted().any(|job| job.unsettled.is_some()),
         |_, s| s.db.inserted().any(|job| job.lost > 0),
         |_, s| s.db.calls.values().any(|call| call.dispatches > 1),
         |_, s| s.db.inserted().any(|job| job.given_back > 0),
@@ -148,8 +152,8 @@ fn settled_jobs_stay_settled(_: &Protocol, s: &State) -> bool {
 /// Each attempt failed, was lost, is in progress or was successful. Jobs in progress and locked workers
 /// each have exactly one current job, and others have none.
 ///
-/// So the sweeps of `supaqueue.reclaim` for jobs and workers without a current job only serve users who
-/// changed rows by hand.
+/// A job whose call ended and that could not be settled has its outcome noted instead. So
+/// `supaqueue.check_places` only serves users who changed rows by hand.
 fn counters_agree(_: &Protocol, s: &State) -> bool {
     let attempts = s.db.inserted().all(|job| {
         let is_counted = matches!(job.status, Status::InProgress | Status::Successful);
@@ -158,7 +162,8 @@ fn counters_agree(_: &Protocol, s: &State) -> bool {
     let jobs = s.db.jobs.iter().enumerate().all(|(number, job)| {
         let calls = s.db.calls.keys().filter(|id| usize::from(id.job) == number);
         let is_in_progress = job.is_some_and(|job| job.status == Status::InProgress);
-        calls.count() == usize::from(is_in_progress)
+        let is_unsettled = job.is_some_and(|job| job.unsettled.is_some());
+        calls.count() == usize::from(is_in_progress && !is_unsettled)
     });
     let workers = s.db.workers.iter().enumerate().all(|(number, worker)| {
         let calls =
@@ -170,16 +175,22 @@ fn counters_agree(_: &Protocol, s: &State) -> bool {
     attempts && jobs && workers
 }
 
-/// A retry may wait for the tick, and so may a job that only a rolled-back transaction would have started.
+/// A retry may wait for the tick, and so may a job that only a rolled-back transaction would have started,
+/// or one whose transaction has left a note.
 fn no_wake_up_is_lost(m: &Protocol, s: &State) -> bool {
     let is_excused = s.aborts_left < m.size.aborts && !m.is(Broken::RollbackCounts);
     let is_new = |job: &Job| job.is_ready() && job.calls == 0;
     let has_free_worker = s.db.workers.iter().any(|worker| !worker.is_locked);
-    is_excused || !s.db.open.is_empty() || !has_free_worker || !s.db.inserted().any(is_new)
+    is_excused
+        || s.db.notes > 0
+        || !s.db.open.is_empty()
+        || !has_free_worker
+        || !s.db.inserted().any(is_new)
 }
 
 fn nothing_is_stuck(m: &Protocol, s: &State) -> bool {
     let is_all_done = s.db.open.is_empty()
+        && s.db.notes == 0
         && s.db.calls.is_empty()
         && s.db.inserted().all(|job| job.status.is_settled())
         && s.db.workers.iter().all(|worker| !worker.is_locked);

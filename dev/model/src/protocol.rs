@@ -8,7 +8,7 @@ use crate::properties;
 use crate::size::{Broken, Size};
 use crate::state::State;
 use crate::transaction::{Cause, Step};
-use crate::wake_up::{begin_insert, begin_tick, with_lock};
+use crate::wake_up::{begin_insert, begin_tick, with_lock, without_lock};
 
 /// The protocol, intact or broken, in a world of some size.
 #[derive(Clone, Copy, Debug)]
@@ -68,13 +68,14 @@ impl Protocol {
         match action {
             Action::Insert(job) => {
                 self.may_open(s)?;
-                begin_insert(&mut s.db, job, self.broken);
+                begin_insert(&mut s.db, job);
             }
             Action::Tick => {
                 self.may_open(s)?;
-                begin_tick(&mut s.db, self.broken)?;
+                begin_tick(&mut s.db)?;
             }
             Action::TakeLock(index) => self.take_lock(s, index)?,
+            Action::GiveUpLock(index) => self.give_up_lock(s, index)?,
             Action::Commit(index) => s.commit(index),
             Action::RollBack(index) => s.roll_back(index),
             Action::LeaseEnds(id) => self.end_lease(s, id)?,
@@ -100,6 +101,12 @@ impl Protocol {
             Action::EndCall(lane, outcome) => s.end_call(lane, outcome)?,
             Action::Report(lane, wants_next) => {
                 let report = s.lane(lane)?.report(wants_next)?;
+                self.report(s, report, true)?;
+            }
+            Action::ReportUnsettled(lane, wants_next) => {
+                s.spend_fault()?;
+                let mut report = s.lane(lane)?.report(wants_next)?;
+                report.can_settle = false;
                 self.report(s, report, true)?;
             }
             Action::GiveUpWaiting(lane, wants_next) => s.leave_request(lane, wants_next)?,
@@ -148,7 +155,22 @@ impl Protocol {
         if !tx.can_have_lock(&s.db) && !self.is(Broken::NoLock) {
             return None;
         }
-        with_lock(&s.db, &mut tx, lock);
+        with_lock(&s.db, &mut tx, lock, self.broken);
+        s.db.open.push(tx);
+        Some(())
+    }
+
+    /// A transaction goes on without the lock that another one holds.
+    fn give_up_lock(&self, s: &mut State, index: usize) -> Option<()> {
+        let mut tx = s.db.open.remove(index);
+        let Step::AsksFor(lock) = tx.step else {
+            return None;
+        };
+        if tx.can_have_lock(&s.db) {
+            return None;
+        }
+        s.give_ups_left -= 1;
+        without_lock(&s.db, &mut tx, lock, self.broken);
         s.db.open.push(tx);
         Some(())
     }

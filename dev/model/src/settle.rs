@@ -40,20 +40,33 @@ pub(crate) fn settle_job(job: &mut Job, outcome: Outcome) {
     job.is_due = false;
 }
 
-/// Whether `supaqueue.reclaim` can reclaim a call now: its lease has ended, and its rows are not locked.
-pub(crate) fn is_reclaimable(db: &Database, id: CallId) -> bool {
+/// `supaqueue.settle_again`: settles what could not be settled when its call ended.
+pub(crate) fn settle_again(db: &Database, tx: &mut Transaction) {
+    for job in 0..db.jobs.len() as u8 {
+        let Some(mut row) = tx.job(db, job).filter(|_| !db.is_job_held(job)) else {
+            continue;
+        };
+        if let Some(outcome) = row.unsettled.take() {
+            settle_job(&mut row, outcome);
+            tx.jobs.insert(job, row);
+        }
+    }
+}
+
+/// Whether `supaqueue.recover` can take back a call now: its lease has ended, and its rows are not locked.
+pub(crate) fn is_recoverable(db: &Database, id: CallId) -> bool {
     let is_over = db.calls.get(&id).is_some_and(|call| call.is_lease_over);
     is_over && !db.is_call_held(id) && !db.is_job_held(id.job)
 }
 
-/// `supaqueue.reclaim`, up to the queue's lock. What was not acknowledged is sent again under a new id, a
-/// limited number of times; what was acknowledged is a lost attempt.
+/// `supaqueue.recover`, with the queue's lock. What was not acknowledged is sent again under a new id, a
+/// limited number of times; what was acknowledged is a lost attempt, and its worker is free.
 ///
-/// Its sweeps for jobs in progress and locked workers without a current job are left out: the rule
+/// That it unlocks workers without a current job is left out, and so is `supaqueue.check_places`: the rule
 /// [`COUNTERS`](crate::properties::COUNTERS) says that there are none.
-pub(crate) fn reclaim(db: &Database, tx: &mut Transaction, broken: Option<Broken>) {
+pub(crate) fn recover(db: &Database, tx: &mut Transaction, broken: Option<Broken>) {
     for (id, call) in &db.calls {
-        if tx.calls.contains_key(id) || !is_reclaimable(db, *id) {
+        if tx.calls.contains_key(id) || !is_recoverable(db, *id) {
             continue;
         }
         let Some(mut job) = tx.job(db, id.job) else {
@@ -81,17 +94,10 @@ pub(crate) fn reclaim(db: &Database, tx: &mut Transaction, broken: Option<Broken
         };
         settle_job(&mut job, outcome);
         tx.jobs.insert(id.job, job);
-        tx.reclaimed_workers.push(call.worker);
-    }
-}
-
-/// The end of `supaqueue.reclaim`, with the queue's lock: frees the workers of the calls it reclaimed.
-pub(crate) fn free_reclaimed_workers(db: &Database, tx: &mut Transaction) {
-    for worker in std::mem::take(&mut tx.reclaimed_workers) {
-        if !tx.is_busy(db, worker) && !db.is_worker_held(worker) {
-            let mut row = tx.worker(db, worker);
+        if !db.is_worker_held(call.worker) {
+            let mut row = tx.worker(db, call.worker);
             row.is_locked = false;
-            tx.workers.insert(worker, row);
+            tx.workers.insert(call.worker, row);
         }
     }
 }

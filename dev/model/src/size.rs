@@ -12,6 +12,8 @@ pub struct Size {
     pub faults: u8,
     /// Transactions that are rolled back.
     pub aborts: u8,
+    /// Transactions that do without the queue's lock.
+    pub give_ups: u8,
     /// Transactions open at once; with 1, each is completed at once.
     pub open: usize,
     /// Whether the tick runs.
@@ -25,6 +27,7 @@ impl Size {
         workers: 1,
         faults: 2,
         aborts: 0,
+        give_ups: 0,
         open: 1,
         has_tick: true,
     };
@@ -50,10 +53,11 @@ impl Size {
         ..Size::FAULTS
     };
 
-    /// One fault and one rollback, with overlapping transactions.
+    /// One fault, one rollback and one lock given up, with overlapping transactions.
     pub const OVERLAPS: Size = Size {
         faults: 1,
         aborts: 1,
+        give_ups: 1,
         open: 2,
         ..Size::FAULTS
     };
@@ -62,6 +66,7 @@ impl Size {
     pub const OVERLAPS_OF_TWO_WORKERS: Size = Size {
         workers: 2,
         aborts: 0,
+        give_ups: 0,
         ..Size::OVERLAPS
     };
 
@@ -71,8 +76,16 @@ impl Size {
         workers: 2,
         faults: 0,
         aborts: 0,
+        give_ups: 0,
         open: 3,
         has_tick: false,
+    };
+
+    /// The same with one worker, and a transaction that does without the lock.
+    pub const WAKE_UPS_GIVEN_UP: Size = Size {
+        give_ups: 1,
+        workers: 1,
+        ..Size::WAKE_UPS
     };
 
     /// The same with one rollback.
@@ -111,6 +124,10 @@ pub enum Broken {
     RepetitionKeepsLease,
     /// A report hands out a call that was already sent, without acknowledging it.
     SentCallIsNotAcknowledged,
+    /// A transaction that does without the lock leaves no note for the tick.
+    GivesUpSilently,
+    /// The outcome of a call whose job could not be settled is not noted.
+    OutcomeIsNotNoted,
     /// Sending a job again spends an attempt.
     SendingSpendsAttempt,
     /// Nothing is broken, but the rule is stricter: a wake-up also counts as lost if its transaction was

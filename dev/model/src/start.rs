@@ -4,8 +4,23 @@ use crate::database::{CallId, CurrentJob, Database, Status};
 use crate::size::Broken;
 use crate::transaction::{Cause, Transaction};
 
-/// `supaqueue.due_jobs`: locks the next jobs, skipping those that others have locked.
-fn due_jobs(db: &Database, tx: &mut Transaction, limit: usize) -> Vec<u8> {
+/// `supaqueue.admit_jobs`: moves the jobs that have become due to `ready_job`, skipping those that others
+/// have locked. The transaction has to dispatch its queue then.
+pub(crate) fn admit_jobs(db: &Database, tx: &mut Transaction) {
+    for job in 0..db.jobs.len() as u8 {
+        let Some(mut row) = tx.job(db, job) else {
+            continue;
+        };
+        if row.is_admissible() && !db.is_job_held(job) {
+            row.is_admitted = true;
+            tx.jobs.insert(job, row);
+        }
+    }
+}
+
+/// `supaqueue.next_jobs`: locks the next jobs, skipping those that others have locked.
+fn next_jobs(db: &Database, tx: &mut Transaction, limit: usize) -> Vec<u8> {
+    admit_jobs(db, tx);
     let mut due = Vec::new();
     for job in 0..db.jobs.len() as u8 {
         let Some(row) = tx.job(db, job) else { continue };
@@ -24,7 +39,10 @@ pub(crate) fn start_jobs(db: &Database, tx: &mut Transaction) {
     let free: Vec<u8> = workers
         .filter(|worker| !tx.worker(db, *worker).is_locked)
         .collect();
-    let due = due_jobs(db, tx, free.len());
+    if free.is_empty() {
+        return;
+    }
+    let due = next_jobs(db, tx, free.len());
     let usable = free
         .into_iter()
         .filter(|worker| !db.is_worker_held(*worker));
@@ -55,7 +73,7 @@ pub(crate) fn hand_out_next_job(db: &Database, tx: &mut Transaction) {
     else {
         return;
     };
-    let Some(job) = due_jobs(db, tx, 1).pop() else {
+    let Some(job) = next_jobs(db, tx, 1).pop() else {
         return;
     };
     let next = CurrentJob {
@@ -98,6 +116,7 @@ fn begin_attempt(tx: &mut Transaction, job: u8, call: CurrentJob) -> CallId {
     let id = new_id(tx, job);
     if let Some(row) = tx.jobs.get_mut(&job) {
         row.status = Status::InProgress;
+        row.is_admitted = false;
         row.attempts += 1;
     }
     tx.calls.insert(id, Some(call));

@@ -19,6 +19,7 @@ pub struct State {
     pub(crate) late: Vec<Late>,
     pub(crate) faults_left: u8,
     pub(crate) aborts_left: u8,
+    pub(crate) give_ups_left: u8,
     pub(crate) witness: Witness,
 }
 
@@ -44,6 +45,7 @@ impl State {
             late: Vec::new(),
             faults_left: size.faults,
             aborts_left: size.aborts,
+            give_ups_left: size.give_ups,
             witness: Witness {
                 runs: vec![0; size.jobs.into()],
                 settled: vec![None; size.jobs.into()],

@@ -6,7 +6,7 @@
 //! so that any other one can come between them:
 //!
 //! 1. the work before the queue's lock,
-//! 2. the work with the lock,
+//! 2. the work with the lock, or without it if it is not to be had soon,
 //! 3. the commit.
 
 use std::collections::BTreeMap;
@@ -52,8 +52,10 @@ pub(crate) struct Transaction {
     pub(crate) workers: BTreeMap<u8, Worker>,
     /// None if deleted.
     pub(crate) calls: BTreeMap<CallId, Option<CurrentJob>>,
-    /// Workers whose calls were reclaimed.
-    pub(crate) reclaimed_workers: Vec<u8>,
+    /// Whether it leaves a row of `unfinished` for the tick.
+    pub(crate) leaves_note: bool,
+    /// How many such rows it deletes.
+    pub(crate) notes_done: u8,
     /// The calls that pg_net will send.
     pub(crate) sent: Vec<CallId>,
     /// The next job in the answer to a report.
@@ -68,7 +70,8 @@ impl Transaction {
             jobs: BTreeMap::new(),
             workers: BTreeMap::new(),
             calls: BTreeMap::new(),
-            reclaimed_workers: Vec::new(),
+            leaves_note: false,
+            notes_done: 0,
             sent: Vec::new(),
             next: None,
         }
@@ -81,18 +84,6 @@ impl Transaction {
     pub(crate) fn worker(&self, db: &Database, worker: u8) -> Worker {
         let own = self.workers.get(&worker);
         *own.unwrap_or(&db.workers[usize::from(worker)])
-    }
-
-    pub(crate) fn is_busy(&self, db: &Database, worker: u8) -> bool {
-        let committed = db
-            .calls
-            .iter()
-            .filter(|(id, _)| !self.calls.contains_key(id));
-        let own = self.calls.values().flatten();
-        committed
-            .map(|(_, call)| call)
-            .chain(own)
-            .any(|call| call.worker == worker)
     }
 
     /// Whether the lock that it asks for is available.
@@ -121,5 +112,6 @@ impl Transaction {
                 None => db.calls.remove(id),
             };
         }
+        db.notes = db.notes - self.notes_done + u8::from(self.leaves_note);
     }
 }

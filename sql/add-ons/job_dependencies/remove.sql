@@ -13,7 +13,8 @@ begin
     return;
   end if;
 
-  lock table supaqueue.job_dependencies in access exclusive mode;
+  -- All tables at once: taken one by one, they could deadlock with a tick or a report.
+  perform supaqueue.take_tables();
   waiting := (
     select count(*) from supaqueue.job j
     where j.status = 'waiting' and j.id in (select e.target from supaqueue.job_dependencies e)
@@ -36,36 +37,47 @@ begin
     supaqueue.job_dependencies, supaqueue.dependent_job, supaqueue.dependency_change, supaqueue.dependency_turn;
   drop function
     supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, uuid[], text, boolean),
+    supaqueue.explain_waiting(uuid),
     supaqueue.pipeline_mermaid(uuid, integer),
     supaqueue.pipeline(uuid),
     supaqueue.enqueue_pipeline(jsonb),
-    supaqueue.pipeline_jobs(jsonb),
+    supaqueue.pipeline_problem(jsonb),
     supaqueue.add_results_tg_fn(),
     supaqueue.propagate_truncated_jobs_tg_fn(),
     supaqueue.keep_source_tg_fn(),
     supaqueue.propagate_deleted_jobs_tg_fn(),
+    supaqueue.forget_targets(uuid[]),
     supaqueue.hold_inserted_jobs_tg_fn(),
     supaqueue.propagate_updated_jobs_tg_fn(),
     supaqueue.refuse_truncate_tg_fn(),
-    supaqueue.record_deleted_dependencies_tg_fn(),
-    supaqueue.record_updated_dependencies_tg_fn(),
-    supaqueue.record_added_dependencies_tg_fn(),
+    supaqueue.record_dependency_changes_tg_fn(),
     supaqueue.count_dependencies_tg_fn(),
-    supaqueue.begin_dependency_changes(),
-    supaqueue.count_dependencies(boolean, uuid[], text[]),
+    supaqueue.take_dependency_changes(),
+    supaqueue.check_dependency_changes(),
     supaqueue.lock_for_counting(uuid[], uuid[]),
-    supaqueue.try_lock_jobs(uuid[]),
-    supaqueue.hold_targets(uuid[]),
-    supaqueue.wait_for_job_lock(uuid),
+    supaqueue.try_lock_jobs(uuid[], uuid[]),
     supaqueue.refuse_started_targets(uuid[]),
     supaqueue.refuse_unknown_jobs(),
-    supaqueue.propagate(uuid[], text[], text[], uuid[]),
-    supaqueue.update_targets(uuid[], integer[], integer[], uuid[], boolean[]),
-    supaqueue.targets_of_failure(uuid[]),
-    supaqueue.lock_dependents(uuid[], uuid[], boolean),
+    supaqueue.hold_jobs(uuid[]),
+    supaqueue.places_of(uuid[]),
+    supaqueue.lock_pending_jobs(uuid[]),
+    supaqueue.wait_for_job_lock(uuid),
+    supaqueue.tick_job_dependencies(),
+    supaqueue.continue_propagations(integer),
+    supaqueue.put_off_propagations(supaqueue.propagation[], text, text),
+    supaqueue.take_propagations(integer),
+    supaqueue.propagate(supaqueue.propagation[], uuid[], integer, boolean),
+    supaqueue.update_targets(supaqueue.target_change[]),
+    supaqueue.decide_targets(supaqueue.target_change[]),
+    supaqueue.affected_targets(supaqueue.propagation[], uuid[], integer, boolean),
+    supaqueue.with_dependencies(uuid[], text[], text[], boolean),
     supaqueue.refuse_cycle(),
+    supaqueue.delete_edges(tid[]),
     supaqueue.reachable(uuid[]),
     supaqueue.find_cycle(text[], text[]);
+  drop table supaqueue.propagation;
+  drop type supaqueue.target_change;
+  delete from supaqueue.unfinished u where u.step = 'learn that a source ended';
   delete from supaqueue.version v where v.part = 'job_dependencies';
 end
 $$;

@@ -1,4 +1,4 @@
--- What holds for all queues: one row, changed live by `update supaqueue.setting set …`.
+-- What holds for all queues: one row, in force as soon as it is updated. See settings().
 create table supaqueue.setting (
   is_only_row boolean primary key default true,
   jobs_per_request integer not null default 20,
@@ -22,7 +22,6 @@ create table supaqueue.setting (
   constraint retention_batch_is_positive check (retention_batch between 1 and 1000000)
 );
 
-insert into supaqueue.setting default values;
 alter table supaqueue.setting enable row level security;
 
 comment on table supaqueue.setting is 'Settings of Supaqueue as a whole: one row, in force as soon as it is updated';

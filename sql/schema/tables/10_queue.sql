@@ -22,9 +22,10 @@ create table supaqueue.queue (
     edge_function_name <> 'supaqueue' or name = 'supaqueue_self_test'
   ),
   constraint default_headers_are_an_object_of_strings check (default_headers is null or supaqueue.is_headers(default_headers)),
-  constraint max_attempts_is_positive check (max_attempts >= 1),
+  constraint default_headers_are_at_most_16_kb check (octet_length(default_headers::text) <= 16384),
+  constraint max_attempts_is_between_1_and_1000000 check (max_attempts between 1 and 1000000),
   constraint timeout_is_positive check (timeout_ms >= 1),
-  constraint timeout_is_at_most_380_seconds check (timeout_ms <= 380000),
+  constraint timeout_is_at_most_150_seconds check (timeout_ms <= 150000),
   constraint backoff_base_is_not_negative check (backoff_base_ms >= 0),
   constraint backoff_max_is_at_least_backoff_base check (backoff_max_ms >= backoff_base_ms),
   constraint auth_is_service_role_anon_or_none check (auth in ('service_role', 'anon', 'none')),
@@ -32,8 +33,8 @@ create table supaqueue.queue (
     array_position(final_statuses, null) is null
     and 300 <= all (final_statuses) and 599 >= all (final_statuses)
   ),
-  constraint keep_successful_for_is_not_negative check (keep_successful_for >= interval '0'),
-  constraint keep_failed_for_is_not_negative check (keep_failed_for >= interval '0')
+  constraint keep_successful_for_is_between_0_and_1000_years check (keep_successful_for between interval '0' and interval '1000 years'),
+  constraint keep_failed_for_is_between_0_and_1000_years check (keep_failed_for between interval '0' and interval '1000 years')
 );
 alter table supaqueue.queue enable row level security;
 
@@ -42,7 +43,7 @@ comment on column supaqueue.queue.name is 'Unique; where none is given, the name
 comment on column supaqueue.queue.edge_function_name is 'The function that is called: its name only, as in supabase/functions';
 comment on column supaqueue.queue.default_headers is 'Headers of each call: an object of strings. Do not put secrets here, pg_net''s tables can be read by every role';
 comment on column supaqueue.queue.max_attempts is 'Calls of a job, the first one included, before it is failed';
-comment on column supaqueue.queue.timeout_ms is 'How long a call may take, in milliseconds; at most what the platform''s wall clock can hold (400 s on paid plans, 150 s on the free one)';
+comment on column supaqueue.queue.timeout_ms is 'How long a call may take, in milliseconds; at most 150 s, within which the platform wants the first byte of an answer';
 comment on column supaqueue.queue.backoff_base_ms is 'Upper bound of the wait before the first retry, in milliseconds; it doubles with each attempt. The wait itself is random between 0 and the bound (full jitter)';
 comment on column supaqueue.queue.backoff_max_ms is 'The most that the bound of the wait before a retry can grow to, in milliseconds';
 comment on column supaqueue.queue.auth is 'The key that calls carry: service_role (bypasses row level security), anon, or none';

@@ -1,36 +1,37 @@
+-- The columns that change during a call come last: an update writes to the log what lies between
+-- the first and the last changed byte of a row, and that must not include the payload.
 create table supaqueue.job (
   id uuid primary key default supaqueue.new_id(),
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
   queue uuid not null references supaqueue.queue on delete cascade,
-  payload jsonb not null default '{}',
-  status text not null default 'pending',
-  attempts integer not null default 0,
+  position bigint generated always as identity,
   priority integer not null default 0,
-  run_at timestamptz not null default now(),
-  headers jsonb,
   max_attempts integer,
   timeout_ms integer,
+  payload jsonb not null default '{}',
+  headers jsonb,
+  run_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  status text not null default 'pending',
+  attempts integer not null default 0,
+  http_status integer,
   started_at timestamptz,
   finished_at timestamptz,
   duration_ms integer,
-  http_status integer,
   result jsonb,
   errors jsonb not null default '[]',
-  position bigint generated always as identity
+  ended_as text
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 alter table supaqueue.job enable row level security;
 
--- The order in which pending jobs are taken, and nothing else: finished jobs cost a queue nothing.
-create index job_pending on supaqueue.job (queue, priority, run_at, position) where status = 'pending';
-create index job_waiting on supaqueue.job (queue) where status = 'waiting';
-create index job_in_progress on supaqueue.job (queue) where status = 'in_progress';
-create index job_finished on supaqueue.job (queue, status, finished_at) where finished_at is not null;
+-- No index depends on what changes when a job starts (ended_as does not), so that this is a
+-- heap-only update: ready_job, held_job and current_job say where a living job is.
+create index job_finished on supaqueue.job (queue, ended_as, finished_at) where finished_at is not null;
 
 comment on table supaqueue.job is 'A call of a queue''s edge function: inserting one is enough';
 comment on column supaqueue.job.payload is 'The body of the call';
 comment on column supaqueue.job.status is 'pending, waiting (held until somebody sets it to pending), in_progress, successful, failed, or cancelled';
-comment on column supaqueue.job.attempts is 'Calls so far, the one under way included';
+comment on column supaqueue.job.attempts is 'Calls so far, including one in progress';
 comment on column supaqueue.job.priority is 'Lower goes first';
 comment on column supaqueue.job.run_at is 'Not started before this time';
 comment on column supaqueue.job.headers is 'Headers of this call, over the queue''s: an object of strings';
@@ -43,3 +44,4 @@ comment on column supaqueue.job.http_status is 'The HTTP status of the last call
 comment on column supaqueue.job.result is 'The answer of the successful call: JSON as JSON, text as a JSON string, cut at the size that the function is set to';
 comment on column supaqueue.job.errors is 'One entry per failed attempt: attempt, at, status, message, body; the last ones (setting max_errors)';
 comment on column supaqueue.job.position is 'The order of insertion, the last criterion of the order within a queue';
+comment on column supaqueue.job.ended_as is 'The status of a job that has finished; else null';

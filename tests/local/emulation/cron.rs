@@ -36,6 +36,26 @@ async fn a_job_runs_every_n_seconds_as_the_role_that_scheduled_it() {
 }
 
 #[tokio::test]
+async fn a_procedure_may_commit() {
+    let database = database().await;
+    let _workers = EmulatedExtensions::start(&database).await.unwrap();
+    let client = database.connect().await.unwrap();
+    run(
+        &client,
+        "create table public.step (n int);
+         create procedure public.work() language plpgsql as $$
+         begin
+           insert into public.step values (1);
+           commit;
+           raise 'the first step stays';
+         end $$;
+         select cron.schedule('work', '1 second', 'call public.work()')",
+    )
+    .await;
+    eventually(&client, "select count(*) > 0 from public.step", "t").await;
+}
+
+#[tokio::test]
 async fn a_failed_run_is_recorded_with_its_error() {
     let database = database().await;
     let _workers = EmulatedExtensions::start(&database).await.unwrap();

@@ -1,4 +1,4 @@
-use supaqueue_tests::{assert_rows, run};
+use supaqueue_tests::{assert_rows, refusal, run};
 
 use crate::{assert_error, connect, database};
 
@@ -45,6 +45,28 @@ async fn an_update_changes_only_the_given_columns() {
         run(&client, &update).await;
         assert_rows(&client, SECRET, want).await;
     }
+}
+
+#[tokio::test]
+async fn a_secret_encrypted_with_another_key_raises_until_it_is_replaced() {
+    let database = database().await;
+    let client = database.connect().await.unwrap();
+    run(
+        &client,
+        "select vault.create_secret('old', 'name', 'about')",
+    )
+    .await;
+    let admin = database.connect_as_admin().await.unwrap();
+    let restore = "update vault.emulation_key set key = extensions.gen_random_bytes(32)";
+    run(&admin, restore).await;
+    let message = refusal(&client, SECRET).await;
+    assert!(message.contains("invalid ciphertext"), "{message}");
+    let update = "select vault.update_secret(id, 'new') from vault.secrets";
+    let message = refusal(&client, update).await;
+    assert!(message.contains("invalid ciphertext"), "{message}");
+    let replace = "delete from vault.secrets; select vault.create_secret('new', 'name', 'about')";
+    run(&client, replace).await;
+    assert_rows(&client, SECRET, "name|about|new").await;
 }
 
 #[tokio::test]

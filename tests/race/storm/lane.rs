@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use supaqueue_tests::lane::{Answer, Call, acknowledge};
-use supaqueue_tests::{get, try_get};
+use supaqueue_tests::{TICK, get, try_get};
 use tokio_postgres::Client;
 
 use super::ledger::{Ledger, Outcome};
@@ -133,7 +133,7 @@ async fn die(
     report: &str,
 ) -> Result<Option<Call>, String> {
     if random.percent(50) {
-        try_get(client, "select supaqueue.tick()").await?;
+        try_get(client, TICK).await?;
         let is_gone = format!(
             "select not exists (select from supaqueue.current_job where id = {})",
             quoted(call)

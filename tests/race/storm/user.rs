@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use super::QUEUES;
 use super::ledger::Ledger;
 use crate::random::Random;
-use supaqueue_tests::try_get;
+use supaqueue_tests::{TICK, try_get};
 
 /// The time between two ticks, and between two actions of a user.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -64,7 +64,7 @@ fn cancel(queue: &str) -> String {
 /// Ticks until the storm ends.
 pub(super) async fn tick(client: Client, ledger: Arc<Ledger>) {
     while !ledger.has_ended() {
-        if let Err(error) = try_get(&client, "select supaqueue.tick()").await {
+        if let Err(error) = try_get(&client, TICK).await {
             ledger.violation(format!("a tick failed: {error}"));
         }
         tokio::time::sleep(PAUSE).await;

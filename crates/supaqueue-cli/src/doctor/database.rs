@@ -50,21 +50,16 @@ pub(super) fn installed(state: &DatabaseState, options: &str) -> Vec<Finding> {
     if !state.has_vault {
         return findings;
     }
-    findings.push(match &state.secret {
-        Some(secret) if is_signing_key(secret) => {
-            Finding::ok("secret", "the Vault has supaqueue_secret")
-        }
-        Some(_) => Finding::failed(
-            "secret",
-            "the Vault's supaqueue_secret is not a key of the form whsec_<base64>",
-            format!("Run `supaqueue rotate-secret{options}`."),
-        ),
-        None => Finding::failed(
-            "secret",
-            "the Vault has no supaqueue_secret",
-            install.clone(),
-        ),
-    });
+    for (name, error) in &state.unreadable {
+        findings.push(Finding::failed(
+            "Vault",
+            format!("it cannot decrypt {name}: {error}"),
+            format!(
+                "This happens when a database was restored with another root key. {install} It stores new entries over those that cannot be decrypted."
+            ),
+        ));
+    }
+    findings.extend(secret(state, options, &install));
     if state.is_rotating() {
         findings.push(Finding::warning(
             "secret",
@@ -72,18 +67,39 @@ pub(super) fn installed(state: &DatabaseState, options: &str) -> Vec<Finding> {
             format!("Run `supaqueue rotate-secret{options}` to resume it."),
         ));
     }
-    findings.push(match &state.url {
+    findings.extend(url(state, install));
+    findings
+}
+
+/// `None` if it cannot be decrypted.
+fn secret(state: &DatabaseState, options: &str, install: &str) -> Option<Finding> {
+    let failed = |message: &str, remedy: String| Finding::failed("secret", message, remedy);
+    Some(match &state.secret {
+        Some(secret) if is_signing_key(secret) => {
+            Finding::ok("secret", "the Vault has supaqueue_secret")
+        }
+        Some(_) => failed(
+            "the Vault's supaqueue_secret is not a key of the form whsec_<base64>",
+            format!("Run `supaqueue rotate-secret{options}`."),
+        ),
+        None if state.unreadable.contains_key("supaqueue_secret") => return None,
+        None => failed("the Vault has no supaqueue_secret", install.into()),
+    })
+}
+
+/// `None` if it cannot be decrypted.
+fn url(state: &DatabaseState, install: String) -> Option<Finding> {
+    let failed = |message: String| Finding::failed("URL", message, install);
+    Some(match &state.url {
         Some(url) if check_project_url(url).is_ok() => {
             Finding::ok("URL", format!("the Vault has supaqueue_url: {url}"))
         }
-        Some(url) => Finding::failed(
-            "URL",
-            format!("the Vault's supaqueue_url is not a project URL: {url}"),
-            install.clone(),
-        ),
-        None => Finding::failed("URL", "the Vault has no supaqueue_url", install.clone()),
-    });
-    findings
+        Some(url) => failed(format!(
+            "the Vault's supaqueue_url is not a project URL: {url}"
+        )),
+        None if state.unreadable.contains_key("supaqueue_url") => return None,
+        None => failed("the Vault has no supaqueue_url".into()),
+    })
 }
 
 fn schema(state: &DatabaseState, install: &str) -> Finding {

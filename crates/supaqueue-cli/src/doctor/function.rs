@@ -1,33 +1,29 @@
 //! Checks the function, and whether the database reaches it.
 
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
 use supaqueue_files::DatabaseState;
 
 use super::finding::Finding;
 use crate::install::embedded_function;
-use crate::project::hosted::{self, Hosted};
+use crate::project::hosted::{self, FUNCTION, Hosted, ListedFunction};
+use crate::project::local::{Local, ONESHOT, PER_WORKER};
 use crate::project::probe::{self, Response};
 use crate::project::{Deployment, Project};
 
-/// Checks what the platform lists.
-pub(super) async fn listed(hosted: &Hosted, state: &DatabaseState, options: &str) -> Vec<Finding> {
+/// Checks what the platform lists. Also returns the functions whose calls need a JWT.
+pub(super) async fn listed(
+    hosted: &Hosted,
+    state: &DatabaseState,
+    options: &str,
+) -> (Vec<Finding>, BTreeSet<String>) {
     let install = format!("Run `supaqueue install{options}`.");
     let mut findings = Vec::new();
-    if let Some(url) = state.url.as_ref().filter(|url| hosted.is_of_another(url)) {
-        let message = format!("the Vault has the URL of another project: {url}");
-        findings.push(Finding::failed("URL", message, install.clone()));
-    }
-    findings.push(match hosted.function().await {
-        Err(error) => Finding::error("function", &error),
-        Ok(None) => Finding::failed("function", "not deployed", install.clone()),
-        Ok(Some(function)) if function.verify_jwt == Some(true) => Finding::failed(
-            "function",
-            "the platform requires a JWT (verify_jwt), which the database does not send",
-            install.clone(),
-        ),
-        Ok(Some(function)) => Finding::ok(
-            "function",
-            format!("version {} is deployed and needs no JWT", function.version),
-        ),
+    let functions = hosted.functions().await;
+    findings.push(match &functions {
+        Err(error) => Finding::error("function", error),
+        Ok(functions) => deployed(functions, &install),
     });
     findings.push(match hosted.secret_digest().await {
         Err(error) => Finding::error("functions' secret", &error),
@@ -46,7 +42,85 @@ pub(super) async fn listed(hosted: &Hosted, state: &DatabaseState, options: &str
             install,
         ),
     });
+    let functions = functions.unwrap_or_default().into_iter();
+    let with_jwt = functions.filter(|function| function.verify_jwt == Some(true));
+    (findings, with_jwt.map(|function| function.slug).collect())
+}
+
+/// Checks that `supabase functions serve` lets jobs run after the response.
+pub(super) fn policy(local: &Local) -> Option<Finding> {
+    let place = local.supabase_dir.oneshot_policy()?;
+    Some(Finding::failed(
+        "edge runtime",
+        format!("{ONESHOT} ({place})"),
+        PER_WORKER,
+    ))
+}
+
+fn deployed(functions: &[ListedFunction], install: &str) -> Finding {
+    let subject = "function";
+    match functions.iter().find(|function| function.slug == FUNCTION) {
+        None => Finding::failed(subject, "not deployed", install),
+        Some(function) if function.verify_jwt == Some(true) => Finding::failed(
+            subject,
+            "the platform requires a JWT (verify_jwt), which the database does not send",
+            install,
+        ),
+        Some(function) => Finding::ok(
+            subject,
+            format!("version {} is deployed and needs no JWT", function.version),
+        ),
+    }
+}
+
+/// A queue whose calls carry no `authorization` header of its own.
+#[derive(Deserialize)]
+pub(super) struct Queue {
+    name: String,
+    function: String,
+    auth: String,
+}
+
+/// Names the queues whose target functions need a JWT that their calls do not carry.
+pub(super) async fn without_jwt(
+    deployment: &Deployment,
+    queues: Vec<Queue>,
+    with_jwt: &BTreeSet<String>,
+) -> Vec<Finding> {
+    let (without_key, with_key): (Vec<_>, Vec<_>) = queues
+        .into_iter()
+        .filter(|queue| with_jwt.contains(&queue.function))
+        .partition(|queue| queue.auth == "none");
+    let mut findings: Vec<_> = without_key
+        .iter()
+        .map(|queue| no_jwt(queue, "auth 'none' sends none"))
+        .collect();
+    if let (Deployment::Hosted(hosted), false) = (deployment, with_key.is_empty()) {
+        match hosted.has_jwt_keys().await {
+            Ok(true) => {}
+            Ok(false) => findings.extend(with_key.iter().map(|queue| {
+                no_jwt(
+                    queue,
+                    "the project's keys are of the form sb_…, which are no JWTs",
+                )
+            })),
+            Err(error) => findings.push(Finding::error("targets", &error)),
+        }
+    }
     findings
+}
+
+fn no_jwt(queue: &Queue, why: &str) -> Finding {
+    let Queue { name, function, .. } = queue;
+    Finding::warning(
+        "targets",
+        format!(
+            "queue {name}: the gateway answers 401, since the function {function} needs a JWT (verify_jwt) and {why}"
+        ),
+        format!(
+            "Set verify_jwt = false for [functions.{function}] in supabase/config.toml, and deploy it with --no-verify-jwt. The function can check the signature instead."
+        ),
+    )
 }
 
 /// Probes the function from the database. Also returns whether the function accepts its signature.

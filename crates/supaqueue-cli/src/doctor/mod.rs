@@ -5,6 +5,7 @@ mod finding;
 mod function;
 mod runtime;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use semver::Version;
@@ -75,16 +76,36 @@ async fn examine(options: &ProjectOptions, report: &mut Report) {
     };
     let options = project.options();
     report.add(database::installed(&state, &options));
-    if let Deployment::Hosted(hosted) = &project.deployment {
-        report.add(function::listed(hosted, &state, &options).await);
+    if let Some(url) = state.url.as_ref().filter(|url| project.is_of_another(url)) {
+        report.add([Finding::failed(
+            "URL",
+            format!("the Vault has the URL of another project, which runs the jobs of this database: {url}"),
+            format!("If this is a copy of that project, cancel the jobs that must not run twice. Then run `supaqueue install{options}`, which asks before it takes over the rest."),
+        )]);
     }
-    if !state.has_net || !state.has_vault || state.version().is_none() || state.url.is_none() {
-        // Reported above; the checks below depend on all of them.
+    let mut with_jwt = BTreeSet::new();
+    match &project.deployment {
+        Deployment::Hosted(hosted) => {
+            let (findings, functions) = function::listed(hosted, &state, &options).await;
+            report.add(findings);
+            with_jwt = functions;
+        }
+        Deployment::Local(local) => {
+            report.add(function::policy(local));
+            with_jwt = local.supabase_dir.functions_with_jwt();
+        }
+        Deployment::DatabaseOnly => {}
+    }
+    if state.version().is_none() {
         return;
     }
-    match runtime::examine(&project.database, &state).await {
+    match runtime::examine(&project, &state, &with_jwt).await {
         Ok(findings) => report.add(findings),
         Err(error) => report.add([Finding::error("database", &error)]),
+    }
+    if !state.has_net || !state.has_vault || state.url.is_none() || !state.unreadable.is_empty() {
+        // Reported above; the checks below depend on all of them.
+        return;
     }
     let (findings, is_accepted) = function::probed(&project, &options).await;
     report.add(findings);

@@ -1,11 +1,14 @@
 //! Checks a running installation: requests, tick, privileges, jobs.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use serde::Deserialize;
 use supaqueue_files::DatabaseState;
 
 use super::finding::Finding;
-use crate::project::database::Database;
+use super::function::{self, Queue};
+use crate::project::Project;
 
 /// Two missed ticks of an old pg_cron, which runs them every minute; a newer one does every five
 /// seconds.
@@ -21,13 +24,14 @@ struct Report {
     privileges: Option<Vec<String>>,
     problems: Option<Vec<Problem>>,
     jobs: Option<Jobs>,
+    queues: Option<Vec<Queue>>,
 }
 
-#[derive(Deserialize)]
+/// When the tick last started, and when it last finished, in seconds before now.
+#[derive(Clone, Copy, Deserialize)]
 struct LastTick {
-    status: String,
-    message: Option<String>,
-    seconds_ago: i64,
+    started: i64,
+    finished: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -44,9 +48,13 @@ struct Jobs {
     not_dispatched: Vec<String>,
 }
 
-/// Runs the checks.
-pub(super) async fn examine(database: &Database, state: &DatabaseState) -> Result<Vec<Finding>> {
-    let report: Report = database.query(include_str!("runtime.sql")).await?;
+/// Runs the checks. `with_jwt` are the functions whose calls need a JWT.
+pub(super) async fn examine(
+    project: &Project,
+    state: &DatabaseState,
+    with_jwt: &BTreeSet<String>,
+) -> Result<Vec<Finding>> {
+    let report: Report = project.database.query(include_str!("runtime.sql")).await?;
     let mut findings = vec![requests(report.requests.unwrap_or(0))];
     findings.push(tick(state, report.last_tick.as_ref()));
     let privileges = report.privileges.unwrap_or_default();
@@ -68,6 +76,8 @@ pub(super) async fn examine(database: &Database, state: &DatabaseState) -> Resul
     if let Some(jobs) = report.jobs {
         findings.extend(stuck(&jobs, has_problems));
     }
+    let queues = report.queues.unwrap_or_default();
+    findings.extend(function::without_jwt(&project.deployment, queues, with_jwt).await);
     Ok(findings)
 }
 
@@ -83,54 +93,54 @@ fn requests(waiting: i64) -> Finding {
 }
 
 fn tick(state: &DatabaseState, last: Option<&LastTick>) -> Finding {
-    let remedy = "Run: select supaqueue.schedule_tick();";
-    match (&state.tick, last) {
-        _ if !state.has_cron => Finding::warning(
-            "tick",
-            "it does not run: pg_cron is missing",
-            "Install the extension pg_cron, then run: select supaqueue.schedule_tick();",
-        ),
-        (None, _) => Finding::failed(
-            "tick",
-            "it is not scheduled, or its pg_cron job is not active",
-            remedy,
-        ),
-        (Some(tick), _) if !tick.command.contains("supaqueue.tick()") => Finding::failed(
-            "tick",
-            format!(
-                "the pg_cron job supaqueue_tick runs something else: {}",
-                tick.command
+    let failed = |message: String| {
+        Finding::failed("tick", message, "Run: select supaqueue.schedule_tick();")
+    };
+    let Some(tick) = &state.tick else {
+        return match state.has_cron {
+            true => failed("it is not scheduled".into()),
+            false => Finding::warning(
+                "tick",
+                "it does not run: pg_cron is missing",
+                "Install the extension pg_cron, then run: select supaqueue.schedule_tick();",
             ),
-            remedy,
-        ),
-        (Some(tick), Some(last)) if last.status == "failed" => Finding::failed(
+        };
+    };
+    if !tick.active {
+        return failed("its pg_cron job supaqueue_tick is inactive".into());
+    }
+    if !tick.is_tick() {
+        let message = format!(
+            "the pg_cron job supaqueue_tick runs something else: {}",
+            tick.command
+        );
+        return failed(message);
+    }
+    let scheduled = format!("scheduled ({})", tick.schedule);
+    let Some(last) = last else {
+        return Finding::warning(
             "tick",
-            format!(
-                "scheduled ({}), but its last run failed: {}",
-                tick.schedule,
-                last.message.as_deref().unwrap_or("no reason given")
-            ),
-            "Fix the cause; cron.job_run_details has more.",
-        ),
-        (Some(tick), Some(last)) if last.seconds_ago > LATE_TICK_SECONDS => Finding::failed(
+            format!("{scheduled}, but it never ran"),
+            "Run this again in two minutes. If it still has not run, pg_cron has stopped: restart the project's database.",
+        );
+    };
+    let is_late = |seconds: i64| seconds > LATE_TICK_SECONDS;
+    match last.finished {
+        _ if is_late(last.started) => Finding::failed(
             "tick",
-            format!(
-                "scheduled ({}), but the last run was {} s ago",
-                tick.schedule, last.seconds_ago
-            ),
-            "pg_cron seems to have stopped: restart the project's database, and check its logs.",
+            format!("{scheduled}, but it last ran {} s ago", last.started),
+            "Either pg_cron has stopped, or the tick fails at once. Run: call supaqueue.tick(in_one_transaction => true); and if that raises no error, restart the project's database.",
         ),
-        (Some(tick), Some(last)) => Finding::ok(
+        Some(seconds) if !is_late(seconds) => {
+            Finding::ok("tick", format!("{scheduled}, last ran {seconds} s ago"))
+        }
+        finished => Finding::failed(
             "tick",
-            format!(
-                "scheduled ({}), last run {} s ago",
-                tick.schedule, last.seconds_ago
-            ),
-        ),
-        (Some(tick), None) => Finding::warning(
-            "tick",
-            format!("scheduled ({}), but it has not run yet", tick.schedule),
-            "Run this again in two minutes. If it still has not run, pg_cron has stopped.",
+            match finished {
+                Some(seconds) => format!("{scheduled}, but it last finished {seconds} s ago"),
+                None => format!("{scheduled}, but it has never finished"),
+            },
+            "It fails or hangs. Run: call supaqueue.tick(in_one_transaction => true); and fix what it reports.",
         ),
     }
 }
@@ -141,7 +151,7 @@ fn stuck(jobs: &Jobs, has_problems: bool) -> Vec<Finding> {
         findings.push(Finding::failed(
             "stuck jobs",
             format!("calls more than a minute past their lease: {}; workers locked without a call: {}", jobs.overdue, jobs.without_call),
-            "The tick recovers them: see the finding about the tick, or run: select supaqueue.tick();",
+            "The tick recovers them: see the finding about the tick, or run: call supaqueue.tick(in_one_transaction => true);",
         ));
     }
     if jobs.startable > 0 {
@@ -151,7 +161,7 @@ fn stuck(jobs: &Jobs, has_problems: bool) -> Vec<Finding> {
                 "jobs due for more than a minute despite free workers: {}",
                 jobs.startable
             ),
-            "The tick starts them: see the finding about the tick, or run: select supaqueue.tick();",
+            "The tick starts them: see the finding about the tick, or run: call supaqueue.tick(in_one_transaction => true);",
         ));
     }
     for message in &jobs.not_dispatched {
@@ -174,34 +184,62 @@ mod tests {
     use supaqueue_files::CronJob;
 
     #[test]
-    fn the_tick_is_judged_by_its_last_run() {
-        let last = |status: &str, seconds_ago| LastTick {
-            status: status.into(),
-            message: None,
-            seconds_ago,
-        };
-        let scheduled = || {
+    fn the_tick_is_judged_by_its_job_and_its_last_run() {
+        let run = |started, finished| Some(LastTick { started, finished });
+        let call = "call supaqueue.tick()";
+        let job = |active, command: &str| {
             Some(CronJob {
                 schedule: "5 seconds".into(),
-                command: "select supaqueue.tick()".into(),
+                command: command.into(),
+                active,
             })
         };
-        let check = |job: Option<CronJob>, last: Option<LastTick>, want| {
+        let check = |job: Option<CronJob>, last: Option<LastTick>, severity, words: &str| {
             let state = DatabaseState {
                 has_cron: true,
                 tick: job,
                 ..DatabaseState::default()
             };
-            assert_eq!(tick(&state, last.as_ref()).severity, want);
+            let finding = tick(&state, last.as_ref());
+            assert_eq!(finding.severity, severity, "{}", finding.message);
+            assert!(finding.message.contains(words), "{}", finding.message);
         };
-        check(scheduled(), Some(last("succeeded", 3)), Severity::Ok);
-        check(scheduled(), Some(last("succeeded", 600)), Severity::Failed);
-        check(scheduled(), Some(last("failed", 3)), Severity::Failed);
-        check(scheduled(), None, Severity::Warning);
-        check(None, Some(last("succeeded", 3)), Severity::Failed);
-        assert_eq!(
-            tick(&DatabaseState::default(), None).severity,
-            Severity::Warning
+        use Severity::{Failed, Ok, Warning};
+        check(job(true, call), run(3, Some(3)), Ok, "last ran 3 s ago");
+        check(
+            job(true, " CALL  supaqueue.tick();"),
+            run(3, Some(8)),
+            Ok,
+            "last ran 8 s ago",
         );
+        check(job(true, call), None, Warning, "it never ran");
+        check(
+            job(true, call),
+            run(600, Some(599)),
+            Failed,
+            "last ran 600 s ago",
+        );
+        check(
+            job(true, call),
+            run(3, Some(600)),
+            Failed,
+            "last finished 600 s ago",
+        );
+        check(job(true, call), run(3, None), Failed, "has never finished");
+        check(job(false, call), run(3, Some(3)), Failed, "is inactive");
+        check(
+            job(true, "select 1"),
+            run(3, Some(3)),
+            Failed,
+            "runs something else: select 1",
+        );
+        check(
+            job(true, "select supaqueue.tick()"),
+            None,
+            Failed,
+            "runs something else",
+        );
+        check(None, run(3, Some(3)), Failed, "is not scheduled");
+        assert_eq!(tick(&DatabaseState::default(), None).severity, Warning);
     }
 }

@@ -8,17 +8,14 @@ begin
     execute 'select to_jsonb(count(*)) from net.http_request_queue' into part;
     report := report || jsonb_build_object('requests', part);
   end if;
-  if to_regclass('cron.job_run_details') is not null then
+  if to_regclass('supaqueue.last_tick') is not null then
     execute $sql$
-      select to_jsonb(r) from (
-        select d.status, d.return_message as message,
-          extract(epoch from clock_timestamp() - coalesce(d.end_time, d.start_time))::bigint as seconds_ago
-        from cron.job_run_details d
-        join cron.job j on j.jobid = d.jobid
-        where j.jobname = 'supaqueue_tick' and d.status in ('succeeded', 'failed')
-        order by d.runid desc
-        limit 1
-      ) r
+      select jsonb_build_object(
+        'started', extract(epoch from clock_timestamp() - t.started_at)::bigint,
+        'finished', extract(epoch from clock_timestamp() - t.finished_at)::bigint)
+      from supaqueue.last_tick t
+      where t.started_at is not null
+      limit 1
     $sql$ into part;
     report := report || jsonb_build_object('last_tick', part);
   end if;
@@ -55,13 +52,27 @@ begin
     report := report || jsonb_build_object('privileges', part);
   end if;
   if to_regproc('supaqueue.problems') is not null then
+    -- The doctor has a finding of its own about the tick.
     execute $sql$
       select coalesce(jsonb_agg(jsonb_build_object(
         'what', coalesce('queue ' || p.queue || ': ', '') || coalesce('job ' || p.job || ': ', '') || p.problem,
         'remedy', p.remedy)), '[]')
-      from (select * from supaqueue.problems() limit 20) p
+      from (
+        select * from supaqueue.problems() p where p.problem !~ '^(the tick |the job supaqueue_tick )' limit 20
+      ) p
     $sql$ into part;
     report := report || jsonb_build_object('problems', part);
+  end if;
+  if to_regclass('supaqueue.queue') is not null then
+    execute $sql$
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'name', q.name, 'function', q.edge_function_name, 'auth', q.auth) order by q.name), '[]')
+      from supaqueue.queue q
+      where not exists (
+        select from jsonb_object_keys(coalesce(q.default_headers, '{}')) h where lower(h) = 'authorization'
+      )
+    $sql$ into part;
+    report := report || jsonb_build_object('queues', part);
   end if;
   if to_regclass('supaqueue.current_job') is not null then
     execute $sql$
@@ -75,9 +86,9 @@ begin
         ),
         'startable', (
           select count(*) from (
-            select from supaqueue.job j
-            join supaqueue.queue q on q.id = j.queue
-            where j.status = 'pending' and j.run_at < clock_timestamp() - interval '1 minute' and not q.is_paused
+            select from supaqueue.ready_job r
+            join supaqueue.queue q on q.id = r.queue
+            where r.run_at < clock_timestamp() - interval '1 minute' and not q.is_paused
               and exists (select from supaqueue.worker w where w.queue = q.id and not w.locked)
             limit 1000
           ) job
@@ -85,8 +96,13 @@ begin
         'not_dispatched', (
           select coalesce(jsonb_agg(failed.message), '[]') from (
             select distinct j.errors -> -1 ->> 'message' as message
-            from supaqueue.job j
-            where j.status in ('pending', 'in_progress') and j.errors -> -1 ->> 'message' like 'not acknowledged%'
+            from (
+              select c.job from supaqueue.current_job c
+              union all
+              (select h.job from supaqueue.held_job h where h.until < 'infinity' limit 1000)
+            ) living
+            join supaqueue.job j on j.id = living.job
+            where j.errors -> -1 ->> 'message' like 'not acknowledged%'
             limit 5
           ) failed
         ))

@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// For a gateway that requires an apikey: store this key in the Vault, or the project's own anon key if KEY is omitted
     #[arg(long, value_name = "KEY", num_args = 0..=1, default_missing_value = "")]
     anon_key: Option<String>,
+    /// Run the jobs of a database that has another project's URL, as a copy has; the other project may run them, too
+    #[arg(long)]
+    take_over_jobs: bool,
     /// Only write the migrations to supabase/migrations, for `supabase db push`
     #[arg(long)]
     write_migration: bool,
@@ -46,8 +49,8 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// The options about the project's URL, as they were given.
-    fn url_options(&self) -> String {
+    /// The options about what to install, as they were given.
+    fn options(&self) -> String {
         let url = self.project_url.as_ref();
         let url = url.map_or_else(String::new, |url| format!(" --project-url {url}"));
         let key = match self.anon_key.as_deref() {
@@ -55,7 +58,11 @@ impl Arguments {
             Some("") => " --anon-key",
             Some(_) => " --anon-key …",
         };
-        url + key
+        let jobs = match self.take_over_jobs {
+            true => " --take-over-jobs",
+            false => "",
+        };
+        url + key + jobs
     }
 }
 
@@ -83,13 +90,14 @@ async fn install(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     steps.resume_with(format!(
         "supaqueue install{}{}{}",
         project.options(),
-        arguments.url_options(),
+        arguments.options(),
         arguments.confirmation.option()
     ));
     let question = format!("Install Supaqueue in {}?", project.name());
     arguments.confirmation.ask(&question).await?;
 
-    let mut installation = Installation::new(project);
+    let mut installation = Installation::new(project).await?;
+    installation.check_jobs(arguments).await?;
     steps.step(installation.secret()).await?;
     steps.step(installation.functions_secret()).await?;
     steps

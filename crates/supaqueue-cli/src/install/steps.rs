@@ -3,14 +3,15 @@
 use anyhow::{Context, Result};
 use supaqueue_files::{Change, DatabaseState, SCHEDULE_TICK, vault};
 
+use super::Arguments;
 use super::embedded::embedded_function;
 use super::extensions;
-use crate::output::count;
+use crate::output::{count, errln};
 use crate::project::hosted::{self, ListedFunction};
-use crate::project::local::GATEWAY_URL;
 use crate::project::probe;
 use crate::project::vault::{check_project_url, create_next_secret};
 use crate::project::{Deployment, Project};
+use crate::prompt;
 use crate::user_error::user_error;
 
 /// An installation in progress. Each step returns a description of its outcome.
@@ -24,20 +25,50 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    pub(super) fn new(project: Project) -> Self {
-        Self {
+    pub(super) async fn new(project: Project) -> Result<Self> {
+        Ok(Self {
+            state: project.database.state().await?,
             project,
-            state: DatabaseState::default(),
             url: String::new(),
             anon_key: None,
             is_verified: false,
+        })
+    }
+
+    /// Asks before jobs that another project may be running run here, too: a copy of a database has the
+    /// original's jobs and URL.
+    pub(super) async fn check_jobs(&self, arguments: &Arguments) -> Result<()> {
+        let other = match (&self.state.url, &arguments.project_url) {
+            (Some(stored), Some(url)) if *stored == check_project_url(url)? => return Ok(()),
+            (Some(stored), None) if *stored == self.project.url(&self.state)? => return Ok(()),
+            (Some(stored), _) => stored,
+            (None, _) if self.state.unreadable.contains_key("supaqueue_url") => {
+                "a project whose URL the Vault cannot decrypt"
+            }
+            (None, _) => return Ok(()),
+        };
+        let jobs = match self.state.living_jobs {
+            0 => return Ok(()),
+            _ if arguments.take_over_jobs => return Ok(()),
+            1 => "a job that has".to_owned(),
+            jobs => format!("{jobs} or more jobs that have"),
+        };
+        let message = format!(
+            "the database has {jobs} not ended, and that {other} may run as well, as in a copy of it"
+        );
+        if prompt::is_interactive() {
+            errln!("{message}.");
+            return prompt::confirm("Run them here?").await;
         }
+        Err(user_error(
+            message,
+            "Nothing was changed. If they must not run here, cancel them: update supaqueue.job set status = 'cancelled' where status in ('pending', 'waiting', 'in_progress'); To run them here, run this again with --take-over-jobs.",
+        ))
     }
 
     /// Creates missing extensions, and a secret unless there is one.
     pub(super) async fn secret(&mut self) -> Result<String> {
         let database = &self.project.database;
-        self.state = database.state().await?;
         let created = extensions::create_missing(database, &self.state).await?;
         let created = if created.is_empty() {
             String::new()
@@ -52,8 +83,14 @@ impl Installation {
             };
             return Ok(format!("kept the one in the Vault{rotating}{created}"));
         }
-        self.state = create_next_secret(database).await?;
-        Ok(format!("generated 32 random bytes in the Vault{created}"))
+        let unreadable = match self.state.unreadable.keys().next() {
+            Some(_) => " to replace what it cannot decrypt",
+            None => "",
+        };
+        self.state = create_next_secret(database, &self.state).await?;
+        Ok(format!(
+            "generated 32 random bytes in the Vault{unreadable}{created}"
+        ))
     }
 
     /// Gives the functions the secret.
@@ -90,19 +127,17 @@ impl Installation {
         url: Option<&str>,
         anon_key: Option<&str>,
     ) -> Result<String> {
-        let url = match (&self.project.deployment, url) {
-            (_, Some(url)) => url.to_owned(),
-            (Deployment::Hosted(hosted), None) => hosted.url(self.state.url.as_deref()),
-            (Deployment::Local(_), None) => GATEWAY_URL.to_owned(),
-            (Deployment::DatabaseOnly, None) => self.state.url.clone().ok_or_else(|| {
-                user_error(
-                    "the project's URL is unknown",
-                    "Pass --project-url: the gateway's URL as the database reaches it, without a path.",
-                )
-            })?,
+        let url = match url {
+            Some(url) => url.to_owned(),
+            None => self.project.url(&self.state)?,
         };
         self.url = check_project_url(&url)?;
-        self.anon_key = match (anon_key, &self.project.deployment) {
+        // One that cannot be decrypted is replaced.
+        let is_needed = self.state.unreadable.contains_key("supaqueue_anon_key");
+        self.anon_key = match (
+            anon_key.or(is_needed.then_some("")),
+            &self.project.deployment,
+        ) {
             (Some(""), Deployment::Hosted(hosted)) => Some(hosted.anon_key().await?),
             (Some(""), _) => {
                 return Err(user_error(
@@ -201,9 +236,12 @@ impl Installation {
     pub(super) async fn tick(&mut self) -> Result<String> {
         let database = &self.project.database;
         let schedule: Option<String> = database.query(SCHEDULE_TICK).await?;
-        let before = self.state.tick.as_ref().map(|tick| tick.schedule.as_str());
+        let before = self.state.tick.as_ref();
+        let before = before.filter(|tick| tick.active && tick.is_tick());
         Ok(match schedule.as_deref() {
-            Some(schedule) if before == Some(schedule) => format!("already scheduled: {schedule}"),
+            Some(schedule) if before.is_some_and(|tick| tick.schedule == schedule) => {
+                format!("already scheduled: {schedule}")
+            }
             Some(schedule) => format!("scheduled: {schedule}"),
             None => "not scheduled, as pg_cron is missing: retries and scheduled jobs start only when their queue is next used".into(),
         })

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::embedded::embedded_function;
 use super::steps::Installation;
 use crate::project::Deployment;
+use crate::project::local::{ONESHOT, PER_WORKER};
 use crate::project::probe;
 use crate::user_error::user_error;
 
@@ -65,8 +66,14 @@ impl Installation {
     }
 
     /// What remains for the user to do.
-    pub(super) fn next_steps(&self) -> &'static [&'static str] {
-        match &self.project.deployment {
+    pub(super) fn next_steps(&self) -> Vec<String> {
+        let mut steps = Vec::new();
+        if let Deployment::Local(local) = &self.project.deployment
+            && let Some(place) = local.supabase_dir.oneshot_policy()
+        {
+            steps.push(format!("correct {place}: {ONESHOT}. {PER_WORKER}"));
+        }
+        let by_deployment: &[&str] = match &self.project.deployment {
             _ if self.is_verified => &[],
             Deployment::Hosted(_) => &[],
             Deployment::Local(_) => &[
@@ -78,6 +85,8 @@ impl Installation {
                 "deploy the supaqueue function with JWT verification off: `supaqueue install --write-function` writes its files",
                 "check the installation: `supaqueue doctor --db-url …`",
             ],
-        }
+        };
+        steps.extend(by_deployment.iter().map(|step| (*step).to_owned()));
+        steps
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct ListedProject {
 /// A function in `supabase functions list`.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct ListedFunction {
-    slug: String,
+    pub(crate) slug: String,
     #[serde(default)]
     pub(crate) version: u64,
     #[serde(default)]
@@ -76,18 +76,18 @@ fn items<T: DeserializeOwned>(mut list: Value, name: &str) -> Result<Vec<T>> {
 /// The platform's domain.
 const PLATFORM: &str = ".supabase.co";
 
+/// Whether a URL is one that the platform gave a project.
+pub(crate) fn is_at_platform(url: &str) -> bool {
+    url.ends_with(PLATFORM)
+}
+
 impl Hosted {
     /// The project's URL: its custom domain if the Vault already has one, else the platform's.
     pub(crate) fn url(&self, stored: Option<&str>) -> String {
         match stored {
-            Some(custom) if !custom.ends_with(PLATFORM) => custom.to_owned(),
+            Some(custom) if !is_at_platform(custom) => custom.to_owned(),
             _ => format!("https://{}{PLATFORM}", self.reference),
         }
-    }
-
-    /// Whether a URL belongs to another project, as in a copied database.
-    pub(crate) fn is_of_another(&self, url: &str) -> bool {
-        url.ends_with(PLATFORM) && url != self.url(None)
     }
 
     fn arguments(&self, words: &[&str]) -> Vec<String> {
@@ -161,11 +161,13 @@ impl Hosted {
 
     /// Our function as deployed.
     pub(crate) async fn function(&self) -> Result<Option<ListedFunction>> {
-        let functions: Vec<ListedFunction> =
-            items(self.call(&["functions", "list"]).await?, "functions")?;
-        Ok(functions
-            .into_iter()
-            .find(|function| function.slug == FUNCTION))
+        let mut functions = self.functions().await?.into_iter();
+        Ok(functions.find(|function| function.slug == FUNCTION))
+    }
+
+    /// All functions of the project.
+    pub(crate) async fn functions(&self) -> Result<Vec<ListedFunction>> {
+        items(self.call(&["functions", "list"]).await?, "functions")
     }
 
     /// Deploys our function and verifies that its version changed from `before`: the CLI reports
@@ -224,9 +226,26 @@ impl Hosted {
         }
     }
 
+    /// Whether the project has keys that are JWTs. The platform keeps them beside the newer `sb_` keys until they are turned
+    /// off.
+    pub(crate) async fn has_jwt_keys(&self) -> Result<bool> {
+        Ok(self
+            .keys()
+            .await?
+            .iter()
+            .any(|key| match key.r#type.as_deref() {
+                Some(kind) => kind == "legacy",
+                None => true,
+            }))
+    }
+
+    async fn keys(&self) -> Result<Vec<ListedKey>> {
+        items(self.call(&["projects", "api-keys"]).await?, "keys")
+    }
+
     /// The key for a gateway that requires one: the publishable key, or else the legacy anon key.
     pub(crate) async fn anon_key(&self) -> Result<String> {
-        let keys: Vec<ListedKey> = items(self.call(&["projects", "api-keys"]).await?, "keys")?;
+        let keys = self.keys().await?;
         let publishable = |key: &&ListedKey| key.r#type.as_deref() == Some("publishable");
         let anon = |key: &&ListedKey| key.name.as_deref() == Some("anon");
         let found = keys

@@ -22,6 +22,12 @@ pub(crate) struct Local {
 /// The gateway's URL inside the stack's network.
 pub(crate) const GATEWAY_URL: &str = "http://kong:8000";
 
+/// What is wrong with this policy of the edge runtime.
+pub(crate) const ONESHOT: &str = "the policy \"oneshot\" ends the supaqueue function with its response, before the jobs that it accepted are done";
+
+/// What to do about [`ONESHOT`].
+pub(crate) const PER_WORKER: &str = "Set policy = \"per_worker\" under [edge_runtime] there, and restart the stack: `supabase stop` and `supabase start`.";
+
 impl Local {
     /// Reads `supabase status`.
     pub(crate) async fn read(cli: &SupabaseCli, supabase_dir: SupabaseDir) -> Result<Self> {

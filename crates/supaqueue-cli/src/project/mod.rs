@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
+use supaqueue_files::DatabaseState;
 
 use crate::output::count;
 use crate::prompt;
@@ -22,7 +23,7 @@ use crate::steps::Steps;
 use crate::user_error::user_error;
 use database::Database;
 use hosted::{Hosted, ListedProject};
-use local::Local;
+use local::{GATEWAY_URL, Local};
 use supabase_cli::SupabaseCli;
 use supabase_dir::SupabaseDir;
 
@@ -209,6 +210,29 @@ impl Project {
             Deployment::Hosted(hosted) => format!("{} ({})", hosted.name, hosted.reference),
             Deployment::Local(local) => format!("the local stack at {}", local.api_url),
             Deployment::DatabaseOnly => "the database of --db-url".into(),
+        }
+    }
+
+    /// The project's URL as its database reaches it.
+    pub(crate) fn url(&self, state: &DatabaseState) -> Result<String> {
+        match &self.deployment {
+            Deployment::Hosted(hosted) => Ok(hosted.url(state.url.as_deref())),
+            Deployment::Local(_) => Ok(GATEWAY_URL.to_owned()),
+            Deployment::DatabaseOnly => state.url.clone().ok_or_else(|| {
+                user_error(
+                    "the project's URL is unknown",
+                    "Pass --project-url to `supaqueue install`: the gateway's URL as the database reaches it, without a path.",
+                )
+            }),
+        }
+    }
+
+    /// Whether a URL belongs to another project, as in a copied database.
+    pub(crate) fn is_of_another(&self, url: &str) -> bool {
+        match &self.deployment {
+            Deployment::Hosted(hosted) => hosted::is_at_platform(url) && url != hosted.url(None),
+            Deployment::Local(_) => hosted::is_at_platform(url),
+            Deployment::DatabaseOnly => false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The user's `supabase` folder: migrations, functions, `config.toml`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -59,6 +60,44 @@ impl SupabaseDir {
         (!reference.is_empty()).then(|| reference.to_owned())
     }
 
+    /// `config.toml`.
+    fn config_path(&self) -> PathBuf {
+        self.0.join("config.toml")
+    }
+
+    fn config(&self) -> Result<String> {
+        let path = self.config_path();
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Where `config.toml` makes `supabase functions serve` end an isolate with its response, and with it the jobs that run in
+    /// the background: file and line.
+    pub(crate) fn oneshot_policy(&self) -> Option<String> {
+        let line = oneshot_line(&self.config().ok()?)?;
+        Some(format!("{}:{line}", self.config_path().display()))
+    }
+
+    /// The functions whose calls need a JWT when they are served from here. They do unless `config.toml` says otherwise.
+    pub(crate) fn functions_with_jwt(&self) -> BTreeSet<String> {
+        let config: DocumentMut = self
+            .config()
+            .unwrap_or_default()
+            .parse()
+            .unwrap_or_default();
+        let needs_jwt = |name: &String| {
+            let entry = config
+                .get("functions")
+                .and_then(|functions| functions.get(name));
+            let verify_jwt = entry.and_then(|entry| entry.get("verify_jwt"));
+            verify_jwt.and_then(Item::as_bool) != Some(false)
+        };
+        let folders = std::fs::read_dir(self.0.join("functions"))
+            .into_iter()
+            .flatten();
+        let names = folders.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.filter(needs_jwt).collect()
+    }
+
     /// Writes the missing migrations and returns their paths. They are named after `now`, one second
     /// apart.
     pub(crate) fn write_migrations(&self, now: Timestamp) -> Result<Vec<String>> {
@@ -100,9 +139,7 @@ impl SupabaseDir {
         let mut files: Vec<(PathBuf, Vec<u8>)> = function_files()
             .map(|(name, bytes)| (folder.join(name), bytes.to_vec()))
             .collect();
-        let path = self.0.join("config.toml");
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let (path, text) = (self.config_path(), self.config()?);
         let with_entry = with_entry(&text).map_err(|error| {
             user_error(
                 format!("cannot parse {}: {error}", path.display()),
@@ -168,6 +205,18 @@ fn with_entry(text: &str) -> Result<String> {
     })
 }
 
+/// The line of `[edge_runtime] policy = "oneshot"`.
+fn oneshot_line(config: &str) -> Option<usize> {
+    // Unlike a mutable document, this one knows where its values were.
+    let document = toml_edit::Document::parse(config).ok()?;
+    let policy = document.get("edge_runtime")?.get("policy")?;
+    let start = policy
+        .span()
+        .filter(|_| policy.as_str() == Some("oneshot"))?
+        .start;
+    Some(config.get(..start)?.matches('\n').count() + 1)
+}
+
 fn is_inline(item: Option<&Item>) -> bool {
     matches!(item, Some(Item::Value(_)))
 }
@@ -223,6 +272,21 @@ mod tests {
         let windows = wrong.replace('\n', "\r\n");
         assert_eq!(with_entry(&windows).unwrap(), right.replace('\n', "\r\n"));
         assert!(with_entry("a = ").is_err());
+    }
+
+    #[test]
+    fn the_line_of_the_policy_oneshot_is_found() {
+        let config = |policy: &str| format!("{OTHER}\n[edge_runtime]\nenabled = true\n{policy}\n");
+        let cases = [
+            ("policy = \"oneshot\"", Some(9)),
+            ("policy = \"per_worker\"", None),
+            ("# policy = \"oneshot\"", None),
+        ];
+        for (policy, want) in cases {
+            assert_eq!(oneshot_line(&config(policy)), want, "{policy}");
+        }
+        assert_eq!(oneshot_line("edge_runtime.policy = 'oneshot'"), Some(1));
+        assert_eq!(oneshot_line("a = "), None);
     }
 
     #[test]

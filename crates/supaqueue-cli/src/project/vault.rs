@@ -7,9 +7,20 @@ use url::Url;
 use super::database::Database;
 use crate::user_error::user_error;
 
-/// Generates the next secret in the Vault and returns the new state.
-pub(crate) async fn create_next_secret(database: &Database) -> Result<DatabaseState> {
-    let sql = format!("{}\n{}", vault::CREATE_NEXT_SECRET, DatabaseState::QUERY);
+/// Generates the next secret in the Vault and returns the new state. Secrets that the Vault cannot decrypt are of no more
+/// use, and would be in its way.
+pub(crate) async fn create_next_secret(
+    database: &Database,
+    state: &DatabaseState,
+) -> Result<DatabaseState> {
+    let is_secret = |name: &&str| name.starts_with("supaqueue_secret");
+    let unreadable = state.unreadable.keys().map(String::as_str);
+    let sql = format!(
+        "{}\n{}\n{}",
+        vault::delete(unreadable.filter(is_secret)),
+        vault::CREATE_NEXT_SECRET,
+        DatabaseState::QUERY
+    );
     database.query(&sql).await
 }
 

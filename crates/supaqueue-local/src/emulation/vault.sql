@@ -13,6 +13,7 @@ as $$
   select extensions.gen_random_bytes(16)
 $$;
 
+-- A digest before the message tells whether it can be decrypted.
 create function vault._crypto_aead_det_encrypt(
   message bytea, additional bytea, key_id bigint, context bytea default 'pgsodium', nonce bytea default null
 )
@@ -22,19 +23,31 @@ stable
 security definer
 set search_path = ''
 as $$
-  select extensions.encrypt_iv(message, k.key, nonce, 'aes-cbc') from vault.emulation_key as k
+  select extensions.encrypt_iv(sha256(message) || message, k.key, nonce, 'aes-cbc') from vault.emulation_key as k
 $$;
 
 create function vault._crypto_aead_det_decrypt(
   message bytea, additional bytea, key_id bigint, context bytea default 'pgsodium', nonce bytea default null
 )
 returns bytea
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
-  select extensions.decrypt_iv(message, k.key, nonce, 'aes-cbc') from vault.emulation_key as k
+declare
+  decrypted bytea;
+begin
+  begin
+    select extensions.decrypt_iv(message, k.key, nonce, 'aes-cbc') into decrypted from vault.emulation_key as k;
+  exception when others then
+    decrypted := null;
+  end;
+  if (sha256(substring(decrypted from 33)) = substring(decrypted from 1 for 32)) is not true then
+    raise data_exception using message = 'pgsodium_crypto_aead_det_decrypt_by_id: invalid ciphertext';
+  end if;
+  return substring(decrypted from 33);
+end
 $$;
 
 create table vault.secrets (
@@ -103,6 +116,8 @@ language sql
 security definer
 set search_path = ''
 as $$
+  -- Like the original, it reads the old secret first, and so fails on one that cannot be decrypted.
+  select d.decrypted_secret from vault.decrypted_secrets as d where d.id = secret_id;
   update vault.secrets as s
   set
     secret = coalesce(

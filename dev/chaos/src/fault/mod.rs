@@ -66,6 +66,10 @@ pub enum Fault {
     ClockBehind,
     /// A transaction that inserted jobs stays open for minutes
     TransactionOpen,
+    /// A trigger of the user raises at every update of some jobs
+    TriggerRaises,
+    /// The right to send requests through pg_net is taken away and given back, several times
+    NetForbidden,
     /// The secret is rotated
     SecretRotated,
     /// The newest migration and the add-on are installed again, several times
@@ -130,6 +134,8 @@ impl Fault {
             Self::ClockAhead => injection.set_clock(600_000).await?,
             Self::ClockBehind => injection.set_clock(-600_000).await?,
             Self::TransactionOpen => injection.leave_transaction_open().await?,
+            Self::TriggerRaises => injection.raise_in_trigger().await?,
+            Self::NetForbidden => injection.forbid_net().await?,
             Self::SecretRotated => injection.rotate_secret().await?,
             Self::Upgraded => injection.upgrade().await?,
             Self::DiskFull => injection.fill_disk().await?,

@@ -23,7 +23,7 @@ impl Injection<'_> {
             select from supaqueue.job j
             where j.status = 'pending' and j.attempts = 0
               and (j.errors -> -1 ->> 'at')::timestamptz > $1
-              and j.errors -> -1 ->> 'message' like 'not acknowledged%it answered 401%')";
+              and j.errors -> -1 ->> 'message' like 'not acknowledged%it was answered with 401%')";
         let interval = Duration::from_millis(200);
         let was_seen = poll(interval, TIMEOUT, async || {
             Ok(client.query_one(returned, &[&start]).await?.get(0))

@@ -142,7 +142,7 @@ comment on table supaqueue.dependency_turn is 'Transactions that add job depende
 
 --- schema/05_dependency_effect.sql
 
--- What one source contributes to these counts.
+-- What one source contributes to the counts of a target.
 create or replace view supaqueue.dependency_effect with (security_invoker = true) as
 select
   s.status,
@@ -155,6 +155,42 @@ from (values
 ) as s (status, state)
 cross join (values ('fail'), ('wait'), ('continue')) as f (on_failure);
 comment on view supaqueue.dependency_effect is 'What a source adds to the counts in supaqueue.dependent_job, by its status and on_failure';
+
+--- schema/tables/05_propagation.sql
+
+-- Changes of jobs that have not reached all their targets yet. A statement propagates to a thousand targets
+-- at most; the tick and later reports do the rest.
+--
+-- A row is about the targets from from_target to to_target, for which the source still counts as old_status.
+-- The rows of a source are done in the order of their numbers.
+create table supaqueue.propagation (
+  source uuid not null,
+  number integer not null,
+  old_status text not null,
+  new_status text not null,
+  is_deleted boolean not null,
+  from_target uuid not null,
+  to_target uuid not null,
+  step integer not null,
+  since timestamptz not null default clock_timestamp(),
+  retry_at timestamptz not null default '-infinity',
+  primary key (source, number, from_target)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+alter table supaqueue.propagation enable row level security;
+
+create index propagation_order on supaqueue.propagation (retry_at, since);
+create index propagation_of_retry on supaqueue.propagation (source) where new_status in ('pending', 'waiting');
+
+comment on table supaqueue.propagation is 'Changes of jobs that have not reached all their targets yet; maintained by Supaqueue';
+comment on column supaqueue.propagation.is_deleted is 'Whether the source was deleted: dependencies that block nothing go with it';
+comment on column supaqueue.propagation.step is 'Number of targets to try at once; smaller after a failure';
+comment on column supaqueue.propagation.retry_at is 'When to try again, after a failure';
+
+-- What changes for one target: differences of its counts, a source that failed, and whether the user set it
+-- to pending (it then waits again if it has unfinished sources).
+create type supaqueue.target_change as (
+  target uuid, unfinished integer, failed integer, failed_source uuid, is_requeued boolean
+);
 
 --- schema/10_find_cycle.sql
 
@@ -172,47 +208,39 @@ set search_path = ''
 set plan_cache_mode = force_custom_plan
 as $$
 declare
-  names text[];
-  first_edge integer[];
+  names text[] := array(select distinct unnest(sources || targets));
+  edge_sources integer[];
   leaving integer[];
-  arriving integer[];
-  free_nodes integer[];
-  free_count integer;
+  first_edge integer[] := '{1}';
+  arriving integer[] := array_fill(0, array[cardinality(names)]);
+  free_nodes integer[] := '{}';
+  free_count integer := 0;
   head integer := 1;
+  edge integer := 1;
   node integer;
   target integer;
   predecessor integer[];
   path integer[] := '{}';
 begin
-  with name as (
-    select n.name, (row_number() over (order by n.name))::integer as number
-    from (select unnest(sources) union select unnest(targets)) as n (name)
-  ),
-  edge as (
-    select s.number as source, t.number as target
-    from unnest(sources, targets) as e (source, target)
-    join name s on s.name = e.source
-    join name t on t.name = e.target
-  ),
-  node as (
-    select n.name, n.number, coalesce(o.edges, 0) as edges_out, coalesce(i.edges, 0) as edges_in
-    from name n
-    left join (select e.source as number, count(*) as edges from edge e group by e.source) o using (number)
-    left join (select e.target as number, count(*) as edges from edge e group by e.target) i using (number)
-  )
-  select
-    array_agg(n.name order by n.number),
-    array_agg((1 + n.edges_before)::integer order by n.number) || (1 + sum(n.edges_out))::integer,
-    array_agg(n.edges_in::integer order by n.number),
-    array_agg(n.number order by n.number) filter (where n.edges_in = 0),
-    (select array_agg(e.target order by e.source) from edge e)
-  into names, first_edge, arriving, free_nodes, leaving
-  from (
-    select n.*, sum(n.edges_out) over (order by n.number) - n.edges_out as edges_before from node n
-  ) n;
+  select array_agg(s.number::integer order by s.number), array_agg(t.number::integer order by s.number)
+  into edge_sources, leaving
+  from unnest(sources, targets) as e (source, target)
+  join unnest(names) with ordinality as s (name, number) on s.name = e.source
+  join unnest(names) with ordinality as t (name, number) on t.name = e.target;
+  for node in 1 .. cardinality(names) loop
+    while edge_sources[edge] = node loop
+      arriving[leaving[edge]] := arriving[leaving[edge]] + 1;
+      edge := edge + 1;
+    end loop;
+    first_edge[node + 1] := edge;
+  end loop;
 
-  free_nodes := coalesce(free_nodes, '{}');
-  free_count := cardinality(free_nodes);
+  for node in 1 .. cardinality(names) loop
+    if arriving[node] = 0 then
+      free_count := free_count + 1;
+      free_nodes[free_count] := node;
+    end if;
+  end loop;
   while head <= free_count loop
     node := free_nodes[head];
     head := head + 1;
@@ -225,7 +253,7 @@ begin
       end if;
     end loop;
   end loop;
-  if free_count = coalesce(cardinality(names), 0) then
+  if free_count = cardinality(names) then
     return null;
   end if;
 
@@ -275,7 +303,24 @@ as $$
   select coalesce(array_agg(r.job), '{}') from reached r
 $$;
 
---- schema/12_refuse_cycle.sql
+--- schema/12_delete_edges.sql
+
+-- Deletes dependencies by their place, without counting them.
+create or replace function supaqueue.delete_edges(_edges tid[])
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  outer_depth text := coalesce(current_setting('supaqueue.own_change_depth', true), '');
+begin
+  perform set_config('supaqueue.own_change_depth', pg_trigger_depth()::text, true);
+  delete from supaqueue.job_dependencies e where e.ctid = any (_edges);
+  perform set_config('supaqueue.own_change_depth', outer_depth, true);
+end
+$$;
+
+--- schema/13_refuse_cycle.sql
 
 -- Fails if the dependencies that this transaction added close a cycle.
 --
@@ -317,214 +362,535 @@ begin
 end
 $$;
 
---- schema/20_targets_of_failure.sql
+--- schema/20_with_dependencies.sql
 
--- Returns the targets that a failure of the sources, or its retry, affects: their own, and those of
--- each target that it cancels or restores.
-create or replace function supaqueue.targets_of_failure(_sources uuid[])
-returns uuid[]
-language sql
-stable
-set search_path = ''
-as $$
-  with recursive reached (job, is_cancelled) as (
-    select e.target, e.on_failure = 'fail'
-    from unnest(_sources) as s (id)
-    cross join lateral (
-      select d.target, d.on_failure from supaqueue.job_dependencies d where d.source = s.id offset 0
-    ) e
-    union
-    select e.target, e.on_failure = 'fail'
-    from reached r
-    cross join lateral (
-      select d.target, d.on_failure from supaqueue.job_dependencies d where d.source = r.job offset 0
-    ) e
-    where r.is_cancelled
-  )
-  select coalesce(array_agg(distinct r.job), '{}') from reached r
-$$;
-
---- schema/21_lock_dependents.sql
-
--- Locks the counts of jobs, and of the targets that a change of the sources can affect, in the
--- order of their ids and all at once: locking more of them later could deadlock.
---
--- A source that succeeds affects only its own targets. One that fails or is retried also affects
--- the targets of those that it cancels or restores (is_transitive).
-create or replace function supaqueue.lock_dependents(_jobs uuid[], _sources uuid[], is_transitive boolean)
-returns void
+-- Returns those changes of jobs that matter to dependencies, none of which has reached a target yet.
+create or replace function supaqueue.with_dependencies(
+  _jobs uuid[], _old_statuses text[], _new_statuses text[], are_deleted boolean default false
+)
+returns supaqueue.propagation[]
 language plpgsql
 set search_path = ''
 as $$
 declare
-  reached uuid[];
+  has_changes boolean := coalesce(current_setting('supaqueue.has_dependency_changes', true), '') = 'on';
 begin
-  if is_transitive then
-    reached := supaqueue.targets_of_failure(_sources);
-  else
-    reached := array(
-      select e.target
-      from unnest(_sources) as s (id)
-      cross join lateral (select d.target from supaqueue.job_dependencies d where d.source = s.id offset 0) e
-    );
-  end if;
-  perform
-  from (select distinct unnest(_jobs || reached) as id order by id) c
-  cross join lateral (select from supaqueue.dependent_job d where d.id = c.id for update) d;
+  return array(
+    select (
+      c.job, null, c.old_status, c.new_status, are_deleted,
+      '00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 1000, null, '-infinity'
+    )::supaqueue.propagation
+    from unnest(_jobs, _old_statuses, _new_statuses) as c (job, old_status, new_status)
+    where (
+      are_deleted
+      -- Whether it is unfinished, whether it is successful.
+      or (c.old_status in ('pending', 'waiting', 'in_progress'), c.old_status = 'successful')
+        <> (c.new_status in ('pending', 'waiting', 'in_progress'), c.new_status = 'successful')
+    ) and (
+      current_setting('transaction_isolation') <> 'read committed'
+      or exists (select from supaqueue.job_dependencies e where e.source = c.job order by e.target offset 0)
+      or exists (select from supaqueue.dependent_job d where d.id = c.job offset 0)
+      or are_deleted and exists (select from supaqueue.job_dependencies e where e.target = c.job order by e.source offset 0)
+      or has_changes and exists (
+        select from supaqueue.dependency_change d where d.xact = pg_current_xact_id() and d.source = c.job offset 0
+      )
+    )
+  );
 end
 $$;
 
---- schema/22_update_targets.sql
+--- schema/21_affected_targets.sql
 
--- Adds differences to the counts of targets, and sets the statuses that follow: pending if
--- nothing is left to wait for, cancelled if a source failed, waiting if a source is retried.
--- Returns the targets whose status changed.
+-- Returns what changes of jobs mean to their first _limit targets, whose counts it locks, and leaves
+-- the rest to the tick, in supaqueue.propagation.
 --
--- The counts must be locked (lock_dependents). _failed_sources has a failed source of each
--- target, _requeued whether the user set the target to pending: it then waits again if it
--- has unfinished sources.
-create or replace function supaqueue.update_targets(
-  _targets uuid[], _unfinished integer[], _failed integer[], _failed_sources uuid[], _requeued boolean[],
-  out jobs uuid[], out old_statuses text[], out new_statuses text[]
+-- A transaction of another level than read committed would miss dependencies that were added after it began,
+-- so it leaves everything to the tick. One that has changed dependencies must count them first, at its commit.
+--
+-- Without may_wait, it locks the targets, too, and leaves everything to the tick if another transaction holds
+-- one of them.
+create or replace function supaqueue.affected_targets(
+  _changes supaqueue.propagation[], _requeued uuid[], _limit integer, may_wait boolean
+)
+returns supaqueue.target_change[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  -- Behind an earlier change of the same job.
+  later supaqueue.propagation[];
+  rest supaqueue.propagation[];
+  found record;
+  locked bigint;
+begin
+  select
+    coalesce(array_agg(c.change) filter (where c.is_behind), '{}'),
+    coalesce(array_agg(c.change) filter (where not c.is_behind), '{}')
+  into later, _changes
+  from (
+    select c as change, c.number is null and exists (
+      select from supaqueue.propagation p where p.source = c.source offset 0
+    ) as is_behind
+    from unnest(_changes) c
+  ) c;
+
+  if current_setting('transaction_isolation') <> 'read committed'
+    or current_setting('supaqueue.has_dependency_changes', true) = 'on'
+  then
+    perform set_config('supaqueue.has_propagations', 'on', true);
+    later := later || _changes;
+    _changes := '{}';
+  end if;
+
+  with edge as materialized (
+    select c.ordinality, c.old_status, c.new_status, c.is_deleted, c.source, e.*, row_number() over () as place
+    from unnest(_changes) with ordinality c
+    cross join lateral (
+      select d.target, d.on_failure, d.ctid as edge
+      from supaqueue.job_dependencies d
+      where d.source = c.source and d.target between c.from_target and c.to_target
+      order by d.target
+      limit _limit + 1
+    ) e
+    limit _limit + 1
+  ),
+  difference as (
+    select e.*, n.unfinished - o.unfinished as unfinished, n.failed - o.failed as failed,
+      n.unfinished = 0 and n.failed = 0 as is_done
+    from edge e
+    join supaqueue.dependency_effect o on o.status = e.old_status and o.on_failure = e.on_failure
+    join supaqueue.dependency_effect n on n.status = e.new_status and n.on_failure = e.on_failure
+    where e.place <= _limit
+  )
+  select
+    array(
+      select (
+        t.target, sum(t.unfinished), sum(t.failed), (array_agg(t.source) filter (where t.failed > 0))[1],
+        bool_or(t.is_requeued)
+      )::supaqueue.target_change
+      -- One for each target: it may be requeued together with its source.
+      from (
+        select d.target, d.unfinished, d.failed, d.source, false as is_requeued
+        from difference d
+        where d.unfinished <> 0 or d.failed <> 0
+        union all
+        select r.job, 0, 0, null, true from unnest(_requeued) as r (job)
+      ) t
+      group by t.target
+    ) as targets,
+    array(select d.edge from difference d where d.is_deleted and d.is_done) as edges_to_delete,
+    e.ordinality as first_left,
+    e.target as next_target
+  into found
+  from (values (_limit + 1)) as l (place)
+  left join edge e using (place);
+  if found.first_left is not null then
+    rest := _changes[found.first_left:];
+    rest[1].from_target := found.next_target;
+  end if;
+
+  if may_wait then
+    perform
+    from (select distinct c.target from unnest(found.targets) c order by c.target) c
+    cross join lateral (select from supaqueue.dependent_job d where d.id = c.target for update) d;
+  elsif found.targets <> '{}' then
+    locked := (
+      select count(*)
+      from (select c.target from unnest(found.targets) c order by c.target) c
+      cross join lateral (select d.id from supaqueue.dependent_job d where d.id = c.target for update skip locked) d
+      cross join lateral (select j.id from supaqueue.job j where j.id = c.target for no key update skip locked) j
+    );
+    if locked < (
+      select count(*)
+      from unnest(found.targets) c
+      cross join lateral (select d.id from supaqueue.dependent_job d where d.id = c.target offset 0) d
+      cross join lateral (select j.id from supaqueue.job j where j.id = c.target offset 0) j
+    ) then
+      if _changes[1].number is not null then
+        raise exception 'a target is locked by another transaction' using errcode = 'lock_not_available';
+      end if;
+      found.targets := '{}';
+      found.edges_to_delete := '{}';
+      rest := _changes;
+    end if;
+  end if;
+  if later <> '{}' or rest <> '{}' then
+    insert into supaqueue.propagation (source, number, old_status, new_status, is_deleted, from_target, to_target, step)
+    select r.source,
+      coalesce(r.number, (select max(p.number) + 1 from supaqueue.propagation p where p.source = r.source), 1),
+      r.old_status, r.new_status, r.is_deleted, r.from_target, r.to_target, least(r.step * 10, 1000)
+    from unnest(later || rest) r;
+  end if;
+  perform supaqueue.delete_edges(found.edges_to_delete) where found.edges_to_delete <> '{}';
+  return found.targets;
+end
+$$;
+
+--- schema/22_decide_targets.sql
+
+-- Adds differences to the counts of targets, which must be locked, locks the targets, and returns the statuses
+-- that follow: pending if nothing is left to wait for, cancelled if a source failed, waiting if a source is
+-- retried. A source whose retry has not reached the target yet (propagation) counts as unfinished, too.
+--
+-- Targets are locked in the order of ids, like jobs everywhere, and returned in the order of
+-- their insertion, in which they then become due.
+create or replace function supaqueue.decide_targets(
+  _changes supaqueue.target_change[],
+  out places tid[], out old_statuses text[], out new_statuses text[], out errors jsonb[]
 )
 language plpgsql
 set search_path = ''
 as $$
-declare
-  outer_depth text := coalesce(current_setting('supaqueue.own_change_depth', true), '');
-  failed_sources uuid[];
 begin
-  update supaqueue.dependent_job d
-  set unfinished = d.unfinished + c.unfinished, failed = d.failed + c.failed
-  from unnest(_targets, _unfinished, _failed) as c (target, unfinished, failed)
-  cross join lateral (select l.ctid from supaqueue.dependent_job l where l.id = c.target offset 0) l
-  where d.ctid = l.ctid and (c.unfinished <> 0 or c.failed <> 0);
-
-  -- Locked in the order of ids, like jobs everywhere. Targets that become pending together are due
-  -- in the order of their insertion.
-  select array_agg(l.id), array_agg(l.old_status), array_agg(l.new_status), array_agg(l.failed_source)
-  into jobs, old_statuses, new_statuses, failed_sources
-  from (
+  with decided as materialized (
     select
-      j.id,
-      j.status as old_status,
-      c.failed_source,
+      c.*,
+      d.ctid as count_place,
+      j.*,
       case
         when j.status = 'waiting' and c.failed > 0 then 'cancelled'
         when d.unfinished > 0 then 'waiting'
         else 'pending'
       end as new_status
-    from (
-      select t.*
-      from unnest(_targets, _unfinished, _failed, _failed_sources, _requeued) as t (target, unfinished, failed, failed_source, is_requeued)
-      order by t.target
-    ) c
-    cross join lateral (select e.* from supaqueue.dependent_job e where e.id = c.target offset 0) d
+    from (select t.* from unnest(_changes) t order by t.target) c
     cross join lateral (
-      select t.id, t.position, t.status
+      select e.ctid, e.failed + c.failed as failed, e.is_cancelled_for_source, case
+          when e.unfinished + c.unfinished > 0 then e.unfinished + c.unfinished
+          else (
+            select count(*) from supaqueue.propagation p
+            where p.new_status in ('pending', 'waiting') and c.target between p.from_target and p.to_target
+              and exists (
+                select from supaqueue.job_dependencies x where x.source = p.source and x.target = c.target offset 0
+              )
+          )
+        end as unfinished
+      from supaqueue.dependent_job e
+      where e.id = c.target
+      offset 0
+    ) d
+    left join lateral (
+      select t.ctid as place, t.position, t.status, t.attempts, t.errors
       from supaqueue.job t
       where t.id = c.target and (
         t.status = 'waiting' and (c.failed > 0 or d.unfinished = 0)
         or t.status = 'cancelled' and d.is_cancelled_for_source and d.failed = 0 and c.failed < 0
-        or t.status = 'pending' and t.attempts = 0 and d.unfinished > 0
-          and (c.unfinished > 0 or c.is_requeued)
+        or t.status = 'pending' and t.attempts = 0 and d.unfinished > 0 and (c.unfinished > 0 or c.is_requeued)
       )
       for no key update
-    ) j
-    order by j.position
-  ) l;
-  if jobs is null then
-    return;
-  end if;
-
-  -- The caller propagates these changes, not the trigger on job.
-  perform set_config('supaqueue.own_change_depth', pg_trigger_depth()::text, true);
-  with changed as (
-    update supaqueue.job j
-    set
-      status = v.new_status,
-      errors = case
-        when v.new_status <> 'cancelled' then j.errors
-        else supaqueue.last_entries(
-          j.errors || jsonb_build_object(
-            'attempt', j.attempts,
-            'at', clock_timestamp(),
-            'message', format(
-              'cancelled: it waited for job %s, which %s', v.failed_source,
-              coalesce((select case s.status when 'failed' then 'failed' else 'was ' || s.status end
-                from supaqueue.job s where s.id = v.failed_source), 'was deleted'))),
-          (select s.max_errors from supaqueue.setting s))
-      end
-    from unnest(jobs, old_statuses, new_statuses, failed_sources) as v (job, old_status, new_status, failed_source)
-    cross join lateral (select l.ctid from supaqueue.job l where l.id = v.job offset 0) l
-    where j.ctid = l.ctid
-    returning j.id, v.old_status, j.status as new_status
-  )
-  select array_agg(c.id), array_agg(c.old_status), array_agg(c.new_status)
-  into jobs, old_statuses, new_statuses
-  from changed c;
-  perform set_config('supaqueue.own_change_depth', outer_depth, true);
-
-  if 'cancelled' = any (old_statuses || new_statuses) then
+    ) j on true
+  ),
+  counted as (
     update supaqueue.dependent_job d
-    set is_cancelled_for_source = (c.new_status = 'cancelled')
-    from unnest(jobs, new_statuses) as c (job, new_status)
-    cross join lateral (select l.ctid from supaqueue.dependent_job l where l.id = c.job offset 0) l
-    where d.ctid = l.ctid and d.is_cancelled_for_source <> (c.new_status = 'cancelled');
-  end if;
+    set unfinished = d.unfinished + c.unfinished, failed = d.failed + c.failed,
+      is_cancelled_for_source = case
+        when c.place is null then d.is_cancelled_for_source and not c.is_requeued
+        else c.new_status = 'cancelled'
+      end
+    from decided c
+    where d.ctid = c.count_place
+  )
+  select
+    array_agg(d.place order by d.position), array_agg(d.status order by d.position),
+    array_agg(d.new_status order by d.position), array_agg(
+      case
+        when d.new_status <> 'cancelled' then d.errors
+        else supaqueue.add_error(d.errors, d.attempts, format(
+          'cancelled: it waited for job %s, which %s', d.failed_source,
+          coalesce((select case s.status when 'failed' then 'failed' else 'was ' || s.status end
+            from supaqueue.job s where s.id = d.failed_source), 'was deleted')))
+      end order by d.position)
+  into places, old_statuses, new_statuses, errors
+  from decided d
+  where d.place is not null;
 end
 $$;
 
---- schema/23_propagate.sql
+--- schema/23_update_targets.sql
 
--- Propagates changes of jobs to their targets, level by level: a target whose last source
--- succeeded becomes pending, the targets of a failed source are cancelled, and so on. Does
--- nothing if the jobs have no targets.
-create or replace function supaqueue.propagate(jobs uuid[], old_statuses text[], new_statuses text[], requeued uuid[])
+-- Counts changes of targets, and sets the statuses that follow (decide_targets). Returns the targets whose
+-- status changed, to be propagated by the caller: the trigger on job leaves them alone.
+--
+-- The update is planned each time, since it cannot have plan settings.
+create or replace function supaqueue.update_targets(_changes supaqueue.target_change[])
+returns supaqueue.propagation[]
+language plpgsql
+set search_path = public, extensions
+as $$
+declare
+  outer_depth text := coalesce(current_setting('supaqueue.own_change_depth', true), '');
+  decided record := supaqueue.decide_targets(_changes);
+  changed record;
+begin
+  if decided.places is null then
+    return '{}';
+  end if;
+  perform set_config('supaqueue.own_change_depth', pg_trigger_depth()::text, true);
+  execute $update$
+    with changed as (
+      update supaqueue.job j
+      set status = v.new_status, errors = v.errors
+      from unnest($1, $2, $3, $4) as v (place, old_status, new_status, errors)
+      where j.ctid = v.place
+      returning j.id, v.old_status, j.status as new_status
+    )
+    select array_agg(c.id) as jobs, array_agg(c.old_status) as old_statuses, array_agg(c.new_status) as new_statuses
+    from changed c
+  $update$
+  into changed
+  using decided.places, decided.old_statuses, decided.new_statuses, decided.errors;
+  perform set_config('supaqueue.own_change_depth', outer_depth, true);
+  return supaqueue.with_dependencies(changed.jobs, changed.old_statuses, changed.new_statuses);
+end
+$$;
+
+--- schema/24_propagate.sql
+
+-- Propagates changes of jobs to their targets, level by level: a target whose last source succeeded becomes
+-- pending, the targets of a failed source are cancelled, and so on. Stops after _limit targets, and at
+-- those that other transactions hold, and leaves the rest to the tick. Only the first level waits for locks:
+-- whoever holds some and waits for more could deadlock.
+create or replace function supaqueue.propagate(
+  _changes supaqueue.propagation[], _requeued uuid[] default '{}', _limit integer default 1000,
+  may_wait boolean default true
+)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
-  targets uuid[];
-  unfinished integer[];
-  failed integer[];
-  failed_sources uuid[];
-  are_requeued boolean[];
+  targets supaqueue.target_change[];
 begin
   loop
-    select array_agg(d.target), array_agg(d.unfinished), array_agg(d.failed), array_agg(d.failed_source),
-      array_agg(d.is_requeued)
-    into targets, unfinished, failed, failed_sources, are_requeued
-    from (
-      select
-        e.target,
-        sum(n.unfinished - o.unfinished)::integer as unfinished,
-        sum(n.failed - o.failed)::integer as failed,
-        (array_agg(e.source) filter (where n.failed > o.failed))[1] as failed_source,
-        false as is_requeued
-      from unnest(jobs, old_statuses, new_statuses) as c (job, old_status, new_status)
-      cross join lateral (
-        select d.source, d.target, d.on_failure from supaqueue.job_dependencies d where d.source = c.job offset 0
-      ) e
-      join supaqueue.dependency_effect o on o.status = c.old_status and o.on_failure = e.on_failure
-      join supaqueue.dependency_effect n on n.status = c.new_status and n.on_failure = e.on_failure
-      where n.unfinished <> o.unfinished or n.failed <> o.failed
-      group by e.target
-      union all
-      select r.job, 0, 0, null, true
-      from unnest(requeued) as r (job)
-    ) d;
-    exit when targets is null;
-
-    select d.jobs, d.old_statuses, d.new_statuses into jobs, old_statuses, new_statuses
-    from supaqueue.update_targets(targets, unfinished, failed, failed_sources, are_requeued) d;
-    requeued := '{}';
+    targets := supaqueue.affected_targets(_changes, _requeued, _limit, may_wait);
+    exit when targets = '{}';
+    _limit := greatest(_limit - cardinality(targets), 0);
+    _changes := supaqueue.update_targets(targets);
+    _requeued := '{}';
+    may_wait := false;
   end loop;
 end
 $$;
 
---- schema/24_refuse_unknown_jobs.sql
+--- schema/25_take_propagations.sql
+
+-- Takes at most _limit rows of supaqueue.propagation out of the table, to go on with them: what is
+-- still left then comes back (affected_targets). A row whose step differs is taken without others.
+create or replace function supaqueue.take_propagations(_limit integer)
+returns supaqueue.propagation[]
+language sql
+set search_path = ''
+as $$
+  with ready as (
+    select p.source, p.number, p.from_target, p.step
+    from supaqueue.propagation p
+    where p.retry_at <= clock_timestamp()
+      and not exists (
+        select from supaqueue.propagation o where o.source = p.source and o.number < p.number offset 0
+      )
+    order by p.retry_at, p.since
+    limit _limit
+    for update skip locked
+  ),
+  chosen as (
+    select r.*
+    from (select t.*, row_number() over () as place, first_value(t.step) over () as first_step from ready t) r
+    where r.step = r.first_step and r.place <= r.step
+  ),
+  deleted as (
+    delete from supaqueue.propagation p
+    using chosen c
+    where p.source = c.source and p.number = c.number and p.from_target = c.from_target
+    returning p as propagation
+  )
+  select coalesce(array_agg(d.propagation), '{}') from deleted d
+$$;
+
+--- schema/26_tick_job_dependencies.sql
+
+-- Goes on with what is left of propagations, with about _limit targets, and returns whether there is more to
+-- do. It waits for no lock and never fails: what failed is tried in smaller steps, until only the target that
+-- fails is left behind, and that one again with growing pauses.
+create or replace function supaqueue.continue_propagations(_limit integer)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  taken supaqueue.propagation[];
+begin
+  if current_setting('transaction_isolation') <> 'read committed'
+    or current_setting('supaqueue.has_dependency_changes', true) = 'on'
+  then
+    return false;
+  end if;
+  begin
+    taken := supaqueue.take_propagations(_limit);
+    if taken = '{}' then
+      return false;
+    end if;
+    perform supaqueue.propagate(taken, '{}', least(_limit, taken[1].step), may_wait => false);
+    delete from supaqueue.unfinished u
+    using unnest(taken) t
+    where u.step = 'learn that a source ended' and u.job = t.to_target and t.retry_at > '-infinity';
+  exception
+    when others then
+      if taken is null then
+        raise;
+      end if;
+      perform supaqueue.put_off_propagations(taken, sqlstate, sqlerrm);
+  end;
+  return exists (select from supaqueue.propagation p where p.retry_at <= clock_timestamp());
+end
+$$;
+
+-- What the tick does for job dependencies.
+create or replace function supaqueue.tick_job_dependencies()
+returns boolean
+language sql
+set search_path = ''
+as $$
+  select supaqueue.continue_propagations(1000)
+$$;
+
+-- Makes the next step of propagations that failed smaller, or puts off their only target. The failure has
+-- released their rows: those that another transaction has now are left to it.
+create or replace function supaqueue.put_off_propagations(_failed supaqueue.propagation[], _sqlstate text, _message text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  failed supaqueue.propagation;
+  targets uuid[];
+begin
+  if _failed[1].step > 1 then
+    with locked as (
+      select p.source, p.number, p.from_target
+      from unnest(_failed) f
+      join supaqueue.propagation p using (source, number, from_target)
+      for update of p skip locked
+    )
+    update supaqueue.propagation p
+    set step = greatest(p.step / 10, 1)
+    from locked l
+    where p.source = l.source and p.number = l.number and p.from_target = l.from_target;
+    return;
+  end if;
+
+  select p.* into failed
+  from supaqueue.propagation p
+  where p.source = _failed[1].source and p.number = _failed[1].number and p.from_target = _failed[1].from_target
+    and p.retry_at <= clock_timestamp()
+  for update skip locked;
+  if not found then
+    return;
+  end if;
+  -- Dependencies are only added while the row is not locked.
+  targets := array(
+    select d.target
+    from supaqueue.job_dependencies d
+    where d.source = failed.source and d.target between failed.from_target and failed.to_target
+    order by d.target
+    limit 2
+  );
+  update supaqueue.propagation p
+  set to_target = coalesce(targets[1], p.to_target),
+    retry_at = clock_timestamp() + greatest(interval '1 second', least(clock_timestamp() - p.since, interval '5 minutes'))
+  where p.source = failed.source and p.number = failed.number and p.from_target = failed.from_target;
+  insert into supaqueue.propagation (source, number, old_status, new_status, is_deleted, from_target, to_target, step)
+  select failed.source, failed.number, failed.old_status, failed.new_status, failed.is_deleted,
+    targets[2], failed.to_target, failed.step
+  where targets[2] is not null;
+  perform supaqueue.note_unfinished('learn that a source ended', null, targets[1], _sqlstate, _message);
+end
+$$;
+
+--- schema/28_wait_for_job_lock.sql
+
+-- Waits until no other transaction holds a lock of a job or propagates its changes, and keeps no lock
+-- itself. A locking query would keep the lock even of a row that changed while it waited and does not match
+-- any more; only rolling back a subtransaction releases it.
+create or replace function supaqueue.wait_for_job_lock(_job uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform from supaqueue.propagation p where p.source = _job for share;
+  perform from supaqueue.job j where j.id = _job for share;
+  raise exception 'release the lock' using errcode = 'SQ001';
+exception
+  when sqlstate 'SQ001' then null;
+end
+$$;
+
+--- schema/29_hold_jobs.sql
+
+-- Locks those targets that are pending and have not started, and returns them.
+--
+-- Another transaction may hold one, to start it or to make it wait for another source. We wait for that
+-- transaction without keeping a lock: a report on which we block later, at our commit, may need the job.
+create or replace function supaqueue.lock_pending_jobs(_jobs uuid[])
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  pending uuid[];
+  locked uuid[];
+begin
+  loop
+    begin
+      pending := array(
+        select j.id from supaqueue.job j
+        where j.id = any (_jobs) and j.status = 'pending' and j.attempts = 0
+          and exists (select from supaqueue.job_dependencies e where e.target = j.id order by e.source offset 0)
+      );
+      locked := array(
+        select j.id from supaqueue.job j
+        where j.id = any (pending) and j.status = 'pending' and j.attempts = 0
+        for no key update skip locked
+      );
+      if cardinality(locked) = cardinality(pending) then
+        return locked;
+      end if;
+      raise exception 'release the locks' using errcode = 'SQ001';
+    exception
+      when sqlstate 'SQ001' then null;
+    end;
+    perform supaqueue.wait_for_job_lock(m.id)
+    from (select unnest(pending) except select unnest(locked) limit 1) as m (id);
+  end loop;
+end
+$$;
+
+-- Sets those targets to waiting that are pending and have not started. Planned each time, see update_targets.
+create or replace function supaqueue.hold_jobs(_jobs uuid[])
+returns void
+language plpgsql
+set search_path = public, extensions
+as $$
+declare
+  places tid[] := supaqueue.places_of(supaqueue.lock_pending_jobs(_jobs));
+begin
+  if places <> '{}' then
+    execute 'update supaqueue.job j set status = ''waiting'' where j.ctid = any ($1)' using places;
+  end if;
+end
+$$;
+
+create or replace function supaqueue.places_of(_jobs uuid[])
+returns tid[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return array(select j.ctid from supaqueue.job j where j.id = any (_jobs));
+end
+$$;
+
+--- schema/30_refuse_unknown_jobs.sql
 
 -- Fails if a dependency that this transaction added, and did not delete again, names a job that
 -- does not exist.
@@ -553,7 +919,7 @@ begin
 end
 $$;
 
---- schema/25_refuse_started_targets.sql
+--- schema/31_refuse_started_targets.sql
 
 -- Fails if a dependency that this transaction added, and did not delete again, has a target that
 -- has started. A job that is pending for a retry has started, too.
@@ -598,80 +964,13 @@ begin
 end
 $$;
 
---- schema/26_wait_for_job_lock.sql
+--- schema/33_try_lock_jobs.sql
 
--- Waits until no other transaction holds a lock of a job, and keeps no lock itself. A locking query
--- would keep the lock even of a row that changed while it waited and does not match any more; only
--- rolling back a subtransaction releases it.
-create or replace function supaqueue.wait_for_job_lock(_job uuid)
-returns void
-language plpgsql
-set search_path = ''
-as $$
-begin
-  perform from supaqueue.job j where j.id = _job for share;
-  raise exception 'release the lock' using errcode = 'SQ001';
-exception
-  when sqlstate 'SQ001' then null;
-end
-$$;
-
---- schema/27_hold_targets.sql
-
--- Sets those targets to waiting that are pending and have not started.
---
--- Another transaction may hold a target, to start it or to make it wait for another source. We wait
--- for that transaction without keeping a lock: a report on which we block later, at our commit, may
--- need the target.
-create or replace function supaqueue.hold_targets(_targets uuid[])
-returns void
-language plpgsql
-set search_path = ''
-as $$
-declare
-  pending uuid[];
-  locked uuid[];
-begin
-  loop
-    begin
-      -- The status is filtered outside: inside, Postgres might scan all pending jobs.
-      pending := array(
-        select t.id
-        from (
-          select j.id, j.status, j.attempts from supaqueue.job j where j.id = any (_targets) offset 0
-        ) t
-        where t.status = 'pending' and t.attempts = 0
-      );
-      locked := array(
-        select l.id
-        from (
-          select j.id, j.status, j.attempts from supaqueue.job j
-          where j.id = any (pending) offset 0
-          for no key update skip locked
-        ) l
-        where l.status = 'pending' and l.attempts = 0
-      );
-      exit when cardinality(locked) = cardinality(pending);
-      raise exception 'release the locks' using errcode = 'SQ001';
-    exception
-      when sqlstate 'SQ001' then null;
-    end;
-
-    perform supaqueue.wait_for_job_lock(m.id)
-    from (select unnest(pending) except select unnest(locked) limit 1) as m (id);
-  end loop;
-
-  update supaqueue.job j set status = 'waiting' where j.id = any (locked);
-end
-$$;
-
---- schema/28_try_lock_jobs.sql
-
--- Locks jobs against a change of their status, without waiting. Returns null if all are locked, else
--- a job that another transaction holds (or any of them, if that is not known).
+-- Locks jobs against a change of their status, and their propagations, without waiting. Returns null if all are
+-- locked, else a job that another transaction holds (or any of them, if that is not known).
 --
 -- The lock timeout is there because even "skip locked" can block, see the core's due_jobs.
-create or replace function supaqueue.try_lock_jobs(jobs uuid[])
+create or replace function supaqueue.try_lock_jobs(_sources uuid[], _targets uuid[])
 returns uuid
 language plpgsql
 set search_path = ''
@@ -679,22 +978,25 @@ set lock_timeout = '100ms'
 as $$
 declare
   me xid8 := pg_current_xact_id();
+  jobs uuid[] := array(select distinct unnest(_sources || _targets) as id order by id);
   locked uuid[];
+  propagating uuid[];
 begin
   -- A job that this transaction wrote is locked already.
   locked := array(
     select l.id
-    from (select distinct unnest(jobs) as id order by id) c
+    from unnest(jobs) as c (id)
     cross join lateral (
       select j.id from supaqueue.job j where j.id = c.id and j.xmin <> me::xid for share skip locked
     ) l
   );
+  propagating := array(select p.source from supaqueue.propagation p where p.source = any (_sources) for share skip locked);
   return (
     select h.id
     from (
-      select j.id from supaqueue.job j where j.id = any (jobs) and j.xmin <> me::xid
-      except
-      select unnest(locked)
+      (select j.id from supaqueue.job j where j.id = any (jobs) and j.xmin <> me::xid except select unnest(locked))
+      union all
+      (select p.source from supaqueue.propagation p where p.source = any (_sources) except all select unnest(propagating))
     ) h
     limit 1
   );
@@ -704,7 +1006,7 @@ exception
 end
 $$;
 
---- schema/29_lock_for_counting.sql
+--- schema/34_lock_for_counting.sql
 
 -- Locks what counting the dependencies needs: the counts, and the jobs, whose status then stays
 -- the same until the commit. It waits for a source that is just finishing, and sees the result.
@@ -713,22 +1015,20 @@ $$;
 -- waiting jobs. A job that stops waiting in between may have started by then, and its report may
 -- block on the counts. So the last step never waits with the counts locked: instead, all locks are
 -- released, and taken again once the transaction that holds the job has ended.
-create or replace function supaqueue.lock_for_counting(sources uuid[], targets uuid[])
+create or replace function supaqueue.lock_for_counting(_sources uuid[], _targets uuid[])
 returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
   me xid8 := pg_current_xact_id();
-  waiting_sources uuid[];
-  reached uuid[];
   held uuid;
 begin
   loop
     begin
       -- Targets, too: a started one is refused later, but its report may be in progress now.
       perform
-      from (select distinct unnest(sources || targets) as id order by id) c
+      from (select distinct unnest(_sources || _targets) as id order by id) c
       cross join lateral (
         select from supaqueue.job j where j.id = c.id and j.status <> 'waiting' and j.xmin <> me::xid for share
       ) j;
@@ -736,22 +1036,19 @@ begin
       -- "do update" would lock existing rows before others with lower ids.
       insert into supaqueue.dependent_job (id, position)
       select j.id, j.position
-      from (select distinct unnest(targets) as id order by id) c
+      from (select distinct unnest(_targets) as id order by id) c
       cross join lateral (select t.id, t.position from supaqueue.job t where t.id = c.id offset 0) j
       on conflict (id) do nothing;
-      waiting_sources := array(
-        select s.id
-        -- Without "offset 0" the index of all waiting jobs may be scanned instead.
-        from (select j.id, j.status from supaqueue.job j where j.id = any (sources) offset 0) s
-        where s.status = 'waiting'
-      );
-      reached := '{}';
-      if exists (select from supaqueue.job j where j.id = any (sources) and j.status in ('failed', 'cancelled')) then
-        reached := supaqueue.targets_of_failure(targets);
-      end if;
-      perform supaqueue.lock_dependents(targets || waiting_sources || reached, '{}', false);
+      perform
+      from (
+        select unnest(_targets) as id
+        union
+        select s.id from supaqueue.job s where s.id = any (_sources) and s.status = 'waiting'
+        order by id
+      ) c
+      cross join lateral (select from supaqueue.dependent_job d where d.id = c.id for update) d;
 
-      held := supaqueue.try_lock_jobs(sources || targets);
+      held := supaqueue.try_lock_jobs(_sources, _targets);
       exit when held is null;
       raise exception 'release the locks' using errcode = 'SQ001';
     exception
@@ -762,14 +1059,10 @@ begin
 end
 $$;
 
---- schema/30_count_dependencies.sql
+--- schema/35_check_dependency_changes.sql
 
--- Counts the changes to dependencies that this transaction made: checks those it added, and
--- updates the statuses of the targets. Runs at the commit (is_final), and before that whenever
--- the transaction changes the status of jobs with dependencies (_jobs, which had _old_statuses).
-create or replace function supaqueue.count_dependencies(
-  is_final boolean, _jobs uuid[] default '{}', _old_statuses text[] default '{}'
-)
+-- Checks the changes to dependencies that this transaction made, before they are counted.
+create or replace function supaqueue.check_dependency_changes()
 returns void
 language plpgsql
 set search_path = ''
@@ -778,17 +1071,11 @@ declare
   me xid8 := pg_current_xact_id();
   all_sources uuid[];
   all_targets uuid[];
-  old_status_of jsonb := jsonb_object(_jobs::text[], _old_statuses);
-  change record;
 begin
   select array_agg(distinct c.source), array_agg(distinct c.target)
   into all_sources, all_targets
   from supaqueue.dependency_change c
   where c.xact = me;
-  if all_sources is null then
-    return;
-  end if;
-
   perform supaqueue.lock_for_counting(all_sources, all_targets);
 
   -- Resets rows that deleted jobs with the same ids left behind.
@@ -799,7 +1086,7 @@ begin
   cross join lateral (select l.ctid from supaqueue.dependent_job l where l.id = c.target offset 0) l
   where d.ctid = l.ctid and d.position <> j.position;
 
-  perform supaqueue.refuse_unknown_jobs() where is_final;
+  perform supaqueue.refuse_unknown_jobs();
   perform supaqueue.refuse_started_targets(all_targets);
   if exists (select from supaqueue.dependency_change c where c.xact = me and c.is_added) then
     if exists (
@@ -812,140 +1099,107 @@ begin
     end if;
     perform supaqueue.refuse_cycle();
   end if;
+end
+$$;
 
+--- schema/36_take_dependency_changes.sql
+
+-- Takes the changes to dependencies that this transaction made, and returns what they mean to their targets.
+--
+-- A source counts with the status that it had before a change that has not reached the target yet. One that is
+-- missing was deleted, which counts as cancelled.
+create or replace function supaqueue.take_dependency_changes()
+returns supaqueue.target_change[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  targets supaqueue.target_change[];
+begin
   with counted as (
-    -- At the commit, a change whose jobs are missing was either undone, or its source was
-    -- deleted, which counts as cancelled. Before that, the jobs may still be inserted.
     delete from supaqueue.dependency_change c
-    where c.xact = me
-      and (
-        is_final
-        or exists (select from supaqueue.job j where j.id = c.target offset 0)
-          and (old_status_of ? c.source::text or exists (select from supaqueue.job j where j.id = c.source offset 0))
-      )
+    where c.xact = pg_current_xact_id()
     returning c.source, c.target, c.on_failure, case when c.is_added then 1 else -1 end as sign
-  ),
-  difference as (
-    select
-      c.target,
-      sum(c.sign * e.unfinished)::integer as unfinished,
-      sum(c.sign * e.failed)::integer as failed,
-      (array_agg(c.source) filter (where c.sign * e.failed > 0))[1] as failed_source
+  )
+  select array_agg(d.change) into targets
+  from (
+    select (
+      c.target, sum(c.sign * e.unfinished), sum(c.sign * e.failed),
+      (array_agg(c.source) filter (where c.sign * e.failed > 0))[1], false
+    )::supaqueue.target_change as change
     from counted c
+    left join lateral (
+      select p.old_status from supaqueue.propagation p
+      where p.source = c.source and c.target between p.from_target and p.to_target
+      order by p.number
+      limit 1
+    ) p on true
     left join lateral (select t.status from supaqueue.job t where t.id = c.source offset 0) j on true
     join supaqueue.dependency_effect e
-      on e.status = coalesce(old_status_of ->> c.source::text, j.status, 'cancelled') and e.on_failure = c.on_failure
+      on e.status = coalesce(p.old_status, j.status, 'cancelled') and e.on_failure = c.on_failure
     group by c.target
-  )
-  select array_agg(d.target) as targets, array_agg(d.unfinished) as unfinished,
-    array_agg(d.failed) as failed, array_agg(d.failed_source) as failed_sources
-  into change
-  from difference d;
-  if change.targets is not null then
-    perform supaqueue.propagate(d.jobs, d.old_statuses, d.new_statuses, '{}')
-    from supaqueue.update_targets(change.targets, change.unfinished, change.failed, change.failed_sources, null) d;
-  end if;
+  ) d;
+  return coalesce(targets, '{}');
 end
 $$;
 
---- schema/31_begin_dependency_changes.sql
+--- schema/37_record_dependency_changes.sql
 
--- Returns true for the first change to dependencies since the last counting: the caller must record
--- it so that its trigger counts all changes at the commit.
+-- Records changes to dependencies, which are counted at the commit: the trigger of the first one counts all
+-- (count_dependencies_tg_fn).
 --
--- Queues that the transaction has woken before are taken from the core's list and dispatched after
--- the counting: a dispatch holds the locks of queues, and a report on which the counting blocks may
--- need them.
-create or replace function supaqueue.begin_dependency_changes()
-returns boolean
+-- Queues that the transaction has woken before are taken from the core's list and dispatched after the counting: a
+-- dispatch holds the locks of queues, and a report on which the counting blocks may need them.
+create or replace function supaqueue.record_dependency_changes_tg_fn()
+returns trigger
 language plpgsql
+security definer
 set search_path = ''
 as $$
 declare
-  woken record;
+  old_edges supaqueue.job_dependencies[] := '{}';
+  new_edges supaqueue.job_dependencies[] := '{}';
+  targets uuid[];
+  is_first boolean := coalesce(current_setting('supaqueue.has_dependency_changes', true), '') <> 'on';
 begin
-  if current_setting('supaqueue.has_dependency_changes', true) = 'on' then
-    return false;
+  if tg_op <> 'INSERT' then
+    old_edges := array(select o::supaqueue.job_dependencies from old_rows o);
   end if;
-  perform set_config('supaqueue.has_dependency_changes', 'on', true);
-  woken := supaqueue.take_wake_ups();
-  perform set_config('supaqueue.queues_after_dependencies', woken.queues::text, true);
-  perform set_config('supaqueue.usable_workers_after_dependencies', woken.has_usable_workers::text, true);
-  return true;
-end
-$$;
-
---- schema/32_dependency_change_trigger.sql
-
--- Counts the transaction's changes to dependencies at its commit, then dispatches.
-create or replace function supaqueue.count_dependencies_tg_fn()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
-as $$
-declare
-  queues_before uuid[] := current_setting('supaqueue.queues_after_dependencies')::uuid[];
-  had_usable_workers boolean := current_setting('supaqueue.usable_workers_after_dependencies')::boolean;
-begin
-  perform set_config('supaqueue.has_dependency_changes', '', true);
-  perform set_config('supaqueue.has_early_dependencies', '', true);
-  perform supaqueue.count_dependencies(true);
-  perform supaqueue.dispatch(queues_before || w.queues, had_usable_workers or w.has_usable_workers)
-  from supaqueue.take_wake_ups() w;
-  return null;
-end
-$$;
-
-drop trigger if exists count_dependencies_tg on supaqueue.dependency_change;
-create constraint trigger count_dependencies_tg
-after insert on supaqueue.dependency_change
-deferrable initially deferred
-for each row when (new.is_first)
-execute function supaqueue.count_dependencies_tg_fn();
-
---- schema/33_job_dependencies_triggers.sql
-
--- When dependencies are inserted, updated or deleted, the changes are recorded, and counted at the
--- commit (count_dependencies).
-
--- A target must not start before the counting, so it is set to waiting now. If another transaction
--- is starting it, this waits for that transaction and then fails.
-create or replace function supaqueue.record_added_dependencies_tg_fn()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
-as $$
-declare
-  is_first boolean;
-  targets uuid[] := (select array_agg(distinct a.target) from added a);
-begin
-  if targets is null then
+  if tg_op <> 'DELETE' then
+    new_edges := array(select n::supaqueue.job_dependencies from new_rows n);
+  end if;
+  if tg_op = 'UPDATE' then
+    if exists (select o.source, o.target from old_rows o except select n.source, n.target from new_rows n) then
+      raise exception 'cannot change the source or target of a dependency'
+        using errcode = 'feature_not_supported', hint = 'Delete the dependency and insert another.';
+    end if;
+  end if;
+  if old_edges || new_edges = '{}' then
     return null;
   end if;
-  is_first := supaqueue.begin_dependency_changes();
+
+  if is_first then
+    perform set_config('supaqueue.has_dependency_changes', 'on', true),
+      set_config('supaqueue.queues_after_dependencies', w.queues::text, true),
+      set_config('supaqueue.usable_workers_after_dependencies', w.has_usable_workers::text, true)
+    from supaqueue.take_wake_ups() w;
+  end if;
   insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
-  select a.source, a.target, a.on_failure, true, is_first and row_number() over () = 1 from added a;
-
-  perform supaqueue.hold_targets(targets);
-  perform supaqueue.refuse_started_targets(targets);
-
-  if exists (
-    select from unnest(targets) as t (id)
-    where not exists (select from supaqueue.job j where j.id = t.id offset 0)
-  ) then
-    perform set_config('supaqueue.has_early_dependencies', 'on', true);
+  select c.source, c.target, c.on_failure, c.is_added, is_first and row_number() over () = 1
+  from (
+    select o.source, o.target, o.on_failure, false as is_added from unnest(old_edges) o
+    union all
+    select n.source, n.target, n.on_failure, true from unnest(new_edges) n
+  ) c;
+  if tg_op = 'INSERT' then
+    -- A target must not start before the counting, so it waits from now on. If another transaction is
+    -- starting it, this waits for that transaction and then fails.
+    targets := array(select distinct n.target from unnest(new_edges) n);
+    perform supaqueue.hold_jobs(targets);
+    perform supaqueue.refuse_started_targets(targets);
+    if cardinality(targets) > cardinality(supaqueue.places_of(targets)) then
+      perform set_config('supaqueue.has_early_dependencies', 'on', true);
+    end if;
   end if;
   return null;
 end
@@ -953,68 +1207,23 @@ $$;
 
 create or replace trigger record_added_dependencies_tg
 after insert on supaqueue.job_dependencies
-referencing new table as added
+referencing new table as new_rows
 for each statement
-execute function supaqueue.record_added_dependencies_tg_fn();
-
-create or replace function supaqueue.record_updated_dependencies_tg_fn()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  if exists (select o.source, o.target from old_rows o except select n.source, n.target from new_rows n) then
-    raise exception 'cannot change the source or target of a dependency'
-      using errcode = 'feature_not_supported', hint = 'Delete the dependency and insert another.';
-  end if;
-  if exists (
-    select n.source, n.target, n.on_failure from new_rows n
-    except select o.source, o.target, o.on_failure from old_rows o
-  ) then
-    insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
-    select c.source, c.target, c.on_failure, c.is_added, f.is_first and row_number() over () = 1
-    from (select supaqueue.begin_dependency_changes()) as f (is_first)
-    cross join (
-      select o.source, o.target, o.on_failure, false as is_added from old_rows o
-      union all
-      select n.source, n.target, n.on_failure, true from new_rows n
-    ) c;
-  end if;
-  return null;
-end
-$$;
+execute function supaqueue.record_dependency_changes_tg_fn();
 
 create or replace trigger record_updated_dependencies_tg
 after update on supaqueue.job_dependencies
 referencing old table as old_rows new table as new_rows
 for each statement
-execute function supaqueue.record_updated_dependencies_tg_fn();
-
-create or replace function supaqueue.record_deleted_dependencies_tg_fn()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  if exists (select from deleted) then
-    insert into supaqueue.dependency_change (source, target, on_failure, is_added, is_first)
-    select d.source, d.target, d.on_failure, false, f.is_first and row_number() over () = 1
-    from (select supaqueue.begin_dependency_changes()) as f (is_first)
-    cross join deleted d;
-  end if;
-  return null;
-end
-$$;
+execute function supaqueue.record_dependency_changes_tg_fn();
 
 -- Does not fire when the add-on itself deletes the dependencies of deleted jobs.
 create or replace trigger record_deleted_dependencies_tg
 after delete on supaqueue.job_dependencies
-referencing old table as deleted
+referencing old table as old_rows
 for each statement
 when (current_setting('supaqueue.own_change_depth', true) is distinct from pg_trigger_depth()::text)
-execute function supaqueue.record_deleted_dependencies_tg_fn();
+execute function supaqueue.record_dependency_changes_tg_fn();
 
 create or replace function supaqueue.refuse_truncate_tg_fn()
 returns trigger
@@ -1033,6 +1242,41 @@ before truncate on supaqueue.job_dependencies
 for each statement
 execute function supaqueue.refuse_truncate_tg_fn();
 
+--- schema/38_count_dependencies.sql
+
+-- Counts the transaction's changes to dependencies at its commit: checks those that it added, and updates the
+-- statuses of the targets. Then propagates what had to wait for that, and dispatches.
+create or replace function supaqueue.count_dependencies_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  queues_before uuid[] := current_setting('supaqueue.queues_after_dependencies')::uuid[];
+  had_usable_workers boolean := current_setting('supaqueue.usable_workers_after_dependencies')::boolean;
+begin
+  perform set_config('supaqueue.has_dependency_changes', '', true);
+  perform set_config('supaqueue.has_early_dependencies', '', true);
+  perform supaqueue.check_dependency_changes();
+  perform supaqueue.propagate(supaqueue.update_targets(supaqueue.take_dependency_changes()), may_wait => false);
+  if current_setting('supaqueue.has_propagations', true) = 'on' then
+    perform supaqueue.continue_propagations(1000);
+  end if;
+  perform supaqueue.dispatch(queues_before || w.queues, had_usable_workers or w.has_usable_workers)
+  from supaqueue.take_wake_ups() w
+  where queues_before || w.queues <> '{}';
+  return null;
+end
+$$;
+
+drop trigger if exists count_dependencies_tg on supaqueue.dependency_change;
+create constraint trigger count_dependencies_tg
+after insert on supaqueue.dependency_change
+deferrable initially deferred
+for each row when (new.is_first)
+execute function supaqueue.count_dependencies_tg_fn();
+
 --- schema/40_after_update_job.sql
 
 -- Propagates changes of jobs within the statement that made them: in a report, that is before the
@@ -1042,22 +1286,14 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 declare
-  has_changes boolean := coalesce(current_setting('supaqueue.has_dependency_changes', true), '') = 'on';
-  jobs uuid[];
-  old_statuses text[];
-  new_statuses text[];
+  changed record;
+  changes supaqueue.propagation[];
   requeued uuid[];
 begin
-  -- Only changes that matter to targets: whether the job is unfinished, whether it is successful.
-  select array_agg(c.id), array_agg(c.old_status), array_agg(c.new_status)
-  into jobs, old_statuses, new_statuses
+  select array_agg(c.id) as jobs, array_agg(c.old_status) as old_statuses, array_agg(c.new_status) as new_statuses
+  into changed
   from (
     select r.id, max(r.old_status) as old_status, max(r.new_status) as new_status
     from (
@@ -1067,34 +1303,33 @@ begin
     ) r
     group by r.id
   ) c
-  where c.old_status <> c.new_status
-    and (c.old_status in ('pending', 'waiting', 'in_progress'), c.old_status = 'successful')
-      <> (c.new_status in ('pending', 'waiting', 'in_progress'), c.new_status = 'successful')
-    and (
-      exists (select from supaqueue.job_dependencies e where e.source = c.id order by e.target offset 0)
-      or exists (select from supaqueue.dependent_job d where d.id = c.id offset 0)
-      or has_changes and exists (
-        select from supaqueue.dependency_change d
-        where d.xact = pg_current_xact_id() and d.source = c.id offset 0
-      )
-    );
-  if jobs is null then
+  where c.old_status <> c.new_status and c.new_status <> 'in_progress';
+  if changed.jobs is null then
+    return null;
+  end if;
+  changes := supaqueue.with_dependencies(changed.jobs, changed.old_statuses, changed.new_statuses);
+  if changes = '{}' then
     return null;
   end if;
 
-  if has_changes then
-    perform supaqueue.count_dependencies(false, jobs, old_statuses);
+  requeued := array(select c.source from unnest(changes) c where c.new_status in ('pending', 'waiting'));
+  begin
+    perform supaqueue.propagate(changes, requeued);
+  exception
+    when others then
+      if requeued <> '{}' or sqlstate ~ '^(40|53|55|57|58)' then
+        raise;
+      end if;
+      -- A trigger of the user's may refuse to change a target, but not to let its source end.
+      raise warning 'the targets of job % are left to the tick: %', changes[1].source, sqlerrm;
+      perform supaqueue.propagate(changes, _limit => 0);
+  end;
+
+  -- A report also goes on with what others left.
+  if exists (select from unnest(changes) c where c.old_status = 'in_progress') then
+    perform supaqueue.continue_propagations(100)
+    where exists (select from supaqueue.propagation p where p.retry_at <= clock_timestamp());
   end if;
-  requeued := array(
-    select c.job from unnest(jobs, old_statuses, new_statuses) as c (job, old_status, new_status)
-    where c.old_status in ('successful', 'failed', 'cancelled') and c.new_status in ('pending', 'waiting')
-  );
-  perform supaqueue.lock_dependents(
-    requeued, jobs, array['failed', 'cancelled'] && (old_statuses || new_statuses));
-  update supaqueue.dependent_job d
-  set is_cancelled_for_source = false
-  where d.id = any (requeued) and d.is_cancelled_for_source;
-  perform supaqueue.propagate(jobs, old_statuses, new_statuses, requeued);
   return null;
 end
 $$;
@@ -1114,19 +1349,9 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 begin
-  update supaqueue.job j
-  set status = 'waiting'
-  where j.id = any (array(
-    select i.id from inserted i
-    where i.status = 'pending' and exists (select from supaqueue.job_dependencies e where e.target = i.id offset 0)
-  ));
+  perform supaqueue.hold_jobs(array(select i.id from inserted i));
   return null;
 end
 $$;
@@ -1140,6 +1365,27 @@ execute function supaqueue.hold_inserted_jobs_tg_fn();
 
 --- schema/42_after_delete_job.sql
 
+-- Forgets what deleted jobs waited for.
+create or replace function supaqueue.forget_targets(_jobs uuid[])
+returns void
+language sql
+set search_path = ''
+as $$
+  -- "is true" keeps the subquery hashed, so that each target is looked up once. With "= any",
+  -- each one would be compared with all jobs.
+  delete from supaqueue.dependency_change c
+  where c.xact = pg_current_xact_id() and (c.target in (select unnest(_jobs))) is true;
+  select supaqueue.delete_edges(array(
+    select e.ctid from supaqueue.job_dependencies e where e.target = any (_jobs)
+  ));
+  -- Counts locked by a transaction that may be waiting for the job are skipped: a row left behind is recognised
+  -- by its position.
+  delete from supaqueue.dependent_job d
+  where d.id = any (array(
+    select t.id from supaqueue.dependent_job t where t.id = any (_jobs) for update skip locked
+  ))
+$$;
+
 -- A source that is deleted before it finished counts as cancelled; one that had finished keeps its
 -- effect. A dependency on a deleted source is kept if it still blocks its target, else deleted.
 create or replace function supaqueue.propagate_deleted_jobs_tg_fn()
@@ -1147,67 +1393,24 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 declare
-  has_changes boolean := coalesce(current_setting('supaqueue.has_dependency_changes', true), '') = 'on';
-  outer_depth text := coalesce(current_setting('supaqueue.own_change_depth', true), '');
-  jobs uuid[];
-  old_statuses text[];
-  new_statuses text[];
+  deleted_jobs record;
+  changes supaqueue.propagation[];
 begin
-  select
-    array_agg(d.id),
-    array_agg(d.status),
-    array_agg(case when d.status in ('successful', 'failed') then d.status else 'cancelled' end)
-  into jobs, old_statuses, new_statuses
-  from deleted d
-  where exists (select from supaqueue.job_dependencies e where e.source = d.id order by e.target offset 0)
-    or exists (select from supaqueue.job_dependencies e where e.target = d.id order by e.source offset 0)
-    or exists (select from supaqueue.dependent_job t where t.id = d.id offset 0)
-    or has_changes and exists (
-      select from supaqueue.dependency_change c
-      where c.xact = pg_current_xact_id() and c.source = d.id offset 0
-    );
-  if jobs is null then
+  select array_agg(d.id) as ids, array_agg(d.status) as old_statuses,
+    array_agg(case when d.status in ('successful', 'failed') then d.status else 'cancelled' end) as new_statuses
+  into deleted_jobs
+  from deleted d;
+  if deleted_jobs.ids is null then
     return null;
   end if;
-
-  if has_changes then
-    perform supaqueue.count_dependencies(false, jobs, old_statuses);
-    -- "is true" keeps the subquery hashed, so that each target is looked up once. With "= any",
-    -- each one would be compared with all jobs.
-    delete from supaqueue.dependency_change c
-    where c.xact = pg_current_xact_id() and (c.target in (select unnest(jobs))) is true;
+  changes := supaqueue.with_dependencies(deleted_jobs.ids, deleted_jobs.old_statuses, deleted_jobs.new_statuses, true);
+  if changes = '{}' then
+    return null;
   end if;
-  -- Dependencies of which the jobs are the target go first: their counts must not be locked below.
-  perform set_config('supaqueue.own_change_depth', pg_trigger_depth()::text, true);
-  delete from supaqueue.job_dependencies e where e.target = any (jobs);
-  perform set_config('supaqueue.own_change_depth', outer_depth, true);
-
-  perform supaqueue.lock_dependents('{}', jobs, array['failed', 'cancelled'] && new_statuses);
-  perform supaqueue.propagate(jobs, old_statuses, new_statuses, '{}');
-
-  perform set_config('supaqueue.own_change_depth', pg_trigger_depth()::text, true);
-  delete from supaqueue.job_dependencies e
-  using unnest(jobs, new_statuses) as c (job, status)
-  cross join lateral (
-    select d.ctid, d.on_failure from supaqueue.job_dependencies d where d.source = c.job offset 0
-  ) d
-  join supaqueue.dependency_effect f on f.status = c.status and f.on_failure = d.on_failure
-  where e.ctid = d.ctid and f.unfinished = 0 and f.failed = 0;
-  perform set_config('supaqueue.own_change_depth', outer_depth, true);
-
-  -- Skips counts locked by a transaction that may be waiting for the job. A row left behind is
-  -- recognised by its position.
-  delete from supaqueue.dependent_job d
-  where d.id = any (array(
-    select t.id from supaqueue.dependent_job t where t.id = any (jobs) for update skip locked
-  ));
+  perform supaqueue.forget_targets(array(select c.source from unnest(changes) c));
+  perform supaqueue.propagate(changes);
   return null;
 end
 $$;
@@ -1254,10 +1457,9 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform set_config('supaqueue.own_change_depth', pg_trigger_depth()::text, true);
-  delete from supaqueue.job_dependencies e where true;
+  perform supaqueue.delete_edges(array(select e.ctid from supaqueue.job_dependencies e));
   delete from supaqueue.dependent_job d where true;
-  perform set_config('supaqueue.own_change_depth', '', true);
+  delete from supaqueue.propagation p where true;
   return null;
 end
 $$;
@@ -1287,22 +1489,34 @@ declare
   payload jsonb;
   problem text;
 begin
-  select jsonb_agg(
-    jsonb_build_object('job', s.id, 'queue', q.name, 'status', s.status, 'result', s.result)
-    order by s.position)
-  into sources
-  from supaqueue.job_dependencies e
-  cross join lateral (select t.* from supaqueue.job t where t.id = e.source offset 0) s
-  join supaqueue.queue q on q.id = s.queue
-  where e.target = new.id and e.pass_result;
-  if sources is null then
+  if not exists (select from supaqueue.job_dependencies e where e.target = new.id and e.pass_result) then
     return new;
   end if;
 
   if jsonb_typeof(new.payload) <> 'object' then
     problem := 'its payload is not an object';
+  elsif exists (
+    -- Measured first, and only until it is too much: together they may be more than Postgres can hold.
+    select
+    from (
+      select sum(90 + coalesce(octet_length(s.result::text), 4)) over (rows unbounded preceding) as bytes
+      from supaqueue.job_dependencies e
+      cross join lateral (select t.result from supaqueue.job t where t.id = e.source offset 0) s
+      where e.target = new.id and e.pass_result
+    ) m
+    where m.bytes > 5000000
+  ) then
+    problem := 'its payload would exceed 5 MB';
   else
-    payload := new.payload || jsonb_build_object('sources', sources);
+    select jsonb_agg(
+      jsonb_build_object('job', s.id, 'queue', q.name, 'status', s.status, 'result', s.result)
+      order by s.position)
+    into sources
+    from supaqueue.job_dependencies e
+    cross join lateral (select t.* from supaqueue.job t where t.id = e.source offset 0) s
+    join supaqueue.queue q on q.id = s.queue
+    where e.target = new.id and e.pass_result;
+    payload := new.payload || jsonb_build_object('sources', coalesce(sources, '[]'));
     if octet_length(payload::text) > 5000000 then
       problem := 'its payload would exceed 5 MB';
     end if;
@@ -1313,12 +1527,10 @@ begin
   end if;
 
   new.status := 'cancelled';
-  new.errors := supaqueue.last_entries(
-    new.errors || jsonb_build_object(
-      'attempt', new.attempts,
-      'at', clock_timestamp(),
-      'message', 'cancelled: cannot add the results of its sources: ' || problem),
-    (select s.max_errors from supaqueue.setting s));
+  new.errors := supaqueue.add_error(
+    new.errors, new.attempts, 'cancelled: cannot add the results of its sources: ' || problem);
+  -- Retrying a source restores it.
+  update supaqueue.dependent_job d set is_cancelled_for_source = true where d.id = new.id;
   return new;
 end
 $$;
@@ -1369,58 +1581,78 @@ $$;
 comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, uuid[], text, boolean) is
   'Enqueues a job that waits for others (depends_on); returns its id';
 
---- schema/51_pipeline_jobs.sql
+--- schema/51_pipeline_problem.sql
 
--- Validates the document of a pipeline; returns its jobs in order.
-create or replace function supaqueue.pipeline_jobs(pipeline jsonb)
-returns table (number bigint, name text, job jsonb)
+-- What is wrong with the document of a pipeline (see enqueue_pipeline), or null.
+create or replace function supaqueue.pipeline_problem(pipeline jsonb)
+returns text
 language plpgsql
 stable
 set search_path = ''
 as $$
 declare
-  entry record;
-  unknown text;
+  id_pattern constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  problem text;
+  members text[];
 begin
   if jsonb_typeof(pipeline) is distinct from 'array' then
-    raise exception 'cannot enqueue the pipeline: it is not a list of jobs'
-      using errcode = 'invalid_parameter_value',
-        hint = 'An example: [{"name": "a", "queue": "q"}, {"name": "b", "queue": "q", "depends_on": ["a"]}].';
+    return 'it is not a list of jobs';
+  end if;
+  problem := (
+    select p.problem
+    from jsonb_array_elements(pipeline) with ordinality as j (job, number)
+    cross join lateral (
+      select case
+        when jsonb_typeof(j.job) <> 'object' or jsonb_typeof(j.job -> 'name') is distinct from 'string'
+          or jsonb_typeof(j.job -> 'queue') is distinct from 'string'
+        then format('job %s needs a "name" and a "queue", both strings', j.number)
+        when jsonb_typeof(coalesce(j.job -> 'depends_on', '[]')) <> 'array'
+          or jsonb_typeof(coalesce(j.job -> 'required_by', '[]')) <> 'array'
+        then format('depends_on and required_by of job %L must be lists', j.job ->> 'name')
+        else (
+          select format('job %L has an unknown key %L', j.job ->> 'name', k.key)
+          from jsonb_object_keys(j.job) as k (key)
+          where k.key not in (
+            'name', 'queue', 'payload', 'priority', 'run_at', 'headers', 'max_attempts', 'timeout_ms',
+            'depends_on', 'required_by', 'on_failure', 'pass_results')
+          limit 1
+        )
+      end
+    ) as p (problem)
+    where p.problem is not null
+    order by j.number
+    limit 1
+  );
+  problem := coalesce(problem, (
+    select format('two of its jobs are named %L', j ->> 'name')
+    from jsonb_array_elements(pipeline) j
+    group by j ->> 'name'
+    having count(*) > 1
+    limit 1
+  ));
+  problem := coalesce(problem, (
+    select format('job %L refers to %s, which is neither one of its jobs nor an id',
+      j ->> 'name', coalesce(quote_literal(d.other), 'null'))
+    from jsonb_array_elements(pipeline) j
+    cross join lateral (
+      select x.other from jsonb_array_elements_text(j -> 'depends_on') as x (other)
+      where x.other is null or x.other not in (select n ->> 'name' from jsonb_array_elements(pipeline) n)
+      union all
+      select x.other from jsonb_array_elements_text(j -> 'required_by') as x (other)
+    ) d
+    where (d.other ~* id_pattern) is not true
+    limit 1
+  ));
+  if problem is not null then
+    return problem;
   end if;
 
-  for entry in
-    select j.ordinality as number, j.value as job, j.value ->> 'name' as name
-    from jsonb_array_elements(pipeline) with ordinality as j
-  loop
-    if jsonb_typeof(entry.job) <> 'object' or jsonb_typeof(entry.job -> 'name') is distinct from 'string'
-      or jsonb_typeof(entry.job -> 'queue') is distinct from 'string'
-    then
-      raise exception 'cannot enqueue the pipeline: job % needs a "name" and a "queue", both strings', entry.number
-        using errcode = 'invalid_parameter_value';
-    end if;
-    unknown := (
-      select k.key from jsonb_object_keys(entry.job) as k (key)
-      where k.key not in (
-        'name', 'queue', 'payload', 'priority', 'run_at', 'headers', 'max_attempts', 'timeout_ms',
-        'depends_on', 'required_by', 'on_failure', 'pass_results')
-      limit 1
-    );
-    if unknown is not null then
-      raise exception 'cannot enqueue the pipeline: job % has an unknown key %', quote_literal(entry.name), quote_literal(unknown)
-        using errcode = 'invalid_parameter_value',
-          hint = 'Valid keys are name, queue, payload, priority, run_at, headers, max_attempts, timeout_ms, depends_on, required_by, on_failure and pass_results.';
-    end if;
-    if jsonb_typeof(coalesce(entry.job -> 'depends_on', '[]')) <> 'array'
-      or jsonb_typeof(coalesce(entry.job -> 'required_by', '[]')) <> 'array'
-    then
-      raise exception 'cannot enqueue the pipeline: depends_on and required_by of job % must be lists', quote_literal(entry.name)
-        using errcode = 'invalid_parameter_value';
-    end if;
-  end loop;
-
-  return query
-    select j.ordinality, j.value ->> 'name', j.value
-    from jsonb_array_elements(pipeline) with ordinality as j;
+  select supaqueue.find_cycle(array_agg(d.other), array_agg(j ->> 'name')) into members
+  from jsonb_array_elements(pipeline) j
+  cross join lateral jsonb_array_elements_text(j -> 'depends_on') as d (other);
+  return 'its jobs would wait for each other: '
+    || array_to_string(members[1:20], ' → ') || case when cardinality(members) > 20 then ' → …' else '' end
+    || ' → ' || members[1];
 end
 $$;
 
@@ -1437,53 +1669,23 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  names text[];
+  problem text := supaqueue.pipeline_problem(pipeline);
   documents jsonb[];
   ids uuid[];
   by_name jsonb;
-  problem record;
-  members text[];
 begin
-  select array_agg(j.name order by j.number), array_agg(j.job order by j.number),
-    array_agg(supaqueue.new_id() order by j.number), jsonb_object_agg(j.name, j.number)
-  into names, documents, ids, by_name
-  from supaqueue.pipeline_jobs(pipeline) j;
-  if names is null then
-    return '{}';
+  if problem is not null then
+    raise exception 'cannot enqueue the pipeline: %', problem
+      using errcode = 'invalid_parameter_value', hint =
+        'An example: [{"name": "a", "queue": "q"}, {"name": "b", "queue": "q", "depends_on": ["a"]}]. Further keys are '
+        'payload, priority, run_at, headers, max_attempts, timeout_ms, required_by, on_failure and pass_results. '
+        'depends_on takes names of jobs in the document and ids of existing jobs, required_by only ids.';
   end if;
-  by_name := (select jsonb_object_agg(j.name, j.id) from unnest(names, ids) as j (name, id));
-  if cardinality(names) > (select count(*) from jsonb_object_keys(by_name)) then
-    raise exception 'cannot enqueue the pipeline: two of its jobs are named %', (
-        select quote_literal(j.name) from unnest(names) as j (name) group by j.name having count(*) > 1 limit 1)
-      using errcode = 'unique_violation';
-  end if;
-
-  select j.name, d.other into problem
-  from unnest(names, documents) as j (name, document)
-  cross join lateral (
-    select x.other from jsonb_array_elements_text(j.document -> 'depends_on') as x (other)
-    where (by_name ? x.other) is not true and supaqueue.uuid_or_null(x.other) is null
-    union all
-    select x.other from jsonb_array_elements_text(j.document -> 'required_by') as x (other)
-    where supaqueue.uuid_or_null(x.other) is null
-  ) d
-  limit 1;
-  if found then
-    raise exception 'cannot enqueue the pipeline: job % refers to %, which is neither one of its jobs nor an id',
-      quote_literal(problem.name), coalesce(quote_literal(problem.other), 'null')
-      using errcode = 'invalid_parameter_value',
-        hint = 'depends_on takes names of jobs in the document and ids of existing jobs, required_by only ids.';
-  end if;
-
-  select supaqueue.find_cycle(array_agg(d.other), array_agg(j.name)) into members
-  from unnest(names, documents) as j (name, document)
-  cross join lateral jsonb_array_elements_text(j.document -> 'depends_on') as d (other);
-  if members is not null then
-    raise exception 'cannot enqueue the pipeline: its jobs would wait for each other: %',
-      array_to_string(members[1:20], ' → ') || case when cardinality(members) > 20 then ' → …' else '' end
-        || ' → ' || members[1]
-      using errcode = 'check_violation';
-  end if;
+  documents := array(select jsonb_array_elements(pipeline));
+  ids := array(select supaqueue.new_id() from unnest(documents));
+  by_name := (
+    select coalesce(jsonb_object_agg(j.document ->> 'name', j.id), '{}') from unnest(ids, documents) as j (id, document)
+  );
 
   insert into supaqueue.job (id, queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms)
   select
@@ -1509,7 +1711,7 @@ begin
     coalesce((j.document ->> 'pass_results')::boolean, false)
   from unnest(ids, documents) as j (id, document)
   cross join lateral (
-    select coalesce((by_name ->> x.other)::uuid, supaqueue.uuid_or_null(x.other)) as source, j.id as target
+    select coalesce(by_name ->> x.other, x.other)::uuid as source, j.id as target
     from jsonb_array_elements_text(j.document -> 'depends_on') as x (other)
     union all
     select j.id, x.other::uuid from jsonb_array_elements_text(j.document -> 'required_by') as x (other)
@@ -1633,9 +1835,65 @@ as $$
 $$;
 comment on function supaqueue.pipeline_mermaid is 'All jobs connected with a job by dependencies, as a Mermaid flowchart';
 
+--- schema/62_explain_waiting.sql
+
+-- Why a target is waiting, in one plain sentence; null if it waits for no other job.
+create or replace function supaqueue.explain_waiting(job uuid)
+returns text
+language sql
+stable
+set search_path = ''
+as $$
+  select coalesce(
+    (
+      select format('The end of job %s has not reached it yet: it reaches a thousand jobs at a time, at the next ticks.', p.source)
+      from supaqueue.propagation p
+      where explain_waiting.job between p.from_target and p.to_target
+        and exists (
+          select from supaqueue.job_dependencies e where e.source = p.source and e.target = explain_waiting.job offset 0
+        )
+      limit 1
+    ),
+    (
+      select format('It waits for other jobs (%s): select * from supaqueue.pipeline(%L);', d.unfinished, d.id)
+      from supaqueue.dependent_job d
+      where d.id = explain_waiting.job and d.unfinished > 0
+    )
+  )
+$$;
+comment on function supaqueue.explain_waiting is 'Why a target of job dependencies is waiting, in one plain sentence';
+
+--- schema/89_plan_settings.sql
+
+-- The functions that use indexes whatever the tables look like (see the core's plan_settings). None of
+-- them changes supaqueue.job: users' triggers there must see their own settings.
+do $$
+declare
+  _function regprocedure;
+begin
+  for _function in
+    select p.oid
+    from pg_catalog.pg_proc p
+    where p.pronamespace = 'supaqueue'::regnamespace and p.proname = any (array[
+      'reachable', 'places_of', 'delete_edges', 'refuse_cycle', 'with_dependencies', 'affected_targets', 'decide_targets',
+      'take_propagations', 'put_off_propagations', 'wait_for_job_lock', 'lock_pending_jobs', 'refuse_unknown_jobs',
+      'refuse_started_targets', 'try_lock_jobs', 'lock_for_counting', 'take_dependency_changes',
+      'check_dependency_changes', 'forget_targets', 'keep_source_tg_fn', 'add_results_tg_fn'
+    ])
+  loop
+    execute format(
+      'alter function %s set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off '
+      'set jit = off set plan_cache_mode = force_generic_plan', _function);
+  end loop;
+end
+$$;
+
 --- schema/90_privileges.sql
 
-select supaqueue.protect_new_objects('{"job_dependencies": "insert, update, delete"}');
+select supaqueue.protect_new_objects(
+  '{"job_dependencies": "insert, update, delete"}',
+  array['enqueue', 'enqueue_pipeline', 'pipeline_problem', 'find_cycle', 'pipeline', 'pipeline_mermaid', 'explain_waiting']
+);
 
 --- end
 

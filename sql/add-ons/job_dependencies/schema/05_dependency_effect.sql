@@ -1,4 +1,4 @@
--- What one source contributes to these counts.
+-- What one source contributes to the counts of a target.
 create or replace view supaqueue.dependency_effect with (security_invoker = true) as
 select
   s.status,

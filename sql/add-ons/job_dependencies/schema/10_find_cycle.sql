@@ -12,47 +12,39 @@ set search_path = ''
 set plan_cache_mode = force_custom_plan
 as $$
 declare
-  names text[];
-  first_edge integer[];
+  names text[] := array(select distinct unnest(sources || targets));
+  edge_sources integer[];
   leaving integer[];
-  arriving integer[];
-  free_nodes integer[];
-  free_count integer;
+  first_edge integer[] := '{1}';
+  arriving integer[] := array_fill(0, array[cardinality(names)]);
+  free_nodes integer[] := '{}';
+  free_count integer := 0;
   head integer := 1;
+  edge integer := 1;
   node integer;
   target integer;
   predecessor integer[];
   path integer[] := '{}';
 begin
-  with name as (
-    select n.name, (row_number() over (order by n.name))::integer as number
-    from (select unnest(sources) union select unnest(targets)) as n (name)
-  ),
-  edge as (
-    select s.number as source, t.number as target
-    from unnest(sources, targets) as e (source, target)
-    join name s on s.name = e.source
-    join name t on t.name = e.target
-  ),
-  node as (
-    select n.name, n.number, coalesce(o.edges, 0) as edges_out, coalesce(i.edges, 0) as edges_in
-    from name n
-    left join (select e.source as number, count(*) as edges from edge e group by e.source) o using (number)
-    left join (select e.target as number, count(*) as edges from edge e group by e.target) i using (number)
-  )
-  select
-    array_agg(n.name order by n.number),
-    array_agg((1 + n.edges_before)::integer order by n.number) || (1 + sum(n.edges_out))::integer,
-    array_agg(n.edges_in::integer order by n.number),
-    array_agg(n.number order by n.number) filter (where n.edges_in = 0),
-    (select array_agg(e.target order by e.source) from edge e)
-  into names, first_edge, arriving, free_nodes, leaving
-  from (
-    select n.*, sum(n.edges_out) over (order by n.number) - n.edges_out as edges_before from node n
-  ) n;
+  select array_agg(s.number::integer order by s.number), array_agg(t.number::integer order by s.number)
+  into edge_sources, leaving
+  from unnest(sources, targets) as e (source, target)
+  join unnest(names) with ordinality as s (name, number) on s.name = e.source
+  join unnest(names) with ordinality as t (name, number) on t.name = e.target;
+  for node in 1 .. cardinality(names) loop
+    while edge_sources[edge] = node loop
+      arriving[leaving[edge]] := arriving[leaving[edge]] + 1;
+      edge := edge + 1;
+    end loop;
+    first_edge[node + 1] := edge;
+  end loop;
 
-  free_nodes := coalesce(free_nodes, '{}');
-  free_count := cardinality(free_nodes);
+  for node in 1 .. cardinality(names) loop
+    if arriving[node] = 0 then
+      free_count := free_count + 1;
+      free_nodes[free_count] := node;
+    end if;
+  end loop;
   while head <= free_count loop
     node := free_nodes[head];
     head := head + 1;
@@ -65,7 +57,7 @@ begin
       end if;
     end loop;
   end loop;
-  if free_count = coalesce(cardinality(names), 0) then
+  if free_count = cardinality(names) then
     return null;
   end if;
 

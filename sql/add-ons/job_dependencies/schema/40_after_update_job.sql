@@ -5,22 +5,14 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 declare
-  has_changes boolean := coalesce(current_setting('supaqueue.has_dependency_changes', true), '') = 'on';
-  jobs uuid[];
-  old_statuses text[];
-  new_statuses text[];
+  changed record;
+  changes supaqueue.propagation[];
   requeued uuid[];
 begin
-  -- Only changes that matter to targets: whether the job is unfinished, whether it is successful.
-  select array_agg(c.id), array_agg(c.old_status), array_agg(c.new_status)
-  into jobs, old_statuses, new_statuses
+  select array_agg(c.id) as jobs, array_agg(c.old_status) as old_statuses, array_agg(c.new_status) as new_statuses
+  into changed
   from (
     select r.id, max(r.old_status) as old_status, max(r.new_status) as new_status
     from (
@@ -30,34 +22,33 @@ begin
     ) r
     group by r.id
   ) c
-  where c.old_status <> c.new_status
-    and (c.old_status in ('pending', 'waiting', 'in_progress'), c.old_status = 'successful')
-      <> (c.new_status in ('pending', 'waiting', 'in_progress'), c.new_status = 'successful')
-    and (
-      exists (select from supaqueue.job_dependencies e where e.source = c.id order by e.target offset 0)
-      or exists (select from supaqueue.dependent_job d where d.id = c.id offset 0)
-      or has_changes and exists (
-        select from supaqueue.dependency_change d
-        where d.xact = pg_current_xact_id() and d.source = c.id offset 0
-      )
-    );
-  if jobs is null then
+  where c.old_status <> c.new_status and c.new_status <> 'in_progress';
+  if changed.jobs is null then
+    return null;
+  end if;
+  changes := supaqueue.with_dependencies(changed.jobs, changed.old_statuses, changed.new_statuses);
+  if changes = '{}' then
     return null;
   end if;
 
-  if has_changes then
-    perform supaqueue.count_dependencies(false, jobs, old_statuses);
+  requeued := array(select c.source from unnest(changes) c where c.new_status in ('pending', 'waiting'));
+  begin
+    perform supaqueue.propagate(changes, requeued);
+  exception
+    when others then
+      if requeued <> '{}' or sqlstate ~ '^(40|53|55|57|58)' then
+        raise;
+      end if;
+      -- A trigger of the user's may refuse to change a target, but not to let its source end.
+      raise warning 'the targets of job % are left to the tick: %', changes[1].source, sqlerrm;
+      perform supaqueue.propagate(changes, _limit => 0);
+  end;
+
+  -- A report also goes on with what others left.
+  if exists (select from unnest(changes) c where c.old_status = 'in_progress') then
+    perform supaqueue.continue_propagations(100)
+    where exists (select from supaqueue.propagation p where p.retry_at <= clock_timestamp());
   end if;
-  requeued := array(
-    select c.job from unnest(jobs, old_statuses, new_statuses) as c (job, old_status, new_status)
-    where c.old_status in ('successful', 'failed', 'cancelled') and c.new_status in ('pending', 'waiting')
-  );
-  perform supaqueue.lock_dependents(
-    requeued, jobs, array['failed', 'cancelled'] && (old_statuses || new_statuses));
-  update supaqueue.dependent_job d
-  set is_cancelled_for_source = false
-  where d.id = any (requeued) and d.is_cancelled_for_source;
-  perform supaqueue.propagate(jobs, old_statuses, new_statuses, requeued);
   return null;
 end
 $$;

@@ -4,19 +4,9 @@ returns trigger
 language plpgsql
 security definer
 set search_path = ''
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_mergejoin = off
-set jit = off
-set plan_cache_mode = force_generic_plan
 as $$
 begin
-  update supaqueue.job j
-  set status = 'waiting'
-  where j.id = any (array(
-    select i.id from inserted i
-    where i.status = 'pending' and exists (select from supaqueue.job_dependencies e where e.target = i.id offset 0)
-  ));
+  perform supaqueue.hold_jobs(array(select i.id from inserted i));
   return null;
 end
 $$;

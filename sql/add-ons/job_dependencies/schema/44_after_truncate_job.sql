@@ -6,10 +6,9 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform set_config('supaqueue.own_change_depth', pg_trigger_depth()::text, true);
-  delete from supaqueue.job_dependencies e where true;
+  perform supaqueue.delete_edges(array(select e.ctid from supaqueue.job_dependencies e));
   delete from supaqueue.dependent_job d where true;
-  perform set_config('supaqueue.own_change_depth', '', true);
+  delete from supaqueue.propagation p where true;
   return null;
 end
 $$;

@@ -16,22 +16,34 @@ declare
   payload jsonb;
   problem text;
 begin
-  select jsonb_agg(
-    jsonb_build_object('job', s.id, 'queue', q.name, 'status', s.status, 'result', s.result)
-    order by s.position)
-  into sources
-  from supaqueue.job_dependencies e
-  cross join lateral (select t.* from supaqueue.job t where t.id = e.source offset 0) s
-  join supaqueue.queue q on q.id = s.queue
-  where e.target = new.id and e.pass_result;
-  if sources is null then
+  if not exists (select from supaqueue.job_dependencies e where e.target = new.id and e.pass_result) then
     return new;
   end if;
 
   if jsonb_typeof(new.payload) <> 'object' then
     problem := 'its payload is not an object';
+  elsif exists (
+    -- Measured first, and only until it is too much: together they may be more than Postgres can hold.
+    select
+    from (
+      select sum(90 + coalesce(octet_length(s.result::text), 4)) over (rows unbounded preceding) as bytes
+      from supaqueue.job_dependencies e
+      cross join lateral (select t.result from supaqueue.job t where t.id = e.source offset 0) s
+      where e.target = new.id and e.pass_result
+    ) m
+    where m.bytes > 5000000
+  ) then
+    problem := 'its payload would exceed 5 MB';
   else
-    payload := new.payload || jsonb_build_object('sources', sources);
+    select jsonb_agg(
+      jsonb_build_object('job', s.id, 'queue', q.name, 'status', s.status, 'result', s.result)
+      order by s.position)
+    into sources
+    from supaqueue.job_dependencies e
+    cross join lateral (select t.* from supaqueue.job t where t.id = e.source offset 0) s
+    join supaqueue.queue q on q.id = s.queue
+    where e.target = new.id and e.pass_result;
+    payload := new.payload || jsonb_build_object('sources', coalesce(sources, '[]'));
     if octet_length(payload::text) > 5000000 then
       problem := 'its payload would exceed 5 MB';
     end if;
@@ -42,12 +54,10 @@ begin
   end if;
 
   new.status := 'cancelled';
-  new.errors := supaqueue.last_entries(
-    new.errors || jsonb_build_object(
-      'attempt', new.attempts,
-      'at', clock_timestamp(),
-      'message', 'cancelled: cannot add the results of its sources: ' || problem),
-    (select s.max_errors from supaqueue.setting s));
+  new.errors := supaqueue.add_error(
+    new.errors, new.attempts, 'cancelled: cannot add the results of its sources: ' || problem);
+  -- Retrying a source restores it.
+  update supaqueue.dependent_job d set is_cancelled_for_source = true where d.id = new.id;
   return new;
 end
 $$;

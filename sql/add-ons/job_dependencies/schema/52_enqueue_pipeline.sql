@@ -9,53 +9,23 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  names text[];
+  problem text := supaqueue.pipeline_problem(pipeline);
   documents jsonb[];
   ids uuid[];
   by_name jsonb;
-  problem record;
-  members text[];
 begin
-  select array_agg(j.name order by j.number), array_agg(j.job order by j.number),
-    array_agg(supaqueue.new_id() order by j.number), jsonb_object_agg(j.name, j.number)
-  into names, documents, ids, by_name
-  from supaqueue.pipeline_jobs(pipeline) j;
-  if names is null then
-    return '{}';
+  if problem is not null then
+    raise exception 'cannot enqueue the pipeline: %', problem
+      using errcode = 'invalid_parameter_value', hint =
+        'An example: [{"name": "a", "queue": "q"}, {"name": "b", "queue": "q", "depends_on": ["a"]}]. Further keys are '
+        'payload, priority, run_at, headers, max_attempts, timeout_ms, required_by, on_failure and pass_results. '
+        'depends_on takes names of jobs in the document and ids of existing jobs, required_by only ids.';
   end if;
-  by_name := (select jsonb_object_agg(j.name, j.id) from unnest(names, ids) as j (name, id));
-  if cardinality(names) > (select count(*) from jsonb_object_keys(by_name)) then
-    raise exception 'cannot enqueue the pipeline: two of its jobs are named %', (
-        select quote_literal(j.name) from unnest(names) as j (name) group by j.name having count(*) > 1 limit 1)
-      using errcode = 'unique_violation';
-  end if;
-
-  select j.name, d.other into problem
-  from unnest(names, documents) as j (name, document)
-  cross join lateral (
-    select x.other from jsonb_array_elements_text(j.document -> 'depends_on') as x (other)
-    where (by_name ? x.other) is not true and supaqueue.uuid_or_null(x.other) is null
-    union all
-    select x.other from jsonb_array_elements_text(j.document -> 'required_by') as x (other)
-    where supaqueue.uuid_or_null(x.other) is null
-  ) d
-  limit 1;
-  if found then
-    raise exception 'cannot enqueue the pipeline: job % refers to %, which is neither one of its jobs nor an id',
-      quote_literal(problem.name), coalesce(quote_literal(problem.other), 'null')
-      using errcode = 'invalid_parameter_value',
-        hint = 'depends_on takes names of jobs in the document and ids of existing jobs, required_by only ids.';
-  end if;
-
-  select supaqueue.find_cycle(array_agg(d.other), array_agg(j.name)) into members
-  from unnest(names, documents) as j (name, document)
-  cross join lateral jsonb_array_elements_text(j.document -> 'depends_on') as d (other);
-  if members is not null then
-    raise exception 'cannot enqueue the pipeline: its jobs would wait for each other: %',
-      array_to_string(members[1:20], ' → ') || case when cardinality(members) > 20 then ' → …' else '' end
-        || ' → ' || members[1]
-      using errcode = 'check_violation';
-  end if;
+  documents := array(select jsonb_array_elements(pipeline));
+  ids := array(select supaqueue.new_id() from unnest(documents));
+  by_name := (
+    select coalesce(jsonb_object_agg(j.document ->> 'name', j.id), '{}') from unnest(ids, documents) as j (id, document)
+  );
 
   insert into supaqueue.job (id, queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms)
   select
@@ -81,7 +51,7 @@ begin
     coalesce((j.document ->> 'pass_results')::boolean, false)
   from unnest(ids, documents) as j (id, document)
   cross join lateral (
-    select coalesce((by_name ->> x.other)::uuid, supaqueue.uuid_or_null(x.other)) as source, j.id as target
+    select coalesce(by_name ->> x.other, x.other)::uuid as source, j.id as target
     from jsonb_array_elements_text(j.document -> 'depends_on') as x (other)
     union all
     select j.id, x.other::uuid from jsonb_array_elements_text(j.document -> 'required_by') as x (other)

@@ -1,0 +1,128 @@
+-- Does a step of the tick, for a queue or (null) for all. A step that fails is noted, for problem,
+-- and tried again after a pause, and does not keep others from being done. Returns whether there is
+-- more to do.
+create or replace function supaqueue.run_step(_step text, _queue uuid default null)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  has_more boolean := false;
+begin
+  if exists (
+    select from supaqueue.unfinished u
+    where u.step = _step and u.queue is not distinct from _queue and u.job is null and u.retry_at > clock_timestamp()
+  ) then
+    return false;
+  end if;
+  case _step
+    when 'take back' then
+      has_more := supaqueue.recover(_queue);
+    when 'settle' then
+      has_more := supaqueue.settle_again(_queue);
+    when 'admit' then
+      has_more := supaqueue.admit_jobs(_queue, '-infinity', 1000) = 1000;
+      perform supaqueue.lower_fronts(array[_queue]);
+    when 'start' then
+      -- Left to the tick: jobs may have been made ready without lowering the front.
+      delete from supaqueue.queue_front f
+      where f.queue = _queue
+        and exists (select from supaqueue.unfinished u where u.queue = _queue and u.step = 'start' and u.job is null);
+      -- Rows of jobs that were deleted or changed without triggers would be walked over for ever.
+      delete from supaqueue.ready_job r
+      where r.ctid = any (supaqueue.stale_places(_queue));
+      perform supaqueue.start_jobs(array[_queue], array[_queue]);
+      perform supaqueue.move_front(_queue, null);
+    when 'check' then
+      has_more := supaqueue.check_places();
+    when 'pipelines' then
+      if to_regprocedure('supaqueue.tick_job_dependencies()') is not null then
+        execute 'select supaqueue.tick_job_dependencies()' into has_more;
+      end if;
+    when 'delete' then
+      has_more := supaqueue.delete_finished_jobs();
+    when 'purge' then
+      has_more := supaqueue.purge_tick_history();
+  end case;
+  delete from supaqueue.unfinished u
+  where u.step = _step and u.queue is not distinct from _queue and u.job is null;
+  return has_more;
+exception
+  when others then
+    perform supaqueue.note_unfinished(_step, _queue, null, sqlstate, sqlerrm);
+    return false;
+end
+$$;
+
+-- The queues in which there is something to do. What this reads is small, or read through an index
+-- from its start: queues with nothing to do cost nothing.
+create or replace function supaqueue.queues_to_look_after()
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+begin
+  return array(
+    with recursive ready (queue) as (
+      (select r.queue from supaqueue.ready_job r order by r.queue limit 1)
+      union all
+      select (select n.queue from supaqueue.ready_job n where n.queue > ready.queue order by n.queue limit 1)
+      from ready
+      where ready.queue is not null
+    )
+    select found.queue
+    from (
+      select r.queue from ready r where r.queue is not null and supaqueue.free_workers(r.queue) > 0
+      union
+      select h.queue
+      from (select d.queue from supaqueue.held_job d where d.until <= at order by d.until limit 1000) h
+      union
+      select c.queue from supaqueue.current_job c where c.lease_until < at
+      union
+      select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step <> 'delete'
+      union
+      select d.queue from supaqueue.deleted_worker d
+      union
+      select supaqueue.queues_with_lost_workers()
+    ) found
+    order by random()
+  );
+end
+$$;
+
+-- The queues with locked workers that have no call.
+create or replace function supaqueue.queues_with_lost_workers()
+returns setof uuid
+language sql
+stable
+set search_path = ''
+as $$
+  select distinct w.queue
+  from supaqueue.worker w
+  where w.locked and (w.queue, w.id) not in (select c.queue, c.worker from supaqueue.current_job c)
+$$;
+
+-- Does all that there is to do in a queue. Returns whether there is more.
+create or replace function supaqueue.look_after(_queue uuid)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  has_more boolean;
+begin
+  perform supaqueue.lock_queues('{}', array[_queue]);
+  has_more := supaqueue.run_step('take back', _queue);
+  has_more := supaqueue.run_step('settle', _queue) or has_more;
+  has_more := supaqueue.run_step('admit', _queue) or has_more;
+  perform supaqueue.run_step('start', _queue);
+  delete from supaqueue.unfinished u where u.step = 'look after' and u.queue = _queue;
+  return has_more;
+exception
+  when others then
+    perform supaqueue.note_unfinished('look after', _queue, null, sqlstate, sqlerrm);
+    return false;
+end
+$$;

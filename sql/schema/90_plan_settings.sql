@@ -1,0 +1,31 @@
+-- Sessions keep their plans: one that was planned when a table held three jobs would go on reading
+-- all of it when it holds a million. So the functions that look rows up use indexes whatever the
+-- tables look like. This is the only place that says so.
+--
+-- None of them changes supaqueue.job: users' triggers there must see their own settings. See lock_job.
+do $$
+declare
+  function record;
+begin
+  for function in
+    select p.oid::regprocedure as name, p.proname = any (searches) as is_search
+    from pg_catalog.pg_proc p
+    cross join (values (
+      -- Each setting costs a report a microsecond: look-ups by one key need only the first.
+      array['place_job_tg_fn', 'add_place', 'has_call', 'lock_job', 'lock_call', 'end_call', 'begin_call',
+        'queue_of_worker', 'limits_of', 'timeout_of', 'record'],
+      array['lower_fronts', 'move_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
+        'set_locked', 'repeated_answer', 'hand_out_sent_call', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
+        'stale_places', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
+    )) as f (look_ups, searches)
+    where p.pronamespace = 'supaqueue'::regnamespace and p.proname = any (look_ups || searches)
+  loop
+    execute format('alter function %s set enable_seqscan = off', function.name);
+    if function.is_search then
+      execute format(
+        'alter function %s set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off '
+        'set jit = off set plan_cache_mode = force_generic_plan', function.name);
+    end if;
+  end loop;
+end
+$$;
