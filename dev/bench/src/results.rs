@@ -1,14 +1,39 @@
 //! Stores the results of a run; `docs/performance.md` summarizes them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::Result;
 
+/// The file with all numbers of a run; they are too large for git.
+fn numbers(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../target/bench")
+        .join(format!("{name}.json"))
+}
+
+/// The numbers that were stored last, if there are any.
+pub(crate) fn load<T: DeserializeOwned + Default>(name: &str) -> Result<T> {
+    match fs::read(numbers(name)) {
+        Ok(json) => Ok(serde_json::from_slice(&json)?),
+        Err(_) => Ok(T::default()),
+    }
+}
+
+/// Stores numbers.
+pub(crate) fn store(name: &str, numbers_of_run: &impl Serialize) -> Result<()> {
+    let file = numbers(name);
+    fs::create_dir_all(file.parent().ok_or("the file has no folder")?)?;
+    fs::write(&file, serde_json::to_string_pretty(numbers_of_run)? + "\n")?;
+    println!("all numbers: {}", file.display());
+    Ok(())
+}
+
 /// Writes the report and the diagram of a run to `dev/bench/results`, or to a temporary folder if the
-/// run was too short to be kept. All numbers go to `target/bench`, because they are too large for git.
+/// run was too short to be kept.
 pub(crate) fn write(
     name: &str,
     is_kept: bool,
@@ -19,11 +44,7 @@ pub(crate) fn write(
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()?;
-    let numbers = root.join("target/bench");
-    fs::create_dir_all(&numbers)?;
-    let numbers = numbers.join(format!("{name}.json"));
-    fs::write(&numbers, serde_json::to_string_pretty(run)? + "\n")?;
-    println!("all numbers: {}", numbers.display());
+    store(name, run)?;
 
     let folder = if is_kept {
         root.join("dev/bench/results")

@@ -68,6 +68,11 @@ impl TestDatabase {
         Ok(self.database.connect().await?)
     }
 
+    /// Opens a connection as a superuser.
+    pub(crate) async fn connect_as_admin(&self) -> Result<Client> {
+        Ok(self.database.connect_as_admin().await?)
+    }
+
     /// Creates queues with the given number of workers each.
     pub(crate) async fn create_queues(&self, queues: &[&str], workers: u32) -> Result<()> {
         for queue in queues {

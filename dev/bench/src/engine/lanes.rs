@@ -9,10 +9,11 @@ use super::database::TestDatabase;
 use crate::Result;
 
 /// The report as the supaqueue function sends it.
-const SETTLE: &str =
+pub(crate) const SETTLE: &str =
     "select public.end_current_job($1::text::uuid, true, true, $2::text::jsonb, 100000)
   #>> '{next,current_job,id}'";
-const REPORT: &str = r#"{"http_status": 200, "duration_ms": 100, "result": {"ok": true}}"#;
+pub(crate) const REPORT: &str =
+    r#"{"http_status": 200, "duration_ms": 100, "result": {"ok": true}}"#;
 
 /// A connection and its current call.
 struct Lane {
@@ -39,6 +40,20 @@ impl Lane {
             counts[second] += 1;
         }
         Ok((self, counts))
+    }
+
+    /// Settles jobs until there is no next one. Returns their number.
+    async fn drain(self) -> Result<u32> {
+        let (mut call, mut settled) = (Some(self.call), 0);
+        while let Some(current) = call {
+            let row = self
+                .client
+                .query_one(&self.settle, &[&current, &REPORT])
+                .await?;
+            call = row.get(0);
+            settled += 1;
+        }
+        Ok(settled)
     }
 }
 
@@ -111,6 +126,20 @@ impl Lanes {
         }
         self.0.extend(idle);
         Ok(total)
+    }
+
+    /// Settles all jobs. Returns their number.
+    pub(crate) async fn drain(&mut self) -> Result<u32> {
+        let lanes: Vec<_> = self
+            .0
+            .drain(..)
+            .map(|lane| tokio::spawn(lane.drain()))
+            .collect();
+        let mut settled = 0;
+        for lane in lanes {
+            settled += lane.await??;
+        }
+        Ok(settled)
     }
 
     /// Runs lanes as [`Self::run`] does. Returns the number of jobs per second.

@@ -7,8 +7,11 @@ mod database;
 mod insert;
 mod lanes;
 mod open_transaction;
+mod queues;
 mod settle;
 mod tick;
+mod unsaturated;
+mod wal;
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +20,7 @@ use tokio_postgres::Client;
 use crate::Result;
 use crate::machine::{self, CpuSnapshot, fsync_ms, reference_ms};
 use crate::numbers::median;
+use crate::results;
 use crate::table::Table;
 use database::Server;
 
@@ -27,6 +31,8 @@ pub(crate) struct Scale {
     many: u32,
     /// The number of jobs in a small table.
     few: u32,
+    /// The number of queues in a project with many.
+    queues: u32,
     /// The number of runs of each measurement.
     runs: usize,
     /// The duration of a run.
@@ -38,6 +44,7 @@ pub(crate) struct Scale {
 pub(crate) const FULL: Scale = Scale {
     many: 1_000_000,
     few: 10_000,
+    queues: 20_000,
     runs: 7,
     run: Duration::from_secs(3),
     open: Duration::from_secs(60),
@@ -46,6 +53,7 @@ pub(crate) const FULL: Scale = Scale {
 pub(crate) const QUICK: Scale = Scale {
     many: 100_000,
     few: 10_000,
+    queues: 10_000,
     runs: 3,
     run: Duration::from_secs(1),
     open: Duration::from_secs(6),
@@ -54,7 +62,12 @@ pub(crate) const QUICK: Scale = Scale {
 /// Runs the benchmark and prints the results.
 pub(crate) async fn measure(scale: Scale) -> Result<()> {
     let server = Server::start().await?;
-    let mut table = Table::new();
+    let numbers = if scale.many == FULL.many {
+        "engine"
+    } else {
+        "engine-quick"
+    };
+    let mut table = Table::compared_with(results::load(numbers)?);
     println!(
         "Postgres {}, fsync on, {}\n",
         server.version(),
@@ -72,9 +85,12 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
         open_transaction::measure(&server, scale, &mut table),
     )
     .await?;
+    with_noise(&server, wal::measure(&server, &mut table)).await?;
+    with_noise(&server, unsaturated::measure(&server, scale, &mut table)).await?;
+    with_noise(&server, queues::measure(&server, scale, &mut table)).await?;
 
     println!("\n{table}");
-    Ok(())
+    results::store(numbers, table.numbers())
 }
 
 /// Takes a measurement and prints the noise during it.

@@ -140,7 +140,7 @@ impl<'a> Monitor<'a> {
             let admin = self.stack.database().connect_as_admin().await?;
             admin
                 .batch_execute(
-                    "vacuum supaqueue.job, supaqueue.current_job, supaqueue.worker, supaqueue.queue_front",
+                    "vacuum supaqueue.job, supaqueue.current_job, supaqueue.worker, supaqueue.ready_job, supaqueue.held_job",
                 )
                 .await?;
             Ok(Vacuumed {

@@ -23,7 +23,7 @@ pub(super) async fn sizes(client: &Client) -> Result<Vec<Size>> {
                s.n_dead_tup::float8
              from pg_stat_user_tables s
              where s.schemaname = 'supaqueue'
-               and s.relname in ('job', 'current_job', 'worker', 'queue_front')
+               and s.relname in ('job', 'current_job', 'worker', 'ready_job', 'held_job')
              order by s.relname",
             &[],
         )
