@@ -370,6 +370,7 @@ create table supaqueue.unfinished (
 alter table supaqueue.unfinished enable row level security;
 create index unfinished_job on supaqueue.unfinished (job) where job is not null;
 create index unfinished_queue on supaqueue.unfinished (queue) where queue is not null;
+create index unfinished_about on supaqueue.unfinished (coalesce(job, queue, '00000000-0000-0000-0000-000000000000'), step);
 comment on table supaqueue.unfinished is 'What Supaqueue could not do yet and tries again; supaqueue.problem shows it with remedies';
 comment on column supaqueue.unfinished.step is 'start, settle, take back, admit, look after (all: of a queue, or of one job), or a part of the tick';
 comment on column supaqueue.unfinished.since is 'When it failed first';
@@ -704,7 +705,9 @@ begin
       retry_at = case when has_pause then at + least(greatest(at - u.since, '5 seconds'), longest) else at end
     where u.id = (
       select n.id from supaqueue.unfinished n
-      where n.step = _step and n.queue is not distinct from _queue and n.job is not distinct from _job
+      where coalesce(n.job, n.queue, '00000000-0000-0000-0000-000000000000')
+          = coalesce(_job, _queue, '00000000-0000-0000-0000-000000000000')
+        and n.step = _step and n.job is not distinct from _job
       order by n.id
       limit 1
       for update skip locked
@@ -717,6 +720,37 @@ begin
   values (
     _step, _queue, _job, _sqlstate, case when is_failure then _message end, _outcome,
     case when has_pause then at + interval '5 seconds' else at end);
+end
+$$;
+
+-- Whether something is noted about a step of a queue (null: of all). _until: that is not to be tried
+-- before that time.
+create or replace function supaqueue.is_noted(_step text, _queue uuid, _until timestamptz default '-infinity')
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from supaqueue.unfinished u
+    where coalesce(u.job, u.queue, '00000000-0000-0000-0000-000000000000')
+        = coalesce(_queue, '00000000-0000-0000-0000-000000000000')
+      and u.step = _step and u.job is null and u.retry_at > _until
+  );
+end
+$$;
+
+-- Deletes the notes about a step that has worked.
+create or replace function supaqueue.note_done(_step text, _queue uuid, _job uuid default null)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  delete from supaqueue.unfinished u
+  where coalesce(u.job, u.queue, '00000000-0000-0000-0000-000000000000')
+      = coalesce(_job, _queue, '00000000-0000-0000-0000-000000000000')
+    and u.step = _step and u.job is not distinct from _job;
 end
 $$;
 
@@ -777,8 +811,8 @@ begin
     null;
   elsif length(queues) < 50 * 37 then
     perform set_config('supaqueue.queues_to_dispatch', queues || _queue || ' ', true);
-  elsif not exists (select from supaqueue.unfinished u where u.queue = _queue and u.step = 'start') then
-    perform supaqueue.note_unfinished('start', _queue, null, null, null);
+  else
+    perform supaqueue.leave_to_tick(_queue);
   end if;
   if _run_at is null then
     perform set_config('supaqueue.has_usable_workers', 'on', true);
@@ -789,6 +823,19 @@ begin
     perform set_config('supaqueue.first_place', _priority || ' ' || extract(epoch from _run_at), true);
   end if;
   return queues = '';
+end
+$$;
+
+-- Has the tick look at a queue.
+create or replace function supaqueue.leave_to_tick(_queue uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  insert into supaqueue.unfinished (step, queue)
+  select 'start', _queue
+  where not exists (select from supaqueue.unfinished u where u.queue = _queue and u.step = 'start' and u.job is null);
 end
 $$;
 
@@ -1887,7 +1934,7 @@ begin
     number := number + 1;
     begin
       to_send := to_send || supaqueue.take_back(call, problem);
-      delete from supaqueue.unfinished u where u.step = 'take back' and u.job = call.job;
+      perform supaqueue.note_done('take back', _queue, call.job);
     exception
       when others then
         perform supaqueue.note_unfinished('take back', _queue, call.job, sqlstate, sqlerrm);
@@ -2247,10 +2294,7 @@ as $$
 declare
   has_more boolean := false;
 begin
-  if exists (
-    select from supaqueue.unfinished u
-    where u.step = _step and u.queue is not distinct from _queue and u.job is null and u.retry_at > clock_timestamp()
-  ) then
+  if supaqueue.is_noted(_step, _queue, clock_timestamp()) then
     return false;
   end if;
   case _step
@@ -2263,9 +2307,7 @@ begin
       perform supaqueue.lower_fronts(array[_queue]);
     when 'start' then
       -- Left to the tick: jobs may have been made ready without lowering the front.
-      delete from supaqueue.queue_front f
-      where f.queue = _queue
-        and exists (select from supaqueue.unfinished u where u.queue = _queue and u.step = 'start' and u.job is null);
+      delete from supaqueue.queue_front f where f.queue = _queue and supaqueue.is_noted('start', _queue);
       -- Rows of jobs that were deleted or changed without triggers would be walked over for ever.
       delete from supaqueue.ready_job r
       where r.ctid = any (supaqueue.stale_places(_queue));
@@ -2282,8 +2324,7 @@ begin
     when 'purge' then
       has_more := supaqueue.purge_tick_history();
   end case;
-  delete from supaqueue.unfinished u
-  where u.step = _step and u.queue is not distinct from _queue and u.job is null;
+  perform supaqueue.note_done(_step, _queue);
   return has_more;
 exception
   when others then
@@ -2294,7 +2335,7 @@ $$;
 
 -- The queues in which there is something to do. What this reads is small, or read through an index
 -- from its start: queues with nothing to do cost nothing.
-create or replace function supaqueue.queues_to_look_after()
+create or replace function supaqueue.queues_to_look_after(_lost uuid[])
 returns uuid[]
 language plpgsql
 set search_path = ''
@@ -2317,46 +2358,50 @@ begin
       select h.queue
       from (select d.queue from supaqueue.held_job d where d.until <= at order by d.until limit 1000) h
       union
-      select c.queue from supaqueue.current_job c where c.lease_until < at
+      select unnest(_lost)
       union
       select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step <> 'delete'
-      union
-      select d.queue from supaqueue.deleted_worker d
-      union
-      select supaqueue.queues_with_lost_workers()
     ) found
     order by random()
   );
 end
 $$;
 
--- The queues with locked workers that have no call.
-create or replace function supaqueue.queues_with_lost_workers()
-returns setof uuid
+-- The queues in which something was lost: a call, or a worker's call.
+create or replace function supaqueue.queues_with_losses()
+returns uuid[]
 language sql
 stable
 set search_path = ''
 as $$
-  select distinct w.queue
-  from supaqueue.worker w
-  where w.locked and (w.queue, w.id) not in (select c.queue, c.worker from supaqueue.current_job c)
+  select array(
+    select c.queue from supaqueue.current_job c where c.lease_until < clock_timestamp()
+    union
+    select d.queue from supaqueue.deleted_worker d
+    union
+    select w.queue from supaqueue.worker w
+    where w.locked and (w.queue, w.id) not in (select c.queue, c.worker from supaqueue.current_job c)
+  )
 $$;
 
--- Does all that there is to do in a queue. Returns whether there is more.
-create or replace function supaqueue.look_after(_queue uuid)
+-- Does all that there is to do in a queue. Returns whether there is more. has_losses: see
+-- queues_with_losses; to look for them in each queue would read all calls each time.
+create or replace function supaqueue.look_after(_queue uuid, has_losses boolean)
 returns boolean
 language plpgsql
 set search_path = ''
 as $$
 declare
-  has_more boolean;
+  has_more boolean := false;
 begin
   perform supaqueue.lock_queues('{}', array[_queue]);
-  has_more := supaqueue.run_step('take back', _queue);
+  if has_losses then
+    has_more := supaqueue.run_step('take back', _queue);
+  end if;
   has_more := supaqueue.run_step('settle', _queue) or has_more;
   has_more := supaqueue.run_step('admit', _queue) or has_more;
   perform supaqueue.run_step('start', _queue);
-  delete from supaqueue.unfinished u where u.step = 'look after' and u.queue = _queue;
+  perform supaqueue.note_done('look after', _queue);
   return has_more;
 exception
   when others then
@@ -2380,6 +2425,7 @@ declare
   started_at timestamptz := clock_timestamp();
   step_started_at timestamptz;
   has_more boolean;
+  lost uuid[];
   _queue uuid;
   step text;
 begin
@@ -2393,8 +2439,9 @@ begin
 
   loop
     has_more := false;
-    foreach _queue in array supaqueue.queues_to_look_after() loop
-      has_more := supaqueue.look_after(_queue) or has_more;
+    lost := supaqueue.queues_with_losses();
+    foreach _queue in array supaqueue.queues_to_look_after(lost) loop
+      has_more := supaqueue.look_after(_queue, _queue = any (lost)) or has_more;
       if not in_one_transaction then
         commit;
         set transaction isolation level read committed;
@@ -3355,7 +3402,7 @@ begin
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
       array['place_job_tg_fn', 'add_place', 'has_call', 'lock_job', 'lock_call', 'end_call', 'begin_call',
-        'queue_of_worker', 'limits_of', 'timeout_of', 'record'],
+        'queue_of_worker', 'limits_of', 'timeout_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_noted', 'note_done'],
       array['lower_fronts', 'move_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'repeated_answer', 'hand_out_sent_call', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
         'stale_places', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']

@@ -25,7 +25,9 @@ begin
       retry_at = case when has_pause then at + least(greatest(at - u.since, '5 seconds'), longest) else at end
     where u.id = (
       select n.id from supaqueue.unfinished n
-      where n.step = _step and n.queue is not distinct from _queue and n.job is not distinct from _job
+      where coalesce(n.job, n.queue, '00000000-0000-0000-0000-000000000000')
+          = coalesce(_job, _queue, '00000000-0000-0000-0000-000000000000')
+        and n.step = _step and n.job is not distinct from _job
       order by n.id
       limit 1
       for update skip locked
@@ -38,5 +40,36 @@ begin
   values (
     _step, _queue, _job, _sqlstate, case when is_failure then _message end, _outcome,
     case when has_pause then at + interval '5 seconds' else at end);
+end
+$$;
+
+-- Whether something is noted about a step of a queue (null: of all). _until: that is not to be tried
+-- before that time.
+create or replace function supaqueue.is_noted(_step text, _queue uuid, _until timestamptz default '-infinity')
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from supaqueue.unfinished u
+    where coalesce(u.job, u.queue, '00000000-0000-0000-0000-000000000000')
+        = coalesce(_queue, '00000000-0000-0000-0000-000000000000')
+      and u.step = _step and u.job is null and u.retry_at > _until
+  );
+end
+$$;
+
+-- Deletes the notes about a step that has worked.
+create or replace function supaqueue.note_done(_step text, _queue uuid, _job uuid default null)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  delete from supaqueue.unfinished u
+  where coalesce(u.job, u.queue, '00000000-0000-0000-0000-000000000000')
+      = coalesce(_job, _queue, '00000000-0000-0000-0000-000000000000')
+    and u.step = _step and u.job is not distinct from _job;
 end
 $$;

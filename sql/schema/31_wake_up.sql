@@ -22,8 +22,8 @@ begin
     null;
   elsif length(queues) < 50 * 37 then
     perform set_config('supaqueue.queues_to_dispatch', queues || _queue || ' ', true);
-  elsif not exists (select from supaqueue.unfinished u where u.queue = _queue and u.step = 'start') then
-    perform supaqueue.note_unfinished('start', _queue, null, null, null);
+  else
+    perform supaqueue.leave_to_tick(_queue);
   end if;
   if _run_at is null then
     perform set_config('supaqueue.has_usable_workers', 'on', true);
@@ -34,6 +34,19 @@ begin
     perform set_config('supaqueue.first_place', _priority || ' ' || extract(epoch from _run_at), true);
   end if;
   return queues = '';
+end
+$$;
+
+-- Has the tick look at a queue.
+create or replace function supaqueue.leave_to_tick(_queue uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  insert into supaqueue.unfinished (step, queue)
+  select 'start', _queue
+  where not exists (select from supaqueue.unfinished u where u.queue = _queue and u.step = 'start' and u.job is null);
 end
 $$;
 

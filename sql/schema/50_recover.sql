@@ -25,7 +25,7 @@ begin
     number := number + 1;
     begin
       to_send := to_send || supaqueue.take_back(call, problem);
-      delete from supaqueue.unfinished u where u.step = 'take back' and u.job = call.job;
+      perform supaqueue.note_done('take back', _queue, call.job);
     exception
       when others then
         perform supaqueue.note_unfinished('take back', _queue, call.job, sqlstate, sqlerrm);

@@ -9,10 +9,7 @@ as $$
 declare
   has_more boolean := false;
 begin
-  if exists (
-    select from supaqueue.unfinished u
-    where u.step = _step and u.queue is not distinct from _queue and u.job is null and u.retry_at > clock_timestamp()
-  ) then
+  if supaqueue.is_noted(_step, _queue, clock_timestamp()) then
     return false;
   end if;
   case _step
@@ -25,9 +22,7 @@ begin
       perform supaqueue.lower_fronts(array[_queue]);
     when 'start' then
       -- Left to the tick: jobs may have been made ready without lowering the front.
-      delete from supaqueue.queue_front f
-      where f.queue = _queue
-        and exists (select from supaqueue.unfinished u where u.queue = _queue and u.step = 'start' and u.job is null);
+      delete from supaqueue.queue_front f where f.queue = _queue and supaqueue.is_noted('start', _queue);
       -- Rows of jobs that were deleted or changed without triggers would be walked over for ever.
       delete from supaqueue.ready_job r
       where r.ctid = any (supaqueue.stale_places(_queue));
@@ -44,8 +39,7 @@ begin
     when 'purge' then
       has_more := supaqueue.purge_tick_history();
   end case;
-  delete from supaqueue.unfinished u
-  where u.step = _step and u.queue is not distinct from _queue and u.job is null;
+  perform supaqueue.note_done(_step, _queue);
   return has_more;
 exception
   when others then
@@ -56,7 +50,7 @@ $$;
 
 -- The queues in which there is something to do. What this reads is small, or read through an index
 -- from its start: queues with nothing to do cost nothing.
-create or replace function supaqueue.queues_to_look_after()
+create or replace function supaqueue.queues_to_look_after(_lost uuid[])
 returns uuid[]
 language plpgsql
 set search_path = ''
@@ -79,46 +73,50 @@ begin
       select h.queue
       from (select d.queue from supaqueue.held_job d where d.until <= at order by d.until limit 1000) h
       union
-      select c.queue from supaqueue.current_job c where c.lease_until < at
+      select unnest(_lost)
       union
       select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step <> 'delete'
-      union
-      select d.queue from supaqueue.deleted_worker d
-      union
-      select supaqueue.queues_with_lost_workers()
     ) found
     order by random()
   );
 end
 $$;
 
--- The queues with locked workers that have no call.
-create or replace function supaqueue.queues_with_lost_workers()
-returns setof uuid
+-- The queues in which something was lost: a call, or a worker's call.
+create or replace function supaqueue.queues_with_losses()
+returns uuid[]
 language sql
 stable
 set search_path = ''
 as $$
-  select distinct w.queue
-  from supaqueue.worker w
-  where w.locked and (w.queue, w.id) not in (select c.queue, c.worker from supaqueue.current_job c)
+  select array(
+    select c.queue from supaqueue.current_job c where c.lease_until < clock_timestamp()
+    union
+    select d.queue from supaqueue.deleted_worker d
+    union
+    select w.queue from supaqueue.worker w
+    where w.locked and (w.queue, w.id) not in (select c.queue, c.worker from supaqueue.current_job c)
+  )
 $$;
 
--- Does all that there is to do in a queue. Returns whether there is more.
-create or replace function supaqueue.look_after(_queue uuid)
+-- Does all that there is to do in a queue. Returns whether there is more. has_losses: see
+-- queues_with_losses; to look for them in each queue would read all calls each time.
+create or replace function supaqueue.look_after(_queue uuid, has_losses boolean)
 returns boolean
 language plpgsql
 set search_path = ''
 as $$
 declare
-  has_more boolean;
+  has_more boolean := false;
 begin
   perform supaqueue.lock_queues('{}', array[_queue]);
-  has_more := supaqueue.run_step('take back', _queue);
+  if has_losses then
+    has_more := supaqueue.run_step('take back', _queue);
+  end if;
   has_more := supaqueue.run_step('settle', _queue) or has_more;
   has_more := supaqueue.run_step('admit', _queue) or has_more;
   perform supaqueue.run_step('start', _queue);
-  delete from supaqueue.unfinished u where u.step = 'look after' and u.queue = _queue;
+  perform supaqueue.note_done('look after', _queue);
   return has_more;
 exception
   when others then

@@ -11,6 +11,7 @@ declare
   started_at timestamptz := clock_timestamp();
   step_started_at timestamptz;
   has_more boolean;
+  lost uuid[];
   _queue uuid;
   step text;
 begin
@@ -24,8 +25,9 @@ begin
 
   loop
     has_more := false;
-    foreach _queue in array supaqueue.queues_to_look_after() loop
-      has_more := supaqueue.look_after(_queue) or has_more;
+    lost := supaqueue.queues_with_losses();
+    foreach _queue in array supaqueue.queues_to_look_after(lost) loop
+      has_more := supaqueue.look_after(_queue, _queue = any (lost)) or has_more;
       if not in_one_transaction then
         commit;
         set transaction isolation level read committed;

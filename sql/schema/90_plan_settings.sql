@@ -13,7 +13,7 @@ begin
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
       array['place_job_tg_fn', 'add_place', 'has_call', 'lock_job', 'lock_call', 'end_call', 'begin_call',
-        'queue_of_worker', 'limits_of', 'timeout_of', 'record'],
+        'queue_of_worker', 'limits_of', 'timeout_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_noted', 'note_done'],
       array['lower_fronts', 'move_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'repeated_answer', 'hand_out_sent_call', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
         'stale_places', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']

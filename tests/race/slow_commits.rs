@@ -63,7 +63,8 @@ async fn lost_in_queue(database: &Database, number: u64, rounds: u64) -> u64 {
             "select exists (select from supaqueue.unfinished where queue = supaqueue.queue_id('{queue}'))"
         );
         lost += u64::from(get(&lane, &is_noted).await == "f");
-        let look_after = format!("select supaqueue.look_after(supaqueue.queue_id('{queue}'))");
+        let look_after =
+            format!("select supaqueue.look_after(supaqueue.queue_id('{queue}'), true)");
         run(&lane, &look_after).await;
     }
     lost

@@ -16,6 +16,7 @@ create table supaqueue.unfinished (
 alter table supaqueue.unfinished enable row level security;
 create index unfinished_job on supaqueue.unfinished (job) where job is not null;
 create index unfinished_queue on supaqueue.unfinished (queue) where queue is not null;
+create index unfinished_about on supaqueue.unfinished (coalesce(job, queue, '00000000-0000-0000-0000-000000000000'), step);
 comment on table supaqueue.unfinished is 'What Supaqueue could not do yet and tries again; supaqueue.problem shows it with remedies';
 comment on column supaqueue.unfinished.step is 'start, settle, take back, admit, look after (all: of a queue, or of one job), or a part of the tick';
 comment on column supaqueue.unfinished.since is 'When it failed first';
