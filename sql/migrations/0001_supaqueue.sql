@@ -723,9 +723,8 @@ begin
 end
 $$;
 
--- Whether something is noted about a step of a queue (null: of all). _until: that is not to be tried
--- before that time.
-create or replace function supaqueue.is_noted(_step text, _queue uuid, _until timestamptz default '-infinity')
+-- Whether a step of a queue (null: of all) is not to be tried yet.
+create or replace function supaqueue.is_put_off(_step text, _queue uuid)
 returns boolean
 language plpgsql
 set search_path = ''
@@ -735,12 +734,13 @@ begin
     select from supaqueue.unfinished u
     where coalesce(u.job, u.queue, '00000000-0000-0000-0000-000000000000')
         = coalesce(_queue, '00000000-0000-0000-0000-000000000000')
-      and u.step = _step and u.job is null and u.retry_at > _until
+      and u.step = _step and u.job is null and u.retry_at > clock_timestamp()
   );
 end
 $$;
 
--- Deletes the notes about a step that has worked.
+-- Deletes the notes about a step, unless another transaction is writing to them: what it noted is not
+-- done then.
 create or replace function supaqueue.note_done(_step text, _queue uuid, _job uuid default null)
 returns void
 language plpgsql
@@ -748,9 +748,13 @@ set search_path = ''
 as $$
 begin
   delete from supaqueue.unfinished u
-  where coalesce(u.job, u.queue, '00000000-0000-0000-0000-000000000000')
-      = coalesce(_job, _queue, '00000000-0000-0000-0000-000000000000')
-    and u.step = _step and u.job is not distinct from _job;
+  where u.id = any (array(
+    select n.id from supaqueue.unfinished n
+    where coalesce(n.job, n.queue, '00000000-0000-0000-0000-000000000000')
+        = coalesce(_job, _queue, '00000000-0000-0000-0000-000000000000')
+      and n.step = _step and n.job is not distinct from _job
+    for update skip locked
+  ));
 end
 $$;
 
@@ -996,6 +1000,22 @@ begin
 exception
   when lock_not_available then
     null;
+end
+$$;
+
+-- Forgets the front of a queue, whose lock is held exclusively, if a ready job is before it: a job that
+-- was left to the tick was made ready without lower_fronts.
+create or replace function supaqueue.reset_front(_queue uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  delete from supaqueue.queue_front f
+  where f.queue = _queue and exists (
+    select from supaqueue.ready_job r
+    where r.queue = _queue and (r.priority, r.run_at, r.position) < (f.priority, f.run_at, f.position)
+  );
 end
 $$;
 
@@ -2000,7 +2020,7 @@ $$;
 
 -- Settles the jobs of a queue that could not be settled when their calls ended.
 create or replace function supaqueue.settle_again(_queue uuid)
-returns boolean
+returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -2023,7 +2043,6 @@ begin
         perform supaqueue.note_unfinished('settle', _queue, item.job, sqlstate, sqlerrm);
     end;
   end loop;
-  return false;
 end
 $$;
 
@@ -2241,7 +2260,7 @@ $$;
 -- Deletes the rows that pg_cron keeps of each run of the tick, after an hour. They have an index on
 -- runid only, and may be millions: this looks at a few at a time, in that order.
 create or replace function supaqueue.purge_tick_history()
-returns boolean
+returns void
 language plpgsql
 set search_path = ''
 set lock_timeout = '1s'
@@ -2250,7 +2269,7 @@ declare
   runs bigint[];
 begin
   if to_regclass('cron.job_run_details') is null then
-    return false;
+    return;
   end if;
   runs := array(
     select d.runid
@@ -2277,7 +2296,6 @@ begin
     for update skip locked
   ));
   update supaqueue.last_tick t set purged_until = runs[cardinality(runs)] where t.is_only_row and runs <> '{}';
-  return false;
 end
 $$;
 
@@ -2294,20 +2312,21 @@ as $$
 declare
   has_more boolean := false;
 begin
-  if supaqueue.is_noted(_step, _queue, clock_timestamp()) then
+  if supaqueue.is_put_off(_step, _queue) then
     return false;
   end if;
+  -- Before the work: a note that is committed meanwhile is about something that this may not have seen.
+  perform supaqueue.note_done(_step, _queue);
   case _step
     when 'take back' then
       has_more := supaqueue.recover(_queue);
     when 'settle' then
-      has_more := supaqueue.settle_again(_queue);
+      perform supaqueue.settle_again(_queue);
     when 'admit' then
       has_more := supaqueue.admit_jobs(_queue, '-infinity', 1000) = 1000;
       perform supaqueue.lower_fronts(array[_queue]);
     when 'start' then
-      -- Left to the tick: jobs may have been made ready without lowering the front.
-      delete from supaqueue.queue_front f where f.queue = _queue and supaqueue.is_noted('start', _queue);
+      perform supaqueue.reset_front(_queue);
       -- Rows of jobs that were deleted or changed without triggers would be walked over for ever.
       delete from supaqueue.ready_job r
       where r.ctid = any (supaqueue.stale_places(_queue));
@@ -2322,9 +2341,8 @@ begin
     when 'delete' then
       has_more := supaqueue.delete_finished_jobs();
     when 'purge' then
-      has_more := supaqueue.purge_tick_history();
+      perform supaqueue.purge_tick_history();
   end case;
-  perform supaqueue.note_done(_step, _queue);
   return has_more;
 exception
   when others then
@@ -2398,7 +2416,7 @@ begin
   if has_losses then
     has_more := supaqueue.run_step('take back', _queue);
   end if;
-  has_more := supaqueue.run_step('settle', _queue) or has_more;
+  perform supaqueue.run_step('settle', _queue);
   has_more := supaqueue.run_step('admit', _queue) or has_more;
   perform supaqueue.run_step('start', _queue);
   perform supaqueue.note_done('look after', _queue);
@@ -3387,11 +3405,11 @@ comment on function supaqueue.set_workers is 'Gives the queue of that name that 
 
 --- schema/90_plan_settings.sql
 
--- Sessions keep their plans: one that was planned when a table held three jobs would go on reading
--- all of it when it holds a million. So the functions that look rows up use indexes whatever the
--- tables look like. This is the only place that says so.
+-- Makes functions that look rows up use indexes even with a stale plan: a session that planned a
+-- statement when a table held three jobs would still read the whole table when it holds a million.
 --
--- None of them changes supaqueue.job: users' triggers there must see their own settings. See lock_job.
+-- None of these functions updates supaqueue.job, because users' triggers there must see their own
+-- settings. See lock_job.
 do $$
 declare
   function record;
@@ -3402,8 +3420,8 @@ begin
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
       array['place_job_tg_fn', 'add_place', 'has_call', 'lock_job', 'lock_call', 'end_call', 'begin_call',
-        'queue_of_worker', 'limits_of', 'timeout_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_noted', 'note_done'],
-      array['lower_fronts', 'move_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
+        'queue_of_worker', 'limits_of', 'timeout_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done'],
+      array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'repeated_answer', 'hand_out_sent_call', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
         'stale_places', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
     )) as f (look_ups, searches)

@@ -43,9 +43,8 @@ begin
 end
 $$;
 
--- Whether something is noted about a step of a queue (null: of all). _until: that is not to be tried
--- before that time.
-create or replace function supaqueue.is_noted(_step text, _queue uuid, _until timestamptz default '-infinity')
+-- Whether a step of a queue (null: of all) is not to be tried yet.
+create or replace function supaqueue.is_put_off(_step text, _queue uuid)
 returns boolean
 language plpgsql
 set search_path = ''
@@ -55,12 +54,13 @@ begin
     select from supaqueue.unfinished u
     where coalesce(u.job, u.queue, '00000000-0000-0000-0000-000000000000')
         = coalesce(_queue, '00000000-0000-0000-0000-000000000000')
-      and u.step = _step and u.job is null and u.retry_at > _until
+      and u.step = _step and u.job is null and u.retry_at > clock_timestamp()
   );
 end
 $$;
 
--- Deletes the notes about a step that has worked.
+-- Deletes the notes about a step, unless another transaction is writing to them: what it noted is not
+-- done then.
 create or replace function supaqueue.note_done(_step text, _queue uuid, _job uuid default null)
 returns void
 language plpgsql
@@ -68,8 +68,12 @@ set search_path = ''
 as $$
 begin
   delete from supaqueue.unfinished u
-  where coalesce(u.job, u.queue, '00000000-0000-0000-0000-000000000000')
-      = coalesce(_job, _queue, '00000000-0000-0000-0000-000000000000')
-    and u.step = _step and u.job is not distinct from _job;
+  where u.id = any (array(
+    select n.id from supaqueue.unfinished n
+    where coalesce(n.job, n.queue, '00000000-0000-0000-0000-000000000000')
+        = coalesce(_job, _queue, '00000000-0000-0000-0000-000000000000')
+      and n.step = _step and n.job is not distinct from _job
+    for update skip locked
+  ));
 end
 $$;

@@ -71,3 +71,19 @@ exception
     null;
 end
 $$;
+
+-- Forgets the front of a queue, whose lock is held exclusively, if a ready job is before it: a job that
+-- was left to the tick was made ready without lower_fronts.
+create or replace function supaqueue.reset_front(_queue uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  delete from supaqueue.queue_front f
+  where f.queue = _queue and exists (
+    select from supaqueue.ready_job r
+    where r.queue = _queue and (r.priority, r.run_at, r.position) < (f.priority, f.run_at, f.position)
+  );
+end
+$$;

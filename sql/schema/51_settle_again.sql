@@ -1,6 +1,6 @@
 -- Settles the jobs of a queue that could not be settled when their calls ended.
 create or replace function supaqueue.settle_again(_queue uuid)
-returns boolean
+returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -23,6 +23,5 @@ begin
         perform supaqueue.note_unfinished('settle', _queue, item.job, sqlstate, sqlerrm);
     end;
   end loop;
-  return false;
 end
 $$;

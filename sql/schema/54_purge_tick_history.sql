@@ -1,7 +1,7 @@
 -- Deletes the rows that pg_cron keeps of each run of the tick, after an hour. They have an index on
 -- runid only, and may be millions: this looks at a few at a time, in that order.
 create or replace function supaqueue.purge_tick_history()
-returns boolean
+returns void
 language plpgsql
 set search_path = ''
 set lock_timeout = '1s'
@@ -10,7 +10,7 @@ declare
   runs bigint[];
 begin
   if to_regclass('cron.job_run_details') is null then
-    return false;
+    return;
   end if;
   runs := array(
     select d.runid
@@ -37,6 +37,5 @@ begin
     for update skip locked
   ));
   update supaqueue.last_tick t set purged_until = runs[cardinality(runs)] where t.is_only_row and runs <> '{}';
-  return false;
 end
 $$;

@@ -9,20 +9,21 @@ as $$
 declare
   has_more boolean := false;
 begin
-  if supaqueue.is_noted(_step, _queue, clock_timestamp()) then
+  if supaqueue.is_put_off(_step, _queue) then
     return false;
   end if;
+  -- Before the work: a note that is committed meanwhile is about something that this may not have seen.
+  perform supaqueue.note_done(_step, _queue);
   case _step
     when 'take back' then
       has_more := supaqueue.recover(_queue);
     when 'settle' then
-      has_more := supaqueue.settle_again(_queue);
+      perform supaqueue.settle_again(_queue);
     when 'admit' then
       has_more := supaqueue.admit_jobs(_queue, '-infinity', 1000) = 1000;
       perform supaqueue.lower_fronts(array[_queue]);
     when 'start' then
-      -- Left to the tick: jobs may have been made ready without lowering the front.
-      delete from supaqueue.queue_front f where f.queue = _queue and supaqueue.is_noted('start', _queue);
+      perform supaqueue.reset_front(_queue);
       -- Rows of jobs that were deleted or changed without triggers would be walked over for ever.
       delete from supaqueue.ready_job r
       where r.ctid = any (supaqueue.stale_places(_queue));
@@ -37,9 +38,8 @@ begin
     when 'delete' then
       has_more := supaqueue.delete_finished_jobs();
     when 'purge' then
-      has_more := supaqueue.purge_tick_history();
+      perform supaqueue.purge_tick_history();
   end case;
-  perform supaqueue.note_done(_step, _queue);
   return has_more;
 exception
   when others then
@@ -113,7 +113,7 @@ begin
   if has_losses then
     has_more := supaqueue.run_step('take back', _queue);
   end if;
-  has_more := supaqueue.run_step('settle', _queue) or has_more;
+  perform supaqueue.run_step('settle', _queue);
   has_more := supaqueue.run_step('admit', _queue) or has_more;
   perform supaqueue.run_step('start', _queue);
   perform supaqueue.note_done('look after', _queue);

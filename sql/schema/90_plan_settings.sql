@@ -1,8 +1,8 @@
--- Sessions keep their plans: one that was planned when a table held three jobs would go on reading
--- all of it when it holds a million. So the functions that look rows up use indexes whatever the
--- tables look like. This is the only place that says so.
+-- Makes functions that look rows up use indexes even with a stale plan: a session that planned a
+-- statement when a table held three jobs would still read the whole table when it holds a million.
 --
--- None of them changes supaqueue.job: users' triggers there must see their own settings. See lock_job.
+-- None of these functions updates supaqueue.job, because users' triggers there must see their own
+-- settings. See lock_job.
 do $$
 declare
   function record;
@@ -13,8 +13,8 @@ begin
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
       array['place_job_tg_fn', 'add_place', 'has_call', 'lock_job', 'lock_call', 'end_call', 'begin_call',
-        'queue_of_worker', 'limits_of', 'timeout_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_noted', 'note_done'],
-      array['lower_fronts', 'move_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
+        'queue_of_worker', 'limits_of', 'timeout_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done'],
+      array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'repeated_answer', 'hand_out_sent_call', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
         'stale_places', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
     )) as f (look_ups, searches)

@@ -145,3 +145,20 @@ async fn a_report_finds_a_job_that_became_due_while_its_call_ran() {
     .await;
     assert_eq!(db.get(STEP).await, "2");
 }
+
+/// However it came to be before the front, a ready job does not stay there beside a free worker.
+#[tokio::test]
+async fn the_tick_finds_a_job_before_the_front() {
+    let db = Db::new().await;
+    db.queue("q", 0).await;
+    db.run("select supaqueue.enqueue('q')").await;
+    let admin = db.database().connect_as_admin().await.unwrap();
+    let front =
+        "insert into supaqueue.queue_front select id, 0, 'infinity', 0 from supaqueue.queue";
+    supaqueue_tests::run(&admin, front).await;
+    db.run("select supaqueue.set_workers('q', 1)").await;
+    let status = "select status from supaqueue.job";
+    assert_eq!(db.get(status).await, "pending", "the front hides it");
+    db.tick().await;
+    assert_eq!(db.get(status).await, "in_progress");
+}

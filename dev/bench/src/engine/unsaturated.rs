@@ -30,7 +30,7 @@ struct Costs {
 }
 
 impl Costs {
-    /// Inserts jobs, each of which starts at once, and reports them.
+    /// Inserts jobs that start immediately, and reports them.
     async fn of(client: &Client) -> Result<Self> {
         let round_trip = median_ms(client, "select 1").await?;
         let insert = client

@@ -364,7 +364,7 @@ $$;
 
 --- schema/20_with_dependencies.sql
 
--- Returns those changes of jobs that matter to dependencies, none of which has reached a target yet.
+-- Returns the changes of jobs that affect dependencies, as propagations that have not started.
 create or replace function supaqueue.with_dependencies(
   _jobs uuid[], _old_statuses text[], _new_statuses text[], are_deleted boolean default false
 )
@@ -707,9 +707,9 @@ $$;
 
 --- schema/26_tick_job_dependencies.sql
 
--- Goes on with what is left of propagations, with about _limit targets, and returns whether there is more to
--- do. It waits for no lock and never fails: what failed is tried in smaller steps, until only the target that
--- fails is left behind, and that one again with growing pauses.
+-- Continues unfinished propagations for about _limit targets, and returns whether there is more to do. It
+-- waits for no lock and never fails: after a failure it takes smaller steps until the failing target is
+-- isolated, and retries that one after growing pauses.
 create or replace function supaqueue.continue_propagations(_limit integer)
 returns boolean
 language plpgsql
@@ -1865,8 +1865,8 @@ comment on function supaqueue.explain_waiting is 'Why a target of job dependenci
 
 --- schema/89_plan_settings.sql
 
--- The functions that use indexes whatever the tables look like (see the core's plan_settings). None of
--- them changes supaqueue.job: users' triggers there must see their own settings.
+-- Makes functions use indexes even with a stale plan (see the core's plan_settings). None of them updates
+-- supaqueue.job, because users' triggers there must see their own settings.
 do $$
 declare
   _function regprocedure;

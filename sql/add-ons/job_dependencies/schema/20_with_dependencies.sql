@@ -1,4 +1,4 @@
--- Returns those changes of jobs that matter to dependencies, none of which has reached a target yet.
+-- Returns the changes of jobs that affect dependencies, as propagations that have not started.
 create or replace function supaqueue.with_dependencies(
   _jobs uuid[], _old_statuses text[], _new_statuses text[], are_deleted boolean default false
 )

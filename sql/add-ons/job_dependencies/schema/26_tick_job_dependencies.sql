@@ -1,6 +1,6 @@
--- Goes on with what is left of propagations, with about _limit targets, and returns whether there is more to
--- do. It waits for no lock and never fails: what failed is tried in smaller steps, until only the target that
--- fails is left behind, and that one again with growing pauses.
+-- Continues unfinished propagations for about _limit targets, and returns whether there is more to do. It
+-- waits for no lock and never fails: after a failure it takes smaller steps until the failing target is
+-- isolated, and retries that one after growing pauses.
 create or replace function supaqueue.continue_propagations(_limit integer)
 returns boolean
 language plpgsql

@@ -1,5 +1,5 @@
--- The functions that use indexes whatever the tables look like (see the core's plan_settings). None of
--- them changes supaqueue.job: users' triggers there must see their own settings.
+-- Makes functions use indexes even with a stale plan (see the core's plan_settings). None of them updates
+-- supaqueue.job, because users' triggers there must see their own settings.
 do $$
 declare
   _function regprocedure;
