@@ -5,6 +5,7 @@
 mod add_on;
 mod breaking;
 mod cli;
+mod connection;
 mod contract;
 mod failures;
 mod files;

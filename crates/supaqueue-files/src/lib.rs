@@ -5,6 +5,7 @@
 //! secrets. The CLI, the local stack and the tests all use it, so they install the same.
 
 mod database_state;
+mod loopback;
 mod part;
 mod upgrade;
 pub mod vault;
@@ -12,6 +13,7 @@ pub mod vault;
 use include_dir::{Dir, include_dir};
 
 pub use database_state::{CronJob, DatabaseState};
+pub use loopback::is_loopback;
 pub use part::{Part, Version, add_on, add_ons, core};
 pub use upgrade::{Change, NewerSchema, Upgrade, of_parts, upgrade};
 

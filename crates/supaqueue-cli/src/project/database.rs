@@ -4,9 +4,8 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use supaqueue_files::DatabaseState;
-use tokio_postgres::Client;
 
-use super::postgres;
+use super::postgres::Connection;
 use super::private_files::PrivateTempDir;
 use super::supabase_cli::SupabaseCli;
 
@@ -16,7 +15,7 @@ pub(crate) enum Database {
     /// Through `supabase db query`, which needs no database password.
     Hosted { cli: SupabaseCli, reference: String },
     /// Through a connection.
-    Direct(Client),
+    Direct(Connection),
 }
 
 impl Database {
@@ -39,8 +38,8 @@ impl Database {
 
     async fn result(&self, sql: &str) -> Result<Option<Value>> {
         match self {
-            Self::Direct(client) => {
-                let text = postgres::run(client, sql).await?;
+            Self::Direct(connection) => {
+                let text = connection.run(sql).await?;
                 Ok(text.map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text))))
             }
             Self::Hosted { cli, reference } => {

@@ -24,6 +24,7 @@ use crate::user_error::user_error;
 use database::Database;
 use hosted::{Hosted, ListedProject};
 use local::{GATEWAY_URL, Local};
+use postgres::{Connection, TlsOptions};
 use supabase_cli::SupabaseCli;
 use supabase_dir::SupabaseDir;
 
@@ -43,7 +44,9 @@ pub(crate) struct ProjectOptions {
     /// The folder that contains the project's `supabase` folder [default: this folder or a parent]
     #[arg(long, value_name = "DIR")]
     pub(crate) workdir: Option<PathBuf>,
-    /// The time limit for each call of the Supabase CLI
+    #[command(flatten)]
+    tls: TlsOptions,
+    /// The time limit for each call of the Supabase CLI, each statement, and for connecting
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
 }
@@ -69,7 +72,7 @@ pub(crate) enum Candidates {
     /// The hosted projects of the account.
     Account(SupabaseCli, Vec<ListedProject>),
     /// The only project that the options allow.
-    Only(Project),
+    Only(Box<Project>),
 }
 
 impl ProjectOptions {
@@ -104,27 +107,25 @@ impl ProjectOptions {
     /// Checks tools and login, and connects where no project has to be selected.
     pub(crate) async fn find(&self) -> Result<(Candidates, String)> {
         if let Some(url) = &self.db_url {
-            let client = postgres::connect(url, self.limit()).await?;
+            let connection = self.connect(url).await?;
+            let detail = format!("connected to the database; {}", connection.protection);
             let project = Project {
                 deployment: Deployment::DatabaseOnly,
-                database: Database::Direct(client),
+                database: Database::Direct(connection),
             };
-            return Ok((
-                Candidates::Only(project),
-                "connected to the database".into(),
-            ));
+            return Ok((Candidates::Only(Box::new(project)), detail));
         }
         let cli = SupabaseCli::find(self.limit(), self.workdir.as_deref()).await?;
         if self.local {
             let dir = self.supabase_dir().ok_or_else(supabase_dir::missing)?;
             let local = Local::read(&cli, dir).await?;
-            let client = postgres::connect(&local.db_url, self.limit()).await?;
+            let connection = self.connect(&local.db_url).await?;
             let project = Project {
                 deployment: Deployment::Local(local),
-                database: Database::Direct(client),
+                database: Database::Direct(connection),
             };
             return Ok((
-                Candidates::Only(project),
+                Candidates::Only(Box::new(project)),
                 format!("Supabase CLI {}, the local stack is running", cli.version),
             ));
         }
@@ -134,10 +135,14 @@ impl ProjectOptions {
         Ok((Candidates::Account(cli, projects), detail))
     }
 
+    async fn connect(&self, url: &str) -> Result<Connection> {
+        Connection::open(url, &self.tls, self.limit()).await
+    }
+
     /// Selects the project and verifies that it exists and is running.
     pub(crate) async fn select(&self, candidates: Candidates) -> Result<Project> {
         let (cli, projects) = match candidates {
-            Candidates::Only(project) => return Ok(project),
+            Candidates::Only(project) => return Ok(*project),
             Candidates::Account(cli, projects) => (cli, projects),
         };
         let listed = self.select_listed(&projects).await?;
