@@ -38,10 +38,22 @@ fn without_a_cli_the_program_runs_it_with_npx() {
         let run = project.supaqueue(Cli::Npx, &line);
         run.assert_says(&["✓ tools and login", "Supabase CLI 3.1.0, 1 project"]);
 
-        // The double, for what npx passes on: arguments, stdin, the folder, and output.
+        // The double, for what npx passes on: arguments, stdin, the folder, and output. npx takes no
+        // other version than the pinned one.
         std::fs::remove_file(&modules).unwrap();
-        std::fs::create_dir_all(modules.join(".bin")).unwrap();
-        symlink(program::double(), modules.join(".bin/supabase")).unwrap();
+        for folder in [".bin", "supabase"] {
+            std::fs::create_dir_all(modules.join(folder)).unwrap();
+        }
+        let tools = std::fs::read_to_string(repository().join("scripts/package.json")).unwrap();
+        let tools: serde_json::Value = serde_json::from_str(&tools).unwrap();
+        let package = serde_json::json!({
+            "name": "supabase",
+            "version": tools["devDependencies"]["supabase"],
+            "bin": "supabase",
+        });
+        std::fs::write(modules.join("supabase/package.json"), package.to_string()).unwrap();
+        symlink(program::double(), modules.join("supabase/supabase")).unwrap();
+        symlink("../supabase/supabase", modules.join(".bin/supabase")).unwrap();
         project
             .install(Cli::Npx)
             .assert_says(&["✓ tools and login", "Supabase CLI 3.1.0, 1 project"])

@@ -12,13 +12,16 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use semver::Version;
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::private_files::PrivateTempDir;
 use crate::user_error::user_error;
 
 /// The oldest version that is tested.
 pub(crate) const OLDEST_TESTED: Version = Version::new(2, 122, 0);
+
+/// The newest version that is tested, which `npx` runs where none is installed.
+const NEWEST_TESTED: Version = Version::new(3, 1, 0);
 
 /// The Supabase CLI of this machine.
 #[derive(Debug, Clone)]
@@ -37,7 +40,10 @@ impl SupabaseCli {
         let found = which::which("supabase").or_else(|_| installed_by_npm(workdir));
         let (program, prefix) = match (found, which::which("npx")) {
             (Ok(program), _) => (program, Vec::new()),
-            (_, Ok(npx)) => (npx, vec!["--yes".into(), "supabase".into()]),
+            (_, Ok(npx)) => {
+                let package = format!("supabase@{NEWEST_TESTED}");
+                (npx, vec!["--yes".into(), package.into()])
+            }
             _ => {
                 return Err(user_error(
                     "the Supabase CLI is not installed: neither `supabase` nor `npx` is on PATH",
@@ -141,26 +147,10 @@ impl SupabaseCli {
         } else {
             Stdio::null()
         });
-        command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        #[cfg(unix)]
-        command.process_group(0);
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("cannot start {}", self.program.display()))?;
-        let group = ProcessGroup(child.id());
-        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-            // If the CLI fails before it has read everything, its own error is the useful one.
-            let _ = stdin.write_all(input.as_bytes()).await;
-        }
-        let output = tokio::time::timeout(self.limit, child.wait_with_output()).await;
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = tokio::time::timeout(self.limit, output(&mut command, input)).await;
         match output {
-            Ok(output) => {
-                group.disarm();
-                output.with_context(|| format!("cannot run {}", self.program.display()))
-            }
+            Ok(output) => output.with_context(|| format!("cannot run {}", self.program.display())),
             Err(_) => Err(user_error(
                 format!(
                     "`{}` did not finish within {} s",
@@ -171,6 +161,42 @@ impl SupabaseCli {
             )),
         }
     }
+}
+
+/// Runs a program to its end. All that it started ends, too, if this is dropped before.
+async fn output(
+    command: &mut tokio::process::Command,
+    input: Option<&str>,
+) -> std::io::Result<Output> {
+    #[cfg(unix)]
+    command.process_group(0);
+    let mut group = ProcessGroup(command.kill_on_drop(true).spawn()?);
+    let child = &mut group.0;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    // At once: a program may wait for its output to be read before it reads its input.
+    let write = async {
+        if let (Some(mut stdin), Some(input)) = (stdin, input) {
+            // If it fails before it has read everything, its own error is the useful one.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+    };
+    let ((), stdout, stderr) = tokio::join!(write, read(stdout), read(stderr));
+    let (stdout, stderr) = (stdout?, stderr?);
+    // Last: see `ProcessGroup`.
+    let status = child.wait().await?;
+    Ok(Output {
+        status,
+        stdout,
+        stderr,
+    })
+}
+
+async fn read(pipe: Option<impl tokio::io::AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
 }
 
 /// The version in `2.122.1` or `Supabase CLI v2.122.1`.
@@ -210,22 +236,21 @@ fn installed_by_npm(workdir: Option<&Path>) -> which::Result<PathBuf> {
 
 /// The processes of one call, killed on drop. npm's `supabase` is a script that starts the actual
 /// program, so killing the child alone would leave that running.
-struct ProcessGroup(Option<u32>);
-
-impl ProcessGroup {
-    /// Keeps the group from being killed once it has exited: its id may be reused.
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
+///
+/// The group has the child's id. No other process can get that id before the child was waited for,
+/// and from then on the child has none.
+struct ProcessGroup(tokio::process::Child);
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        let Some(id) = self.0 else { return };
+        let Some(id) = self.0.id() else { return };
         #[cfg(unix)]
-        if let Ok(id) = i32::try_from(id) {
+        {
             use nix::sys::signal::{Signal, killpg};
-            let _ = killpg(nix::unistd::Pid::from_raw(id), Signal::SIGKILL);
+            let _ = killpg(
+                nix::unistd::Pid::from_raw(id.cast_signed()),
+                Signal::SIGKILL,
+            );
         }
         #[cfg(windows)]
         let _ = std::process::Command::new("taskkill")
@@ -249,6 +274,53 @@ mod tests {
         ] {
             let version = parse_version(text).map(|version| version.to_string());
             assert_eq!(version.as_deref(), want, "{text}");
+        }
+    }
+
+    /// A program that gets more input than fits into a pipe, and hangs.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_timeout_holds_wherever_the_program_hangs_and_ends_what_it_started() {
+        for (what, script) in [
+            ("before it reads its input", "sleep 600 & sleep 600"),
+            ("after it read its input", "cat >&3; sleep 600 & sleep 600"),
+            ("with its output open after its end", "cat >&3; sleep 600 &"),
+            ("with its output closed", "exec >&- 2>&-; sleep 600"),
+            (
+                "in the middle of its output",
+                "echo '{'; cat >&3; sleep 600",
+            ),
+        ] {
+            let dir = PrivateTempDir::create().unwrap();
+            let pipe = dir.path().join("pipe");
+            let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+            assert!(made.unwrap().success());
+            // Reading ends when every process that has it open has ended.
+            let reader = std::thread::spawn({
+                let pipe = pipe.clone();
+                move || std::fs::read(pipe).unwrap().len()
+            });
+            let cli = SupabaseCli {
+                program: "/bin/sh".into(),
+                prefix: vec![
+                    "-c".into(),
+                    format!("exec 3>pipe; {script}").into(),
+                    "supabase".into(),
+                ],
+                version: NEWEST_TESTED,
+                limit: Duration::from_millis(500),
+            };
+            let input = "x".repeat(1_000_000);
+            let ended = cli.json_in(dir.path(), &["db", "query"], Some(&input));
+            let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
+            let error = ended.expect(what).expect_err(what).to_string();
+            assert!(
+                error.contains("`supabase db query` did not finish"),
+                "{what}: {error}"
+            );
+            let copied = reader.join().unwrap();
+            let is_read = script.contains("cat");
+            assert_eq!(copied, if is_read { input.len() } else { 0 }, "{what}");
         }
     }
 }
