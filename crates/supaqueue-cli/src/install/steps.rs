@@ -110,12 +110,14 @@ impl Installation {
                     "stored as SUPAQUEUE_SECRET"
                 }
             },
-            Deployment::Local(local) if local.secret().as_deref() == Some(&value) => {
-                "supabase/.temp/supaqueue.env already has it"
-            }
             Deployment::Local(local) => {
+                let before = local.secret();
+                // Also if it is the same, as others may be able to read the file.
                 local.set_secret(&value)?;
-                "written to supabase/.temp/supaqueue.env"
+                match before == Some(value) {
+                    true => "supabase/.temp/supaqueue.env already has it",
+                    false => "written to supabase/.temp/supaqueue.env",
+                }
             }
             Deployment::DatabaseOnly => "left to you, see below",
         })

@@ -6,7 +6,7 @@ use serde_json::Value;
 use supaqueue_files::DatabaseState;
 
 use super::postgres::Connection;
-use super::private_files::PrivateTempDir;
+use super::private_temp_dir::PrivateTempDir;
 use super::supabase_cli::SupabaseCli;
 
 /// Runs SQL. Statements never contain secrets: the database generates its own, so that no statement

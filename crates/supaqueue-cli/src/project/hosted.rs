@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::private_files::PrivateTempDir;
+use super::private_temp_dir::PrivateTempDir;
 use super::supabase_cli::SupabaseCli;
 use crate::user_error::user_error;
 

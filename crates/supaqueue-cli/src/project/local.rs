@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::atomic_file::write_private;
 use super::hosted::SECRET;
-use super::private_files::write_private;
 use super::supabase_cli::SupabaseCli;
 use super::supabase_dir::SupabaseDir;
 use crate::user_error::user_error;

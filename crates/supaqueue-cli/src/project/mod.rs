@@ -1,11 +1,12 @@
 //! The project that a command works on: one hosted by Supabase, the local Supabase stack, or any
 //! Postgres.
 
+mod atomic_file;
 pub(crate) mod database;
 pub(crate) mod hosted;
 pub(crate) mod local;
 mod postgres;
-mod private_files;
+mod private_temp_dir;
 pub(crate) mod probe;
 pub(crate) mod supabase_cli;
 pub(crate) mod supabase_dir;

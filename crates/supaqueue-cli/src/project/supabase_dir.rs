@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use supaqueue_files::{core, function_files};
 use toml_edit::{DocumentMut, Item, Value};
 
+use super::atomic_file;
 use super::hosted::FUNCTION;
 use crate::user_error::user_error;
 
@@ -122,8 +123,7 @@ impl SupabaseDir {
                 continue;
             }
             let path = folder.join(format!("{stamp}{suffix}"));
-            std::fs::write(&path, version.sql)
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            atomic_file::write(&path, version.sql.as_bytes())?;
             written.push(path.display().to_string());
             stamp += 1;
         }
@@ -150,8 +150,7 @@ impl SupabaseDir {
         let mut written = Vec::new();
         for (path, bytes) in files {
             if std::fs::read(&path).ok().as_deref() != Some(&bytes) {
-                std::fs::write(&path, &bytes)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
+                atomic_file::write(&path, &bytes)?;
                 written.push(path.display().to_string());
             }
         }

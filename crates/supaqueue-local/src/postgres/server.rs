@@ -1,6 +1,8 @@
 //! Runs the programs `initdb` and `postgres`.
 
+use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,13 @@ use crate::{Error, Result};
 
 pub(super) async fn initdb(program: &Program, folder: &Folder, password: &str) -> Result<()> {
     let passwords = folder.path().join("password");
-    std::fs::write(&passwords, password).map_err(Error::file("cannot write", &passwords))?;
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&passwords)
+        .and_then(|mut file| file.write_all(password.as_bytes()))
+        .map_err(Error::file("cannot write", &passwords))?;
     if let Some(user) = program.user {
         std::os::unix::fs::chown(&passwords, Some(user.uid), Some(user.gid))
             .map_err(Error::file("cannot change the owner of", &passwords))?;

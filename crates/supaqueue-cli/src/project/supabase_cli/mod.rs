@@ -14,7 +14,7 @@ use semver::Version;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::private_files::PrivateTempDir;
+use super::private_temp_dir::PrivateTempDir;
 use crate::user_error::user_error;
 
 /// The oldest version that is tested.

@@ -1,9 +1,11 @@
-//! Files that only their owner can read, and a temporary folder for those that the Supabase CLI reads.
+//! A temporary folder for files that the Supabase CLI reads.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
+
+use super::atomic_file::write_private;
 
 /// A temporary folder that only its owner can read. It may contain secrets, so a guard process
 /// removes it where no destructor runs, as after `kill -9`.
@@ -35,23 +37,6 @@ impl PrivateTempDir {
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<()> {
         write_private(&self.path().join(name), content)
     }
-}
-
-/// Writes a file that only its owner can read, and creates its parent folders.
-pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let context = || format!("cannot write {}", path.display());
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).with_context(context)?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-        .open(path)
-        .and_then(|mut file| file.write_all(content))
-        .with_context(context)
 }
 
 /// Waits on a pipe that the kernel closes when this process dies, then removes the folder: at once,
