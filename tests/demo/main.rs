@@ -216,7 +216,7 @@ fn an_interruption_leaves_nothing_behind() {
     let folders = Folders::new();
     // At 10 calls per second, more than can be done before the signal.
     folders.file("long.md", THREE_SECTIONS.repeat(200));
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let mut demo = folders.demo(&["long.md"]);
         let demo = demo.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut demo = demo.spawn().unwrap();
@@ -228,7 +228,7 @@ fn an_interruption_leaves_nothing_behind() {
         assert!(!has_summary, "a summary after an interruption");
         let output = demo.wait_with_output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(130), "{error}");
+        assert_eq!(output.status.code(), Some(status), "{error}");
         assert_eq!(error, "demo: interrupted\n");
         folders.wait_until_nothing_is_left();
     }

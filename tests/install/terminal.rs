@@ -10,8 +10,8 @@ use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::management_api::REF;
-use crate::program::Cli;
+use crate::management_api::{Fault, Pattern, REF};
+use crate::program::{self, Cli};
 use crate::project::{Project, eventually, test};
 
 #[test]
@@ -31,21 +31,27 @@ fn a_project_is_picked_from_the_list_and_nothing_happens_without_a_yes() {
         assert!(terminal.text().contains("nothing was changed"));
         assert!(terminal.text().contains(&format!("--project-ref {REF}")));
 
-        // End of input, and Ctrl-C at either prompt.
+        // End of input, and signals at either prompt.
         let mut terminal = Terminal::install(project);
         terminal.says("Which project?");
         terminal.types("\x04");
         assert_eq!(terminal.ends(), Some(1));
         assert!(terminal.text().contains("nothing was changed"));
-        for answers in [&[][..], &["1\n"]] {
+        for (answers, signal, status) in [
+            (&[][..], Signal::SIGINT, 130),
+            (&["1\n"], Signal::SIGINT, 130),
+            (&[], Signal::SIGTERM, 143),
+            (&["1\n"], Signal::SIGHUP, 129),
+        ] {
             let mut terminal = Terminal::install(project);
             terminal.says("Which project?");
             for answer in answers {
                 terminal.types(answer);
                 terminal.says("[y/N]");
             }
-            terminal.interrupt();
-            assert_eq!(terminal.ends(), Some(130), "{}", terminal.text());
+            terminal.is_sent(signal);
+            assert_eq!(terminal.ends(), Some(status), "{}", terminal.text());
+            assert!(terminal.text().contains("interrupted; run it again"));
         }
         assert_eq!(project.contents(), before);
 
@@ -55,6 +61,27 @@ fn a_project_is_picked_from_the_list_and_nothing_happens_without_a_yes() {
         terminal.says("[y/N]");
         terminal.types("y\n");
         assert_eq!(terminal.ends(), Some(0), "{}", terminal.text());
+    });
+}
+
+#[test]
+fn a_signal_is_not_taken_for_the_doctors_verdict() {
+    test(|project| {
+        project.install_unreachable();
+        let diagnosis = Pattern::query("supaqueue_doctor");
+        project.platform.set_trap(diagnosis, Fault::Hang);
+        let line = format!("doctor --project-ref {REF}");
+        let doctor = project.command(Cli::DOUBLE, &line).spawn().unwrap();
+        eventually(|| {
+            let is_sprung = project.platform.is_sprung();
+            is_sprung.then_some(()).ok_or(|| "no diagnosis".into())
+        });
+        let id = Pid::from_raw(doctor.id().cast_signed());
+        kill(id, Signal::SIGTERM).unwrap();
+        let run = program::ended(&doctor.wait_with_output().unwrap());
+        project.platform.remove_trap();
+        run.assert_says(&["failed", "function: not deployed"]);
+        run.assert_status(143);
     });
 }
 
@@ -106,9 +133,8 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    fn interrupt(&self) {
-        let id = i32::try_from(self.child.id()).unwrap();
-        kill(Pid::from_raw(id), Signal::SIGINT).unwrap();
+    fn is_sent(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
     fn says(&self, words: &str) {

@@ -1,4 +1,4 @@
-//! Runs a command to its end or to Ctrl-C, and turns the outcome into an exit status.
+//! Runs a command to its end or to a signal, and turns the outcome into an exit status.
 
 use std::process::ExitCode;
 
@@ -9,20 +9,17 @@ use crate::signal::stop_requested;
 use crate::steps::Steps;
 use crate::user_error;
 
-/// The status by which shells report a program stopped by Ctrl-C.
-const INTERRUPTED: u8 = 130;
-
 /// Runs a command that has no steps.
-pub(crate) async fn run(name: &str, work: impl Future<Output = Result<()>>) -> ExitCode {
+pub(crate) async fn run(name: &str, work: impl Future<Output = Result<ExitCode>>) -> ExitCode {
     tokio::select! {
         result = work => match result {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(status) => status,
             Err(error) => {
                 user_error::print(&format!("supaqueue {name}"), &error);
                 ExitCode::FAILURE
             }
         },
-        () = stop_requested() => interrupted(name),
+        status = stop_requested() => interrupted(name, status),
     }
 }
 
@@ -33,23 +30,23 @@ pub(crate) async fn run_steps(
     work: impl AsyncFnOnce(&mut Steps) -> Result<()>,
 ) -> ExitCode {
     let outcome = tokio::select! {
-        result = work(&mut steps) => Some(result),
-        () = stop_requested() => None,
+        result = work(&mut steps) => Ok(result),
+        status = stop_requested() => Err(status),
     };
     match outcome {
-        Some(Ok(())) => ExitCode::SUCCESS,
-        Some(Err(error)) => {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
             steps.report(&error);
             ExitCode::FAILURE
         }
-        None => {
+        Err(status) => {
             steps.report(&anyhow::anyhow!("interrupted"));
-            interrupted(name)
+            interrupted(name, status)
         }
     }
 }
 
-fn interrupted(name: &str) -> ExitCode {
+fn interrupted(name: &str, status: u8) -> ExitCode {
     errln!("supaqueue {name}: interrupted; run it again to resume");
-    ExitCode::from(INTERRUPTED)
+    ExitCode::from(status)
 }

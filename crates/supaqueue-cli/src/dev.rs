@@ -81,13 +81,13 @@ async fn dev(arguments: Arguments) -> Result<()> {
             stack?
         }
         // Dropping the future stops everything that has started.
-        () = &mut stop => return Ok(()),
+        _ = &mut stop => return Ok(()),
     };
     let mut logs = stack.logs();
     print_stack(&stack);
     loop {
         tokio::select! {
-            () = &mut stop => break,
+            _ = &mut stop => break,
             line = logs.recv() => match line {
                 Ok(line) => print_line(&line),
                 Err(RecvError::Lagged(lost)) => errln!("({lost} log lines were dropped)"),

@@ -1,8 +1,12 @@
 //! The signals that request an orderly shutdown.
 
+use tokio::signal::unix::{SignalKind, signal};
+
 /// Waits for Ctrl-C, SIGTERM or SIGHUP. From the first poll on, these no longer kill the program.
-pub async fn stop_requested() {
-    use tokio::signal::unix::{SignalKind, signal};
+///
+/// Returns the exit status by which a shell reports a program that the signal ended: 130, 143 or
+/// 129.
+pub async fn stop_requested() -> u8 {
     let wait = |kind: SignalKind| async move {
         match signal(kind) {
             Ok(mut signals) => {
@@ -13,8 +17,8 @@ pub async fn stop_requested() {
         }
     };
     tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::hangup()) => {}
+        () = wait(SignalKind::interrupt()) => 130,
+        () = wait(SignalKind::terminate()) => 143,
+        () = wait(SignalKind::hangup()) => 129,
     }
 }

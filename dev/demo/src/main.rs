@@ -26,9 +26,6 @@ use summary::Summary;
 /// The exit status for unusable input.
 const BAD_INPUT: u8 = 2;
 
-/// The exit status after Ctrl-C, by the convention of shells.
-const INTERRUPTED: u8 = 130;
-
 /// Sends the sections of text files through a queue and shows their progress and a summary.
 #[derive(Debug, Parser)]
 #[command(name = "demo", args_conflicts_with_subcommands = true)]
@@ -69,9 +66,9 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(Outcome::Success) => ExitCode::SUCCESS,
         Ok(Outcome::Failure) => ExitCode::FAILURE,
-        Ok(Outcome::Interrupted) => {
+        Ok(Outcome::Interrupted(status)) => {
             eprintln!("{name}: interrupted");
-            ExitCode::from(INTERRUPTED)
+            ExitCode::from(status)
         }
         Err(error) => {
             eprintln!("{name}: {error:#}");

@@ -15,7 +15,8 @@ pub(super) enum Outcome {
     /// Every job succeeded, with no more calls in flight than workers.
     Success,
     Failure,
-    Interrupted,
+    /// By a signal, with the exit status for it.
+    Interrupted(u8),
 }
 
 /// Starts the stack, does the work until it ends or is interrupted, and stops the stack in any case.
@@ -29,13 +30,13 @@ pub(super) async fn with_stack(
     let stack = tokio::select! {
         stack = Stack::builder().functions(FUNCTIONS).start() => stack?,
         // Dropping the future also stops everything that has started.
-        () = &mut stop => return Ok(Outcome::Interrupted),
+        status = &mut stop => return Ok(Outcome::Interrupted(status)),
     };
     let start_time = begin.elapsed();
     drop(spinner);
     let outcome = tokio::select! {
         outcome = work(&stack, start_time) => outcome,
-        () = &mut stop => Ok(Outcome::Interrupted),
+        status = &mut stop => Ok(Outcome::Interrupted(status)),
     };
     stack.stop().await;
     outcome

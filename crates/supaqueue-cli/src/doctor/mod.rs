@@ -29,15 +29,14 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     let mut report = Report {
         worst: Severity::Ok,
     };
-    let status = command::run("doctor", async {
+    command::run("doctor", async {
         examine(&arguments.project, &mut report).await;
-        Ok(())
+        Ok(match report.worst {
+            Severity::Failed => ExitCode::FAILURE,
+            Severity::Ok | Severity::Warning => ExitCode::SUCCESS,
+        })
     })
-    .await;
-    match report.worst {
-        Severity::Failed => ExitCode::FAILURE,
-        Severity::Ok | Severity::Warning => status,
-    }
+    .await
 }
 
 /// Prints findings as they come.

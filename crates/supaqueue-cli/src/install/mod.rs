@@ -73,7 +73,11 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if arguments.write_migration || arguments.write_function {
-        return command::run("install", async { write_files(&arguments) }).await;
+        return command::run("install", async {
+            write_files(&arguments)?;
+            Ok(ExitCode::SUCCESS)
+        })
+        .await;
     }
     let steps = Steps::new(
         &plan::STEPS,
