@@ -185,6 +185,7 @@ fn an_unusable_argument_is_named_in_the_error_and_nothing_is_left_behind() {
         (["--functions", "/etc/passwd"], 2, "/etc/passwd is not a folder"),
         (["--postgres-bin", "/nowhere"], 2, "/nowhere contains no `postgres`"),
         (["--db-url", "nonsense"], 2, "not a database address"),
+        (["--db-url", "postgres://db.example.com/x"], 2, "db.example.com:5432: it is not on this machine"),
         (["--db-url", "postgres://127.0.0.1:1/x"], 1, "cannot connect to Postgres at 127.0.0.1:1"),
         (["--port", "0"], 2, "0 is not in 1..=65535"),
     ];

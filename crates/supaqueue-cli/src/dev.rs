@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     /// A folder of functions; may be repeated [default: supabase/functions, if it exists]
     #[arg(long, value_name = "DIR")]
     functions: Vec<PathBuf>,
-    /// Use a running Postgres instead of starting one
+    /// Use a running Postgres on this machine instead of starting one. What is created in it stays; one with an installation of Supaqueue is refused
     #[arg(long, value_name = "URL", conflicts_with = "postgres_bin")]
     db_url: Option<String>,
     /// Use the `postgres` and `initdb` in this folder instead of the embedded Postgres

@@ -5,7 +5,8 @@ use tokio_postgres::Client;
 
 use crate::{Error, Result};
 
-/// Brings the schema to the version in this program, and stores secret and URL in the Vault.
+/// Brings the schema to the version in this program, and stores secret and URL in the Vault. The
+/// caller has made sure that there is no other secret.
 pub(crate) async fn install(client: &Client, secret: &str, url: &str) -> Result<()> {
     let reading = "cannot read what the database has of supaqueue";
     let state = client
@@ -27,8 +28,12 @@ pub(crate) async fn install(client: &Client, secret: &str, url: &str) -> Result<
             .await
             .map_err(Error::database("cannot apply the schema"))?;
     }
+    let mut statements = vault::upsert_url(url);
+    if state.secret.as_deref() != Some(secret) {
+        statements += &vault::upsert_local_secret(secret);
+    }
     client
-        .batch_execute(&(vault::upsert_secret(secret) + &vault::upsert_url(url)))
+        .batch_execute(&statements)
         .await
         .map_err(Error::database(
             "cannot store the secret and the URL in the Vault",

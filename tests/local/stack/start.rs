@@ -62,12 +62,14 @@ fn an_external_database_is_set_up_once_unless_it_belongs_to_a_hosted_project() {
 
         let stack = start(as_admin()).await;
         let first = stack.gateway_url().to_owned();
+        let secret = stack.secret().to_owned();
         assert!(
             stack.restart_postgres(true).await.is_err(),
             "an external Postgres is not restarted"
         );
+        assert!(stack.kill_net_worker().await.is_err());
         stack.stop().await;
-        // A second stack can use it and updates the address.
+        // A second stack can use it, updates the address and keeps the secret.
         let stack = start(as_admin()).await;
         let client = external.connect_as_admin().await.unwrap();
         let read =
@@ -75,6 +77,11 @@ fn an_external_database_is_set_up_once_unless_it_belongs_to_a_hosted_project() {
         let stored = get(&client, read).await;
         assert_eq!(stored, stack.gateway_url());
         assert_ne!(stored, first);
+        assert_eq!(stack.secret(), secret);
+        assert_eq!(
+            get(&client, SECRETS).await,
+            format!("supaqueue_secret={secret}")
+        );
         stack.stop().await;
 
         // A hosted project's calls must not be redirected to this machine.
@@ -85,5 +92,83 @@ fn an_external_database_is_set_up_once_unless_it_belongs_to_a_hosted_project() {
         );
         run(&client, &update).await;
         assert_error(as_admin(), &[hosted]).await;
+    });
+}
+
+/// The secrets, without the address.
+const SECRETS: &str = "select string_agg(name || '=' || decrypted_secret, ' ' order by name)
+    from vault.decrypted_secrets where name like 'supaqueue_secret%'";
+
+#[test]
+fn an_installation_keeps_its_secret() {
+    on_stack(async |own| {
+        let admin = own.database().connect_as_admin().await.unwrap();
+        run(&admin, "create database installed").await;
+        let installed = own.postgres().unwrap().database("installed");
+        let as_admin = || builder().postgres(Url(installed.admin_url().into()));
+        start(as_admin().install(false)).await.stop().await;
+        let client = installed.connect_as_admin().await.unwrap();
+        for (name, change) in [
+            ("supaqueue_secret", ""),
+            // Its address leads to this machine, as that of `supabase start` does.
+            (
+                "supaqueue_secret",
+                "select vault.create_secret('http://kong:8000', 'supaqueue_url')",
+            ),
+            // Postgres without pg_cron, which a superuser would set up.
+            ("supaqueue_secret", "drop schema cron cascade"),
+            (
+                "supaqueue_secret_next",
+                "select vault.update_secret(id, new_name => 'supaqueue_secret_next')
+                from vault.secrets where name = 'supaqueue_secret'",
+            ),
+        ] {
+            let create = "select vault.create_secret('whsec_theirs', 'supaqueue_secret', 'theirs')
+                where not exists (select from vault.secrets where name like 'supaqueue_secret%')";
+            run(&client, create).await;
+            run(&client, change).await;
+            assert_error(
+                as_admin(),
+                &["Supaqueue is installed in it", name, "supaqueue remove"],
+            )
+            .await;
+            assert_eq!(
+                get(&client, SECRETS).await,
+                format!("{name}=whsec_theirs"),
+                "{change}"
+            );
+            let schema = "select to_regnamespace('supaqueue') is null";
+            assert_eq!(get(&client, schema).await, "t", "{change}");
+        }
+    });
+}
+
+#[test]
+fn a_database_elsewhere_is_refused_before_it_is_told_anything() {
+    on_stack(async |own| {
+        let port = own.postgres().unwrap().port();
+        for place in [
+            "db.example.com:5432/x".to_owned(),
+            format!("db.example.com:{port}/x?hostaddr=127.0.0.1"),
+            format!("127.0.0.1:{port},db.example.com:{port}/x"),
+        ] {
+            let stack = builder().postgres(Url(format!("postgres://me:secret@{place}")));
+            let message = assert_error(stack, &["it is not on this machine"]).await;
+            assert!(!message.contains("secret"), "{message}");
+        }
+    });
+}
+
+#[test]
+fn a_database_that_does_not_answer_is_given_up() {
+    on_stack(async |_| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let stack = builder().postgres(Url(format!("postgres://me@{address}/x")));
+        assert_error(
+            stack,
+            &["cannot connect to Postgres at 127.0.0.1", "within 10 s"],
+        )
+        .await;
     });
 }

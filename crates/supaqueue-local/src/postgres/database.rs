@@ -1,8 +1,13 @@
+use std::time::Duration;
+
 use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
 
 use crate::{Error, Result};
+
+/// How long a server may be silent while a connection is made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A database set up like a hosted project's. Cheap to clone: it holds addresses, not a connection.
 #[derive(Debug, Clone)]
@@ -86,24 +91,30 @@ impl Database {
 /// dropped.
 ///
 /// # Errors
-/// [`Error::Invalid`] if `url` is not a database address, [`Error::Database`] if the connection
-/// fails.
+/// [`Error::Invalid`] if `url` is not a database address, [`Error::Database`] or [`Error::TooSlow`]
+/// if the connection fails.
 pub async fn connect(url: &str) -> Result<Client> {
-    let config: Config = url.parse().map_err(|error| {
-        Error::Invalid(format!(
-            "not a database address like postgresql://role:password@host:5432/name: {error}"
-        ))
-    })?;
-    let (client, connection) = config.connect(NoTls).await.map_err(|error| {
-        Error::database(format!("cannot connect to Postgres at {}", server(&config)))(error)
-    })?;
+    let config = parse(url)?;
+    let doing = || format!("cannot connect to Postgres at {}", server(&config));
+    let connected = tokio::time::timeout(CONNECT_LIMIT, config.connect(NoTls)).await;
+    let (client, connection) = connected
+        .map_err(|_| Error::TooSlow(doing(), CONNECT_LIMIT.as_secs()))?
+        .map_err(|error| Error::database(doing())(error))?;
     // When the connection ends, calls on the client return the error.
     tokio::spawn(connection);
     Ok(client)
 }
 
+pub(crate) fn parse(url: &str) -> Result<Config> {
+    url.parse().map_err(|error| {
+        Error::Invalid(format!(
+            "not a database address like postgresql://role:password@host:5432/name: {error}"
+        ))
+    })
+}
+
 /// The host and port of an address, without its password.
-fn server(config: &Config) -> String {
+pub(crate) fn server(config: &Config) -> String {
     let host = match config.get_hosts().first() {
         Some(Host::Tcp(host)) => host.clone(),
         Some(Host::Unix(path)) => path.display().to_string(),

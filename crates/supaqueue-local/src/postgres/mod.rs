@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 
 pub use database::{Database, connect};
+pub(crate) use database::{parse, server};
 use program::Program;
 use server::{initdb, launch, start_on_free_port};
 use server_log::ServerLog;

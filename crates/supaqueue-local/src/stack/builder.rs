@@ -12,7 +12,8 @@ pub enum PostgresSource {
     Embedded,
     /// A temporary cluster of the Postgres in this folder.
     Bin(PathBuf),
-    /// A running Postgres at this address. What the stack creates in it stays there.
+    /// A running Postgres on this machine. What the stack creates in it stays there. One that has a
+    /// secret that no stack has created is refused: it belongs to an installation.
     Url(String),
 }
 
@@ -68,8 +69,8 @@ impl StackBuilder {
         self
     }
 
-    /// The secret shared by the database and the supaqueue function: `whsec_` and base64. Random by
-    /// default.
+    /// The secret shared by the database and the supaqueue function: `whsec_` and base64. By default
+    /// the one that an earlier stack left in the database, or else random.
     pub fn secret(mut self, secret: impl Into<String>) -> Self {
         self.secret = Some(secret.into());
         self

@@ -172,8 +172,14 @@ impl Stack {
     /// Crashes the `net` worker, real or emulated, which empties its tables.
     ///
     /// # Errors
-    /// Those of [`EmulatedExtensions::kill_net`].
+    /// Those of [`EmulatedExtensions::kill_net`], and [`Error::Invalid`] for an external Postgres,
+    /// whose process ids may be those of a container.
     pub async fn kill_net_worker(&self) -> Result<()> {
+        if self.postgres.is_none() {
+            return Err(Error::Invalid(
+                "cannot kill a worker of an external Postgres".into(),
+            ));
+        }
         self.emulated.kill_net().await
     }
 

@@ -25,10 +25,10 @@ pub(super) async fn start(builder: StackBuilder) -> Result<Stack> {
 
     let port = Port::bind(builder.port).await?;
     let url = port.url();
-    let (postgres, database) =
+    let (postgres, database, secret) =
         start_postgres(builder.postgres, builder.fsync, builder.settings).await?;
 
-    let secret = builder.secret.unwrap_or_else(new_secret);
+    let secret = secret.or(builder.secret).unwrap_or_else(new_secret);
     let public_url = builder.public_url.unwrap_or_else(|| url.clone());
     let client = database.connect().await?;
     let postgres_version = client
@@ -96,15 +96,19 @@ fn function_folders(folders: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     folders.into_iter().map(check).collect()
 }
 
-/// Returns the project's database, and the cluster if it is the stack's own.
+/// Returns the project's database, with the cluster if it is the stack's own, or with the secret
+/// that an earlier stack left in it.
 async fn start_postgres(
     source: PostgresSource,
     fsync: bool,
     settings: Vec<(String, String)>,
-) -> Result<(Option<Postgres>, Database)> {
+) -> Result<(Option<Postgres>, Database, Option<String>)> {
     let mut builder = Postgres::builder().fsync(fsync);
     match source {
-        PostgresSource::Url(url) => return Ok((None, external_database::set_up(url).await?)),
+        PostgresSource::Url(url) => {
+            let (database, secret) = external_database::set_up(url).await?;
+            return Ok((None, database, secret));
+        }
         PostgresSource::Bin(bin) => builder = builder.bin(bin),
         PostgresSource::Embedded => {}
     }
@@ -113,7 +117,7 @@ async fn start_postgres(
     }
     let postgres = builder.start().await?;
     let database = postgres.set_up_project().await?;
-    Ok((Some(postgres), database))
+    Ok((Some(postgres), database, None))
 }
 
 /// The environment variables that the platform sets for every function.
