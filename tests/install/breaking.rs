@@ -290,7 +290,10 @@ fn a_vault_that_cannot_be_decrypted_is_named_and_filled_anew() {
                 "invalid ciphertext",
             ])
             .assert_says(&["failed", "cannot decrypt supaqueue_url: "])
-            .assert_says(&["→", "`supaqueue install --db-url …`"]);
+            .assert_says(&[
+                "→",
+                "`supaqueue install --db-url postgresql://postgres@127.0.0.1:",
+            ]);
         project
             .install(Cli::DOUBLE)
             .assert_says(&["✓ secret", "to replace what it cannot decrypt"])

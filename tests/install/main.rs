@@ -11,6 +11,7 @@ mod failures;
 mod files;
 mod local;
 mod management_api;
+mod pasting;
 mod program;
 mod project;
 #[path = "double/recording.rs"]

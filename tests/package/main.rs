@@ -69,6 +69,12 @@ fn npx_runs_the_program_in_a_project_that_installed_it() {
         "the exit status is the program's"
     );
 
+    let unreachable = "postgresql://127.0.0.1:1/x";
+    let failed = npx(&complete, &["remove", "--db-url", unreachable]);
+    let resume = format!("Resume with: npx supaqueue remove --db-url {unreachable}\n");
+    let stderr = text(&failed.stderr);
+    assert!(stderr.contains(&resume), "{stderr}");
+
     let incomplete = project(&[&launcher]);
     let missing = npx(&incomplete, &["--version"]);
     assert_eq!(missing.status.code(), Some(1));

@@ -45,33 +45,33 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         Action::Add(options) => ("add", options),
         Action::Remove(options) => ("remove", options),
     };
-    let command = format!("supaqueue add-on {verb} {}", options.name);
-    let steps = Steps::new(&STEPS, format!("{command}{}", options.project.options()));
+    let command = |project: &ProjectOptions| {
+        let line = project.command(&format!("add-on {verb}"));
+        options.confirmation.add_to(line.word(&options.name))
+    };
+    let steps = Steps::new(&STEPS, command(&options.project));
     command::run_steps("add-on", steps, async |steps: &mut Steps| {
-        change(&command, &arguments.action, options, steps).await
+        let add_on = find(&options.name)?;
+        let project = options.project.open(steps).await?;
+        steps.resume_with(command(&project.options));
+        change(&project, add_on, &arguments.action, options, steps).await
     })
     .await
 }
 
 async fn change(
-    command: &str,
+    project: &Project,
+    add_on: Part,
     action: &Action,
     options: &Options,
     steps: &mut Steps,
 ) -> Result<()> {
-    let add_on = find(&options.name)?;
-    let project = options.project.open(steps).await?;
-    steps.resume_with(format!(
-        "{command}{}{}",
-        project.options(),
-        options.confirmation.option()
-    ));
-    let state = steps.step_value(schema(&project)).await?;
+    let state = steps.step_value(schema(project)).await?;
     let (name, project_name) = (add_on.name, project.name());
     let (question, transactions, done) = match action {
         Action::Add(_) => (
             format!("Add {name} to Supaqueue in {project_name}?"),
-            upgrade(&state, &add_on, &project)?,
+            upgrade(&state, &add_on, project)?,
             format!("{name} added"),
         ),
         Action::Remove(_) => (
@@ -97,7 +97,7 @@ async fn schema(project: &Project) -> Result<(DatabaseState, String)> {
         Some(version) => Ok((state, format!("version {version}"))),
         None => Err(user_error(
             "Supaqueue is not installed in this project",
-            format!("Run `supaqueue install{}` first.", project.options()),
+            format!("Run `{}` first.", project.command("install")),
         )),
     }
 }
@@ -113,7 +113,7 @@ fn upgrade(state: &DatabaseState, add_on: &Part, project: &Project) -> Result<Ve
         {
             Err(user_error(
                 "the schema is older than this add-on",
-                format!("Run `supaqueue install{}` first.", project.options()),
+                format!("Run `{}` first.", project.command("install")),
             ))
         }
         Ok(upgrade) => Ok(upgrade.transactions),

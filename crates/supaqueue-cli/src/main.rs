@@ -4,6 +4,7 @@
 
 mod add_on;
 mod command;
+mod command_line;
 #[cfg(unix)]
 mod dev;
 mod doctor;

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use anyhow::{Context, Result, bail};
 
+use crate::command_line::CommandLine;
 use crate::output::errln;
 use crate::user_error::user_error;
 
@@ -21,9 +22,9 @@ pub(crate) struct Confirmation {
 }
 
 impl Confirmation {
-    /// The option as it was given.
-    pub(crate) fn option(&self) -> &'static str {
-        if self.yes { " --yes" } else { "" }
+    /// Adds the option to a command as it was given.
+    pub(crate) fn add_to(&self, command: CommandLine) -> CommandLine {
+        command.flag("--yes", self.yes)
     }
 
     /// Asks for confirmation, unless `--yes` was given.
@@ -34,7 +35,10 @@ impl Confirmation {
         if !is_interactive() {
             return Err(user_error(
                 "cannot prompt: stdin is not a terminal",
-                "Run this again with --yes. `supaqueue install --dry-run` prints what an installation would do.",
+                format!(
+                    "Run this again with --yes. `{}` prints what an installation would do.",
+                    CommandLine::supaqueue("install --dry-run")
+                ),
             ));
         }
         confirm(question).await

@@ -13,6 +13,7 @@ use postgres_protocol::escape::escape_literal;
 use supaqueue_files::DatabaseState;
 
 use crate::command;
+use crate::command_line::CommandLine;
 use crate::output::errln;
 use crate::project::database::Database;
 use crate::project::probe::{self, Response};
@@ -47,12 +48,16 @@ pub(crate) struct Arguments {
     confirmation: Confirmation,
 }
 
+impl Arguments {
+    /// The command as it was given, for a project.
+    fn command(&self, project: &ProjectOptions) -> CommandLine {
+        self.confirmation.add_to(project.command("rotate-secret"))
+    }
+}
+
 /// Runs the command until it ends or is interrupted.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    let steps = Steps::new(
-        &STEPS,
-        format!("supaqueue rotate-secret{}", arguments.project.options()),
-    );
+    let steps = Steps::new(&STEPS, arguments.command(&arguments.project));
     command::run_steps("rotate-secret", steps, async |steps: &mut Steps| {
         rotate(&arguments, steps).await
     })
@@ -61,11 +66,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 
 async fn rotate(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     let project = arguments.project.open(steps).await?;
-    steps.resume_with(format!(
-        "supaqueue rotate-secret{}{}",
-        project.options(),
-        arguments.confirmation.option()
-    ));
+    steps.resume_with(arguments.command(&project.options));
     let question = format!("Replace the secret of {}?", project.name());
     arguments.confirmation.ask(&question).await?;
 
@@ -93,7 +94,7 @@ async fn new_secret(project: &Project) -> Result<(DatabaseState, &'static str)> 
     if (state.secret.is_none() && !is_unreadable) || state.version().is_none() {
         return Err(user_error(
             "Supaqueue is not installed in this project",
-            "Run `supaqueue install` first.",
+            format!("Run `{}` first.", project.command("install")),
         ));
     }
     if state.is_rotating() {
@@ -103,8 +104,8 @@ async fn new_secret(project: &Project) -> Result<(DatabaseState, &'static str)> 
         return Err(user_error(
             "the Vault cannot decrypt the project's URL, which is needed to reach the functions",
             format!(
-                "Run `supaqueue install{}`: it stores the URL and a new secret.",
-                project.options()
+                "Run `{}`: it stores the URL and a new secret.",
+                project.command("install")
             ),
         ));
     }
@@ -216,15 +217,16 @@ async fn wait_until_accepted(project: &Project, current: bool, next: bool) -> Re
             |response| response.describe(),
         );
         let remedy = match &project.deployment {
-            Deployment::Hosted(_) => {
-                "Run `supaqueue doctor` for the cause, and then this again to resume."
-            }
-            Deployment::Local(_) => {
-                "Restart `supabase functions serve --env-file supabase/.temp/supaqueue.env`, and run this again."
+            Deployment::Hosted(_) => format!(
+                "Run `{}` for the cause, and then this again to resume.",
+                project.command("doctor")
+            ),
+            Deployment::Local(local) => {
+                format!("Restart `{}`, and run this again.", local.serve())
             }
             Deployment::DatabaseOnly => {
                 "Set SUPAQUEUE_SECRET in the functions' environment to the result of this, restart them, and run this again: \
-                 select string_agg(decrypted_secret, ' ' order by name) from vault.decrypted_secrets where name in ('supaqueue_secret', 'supaqueue_secret_next')"
+                 select string_agg(decrypted_secret, ' ' order by name) from vault.decrypted_secrets where name in ('supaqueue_secret', 'supaqueue_secret_next')".to_owned()
             }
         };
         return Err(user_error(

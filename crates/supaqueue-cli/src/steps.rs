@@ -5,6 +5,7 @@ use std::future::Future;
 
 use anyhow::Result;
 
+use crate::command_line::CommandLine;
 use crate::output::{errln, spinner};
 use crate::redact::redact;
 use crate::user_error;
@@ -13,22 +14,22 @@ use crate::user_error;
 pub(crate) struct Steps {
     names: &'static [&'static str],
     done: usize,
-    resume: String,
+    resume: CommandLine,
 }
 
 impl Steps {
     /// `resume` is the command line to run after a failure.
-    pub(crate) fn new(names: &'static [&'static str], resume: impl Into<String>) -> Self {
+    pub(crate) fn new(names: &'static [&'static str], resume: CommandLine) -> Self {
         Self {
             names,
             done: 0,
-            resume: resume.into(),
+            resume,
         }
     }
 
     /// Replaces the command line to run after a failure.
-    pub(crate) fn resume_with(&mut self, command: impl Into<String>) {
-        self.resume = command.into();
+    pub(crate) fn resume_with(&mut self, command: CommandLine) {
+        self.resume = command;
     }
 
     /// Runs the next step, which returns a description of its outcome.
@@ -73,5 +74,8 @@ impl Steps {
         errln!("\nDone: {}.", list(done));
         errln!("Not done: {}.", list(remaining));
         errln!("Resume with: {}", self.resume);
+        if let Some(precondition) = self.resume.precondition() {
+            errln!("  {precondition}");
+        }
     }
 }

@@ -17,7 +17,12 @@ try {
   process.exit(1);
 }
 
-const child = spawn(program, process.argv.slice(2), { stdio: "inherit" });
+// How the program names itself in the commands that it prints: npm and npx set this variable.
+const SUPAQUEUE_COMMAND = process.env.npm_command ? "npx supaqueue" : "supaqueue";
+const child = spawn(program, process.argv.slice(2), {
+  stdio: "inherit",
+  env: { SUPAQUEUE_COMMAND, ...process.env },
+});
 // A terminal sends Ctrl-C to both processes; other signals reach only this one.
 process.on("SIGINT", () => {});
 for (const signal of ["SIGTERM", "SIGHUP"]) {

@@ -6,15 +6,18 @@ use supaqueue_files::vault::is_signing_key;
 use supaqueue_files::{DatabaseState, Part};
 
 use super::finding::Finding;
+use crate::command_line::CommandLine;
+use crate::project::ProjectOptions;
 use crate::project::vault::check_project_url;
 
 /// Checks what is installed. Reads nothing more than `state`.
-pub(super) fn installed(state: &DatabaseState, options: &str) -> Vec<Finding> {
+pub(super) fn installed(state: &DatabaseState, options: &ProjectOptions) -> Vec<Finding> {
     let mut findings = vec![Finding::ok(
         "database",
         format!("Postgres {}", state.postgres),
     )];
-    let install = format!("Run `supaqueue install{options}`.");
+    let install = format!("Run `{}`.", options.command("install"));
+    let rotate = options.command("rotate-secret");
     for (name, is_installed) in [
         ("pg_net", state.has_net),
         ("supabase_vault", state.has_vault),
@@ -27,7 +30,7 @@ pub(super) fn installed(state: &DatabaseState, options: &str) -> Vec<Finding> {
             (false, _) if name == "pg_cron" => Finding::warning(
                 "extension",
                 "pg_cron is missing: retries and scheduled jobs start only when their queue is next used",
-                format!("Run: create extension pg_cron; and then `supaqueue install{options}`."),
+                format!("Run: create extension pg_cron; and then `{}`.", options.command("install")),
             ),
             (false, _) => {
                 Finding::failed("extension", format!("{name} is missing"), install.clone())
@@ -59,12 +62,12 @@ pub(super) fn installed(state: &DatabaseState, options: &str) -> Vec<Finding> {
             ),
         ));
     }
-    findings.extend(secret(state, options, &install));
+    findings.extend(secret(state, &rotate, &install));
     if state.is_rotating() {
         findings.push(Finding::warning(
             "secret",
             "a rotation is unfinished",
-            format!("Run `supaqueue rotate-secret{options}` to resume it."),
+            format!("Run `{rotate}` to resume it."),
         ));
     }
     findings.extend(url(state, install));
@@ -72,7 +75,7 @@ pub(super) fn installed(state: &DatabaseState, options: &str) -> Vec<Finding> {
 }
 
 /// `None` if it cannot be decrypted.
-fn secret(state: &DatabaseState, options: &str, install: &str) -> Option<Finding> {
+fn secret(state: &DatabaseState, rotate: &CommandLine, install: &str) -> Option<Finding> {
     let failed = |message: &str, remedy: String| Finding::failed("secret", message, remedy);
     Some(match &state.secret {
         Some(secret) if is_signing_key(secret) => {
@@ -80,7 +83,7 @@ fn secret(state: &DatabaseState, options: &str, install: &str) -> Option<Finding
         }
         Some(_) => failed(
             "the Vault's supaqueue_secret is not a key of the form whsec_<base64>",
-            format!("Run `supaqueue rotate-secret{options}`."),
+            format!("Run `{rotate}`."),
         ),
         None if state.unreadable.contains_key("supaqueue_secret") => return None,
         None => failed("the Vault has no supaqueue_secret", install.into()),
@@ -142,13 +145,14 @@ mod tests {
 
     #[test]
     fn an_empty_database_has_no_schema_secret_or_url() {
+        let options = ProjectOptions::default();
         let findings = installed(
             &DatabaseState {
                 has_vault: true,
                 has_net: true,
                 ..DatabaseState::default()
             },
-            "",
+            &options,
         );
         let failed: Vec<&str> = findings
             .iter()

@@ -6,19 +6,20 @@ use serde::Deserialize;
 use supaqueue_files::DatabaseState;
 
 use super::finding::Finding;
+use crate::command_line::CommandLine;
 use crate::install::embedded_function;
 use crate::project::hosted::{self, FUNCTION, Hosted, ListedFunction};
 use crate::project::local::{Local, ONESHOT, PER_WORKER};
 use crate::project::probe::{self, Response};
-use crate::project::{Deployment, Project};
+use crate::project::{Deployment, Project, ProjectOptions};
 
 /// Checks what the platform lists. Also returns the functions whose calls need a JWT.
 pub(super) async fn listed(
     hosted: &Hosted,
     state: &DatabaseState,
-    options: &str,
+    options: &ProjectOptions,
 ) -> (Vec<Finding>, BTreeSet<String>) {
-    let install = format!("Run `supaqueue install{options}`.");
+    let install = format!("Run `{}`.", options.command("install"));
     let mut findings = Vec::new();
     let functions = hosted.functions().await;
     findings.push(match &functions {
@@ -124,14 +125,14 @@ fn no_jwt(queue: &Queue, why: &str) -> Finding {
 }
 
 /// Probes the function from the database. Also returns whether the function accepts its signature.
-pub(super) async fn probed(project: &Project, options: &str) -> (Vec<Finding>, bool) {
+pub(super) async fn probed(project: &Project) -> (Vec<Finding>, bool) {
+    let command = project.command("install");
     let install = match project.deployment {
-        Deployment::Hosted(_) | Deployment::Local(_) => {
-            format!("Run `supaqueue install{options}`.")
-        }
-        Deployment::DatabaseOnly => {
-            "Deploy the files that `supaqueue install --write-function` writes.".to_owned()
-        }
+        Deployment::Hosted(_) | Deployment::Local(_) => format!("Run `{command}`."),
+        Deployment::DatabaseOnly => format!(
+            "Deploy the files that `{}` writes.",
+            CommandLine::supaqueue("install --write-function")
+        ),
     };
     let probes = match probe::probe(&project.database).await {
         Ok(probes) => probes,
@@ -146,8 +147,8 @@ pub(super) async fn probed(project: &Project, options: &str) -> (Vec<Finding>, b
         return (vec![stuck], false);
     };
     let mut findings = vec![Finding::ok("pg_net", "requests are sent")];
-    findings.extend(reached(&health, &install));
-    findings.push(accepted(&signed, options));
+    findings.extend(reached(&health, &command, &install));
+    findings.push(accepted(&signed, &command));
     (findings, signed.is_accepted())
 }
 
@@ -168,9 +169,8 @@ pub(super) async fn self_test(project: &Project) -> Finding {
 }
 
 /// Checks whether our function responds at the project's URL, and in which version.
-fn reached(response: &Response, install: &str) -> Vec<Finding> {
-    let failed =
-        |message: String, remedy: &str| vec![Finding::failed("URL", message, remedy.to_owned())];
+fn reached(response: &Response, command: &CommandLine, install: &str) -> Vec<Finding> {
+    let failed = |message: String, remedy: &str| vec![Finding::failed("URL", message, remedy)];
     match (response.status, response.health()) {
         (_, Some(health)) => {
             let ours = embedded_function();
@@ -198,14 +198,16 @@ fn reached(response: &Response, install: &str) -> Vec<Finding> {
                 "the database cannot reach the function: {}",
                 response.describe()
             ),
-            "Correct the URL in the Vault: `supaqueue install --project-url URL`.",
+            &format!("Correct the URL in the Vault: `{command} --project-url URL`."),
         ),
         (Some(401 | 403), _) => failed(
             format!(
                 "a gateway in front of the function rejects the database: {}",
                 response.describe()
             ),
-            "Turn off verify_jwt for the function. If the gateway requires an apikey: `supaqueue install --anon-key`.",
+            &format!(
+                "Turn off verify_jwt for the function. If the gateway requires an apikey: `{command} --anon-key`."
+            ),
         ),
         (Some(404), _) => failed(
             format!(
@@ -226,16 +228,14 @@ fn reached(response: &Response, install: &str) -> Vec<Finding> {
 }
 
 /// Checks whether the function has the Vault's secret.
-fn accepted(response: &Response, options: &str) -> Finding {
+fn accepted(response: &Response, install: &CommandLine) -> Finding {
     let subject = "secret";
     match response.status {
         Some(202) => Finding::ok(subject, "the function accepts the database's signature"),
         Some(401) if response.code().as_deref() == Some("not_signed") => Finding::failed(
             subject,
             "the function rejects the database's signature: SUPAQUEUE_SECRET does not match the Vault's supaqueue_secret, or a clock is off by more than five minutes",
-            format!(
-                "Run `supaqueue install{options}`, which gives the functions the Vault's secret."
-            ),
+            format!("Run `{install}`, which gives the functions the Vault's secret."),
         ),
         _ => Finding::failed(
             subject,
@@ -263,11 +263,12 @@ mod tests {
 
     #[test]
     fn each_response_to_the_signed_probe_is_explained() {
+        let install = CommandLine::supaqueue("install");
         assert_eq!(
-            accepted(&response(Some(202), ""), "").severity,
+            accepted(&response(Some(202), ""), &install).severity,
             Severity::Ok
         );
-        let refused = accepted(&response(Some(401), r#"{"code":"not_signed"}"#), "");
+        let refused = accepted(&response(Some(401), r#"{"code":"not_signed"}"#), &install);
         assert!(
             refused.message.contains("SUPAQUEUE_SECRET does not match"),
             "{}",
@@ -275,7 +276,7 @@ mod tests {
         );
         let gateway = accepted(
             &response(Some(401), r#"{"message":"Missing authorization header"}"#),
-            "",
+            &install,
         );
         assert!(
             gateway.message.contains("cannot check"),
@@ -292,7 +293,8 @@ mod tests {
             ours.version, ours.hash
         );
         let check = |response: Response, severity, want: &str| {
-            let finding = reached(&response, "").pop().unwrap();
+            let install = CommandLine::supaqueue("install");
+            let finding = reached(&response, &install, "").pop().unwrap();
             assert_eq!(finding.severity, severity, "{}", finding.message);
             assert!(finding.message.contains(want), "{}", finding.message);
         };

@@ -73,19 +73,19 @@ async fn examine(options: &ProjectOptions, report: &mut Report) {
         Ok(state) => state,
         Err(error) => return report.add([Finding::error("database", &error)]),
     };
-    let options = project.options();
-    report.add(database::installed(&state, &options));
+    let options = &project.options;
+    report.add(database::installed(&state, options));
     if let Some(url) = state.url.as_ref().filter(|url| project.is_of_another(url)) {
         report.add([Finding::failed(
             "URL",
             format!("the Vault has the URL of another project, which runs the jobs of this database: {url}"),
-            format!("If this is a copy of that project, cancel the jobs that must not run twice. Then run `supaqueue install{options}`, which asks before it takes over the rest."),
+            format!("If this is a copy of that project, cancel the jobs that must not run twice. Then run `{}`, which asks before it takes over the rest.", project.command("install")),
         )]);
     }
     let mut with_jwt = BTreeSet::new();
     match &project.deployment {
         Deployment::Hosted(hosted) => {
-            let (findings, functions) = function::listed(hosted, &state, &options).await;
+            let (findings, functions) = function::listed(hosted, &state, options).await;
             report.add(findings);
             with_jwt = functions;
         }
@@ -106,7 +106,7 @@ async fn examine(options: &ProjectOptions, report: &mut Report) {
         // Reported above; the checks below depend on all of them.
         return;
     }
-    let (findings, is_accepted) = function::probed(&project, &options).await;
+    let (findings, is_accepted) = function::probed(&project).await;
     report.add(findings);
     if is_accepted {
         report.add([function::self_test(&project).await]);

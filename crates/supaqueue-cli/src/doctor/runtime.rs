@@ -63,7 +63,11 @@ pub(super) async fn examine(
         false => Finding::failed(
             "privileges",
             privileges.join("; "),
-            "Revoke these privileges by hand, or run `supaqueue remove --keep-data` and then `supaqueue install`, which sets the right ones.",
+            format!(
+                "Revoke these privileges by hand, or run `{}` and then `{}`, which sets the right ones.",
+                project.command("remove").word("--keep-data"),
+                project.command("install")
+            ),
         ),
     });
     let problems = report.problems.unwrap_or_default();

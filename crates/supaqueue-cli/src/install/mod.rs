@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::command;
+use crate::command_line::CommandLine;
 use crate::output::errln;
 use crate::project::{ProjectOptions, supabase_dir};
 use crate::prompt::Confirmation;
@@ -49,20 +50,19 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// The options about what to install, as they were given.
-    fn options(&self) -> String {
-        let url = self.project_url.as_ref();
-        let url = url.map_or_else(String::new, |url| format!(" --project-url {url}"));
-        let key = match self.anon_key.as_deref() {
-            None => "",
-            Some("") => " --anon-key",
-            Some(_) => " --anon-key …",
+    /// The command as it was given, for a project.
+    fn command(&self, project: &ProjectOptions) -> CommandLine {
+        let line = project
+            .command("install")
+            .option("--project-url", self.project_url.as_ref());
+        let line = match self.anon_key.as_deref() {
+            None => line,
+            Some("") => line.word("--anon-key"),
+            // A user may pass a secret key by mistake.
+            Some(_) => line.secret("--anon-key", "ANON_KEY"),
         };
-        let jobs = match self.take_over_jobs {
-            true => " --take-over-jobs",
-            false => "",
-        };
-        url + key + jobs
+        let line = line.flag("--take-over-jobs", self.take_over_jobs);
+        self.confirmation.add_to(line)
     }
 }
 
@@ -79,10 +79,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         })
         .await;
     }
-    let steps = Steps::new(
-        &plan::STEPS,
-        format!("supaqueue install{}", arguments.project.options()),
-    );
+    let steps = Steps::new(&plan::STEPS, arguments.command(&arguments.project));
     command::run_steps("install", steps, async |steps: &mut Steps| {
         install(&arguments, steps).await
     })
@@ -91,12 +88,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 
 async fn install(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     let project = arguments.project.open(steps).await?;
-    steps.resume_with(format!(
-        "supaqueue install{}{}{}",
-        project.options(),
-        arguments.options(),
-        arguments.confirmation.option()
-    ));
+    steps.resume_with(arguments.command(&project.options));
     let question = format!("Install Supaqueue in {}?", project.name());
     arguments.confirmation.ask(&question).await?;
 
@@ -136,11 +128,12 @@ fn write_files(arguments: &Arguments) -> Result<()> {
     let mut next = Vec::new();
     if arguments.write_migration {
         written.extend(dir.write_migrations(jiff::Timestamp::now())?);
-        next.push("`supabase db push`");
+        next.push(format!("`{}`", dir.supabase("db push")));
     }
     if arguments.write_function {
         written.extend(dir.write_function()?);
-        next.push("`supabase functions deploy supaqueue`");
+        let deploy = dir.supabase("functions deploy supaqueue");
+        next.push(format!("`{deploy}`"));
     }
     for path in &written {
         errln!("✓ {path}");
@@ -149,8 +142,9 @@ fn write_files(arguments: &Arguments) -> Result<()> {
         errln!("All files are up to date.");
     }
     errln!(
-        "Next: {}, then `supaqueue install` for the secret, the URL and the tick.",
-        next.join(" and ")
+        "Next: {}, then `{}` for the secret, the URL and the tick.",
+        next.join(" and "),
+        arguments.project.command("install")
     );
     Ok(())
 }

@@ -6,6 +6,7 @@ use supaqueue_files::{Change, DatabaseState, SCHEDULE_TICK, vault};
 use super::Arguments;
 use super::embedded::embedded_function;
 use super::extensions;
+use crate::command_line::CommandLine;
 use crate::output::{count, errln};
 use crate::project::hosted::{self, ListedFunction};
 use crate::project::probe;
@@ -66,6 +67,10 @@ impl Installation {
         ))
     }
 
+    fn rotate(&self) -> CommandLine {
+        self.project.command("rotate-secret")
+    }
+
     /// Creates missing extensions, and a secret unless there is one.
     pub(super) async fn secret(&mut self) -> Result<String> {
         let database = &self.project.database;
@@ -76,10 +81,9 @@ impl Installation {
             format!("; created {}", created.join(", "))
         };
         if self.state.secret.is_some() {
-            let rotating = if self.state.is_rotating() {
-                "; a rotation is unfinished: run `supaqueue rotate-secret`"
-            } else {
-                ""
+            let rotating = match self.state.is_rotating() {
+                true => format!("; a rotation is unfinished: run `{}`", self.rotate()),
+                false => String::new(),
             };
             return Ok(format!("kept the one in the Vault{rotating}{created}"));
         }
@@ -99,7 +103,7 @@ impl Installation {
         if value.is_empty() {
             return Err(user_error(
                 "the Vault's supaqueue_secret is not a key of the form whsec_<base64>",
-                "Run `supaqueue rotate-secret`, and then run this again.",
+                format!("Run `{}`, and then run this again.", self.rotate()),
             ));
         }
         Ok(match &self.project.deployment {

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::embedded::embedded_function;
 use super::steps::Installation;
+use crate::command_line::CommandLine;
 use crate::project::Deployment;
 use crate::project::local::{ONESHOT, PER_WORKER};
 use crate::project::probe;
@@ -48,7 +49,10 @@ impl Installation {
                     "everything is installed, but the self-test failed: {}",
                     outcome.reason()
                 ),
-                "Run `supaqueue doctor` for the cause. It is safe to run this again.",
+                format!(
+                    "Run `{}` for the cause. It is safe to run this again.",
+                    self.project.command("doctor")
+                ),
             ));
         }
         if outcome
@@ -73,20 +77,24 @@ impl Installation {
         {
             steps.push(format!("correct {place}: {ONESHOT}. {PER_WORKER}"));
         }
-        let by_deployment: &[&str] = match &self.project.deployment {
-            _ if self.is_verified => &[],
-            Deployment::Hosted(_) => &[],
-            Deployment::Local(_) => &[
-                "serve the functions with the secret: `supabase functions serve --env-file supabase/.temp/supaqueue.env`",
-                "check the installation: `supaqueue doctor --local`",
-            ],
-            Deployment::DatabaseOnly => &[
-                "set SUPAQUEUE_SECRET in the functions' environment to the result of: select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'",
-                "deploy the supaqueue function with JWT verification off: `supaqueue install --write-function` writes its files",
-                "check the installation: `supaqueue doctor --db-url …`",
-            ],
-        };
-        steps.extend(by_deployment.iter().map(|step| (*step).to_owned()));
+        if self.is_verified {
+            return steps;
+        }
+        match &self.project.deployment {
+            Deployment::Hosted(_) => return steps,
+            Deployment::Local(local) => {
+                steps.push(format!("serve the functions with the secret: `{}`", local.serve()));
+            }
+            Deployment::DatabaseOnly => steps.extend([
+                "set SUPAQUEUE_SECRET in the functions' environment to the result of: select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'".to_owned(),
+                format!(
+                    "deploy the supaqueue function with JWT verification off: `{}` writes its files",
+                    CommandLine::supaqueue("install --write-function")
+                ),
+            ]),
+        }
+        let doctor = self.project.command("doctor");
+        steps.push(format!("check the installation: `{doctor}`"));
         steps
     }
 }

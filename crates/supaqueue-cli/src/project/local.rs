@@ -9,6 +9,7 @@ use super::atomic_file::write_private;
 use super::hosted::SECRET;
 use super::supabase_cli::SupabaseCli;
 use super::supabase_dir::SupabaseDir;
+use crate::command_line::CommandLine;
 use crate::user_error::user_error;
 
 /// A running local stack.
@@ -73,6 +74,15 @@ impl Local {
             &self.secret_file(),
             format!("{SECRET}=\"{value}\"\n").as_bytes(),
         )
+    }
+
+    /// The command that serves the functions with the secret.
+    pub(crate) fn serve(&self) -> CommandLine {
+        let file = self.secret_file();
+        let here = std::env::current_dir().unwrap_or_default();
+        let file = file.strip_prefix(here).unwrap_or(&file);
+        let serve = self.supabase_dir.supabase("functions serve");
+        serve.option("--env-file", Some(file))
     }
 
     /// Removes the file. Returns whether it existed.

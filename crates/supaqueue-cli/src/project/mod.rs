@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::Result;
 use supaqueue_files::DatabaseState;
 
+use crate::command_line::CommandLine;
 use crate::output::count;
 use crate::prompt;
 use crate::steps::Steps;
@@ -25,13 +26,16 @@ use crate::user_error::user_error;
 use database::Database;
 use hosted::{Hosted, ListedProject};
 use local::{GATEWAY_URL, Local};
-use postgres::{Connection, TlsOptions};
+use postgres::{Connection, TlsOptions, without_password};
 use supabase_cli::SupabaseCli;
 use supabase_dir::SupabaseDir;
 
+/// The default of `--timeout`, in seconds.
+const DEFAULT_TIMEOUT: u64 = 120;
+
 /// The options that select a project. Without any of them: the linked project, or one chosen from
 /// the account's.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct ProjectOptions {
     /// Use this hosted project [default: the linked one, or ask]
     #[arg(long, value_name = "REF", conflicts_with_all = ["db_url", "local"])]
@@ -48,7 +52,7 @@ pub(crate) struct ProjectOptions {
     #[command(flatten)]
     tls: TlsOptions,
     /// The time limit for each call of the Supabase CLI, each statement, and for connecting
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
 }
 
@@ -64,6 +68,8 @@ pub(crate) enum Deployment {
 
 /// A project.
 pub(crate) struct Project {
+    /// The options that select it again.
+    pub(crate) options: ProjectOptions,
     pub(crate) deployment: Deployment,
     pub(crate) database: Database,
 }
@@ -81,14 +87,22 @@ impl ProjectOptions {
         Duration::from_secs(self.timeout)
     }
 
-    /// The options as they were given.
-    pub(crate) fn options(&self) -> String {
-        match (&self.project_ref, &self.db_url) {
-            (Some(reference), _) => format!(" --project-ref {reference}"),
-            // The URL may contain a password.
-            (None, Some(_)) => " --db-url …".into(),
-            (None, None) if self.local => " --local".into(),
-            (None, None) => String::new(),
+    /// A command of this program for the same project. A password is left out of the URL.
+    pub(crate) fn command(&self, command: &str) -> CommandLine {
+        let url = self.db_url.as_deref().map(without_password);
+        let (url, had_password) = url.unzip();
+        let timeout = (self.timeout != DEFAULT_TIMEOUT).then(|| self.timeout.to_string());
+        let line = CommandLine::supaqueue(command)
+            .option("--project-ref", self.project_ref.as_ref())
+            .option("--db-url", url)
+            .flag("--local", self.local)
+            .option("--workdir", self.workdir.as_ref())
+            .option("--ca", self.tls.ca.as_ref())
+            .flag("--insecure-db-connection", self.tls.insecure_db_connection)
+            .option("--timeout", timeout);
+        match had_password {
+            Some(true) => line.needs("PGPASSWORD"),
+            _ => line,
         }
     }
 
@@ -111,6 +125,7 @@ impl ProjectOptions {
             let connection = self.connect(url).await?;
             let detail = format!("connected to the database; {}", connection.protection);
             let project = Project {
+                options: self.clone(),
                 deployment: Deployment::DatabaseOnly,
                 database: Database::Direct(connection),
             };
@@ -122,6 +137,7 @@ impl ProjectOptions {
             let local = Local::read(&cli, dir).await?;
             let connection = self.connect(&local.db_url).await?;
             let project = Project {
+                options: self.clone(),
                 deployment: Deployment::Local(local),
                 database: Database::Direct(connection),
             };
@@ -160,6 +176,10 @@ impl ProjectOptions {
             ));
         }
         Ok(Project {
+            options: Self {
+                project_ref: Some(listed.id.clone()),
+                ..self.clone()
+            },
             database: Database::Hosted {
                 cli: cli.clone(),
                 reference: listed.id.clone(),
@@ -242,12 +262,8 @@ impl Project {
         }
     }
 
-    /// The options that select this project again.
-    pub(crate) fn options(&self) -> String {
-        match &self.deployment {
-            Deployment::Hosted(hosted) => format!(" --project-ref {}", hosted.reference),
-            Deployment::Local(local) => format!(" --local{}", local.supabase_dir.option()),
-            Deployment::DatabaseOnly => " --db-url …".into(),
-        }
+    /// A command of this program for this project.
+    pub(crate) fn command(&self, command: &str) -> CommandLine {
+        self.options.command(command)
     }
 }

@@ -10,6 +10,7 @@ use toml_edit::{DocumentMut, Item, Value};
 
 use super::atomic_file;
 use super::hosted::FUNCTION;
+use crate::command_line::CommandLine;
 use crate::user_error::user_error;
 
 /// A project's `supabase` folder.
@@ -46,12 +47,11 @@ impl SupabaseDir {
         self.0.parent().unwrap_or(&self.0)
     }
 
-    /// The option that selects this folder, if it is not found without one.
-    pub(crate) fn option(&self) -> String {
-        match Self::find(None) {
-            Some(found) if found.0 == self.0 => String::new(),
-            _ => format!(" --workdir {}", self.parent().display()),
-        }
+    /// A command of the Supabase CLI, which finds this folder where it is run.
+    pub(crate) fn supabase(&self, command: &str) -> CommandLine {
+        let is_found = Self::find(None).is_some_and(|found| found.0 == self.0);
+        let workdir = (!is_found).then(|| self.parent());
+        CommandLine::of(&format!("supabase {command}")).option("--workdir", workdir)
     }
 
     /// The reference of the project linked by `supabase link`.

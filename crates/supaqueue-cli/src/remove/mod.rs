@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Deserialize;
 
 use crate::command;
+use crate::command_line::CommandLine;
 use crate::output::{count, errln};
 use crate::project::{Deployment, Project, ProjectOptions};
 use crate::prompt::Confirmation;
@@ -32,12 +33,19 @@ pub(crate) struct Arguments {
     confirmation: Confirmation,
 }
 
+impl Arguments {
+    /// The command as it was given, for a project.
+    fn command(&self, project: &ProjectOptions) -> CommandLine {
+        let line = project
+            .command("remove")
+            .flag("--keep-data", self.keep_data);
+        self.confirmation.add_to(line)
+    }
+}
+
 /// Runs the command until it ends or is interrupted.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    let steps = Steps::new(
-        &STEPS,
-        format!("supaqueue remove{}", arguments.project.options()),
-    );
+    let steps = Steps::new(&STEPS, arguments.command(&arguments.project));
     command::run_steps("remove", steps, async |steps: &mut Steps| {
         remove(&arguments, steps).await
     })
@@ -46,16 +54,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 
 async fn remove(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     let project = arguments.project.open(steps).await?;
-    let keep_data = if arguments.keep_data {
-        " --keep-data"
-    } else {
-        ""
-    };
-    steps.resume_with(format!(
-        "supaqueue remove{}{keep_data}{}",
-        project.options(),
-        arguments.confirmation.option()
-    ));
+    steps.resume_with(arguments.command(&project.options));
 
     let installed = steps
         .step_value(find_installed(&project, arguments.keep_data))

@@ -143,6 +143,20 @@ pub(super) fn host(config: &Config) -> String {
     name.or(address).unwrap_or_default()
 }
 
+/// A URL without its password, and whether it had one.
+pub(crate) fn without_password(url: &str) -> (String, bool) {
+    let Ok(mut parts) = Parts::split(url) else {
+        // It may contain one all the same.
+        return ("postgresql://HOST:PORT/DATABASE".into(), true);
+    };
+    let user = parts.credentials.and_then(|text| text.split_once(':'));
+    let has_password = parts.take("password").is_some() | user.is_some();
+    if let Some((user, _)) = user {
+        parts.credentials = Some(user);
+    }
+    (parts.to_string(), has_password)
+}
+
 /// A URL, split where `tokio_postgres` splits it.
 struct Parts<'a> {
     scheme: &'a str,
@@ -361,6 +375,26 @@ mod tests {
             let url = format!("{REMOTE}?sslmode=require&channel_binding={value}");
             let address = Address::parse(&url, &TlsOptions::default()).unwrap();
             assert_eq!(address.config.get_channel_binding(), want);
+        }
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        for (url, want, had) in [
+            (REMOTE, "postgresql://me@db.example.com/mine", true),
+            (LOCAL, LOCAL, false),
+            (
+                "postgres://a:b:c@h/d?sslmode=require&p%61ssword=x&options=-cx%3Dy",
+                "postgres://a@h/d?sslmode=require&options=-cx%3Dy",
+                true,
+            ),
+            (
+                "host=h password=secret",
+                "postgresql://HOST:PORT/DATABASE",
+                true,
+            ),
+        ] {
+            assert_eq!(without_password(url), (want.to_owned(), had), "{url}");
         }
     }
 }
