@@ -16,6 +16,7 @@ mod problem;
 mod queue_status;
 mod report;
 mod restore;
+mod result;
 mod retention;
 mod settings;
 mod tick;

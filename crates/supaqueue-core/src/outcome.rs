@@ -65,7 +65,7 @@ fn success(response: &Response, timeout_ms: u64) -> Outcome {
     }
 }
 
-/// JSON as it is, other text as a JSON string, and no result for an empty body.
+/// JSON that Postgres stores as it is, other text as a JSON string, and no result for an empty body.
 ///
 /// An object or an array counts as JSON regardless of its content type:
 /// `new Response(JSON.stringify(value))` sets `text/plain`.
@@ -82,7 +82,7 @@ fn result(response: &Response, timeout_ms: u64) -> Option<Raw> {
         BodyEnd::Complete => {
             let is_json = response.content_type.as_deref().is_some_and(is_json_type)
                 || body.trim_start().starts_with(['{', '[']);
-            if is_json && let Some(json) = storable_json(&body) {
+            if is_json && let Some(json) = Raw::parse_storable(&body) {
                 return Some(json);
             }
         }
@@ -104,15 +104,6 @@ fn is_json_type(content_type: &str) -> bool {
         .as_bytes()
         .windows(4)
         .any(|four| four.eq_ignore_ascii_case(b"json"))
-}
-
-/// The body, if it is JSON that Postgres stores: `jsonb` rejects an escaped NUL.
-/// (An escaped backslash before `u0000` is mistaken for one, and stored as text.)
-fn storable_json(body: &str) -> Option<Raw> {
-    if body.as_bytes().windows(6).any(|six| six == b"\\u0000") {
-        return None;
-    }
-    Raw::parse(body.trim())
 }
 
 fn refused(response: &Response, final_statuses: &[u16], now: Timestamp) -> Outcome {

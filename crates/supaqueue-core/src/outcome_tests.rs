@@ -50,6 +50,10 @@ fn the_response_of_a_successful_call_is_kept() {
         (json(""), r#"{"http_status":200}"#),
         (json("{\"a\":"), r#"{"http_status":200,"result":"{\"a\":"}"#),
         (json(r#"{"a":"\u0000"}"#), r#"{"http_status":200,"result":"{\"a\":\"\\u0000\"}"}"#),
+        (json(r#"{"a":"\\u0000"}"#), r#"{"http_status":200,"result":{"a":"\\u0000"}}"#),
+        (json(r#"["\ud800"]"#), r#"{"http_status":200,"result":"[\"\\ud800\"]"}"#),
+        (json("1e400000"), r#"{"http_status":200,"result":"1e400000"}"#),
+        (Response { body: b"[\"a\xFFb\"]".into(), ..response(200, "") }, "{\"http_status\":200,\"result\":[\"a\u{FFFD}b\"]}"),
         (response(200, "a\0b"), "{\"http_status\":200,\"result\":\"a\u{FFFD}b\"}"),
         (ended(failed, r#"{"a":1"#), r#"{"http_status":200,"result":{"incomplete":"connection reset","body":"{\"a\":1"}}"#),
         (ended(BodyEnd::TimedOut, "xxx"), r#"{"http_status":200,"result":{"incomplete":"cut off after 60000 ms","body":"xxx"}}"#),
@@ -92,6 +96,19 @@ fn the_error_of_a_failed_call_is_kept() {
         let name = format!("{end:?}");
         assert_eq!(report(end), (false, want.to_owned()), "{name}");
     }
+}
+
+#[test]
+fn json_that_is_nested_too_deep_for_postgres_is_kept_as_text() {
+    let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let (_, kept) = report(Ok(response(200, &nested(501))));
+    let want = format!(r#"{{"http_status":200,"result":{}}}"#, nested(501));
+    assert_eq!(
+        kept, want,
+        "an empty value is a level that nothing recurses into"
+    );
+    let (_, kept) = report(Ok(response(200, &nested(100_000))));
+    assert!(kept.starts_with(r#"{"http_status":200,"result":"[["#));
 }
 
 #[test]

@@ -6,15 +6,29 @@ use serde::de::Expected;
 
 use super::Error;
 
+/// Deeper values are not stored: Postgres' parser recurses until `max_stack_depth`, which a project may
+/// have lowered, and so do the parsers of those who read a result.
+const MAX_STORED_DEPTH: usize = 500;
+/// Longer numbers, and those whose exponent has more digits, are not stored. `jsonb` holds 131,072 digits
+/// before the point and 16,383 after it, but writes an exponent out: `1e131071` as that many digits.
+const MAX_STORED_DIGITS: usize = 15_000;
+const MAX_STORED_EXPONENT_DIGITS: usize = 3;
+
 /// A text, and how much of it was read.
 pub(super) struct Reader<'de> {
     text: &'de str,
     pub(super) at: usize,
+    /// Whether Postgres stores what was skipped, as `jsonb`.
+    pub(super) is_storable: bool,
 }
 
 impl<'de> Reader<'de> {
     pub(super) fn new(text: &'de str) -> Self {
-        Self { text, at: 0 }
+        Self {
+            text,
+            at: 0,
+            is_storable: true,
+        }
     }
 
     /// Checks that only white space is left.
@@ -113,6 +127,7 @@ impl<'de> Reader<'de> {
                         self.at += 1;
                     } else {
                         open.push(close);
+                        self.is_storable &= open.len() <= MAX_STORED_DEPTH;
                         self.skip_key(close)?;
                         continue;
                     }
@@ -166,7 +181,7 @@ impl<'de> Reader<'de> {
                         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
                             self.at += 1
                         }
-                        Some(b'u') => drop(self.hex()?),
+                        Some(b'u') => self.skip_unicode()?,
                         _ => return Err(self.error("expected an escape")),
                     }
                 }
@@ -190,7 +205,19 @@ impl<'de> Reader<'de> {
         Ok(code)
     }
 
-    fn skip_digits(&mut self) -> Result<(), Error> {
+    /// Skips an escape, or two that form a surrogate pair. `jsonb` holds neither NUL nor half a pair.
+    fn skip_unicode(&mut self) -> Result<(), Error> {
+        let start = self.at;
+        if !self.unicode().is_ok_and(|c| c != '\0') {
+            self.is_storable = false;
+            self.at = start;
+            self.hex()?;
+        }
+        Ok(())
+    }
+
+    /// Skips at least one digit; returns how many.
+    fn skip_digits(&mut self) -> Result<usize, Error> {
         let start = self.at;
         while self.byte().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
@@ -198,17 +225,18 @@ impl<'de> Reader<'de> {
         if self.at == start {
             Err(self.error("expected a value"))
         } else {
-            Ok(())
+            Ok(self.at - start)
         }
     }
 
     fn skip_number(&mut self) -> Result<(), Error> {
+        let start = self.at;
         if self.byte() == Some(b'-') {
             self.at += 1;
         }
         match self.byte() {
             Some(b'0') => self.at += 1,
-            _ => self.skip_digits()?,
+            _ => drop(self.skip_digits()?),
         }
         if self.byte() == Some(b'.') {
             self.at += 1;
@@ -219,8 +247,9 @@ impl<'de> Reader<'de> {
             if let Some(b'+' | b'-') = self.byte() {
                 self.at += 1;
             }
-            self.skip_digits()?;
+            self.is_storable &= self.skip_digits()? <= MAX_STORED_EXPONENT_DIGITS;
         }
+        self.is_storable &= self.at - start <= MAX_STORED_DIGITS;
         Ok(())
     }
 
