@@ -5,6 +5,7 @@ use crate::fetch::{BodyEnd, Failure, Response};
 use crate::json::{Object, Raw, string};
 use crate::protocol::{Report, ReportedError};
 use crate::retry_after::retry_after_ms;
+use crate::target::CannotCall;
 use crate::time::{Timestamp, saturate_to_integer};
 
 /// How much of a failed call's response is kept, in bytes.
@@ -48,9 +49,15 @@ pub(crate) fn outcome(
     }
 }
 
-/// The outcome of a call that cannot be made, nor ever will be.
-pub(crate) fn impossible(message: &str) -> Outcome {
-    failed(one_line(message), true)
+/// The outcome of a call that cannot be made.
+pub(crate) fn impossible(reason: &CannotCall) -> Outcome {
+    let (CannotCall::Ever(message) | CannotCall::Yet(message)) = reason;
+    let mut outcome = failed(one_line(message), matches!(reason, CannotCall::Ever(_)));
+    if let (Outcome::Settled { report, .. }, CannotCall::Yet(_)) = (&mut outcome, reason) {
+        report.is_attempt = Some(false);
+        report.problem = report.error.as_ref().map(|error| error.message.clone());
+    }
+    outcome
 }
 
 fn success(response: &Response, timeout_ms: u64) -> Outcome {

@@ -131,5 +131,13 @@ fn a_call_that_the_runtime_held_back_is_no_attempt() {
 #[test]
 fn an_impossible_call_fails_for_good() {
     let want = r#"{"error":{"message":"no way"},"is_final":true}"#;
-    assert_eq!(show(impossible("no\nway")), (false, want.to_owned()));
+    let reason = CannotCall::Ever("no\nway".into());
+    assert_eq!(show(impossible(&reason)), (false, want.to_owned()));
+}
+
+#[test]
+fn a_call_that_the_project_is_not_ready_for_is_no_attempt() {
+    let want = r#"{"error":{"message":"no key"},"is_attempt":false,"problem":"no key"}"#;
+    let reason = CannotCall::Yet("no\nkey".into());
+    assert_eq!(show(impossible(&reason)), (false, want.to_owned()));
 }

@@ -170,6 +170,8 @@ pub(crate) struct Report {
     pub(crate) is_final: Option<bool>,
     /// False if no call was made: the attempt does not count.
     pub(crate) is_attempt: Option<bool>,
+    /// What has to be set in the project before such a call can be made.
+    pub(crate) problem: Option<String>,
 }
 
 impl Report {
@@ -189,6 +191,7 @@ impl Report {
             .plain("retry_after_ms", self.retry_after_ms)
             .plain("is_final", self.is_final)
             .plain("is_attempt", self.is_attempt)
+            .text("problem", self.problem.as_deref())
     }
 }
 

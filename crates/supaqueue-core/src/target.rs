@@ -28,21 +28,34 @@ const CONNECTION_HEADERS: [&str; 9] = [
     "expect",
 ];
 
+/// Why a call cannot be made.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum CannotCall {
+    /// The job or its queue asks for a call that nobody could make. Tells the job's owner why.
+    Ever(String),
+    /// The environment lacks what the call needs, which is not the job's fault. Tells the
+    /// project's owner what to set.
+    Yet(String),
+}
+
+impl From<String> for CannotCall {
+    fn from(reason: String) -> Self {
+        Self::Ever(reason)
+    }
+}
+
 /// The call that an assignment asks for, as the span `span` of the dispatch's trace.
-/// An error tells the job's owner why it cannot be made.
 pub(crate) fn request(
     assignment: &Assignment,
     settings: &Settings,
     trace: Trace,
     span: u64,
     now: Timestamp,
-) -> Result<Request, String> {
+) -> Result<Request, CannotCall> {
     let Assignment { job, queue, .. } = assignment;
     let name = &queue.edge_function_name;
     if !is_function_name(name) {
-        return Err(format!(
-            "cannot call \"{name}\": not the name of an edge function"
-        ));
+        return Err(format!("cannot call \"{name}\": not the name of an edge function").into());
     }
     let mut request = Request {
         url: format!("{}/functions/v1/{name}", settings.url),
@@ -66,7 +79,11 @@ pub(crate) fn request(
 
     if let Some(key) = settings.project_key(queue.auth) {
         if !key.is_set() {
-            return Err("cannot call with auth \"anon\": SUPABASE_ANON_KEY is not set".into());
+            return Err(CannotCall::Yet(
+                "the function has no key for calls with auth \"anon\": set SUPABASE_ANON_KEY or \
+                 SUPABASE_PUBLISHABLE_KEYS in its environment, or change auth of the queue"
+                    .into(),
+            ));
         }
         // Both forms if the project has both: a target's gateway may check either.
         if let Some(jwt) = &key.jwt {
