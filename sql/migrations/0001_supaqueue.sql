@@ -86,6 +86,22 @@ begin
 end
 $$;
 
+--- schema/04_is_below_function.sql
+
+-- Whether the address of a function, a slash and this path are an address of that function still, for every server on
+-- the way: a path with dot segments would lead elsewhere, with the project's key. Encoded dots and slashes count, since
+-- a URL parser takes %2e for a dot (https://url.spec.whatwg.org/#double-dot-path-segment), and servers may decode %2f.
+create or replace function supaqueue.is_below_function(path text)
+returns boolean
+language sql
+immutable
+strict
+parallel safe
+set search_path = ''
+as $$
+  select path !~* '^([^?]*(/|%2f))?(/|%2f|(\.|%2e){1,2}(/|%2f|\?|$))'
+$$;
+
 --- schema/04_is_headers.sql
 
 -- Whether a value is an object of strings with names that HTTP allows
@@ -153,6 +169,7 @@ create table supaqueue.queue (
   created_at timestamptz not null default now(),
   name text not null,
   edge_function_name text not null,
+  path text,
   default_headers jsonb,
   max_attempts integer not null default 3,
   timeout_ms integer not null default 60000,
@@ -171,6 +188,9 @@ create table supaqueue.queue (
     -- The self-test of `supaqueue install` and `supaqueue doctor` is the one exception.
     edge_function_name <> 'supaqueue' or name = 'supaqueue_self_test'
   ),
+  constraint path_is_at_most_2000_characters check (length(path) <= 2000),
+  constraint path_has_no_spaces_control_characters_backslashes_or_fragment check (path !~ '[\u0001-\u0020\u007F\\#]'),
+  constraint path_has_no_leading_slash_and_no_empty_or_dot_segments check (supaqueue.is_below_function(path)),
   constraint default_headers_are_an_object_of_strings check (default_headers is null or supaqueue.is_headers(default_headers)),
   constraint default_headers_are_at_most_16_kb check (octet_length(default_headers::text) <= 16384),
   constraint max_attempts_is_between_1_and_1000000 check (max_attempts between 1 and 1000000),
@@ -191,6 +211,7 @@ alter table supaqueue.queue enable row level security;
 comment on table supaqueue.queue is 'A queue of calls to one edge function. Its workers bound how many of them run at once';
 comment on column supaqueue.queue.name is 'Unique; where none is given, the name of the edge function, numbered if taken';
 comment on column supaqueue.queue.edge_function_name is 'The function that is called: its name only, as in supabase/functions';
+comment on column supaqueue.queue.path is 'What follows the function''s name in the address of each call, for functions with routes: users/welcome?lang=de';
 comment on column supaqueue.queue.default_headers is 'Headers of each call: an object of strings. Do not put secrets here, pg_net''s tables can be read by every role';
 comment on column supaqueue.queue.max_attempts is 'Calls of a job, the first one included, before it is failed';
 comment on column supaqueue.queue.timeout_ms is 'How long a call may take, in milliseconds; at most 150 s, within which the platform wants the first byte of an answer';
@@ -234,6 +255,7 @@ create table supaqueue.job (
   timeout_ms integer,
   payload jsonb not null default '{}',
   headers jsonb,
+  path text,
   run_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   status text not null default 'pending',
@@ -259,6 +281,7 @@ comment on column supaqueue.job.attempts is 'Calls so far, including one in prog
 comment on column supaqueue.job.priority is 'Lower goes first';
 comment on column supaqueue.job.run_at is 'Not started before this time';
 comment on column supaqueue.job.headers is 'Headers of this call, over the queue''s: an object of strings';
+comment on column supaqueue.job.path is 'What follows the function''s name in the address of this call, instead of the queue''s: users/welcome?lang=de. Null: the queue''s; empty: nothing';
 comment on column supaqueue.job.max_attempts is 'Null: the queue''s';
 comment on column supaqueue.job.timeout_ms is 'How long the call may take, in milliseconds; null: the queue''s';
 comment on column supaqueue.job.started_at is 'When the last attempt started';
@@ -484,6 +507,15 @@ begin
   elsif octet_length(new.headers::text) > 16384 then
     rule := 'headers_are_at_most_16_kb';
     problem := 'its headers are larger than 16 kB; put the data into the payload';
+  elsif length(new.path) > 2000 then
+    rule := 'path_is_at_most_2000_characters';
+    problem := 'its path is longer than 2000 characters; put the data into the payload';
+  elsif new.path ~ '[\u0001-\u0020\u007F\\#]' then
+    rule := 'path_has_no_spaces_control_characters_backslashes_or_fragment';
+    problem := 'its path has a space, a control character, a backslash or a #; percent-encode it';
+  elsif not supaqueue.is_below_function(new.path) then
+    rule := 'path_has_no_leading_slash_and_no_empty_or_dot_segments';
+    problem := 'its path has a leading slash, or an empty segment, or the segment . or ..; write it like users/welcome?lang=de';
   end if;
   if rule is not null then
     perform supaqueue.refuse_job(rule, problem);
@@ -493,7 +525,7 @@ end
 $$;
 
 create or replace trigger check_job_tg
-before insert or update of payload, max_attempts, timeout_ms, headers on supaqueue.job
+before insert or update of payload, max_attempts, timeout_ms, headers, path on supaqueue.job
 for each row
 execute function supaqueue.check_job_tg_fn();
 
@@ -1174,7 +1206,7 @@ begin
     ),
     'job', job_record,
     'queue', jsonb_build_object(
-      'name', queue.name, 'edge_function_name', queue.edge_function_name, 'auth', queue.auth,
+      'name', queue.name, 'edge_function_name', queue.edge_function_name, 'path', queue.path, 'auth', queue.auth,
       'default_headers', queue.default_headers, 'timeout_ms', queue.timeout_ms,
       'final_statuses', queue.final_statuses
     )
@@ -1190,7 +1222,8 @@ set search_path = ''
 as $$
 begin
   return jsonb_build_object(
-    'id', job.id, 'payload', job.payload, 'attempts', job.attempts, 'headers', job.headers, 'timeout_ms', job.timeout_ms);
+    'id', job.id, 'payload', job.payload, 'attempts', job.attempts, 'headers', job.headers, 'path', job.path,
+    'timeout_ms', job.timeout_ms);
 end
 $$;
 
@@ -3324,7 +3357,8 @@ create or replace function supaqueue.enqueue(
   run_at timestamptz default now(),
   headers jsonb default null,
   max_attempts integer default null,
-  timeout_ms integer default null
+  timeout_ms integer default null,
+  path text default null
 )
 returns uuid
 language plpgsql
@@ -3333,13 +3367,13 @@ as $$
 declare
   new_job uuid;
 begin
-  insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms)
-  values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms)
+  insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path)
+  values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms, path)
   returning j.id into new_job;
   return new_job;
 end
 $$;
-comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer) is 'Puts a job in the queue of that name; returns its id';
+comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer, text) is 'Puts a job in the queue of that name; returns its id';
 
 --- schema/87_enqueue_many.sql
 
@@ -3350,7 +3384,8 @@ create or replace function supaqueue.enqueue_many(
   run_at timestamptz default now(),
   headers jsonb default null,
   max_attempts integer default null,
-  timeout_ms integer default null
+  timeout_ms integer default null,
+  path text default null
 )
 returns setof uuid
 language plpgsql
@@ -3360,16 +3395,16 @@ declare
   _queue uuid := supaqueue.queue_id(queue_name);
 begin
   return query
-  insert into supaqueue.job (queue, payload, priority, run_at, headers, max_attempts, timeout_ms)
+  insert into supaqueue.job (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path)
   select
     _queue, item.payload, enqueue_many.priority, enqueue_many.run_at, enqueue_many.headers,
-    enqueue_many.max_attempts, enqueue_many.timeout_ms
+    enqueue_many.max_attempts, enqueue_many.timeout_ms, enqueue_many.path
   from unnest(payloads) with ordinality as item (payload, number)
   order by item.number
   returning id;
 end
 $$;
-comment on function supaqueue.enqueue_many(text, jsonb[], integer, timestamptz, jsonb, integer, integer) is 'Puts a job per payload in the queue of that name; returns their ids in the same order';
+comment on function supaqueue.enqueue_many(text, jsonb[], integer, timestamptz, jsonb, integer, integer, text) is 'Puts a job per payload in the queue of that name; returns their ids in the same order';
 
 --- schema/88_set_workers.sql
 
@@ -3537,12 +3572,12 @@ select supaqueue.protect_new_objects(
   '{
     "queue": "insert, update, delete",
     "worker": "insert, update (queue), delete",
-    "job": "insert, update (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, attempts), delete",
+    "job": "insert, update (queue, payload, status, priority, run_at, headers, path, max_attempts, timeout_ms, attempts), delete",
     "setting": "update"
   }',
   array[
     'end_current_job', 'enqueue', 'enqueue_many', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
-    'set_workers', 'new_id', 'is_headers'
+    'set_workers', 'new_id', 'is_headers', 'is_below_function'
   ]
 );
 

@@ -46,6 +46,15 @@ begin
   elsif octet_length(new.headers::text) > 16384 then
     rule := 'headers_are_at_most_16_kb';
     problem := 'its headers are larger than 16 kB; put the data into the payload';
+  elsif length(new.path) > 2000 then
+    rule := 'path_is_at_most_2000_characters';
+    problem := 'its path is longer than 2000 characters; put the data into the payload';
+  elsif new.path ~ '[\u0001-\u0020\u007F\\#]' then
+    rule := 'path_has_no_spaces_control_characters_backslashes_or_fragment';
+    problem := 'its path has a space, a control character, a backslash or a #; percent-encode it';
+  elsif not supaqueue.is_below_function(new.path) then
+    rule := 'path_has_no_leading_slash_and_no_empty_or_dot_segments';
+    problem := 'its path has a leading slash, or an empty segment, or the segment . or ..; write it like users/welcome?lang=de';
   end if;
   if rule is not null then
     perform supaqueue.refuse_job(rule, problem);
@@ -55,6 +64,6 @@ end
 $$;
 
 create or replace trigger check_job_tg
-before insert or update of payload, max_attempts, timeout_ms, headers on supaqueue.job
+before insert or update of payload, max_attempts, timeout_ms, headers, path on supaqueue.job
 for each row
 execute function supaqueue.check_job_tg_fn();

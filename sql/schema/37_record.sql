@@ -14,7 +14,7 @@ begin
     ),
     'job', job_record,
     'queue', jsonb_build_object(
-      'name', queue.name, 'edge_function_name', queue.edge_function_name, 'auth', queue.auth,
+      'name', queue.name, 'edge_function_name', queue.edge_function_name, 'path', queue.path, 'auth', queue.auth,
       'default_headers', queue.default_headers, 'timeout_ms', queue.timeout_ms,
       'final_statuses', queue.final_statuses
     )
@@ -30,7 +30,8 @@ set search_path = ''
 as $$
 begin
   return jsonb_build_object(
-    'id', job.id, 'payload', job.payload, 'attempts', job.attempts, 'headers', job.headers, 'timeout_ms', job.timeout_ms);
+    'id', job.id, 'payload', job.payload, 'attempts', job.attempts, 'headers', job.headers, 'path', job.path,
+    'timeout_ms', job.timeout_ms);
 end
 $$;
 

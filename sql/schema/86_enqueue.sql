@@ -5,7 +5,8 @@ create or replace function supaqueue.enqueue(
   run_at timestamptz default now(),
   headers jsonb default null,
   max_attempts integer default null,
-  timeout_ms integer default null
+  timeout_ms integer default null,
+  path text default null
 )
 returns uuid
 language plpgsql
@@ -14,10 +15,10 @@ as $$
 declare
   new_job uuid;
 begin
-  insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms)
-  values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms)
+  insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path)
+  values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms, path)
   returning j.id into new_job;
   return new_job;
 end
 $$;
-comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer) is 'Puts a job in the queue of that name; returns its id';
+comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer, text) is 'Puts a job in the queue of that name; returns its id';

@@ -7,6 +7,7 @@ mod headers;
 mod http;
 mod order;
 mod outcome;
+mod path;
 mod payload;
 mod readme;
 mod security;

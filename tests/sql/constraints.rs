@@ -182,6 +182,49 @@ async fn invalid_jobs_are_rejected() {
     );
 }
 
+/// As in core's tests, in target_tests.rs.
+#[tokio::test]
+async fn a_path_leads_to_the_function_and_nowhere_else() {
+    let db = Db::new().await;
+    db.queue("q", 0).await;
+    db.run("insert into supaqueue.job (queue) select id from supaqueue.queue")
+        .await;
+    let long = format!("repeat('x', {})", 2001);
+    let long_enough = "repeat('ä', 2000)";
+    #[rustfmt::skip] // one row per kind
+    let cases: [(&str, &[&str]); 4] = [
+        ("", &[
+            "null", "''", "'users/welcome?lang=de'", "'a/'", "'?a=/../b//c'", "'a?b?c'", "'a/?b'", "'...'",
+            "'.a/a.b/b..'", "'%2e%2ea/%41'", "'a%2fb'", "'Müller:@'", long_enough,
+        ]),
+        ("path_is_at_most_2000_characters", &[&long]),
+        ("path_has_no_spaces_control_characters_backslashes_or_fragment", &[
+            "'a b'", r"'a\b'", r"E'a\tb'", r"E'a\n'", r"E'\u0001'", r"E'\u007F'", "'#'", "'a?b#c'",
+        ]),
+        ("path_has_no_leading_slash_and_no_empty_or_dot_segments", &[
+            "'/'", "'/a'", "'a//b'", "'a//'", "'%2f'", "'a%2F/b'", "'//?a'",
+            "'.'", "'..'", "'../a'", "'a/..'", "'a/./b'", "'a/../b'", "'../?a'", "'..?a'", "'a/.?b'",
+            "'%2e'", "'%2E.'", "'.%2e/a'", "'a%2f..%2Fb'", "'a/%2e%2E'",
+        ]),
+    ];
+    for (want, paths) in cases {
+        for path in paths {
+            for table in ["queue", "job"] {
+                let update = format!("update supaqueue.{table} set path = {path}");
+                if want.is_empty() {
+                    db.run(&update).await;
+                } else {
+                    assert_eq!(db.refusal(&update).await, want, "{update}");
+                }
+            }
+            let enqueue = format!("select supaqueue.enqueue('q', path => {path})");
+            if !want.is_empty() {
+                assert_eq!(db.refusal(&enqueue).await, want, "{enqueue}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_queue_without_a_name_is_named_after_its_function() {
     let db = Db::new().await;

@@ -3,7 +3,7 @@
 use supaqueue_tests::{Db, get, refusal};
 
 /// What service_role may execute; anybody may use `new_id`, the default of `job.id`.
-const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago end_current_job enqueue enqueue_many explain is_headers new_id problems \
+const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago end_current_job enqueue enqueue_many explain is_below_function is_headers new_id problems \
     queue_id reason schedule_tick set_workers";
 
 #[tokio::test]

@@ -60,6 +60,12 @@ impl Assignment {
     pub fn timeout_ms(&self) -> u64 {
         self.job.timeout_ms.unwrap_or(self.queue.timeout_ms).into()
     }
+
+    /// What follows the function's name in the call's address; may be empty.
+    pub(crate) fn path(&self) -> &str {
+        let path = self.job.path.as_deref().or(self.queue.path.as_deref());
+        path.unwrap_or_default()
+    }
 }
 
 /// A row of `supaqueue.current_job`.
@@ -86,6 +92,8 @@ pub struct Job {
     pub attempts: NonZeroU32,
     /// Headers of the call: an object of strings, checked when the call is made.
     pub headers: Option<Raw>,
+    /// Overrides the queue's path, checked when the call is made.
+    pub path: Option<String>,
     /// Overrides the queue's timeout.
     pub timeout_ms: Option<u32>,
 }
@@ -97,6 +105,8 @@ pub struct Queue {
     pub name: String,
     /// The target function.
     pub edge_function_name: String,
+    /// What follows its name in the address of a call, checked when a call is made.
+    pub path: Option<String>,
     /// Headers of every call: an object of strings, checked when a call is made.
     pub default_headers: Option<Raw>,
     /// The timeout of a call, in milliseconds.
@@ -290,6 +300,18 @@ mod tests {
         assert_eq!(one.timeout_ms(), 60_000);
         one.job.timeout_ms = Some(5);
         assert_eq!(one.timeout_ms(), 5);
+    }
+
+    #[test]
+    fn a_job_overrides_the_path_of_its_queue() {
+        let mut one: Assignment = json::from_str(&assignment("1")).unwrap();
+        assert_eq!(one.path(), "", "a schema that sends no paths");
+        one.queue.path = Some("a".into());
+        assert_eq!(one.path(), "a");
+        one.job.path = Some("b".into());
+        assert_eq!(one.path(), "b");
+        one.job.path = Some(String::new());
+        assert_eq!(one.path(), "", "an empty path is none");
     }
 
     #[test]

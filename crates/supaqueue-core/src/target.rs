@@ -57,8 +57,20 @@ pub(crate) fn request(
     if !is_function_name(name) {
         return Err(format!("cannot call \"{name}\": not the name of an edge function").into());
     }
+    let path = assignment.path();
+    if !is_path(path) {
+        return Err(format!(
+            "cannot call \"{name}\": not a path like users/welcome?lang=de: \"{path}\""
+        )
+        .into());
+    }
+    let separator = if matches!(path.as_bytes().first(), None | Some(b'?')) {
+        ""
+    } else {
+        "/"
+    };
     let mut request = Request {
-        url: format!("{}/functions/v1/{name}", settings.url),
+        url: format!("{}/functions/v1/{name}{separator}{path}", settings.url),
         headers: Vec::new(),
         body: job.payload.share(),
         timeout_ms: assignment.timeout_ms(),
@@ -111,6 +123,34 @@ pub(crate) fn request(
 fn is_function_name(name: &str) -> bool {
     let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     !name.is_empty() && name.bytes().all(is_allowed)
+}
+
+/// Whether `path` leads to the function, and to no other place of the project, as the schema
+/// demands. A URL parser takes a backslash for a slash and `%2e` for a dot (URL Standard,
+/// "double-dot URL path segment"), and a server may decode `%2f`.
+fn is_path(path: &str) -> bool {
+    let is_allowed = |byte| byte > b' ' && !matches!(byte, b'\\' | b'#' | 0x7F);
+    if !path.bytes().all(is_allowed) {
+        return false;
+    }
+    let mut rest = path.as_bytes();
+    // The number of dots that the segment consists of so far.
+    let mut dots = Some(0_usize);
+    loop {
+        match rest {
+            [b'/', after @ ..] | [b'%', b'2', b'f' | b'F', after @ ..] => {
+                if let Some(0..=2) = dots {
+                    return false;
+                }
+                (dots, rest) = (Some(0), after);
+            }
+            [b'.', after @ ..] | [b'%', b'2', b'e' | b'E', after @ ..] => {
+                (dots, rest) = (dots.map(|dots| dots + 1), after);
+            }
+            [] | [b'?', ..] => return !matches!(dots, Some(1 | 2)),
+            [_, after @ ..] => (dots, rest) = (None, after),
+        }
+    }
 }
 
 /// Adds the headers of a queue or a job.

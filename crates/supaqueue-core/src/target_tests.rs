@@ -11,6 +11,7 @@ const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-0000000000000007-
 
 struct Given<'a> {
     function: &'a str,
+    path: &'a str,
     auth: &'a str,
     of_queue: &'a str,
     of_job: &'a str,
@@ -18,6 +19,7 @@ struct Given<'a> {
 
 const PLAIN: Given<'_> = Given {
     function: "f",
+    path: "",
     auth: "service_role",
     of_queue: "null",
     of_job: "null",
@@ -26,13 +28,16 @@ const PLAIN: Given<'_> = Given {
 fn assignment(given: &Given<'_>) -> Assignment {
     let Given {
         function,
+        path,
         auth,
         of_queue,
         of_job,
     } = given;
+    let path = json::string(path);
+    let path = path.get();
     json::from_str(&format!(
         r#"{{"current_job":{{"id":"{JOB}"}},
-        "job":{{"id":"{JOB}","payload":{{"a": 1.10}},"attempts":3,"headers":{of_job},"timeout_ms":1000}},
+        "job":{{"id":"{JOB}","payload":{{"a": 1.10}},"attempts":3,"headers":{of_job},"path":{path},"timeout_ms":1000}},
         "queue":{{"name":"Straße 100%","edge_function_name":"{function}","default_headers":{of_queue},"timeout_ms":60000,"auth":"{auth}"}}}}"#
     ))
     .unwrap()
@@ -160,6 +165,45 @@ fn every_name_of_an_edge_function_can_be_called() {
     for function in ["f", "send-mail", "Send_Mail_2", "-", "_"] {
         let request = call(&Given { function, ..PLAIN }, &[]).unwrap();
         assert_eq!(request.url, format!("http://x/functions/v1/{function}"));
+    }
+}
+
+/// As in the tests of the schema, in tests/sql/constraints.rs.
+#[test]
+fn a_path_follows_the_name() {
+    let cases = [
+        ("", ""),
+        ("users/welcome?lang=de", "/users/welcome?lang=de"),
+        ("a/", "/a/"),
+        ("?a=/../b//c", "?a=/../b//c"),
+        ("a?b?c", "/a?b?c"),
+        ("a/?b", "/a/?b"),
+        ("...", "/..."),
+        (".a/a.b/b..", "/.a/a.b/b.."),
+        ("%2e%2ea/%41", "/%2e%2ea/%41"),
+        ("a%2fb", "/a%2fb"),
+        ("Müller:@", "/Müller:@"),
+    ];
+    for (path, want) in cases {
+        let request = call(&Given { path, ..PLAIN }, &[]).unwrap();
+        assert_eq!(request.url, format!("http://x/functions/v1/f{want}"));
+    }
+}
+
+#[test]
+fn a_path_cannot_lead_elsewhere() {
+    #[rustfmt::skip] // one row per kind
+    let paths = [
+        "/", "/a", "a//b", "a//", "%2f", "a%2F/b", "//?a",
+        ".", "..", "../a", "a/..", "a/./b", "a/../b", "../?a", "..?a", "a/.?b",
+        "%2e", "%2E.", ".%2e/a", "a%2f..%2Fb", "a/%2e%2E",
+        "a b", "a\\b", "a\tb", "a\n", "\u{1}", "\u{7F}", "#", "a?b#c",
+    ];
+    for path in paths {
+        let message =
+            format!("cannot call \"f\": not a path like users/welcome?lang=de: \"{path}\"");
+        let want = Err(CannotCall::Ever(message));
+        assert_eq!(call(&Given { path, ..PLAIN }, &[]), want);
     }
 }
 

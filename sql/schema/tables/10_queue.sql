@@ -3,6 +3,7 @@ create table supaqueue.queue (
   created_at timestamptz not null default now(),
   name text not null,
   edge_function_name text not null,
+  path text,
   default_headers jsonb,
   max_attempts integer not null default 3,
   timeout_ms integer not null default 60000,
@@ -21,6 +22,9 @@ create table supaqueue.queue (
     -- The self-test of `supaqueue install` and `supaqueue doctor` is the one exception.
     edge_function_name <> 'supaqueue' or name = 'supaqueue_self_test'
   ),
+  constraint path_is_at_most_2000_characters check (length(path) <= 2000),
+  constraint path_has_no_spaces_control_characters_backslashes_or_fragment check (path !~ '[\u0001-\u0020\u007F\\#]'),
+  constraint path_has_no_leading_slash_and_no_empty_or_dot_segments check (supaqueue.is_below_function(path)),
   constraint default_headers_are_an_object_of_strings check (default_headers is null or supaqueue.is_headers(default_headers)),
   constraint default_headers_are_at_most_16_kb check (octet_length(default_headers::text) <= 16384),
   constraint max_attempts_is_between_1_and_1000000 check (max_attempts between 1 and 1000000),
@@ -41,6 +45,7 @@ alter table supaqueue.queue enable row level security;
 comment on table supaqueue.queue is 'A queue of calls to one edge function. Its workers bound how many of them run at once';
 comment on column supaqueue.queue.name is 'Unique; where none is given, the name of the edge function, numbered if taken';
 comment on column supaqueue.queue.edge_function_name is 'The function that is called: its name only, as in supabase/functions';
+comment on column supaqueue.queue.path is 'What follows the function''s name in the address of each call, for functions with routes: users/welcome?lang=de';
 comment on column supaqueue.queue.default_headers is 'Headers of each call: an object of strings. Do not put secrets here, pg_net''s tables can be read by every role';
 comment on column supaqueue.queue.max_attempts is 'Calls of a job, the first one included, before it is failed';
 comment on column supaqueue.queue.timeout_ms is 'How long a call may take, in milliseconds; at most 150 s, within which the platform wants the first byte of an answer';

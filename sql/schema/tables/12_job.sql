@@ -10,6 +10,7 @@ create table supaqueue.job (
   timeout_ms integer,
   payload jsonb not null default '{}',
   headers jsonb,
+  path text,
   run_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   status text not null default 'pending',
@@ -35,6 +36,7 @@ comment on column supaqueue.job.attempts is 'Calls so far, including one in prog
 comment on column supaqueue.job.priority is 'Lower goes first';
 comment on column supaqueue.job.run_at is 'Not started before this time';
 comment on column supaqueue.job.headers is 'Headers of this call, over the queue''s: an object of strings';
+comment on column supaqueue.job.path is 'What follows the function''s name in the address of this call, instead of the queue''s: users/welcome?lang=de. Null: the queue''s; empty: nothing';
 comment on column supaqueue.job.max_attempts is 'Null: the queue''s';
 comment on column supaqueue.job.timeout_ms is 'How long the call may take, in milliseconds; null: the queue''s';
 comment on column supaqueue.job.started_at is 'When the last attempt started';

@@ -1556,6 +1556,7 @@ create or replace function supaqueue.enqueue(
   headers jsonb default null,
   max_attempts integer default null,
   timeout_ms integer default null,
+  path text default null,
   depends_on uuid[] default '{}',
   on_failure text default 'fail',
   pass_results boolean default false
@@ -1567,10 +1568,10 @@ as $$
 declare
   new_job uuid;
 begin
-  insert into supaqueue.job (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms)
+  insert into supaqueue.job (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path)
   values (
     supaqueue.queue_id(queue_name), payload, case when depends_on <> '{}' then 'waiting' else 'pending' end,
-    priority, run_at, headers, max_attempts, timeout_ms)
+    priority, run_at, headers, max_attempts, timeout_ms, path)
   returning id into new_job;
   insert into supaqueue.job_dependencies (source, target, on_failure, pass_result)
   select distinct d.source, new_job, enqueue.on_failure, enqueue.pass_results
@@ -1578,7 +1579,7 @@ begin
   return new_job;
 end
 $$;
-comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, uuid[], text, boolean) is
+comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, uuid[], text, boolean) is
   'Enqueues a job that waits for others (depends_on); returns its id';
 
 --- schema/51_pipeline_problem.sql
@@ -1613,7 +1614,7 @@ begin
           select format('job %L has an unknown key %L', j.job ->> 'name', k.key)
           from jsonb_object_keys(j.job) as k (key)
           where k.key not in (
-            'name', 'queue', 'payload', 'priority', 'run_at', 'headers', 'max_attempts', 'timeout_ms',
+            'name', 'queue', 'payload', 'priority', 'run_at', 'headers', 'max_attempts', 'timeout_ms', 'path',
             'depends_on', 'required_by', 'on_failure', 'pass_results')
           limit 1
         )
@@ -1678,7 +1679,7 @@ begin
     raise exception 'cannot enqueue the pipeline: %', problem
       using errcode = 'invalid_parameter_value', hint =
         'An example: [{"name": "a", "queue": "q"}, {"name": "b", "queue": "q", "depends_on": ["a"]}]. Further keys are '
-        'payload, priority, run_at, headers, max_attempts, timeout_ms, required_by, on_failure and pass_results. '
+        'payload, priority, run_at, headers, max_attempts, timeout_ms, path, required_by, on_failure and pass_results. '
         'depends_on takes names of jobs in the document and ids of existing jobs, required_by only ids.';
   end if;
   documents := array(select jsonb_array_elements(pipeline));
@@ -1687,7 +1688,7 @@ begin
     select coalesce(jsonb_object_agg(j.document ->> 'name', j.id), '{}') from unnest(ids, documents) as j (id, document)
   );
 
-  insert into supaqueue.job (id, queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms)
+  insert into supaqueue.job (id, queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path)
   select
     j.id,
     q.id,
@@ -1697,7 +1698,8 @@ begin
     coalesce((j.document ->> 'run_at')::timestamptz, now()),
     nullif(j.document -> 'headers', 'null'),
     (j.document ->> 'max_attempts')::integer,
-    (j.document ->> 'timeout_ms')::integer
+    (j.document ->> 'timeout_ms')::integer,
+    j.document ->> 'path'
   from unnest(ids, documents) with ordinality as j (id, document, number)
   join (
     select n.name, supaqueue.queue_id(n.name) as id

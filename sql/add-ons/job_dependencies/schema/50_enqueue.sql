@@ -10,6 +10,7 @@ create or replace function supaqueue.enqueue(
   headers jsonb default null,
   max_attempts integer default null,
   timeout_ms integer default null,
+  path text default null,
   depends_on uuid[] default '{}',
   on_failure text default 'fail',
   pass_results boolean default false
@@ -21,10 +22,10 @@ as $$
 declare
   new_job uuid;
 begin
-  insert into supaqueue.job (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms)
+  insert into supaqueue.job (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path)
   values (
     supaqueue.queue_id(queue_name), payload, case when depends_on <> '{}' then 'waiting' else 'pending' end,
-    priority, run_at, headers, max_attempts, timeout_ms)
+    priority, run_at, headers, max_attempts, timeout_ms, path)
   returning id into new_job;
   insert into supaqueue.job_dependencies (source, target, on_failure, pass_result)
   select distinct d.source, new_job, enqueue.on_failure, enqueue.pass_results
@@ -32,5 +33,5 @@ begin
   return new_job;
 end
 $$;
-comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, uuid[], text, boolean) is
+comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, uuid[], text, boolean) is
   'Enqueues a job that waits for others (depends_on); returns its id';
