@@ -5,14 +5,18 @@ use serde_json::Value;
 use crate::http::post;
 use crate::stack::test;
 
-/// Every header that Supaqueue sets, some in another case.
+/// Every header that Supaqueue sets, some in another case, and those that it drops.
 const FORGED: &str = r#"{
   "Authorization": "Bearer forged", "apikey": "forged", "Content-Type": "text/forged",
   "idempotency-key": "forged", "Supaqueue-Queue": "forged", "supaqueue-job-id": "forged",
   "supaqueue-attempt": "99", "supaqueue-deadline": "forged", "supaqueue-else": "forged",
   "traceparent": "forged", "webhook-id": "forged", "webhook-timestamp": "1",
   "Webhook-Signature": "v1,forged", "host": "forged.example", "content-length": "1",
-  "transfer-encoding": "chunked"
+  "transfer-encoding": "chunked", "connection": "x-forged", "keep-alive": "forged", "upgrade": "forged",
+  "http2-settings": "forged", "te": "forged", "trailer": "forged", "expect": "forged",
+  "accept-encoding": "forged", "proxy-connection": "forged", "proxy-authenticate": "forged",
+  "proxy-authorization": "forged", "content-encoding": "forged", "content-range": "forged",
+  "content-md5": "forged", "content-digest": "forged", "repr-digest": "forged", "digest": "forged"
 }"#;
 
 #[test]

@@ -14,18 +14,30 @@ use crate::signature::{CALL_ID_PREFIX, sign};
 use crate::time::Timestamp;
 use crate::trace::Trace;
 
-/// Headers that belong to the connection. Setting one would break the request, so
-/// they are dropped.
-const CONNECTION_HEADERS: [&str; 9] = [
+/// Headers that the runtime sets, or that describe the connection or the bytes of the body. A value
+/// of a user's would break the request (HTTP/2 allows none of the connection's), be wrong, or ask for
+/// a compression that the runtime does not undo. So they are dropped.
+const CONNECTION_HEADERS: [&str; 20] = [
     "host",
-    "content-length",
-    "transfer-encoding",
     "connection",
     "keep-alive",
     "upgrade",
+    "http2-settings",
     "te",
     "trailer",
+    "transfer-encoding",
     "expect",
+    "accept-encoding",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "content-length",
+    "content-encoding",
+    "content-range",
+    "content-md5",
+    "content-digest",
+    "repr-digest",
+    "digest",
 ];
 
 /// Why a call cannot be made.

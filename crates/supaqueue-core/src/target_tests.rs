@@ -208,6 +208,27 @@ fn a_path_cannot_lead_elsewhere() {
 }
 
 #[test]
+fn headers_that_would_break_the_call_are_dropped() {
+    #[rustfmt::skip]
+    let names = [
+        "host", "connection", "keep-alive", "upgrade", "http2-settings", "te", "trailer", "transfer-encoding",
+        "expect", "accept-encoding", "proxy-connection", "proxy-authenticate", "proxy-authorization",
+        "content-length", "content-encoding", "content-range", "content-md5", "content-digest", "repr-digest",
+        "digest",
+    ];
+    for name in names {
+        let of_job = format!(r#"{{"{}":"1","x-kept":"1"}}"#, name.to_uppercase());
+        let given = Given {
+            of_job: &of_job,
+            ..PLAIN
+        };
+        let request = call(&given, &[]).unwrap();
+        assert_eq!(header(&request, name), None, "{name}");
+        assert_eq!(header(&request, "x-kept"), Some("1"), "beside {name}");
+    }
+}
+
+#[test]
 fn a_call_without_a_key_waits_for_the_project() {
     let anon = Given {
         auth: "anon",
