@@ -1,8 +1,10 @@
+use std::time::{Duration, Instant};
+
 use supaqueue_local::PostgresSource::{Bin, Url};
 use supaqueue_local::{Stack, StackBuilder};
 use supaqueue_tests::{get, run};
 
-use crate::{builder, on_stack, start};
+use crate::{builder, http, on_stack, start};
 
 /// Asserts that a stack does not start, with an error that contains these words; returns the error.
 async fn assert_error(stack: StackBuilder, words: &[&str]) -> String {
@@ -92,6 +94,22 @@ fn an_external_database_is_set_up_once_unless_it_belongs_to_a_hosted_project() {
         );
         run(&client, &update).await;
         assert_error(as_admin(), &[hosted]).await;
+    });
+}
+
+#[test]
+fn a_hop_delays_requests_to_functions_and_to_the_database() {
+    on_stack(async |_| {
+        let hop = Duration::from_millis(500);
+        let stack = start(builder().install(false).hop(hop)).await;
+        for path in ["functions/v1/missing", "rest/v1/rpc/missing"] {
+            let url = format!("{}/{path}", stack.gateway_url());
+            let asked = Instant::now();
+            let status = http().post(url).send().await.unwrap().status();
+            assert!(status.is_client_error(), "{path}: {status}");
+            assert!(asked.elapsed() >= hop, "{path}: {:?}", asked.elapsed());
+        }
+        stack.stop().await;
     });
 }
 

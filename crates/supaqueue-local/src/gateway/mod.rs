@@ -8,6 +8,7 @@ mod rpc_lookup;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -32,6 +33,7 @@ pub(crate) struct Backend {
     pub(crate) functions: Functions,
     rpc: Rpc,
     http: HttpClient,
+    hop: Duration,
 }
 
 impl Backend {
@@ -40,13 +42,22 @@ impl Backend {
         functions: Functions,
         database: &crate::Database,
         connections: usize,
+        hop: Duration,
     ) -> Result<Self> {
         Ok(Self {
             keys,
             functions,
             rpc: Rpc::new(database, connections)?,
             http: edge_functions::http_client(),
+            hop,
         })
+    }
+
+    /// Waits for as long as a request travels.
+    async fn travel(&self) {
+        if !self.hop.is_zero() {
+            tokio::time::sleep(self.hop).await;
+        }
     }
 
     /// Closes the connections to the database.
@@ -151,6 +162,7 @@ async fn call_rpc(
     Path(function): Path<String>,
     request: Request,
 ) -> Response {
+    backend.travel().await;
     let (parts, body) = request.into_parts();
     match backend.keys.claims_of(&parts.headers) {
         Ok(claims) => {
@@ -168,6 +180,7 @@ async fn call_function(
     Path(FunctionPath { name }): Path<FunctionPath>,
     request: Request,
 ) -> Response {
+    backend.travel().await;
     edge_functions::respond(
         &backend.http,
         &backend.functions,

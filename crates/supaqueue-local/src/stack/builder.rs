@@ -30,6 +30,7 @@ pub struct StackBuilder {
     pub(super) fsync: bool,
     pub(super) settings: Vec<(String, String)>,
     pub(super) connections: usize,
+    pub(super) hop: Duration,
     pub(super) deno: Option<PathBuf>,
     pub(super) wall_clock: Duration,
     pub(super) install: bool,
@@ -47,6 +48,7 @@ impl Default for StackBuilder {
             fsync: false,
             settings: Vec::new(),
             connections: 20,
+            hop: Duration::ZERO,
             deno: None,
             wall_clock: Duration::from_secs(150),
             install: true,
@@ -110,6 +112,13 @@ impl StackBuilder {
     /// The maximum number of connections from the gateway to Postgres. 20 by default.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
+        self
+    }
+
+    /// A delay of each request through the gateway, to functions and to the database. None by default;
+    /// on a hosted project a request travels for 10 to 40 ms.
+    pub fn hop(mut self, delay: Duration) -> Self {
+        self.hop = delay;
         self
     }
 

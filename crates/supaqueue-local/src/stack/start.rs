@@ -59,6 +59,7 @@ pub(super) async fn start(builder: StackBuilder) -> Result<Stack> {
         functions,
         &database,
         builder.connections,
+        builder.hop,
     )?);
     let gateway = Gateway::start(port, backend.clone());
     let emulated = EmulatedExtensions::start_with_log(&database, logs.clone()).await?;
