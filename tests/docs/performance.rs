@@ -6,10 +6,12 @@ use crate::page::Page;
 
 #[test]
 fn every_number_of_the_summary_is_in_the_results() {
-    let results = repository().join("dev/bench/results");
-    let kept: String = ["speed.md", "load.md"]
-        .map(|name| std::fs::read_to_string(results.join(name)).unwrap())
-        .concat();
+    let results = std::fs::read_dir(repository().join("dev/bench/results")).unwrap();
+    let kept: String = results
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
     let numbers_of = |text: &str| -> Vec<String> {
         text.split(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ','))
             .map(|number| number.trim_matches(['.', ',']).to_owned())

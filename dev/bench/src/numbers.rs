@@ -8,6 +8,12 @@ pub(crate) fn median(numbers: &mut [f64]) -> f64 {
     numbers.get(numbers.len() / 2).copied().unwrap_or(0.0)
 }
 
+/// A percentile of sorted numbers, by the nearest-rank method.
+pub(crate) fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
+}
+
 /// The median of several runs with their range.
 #[derive(Debug)]
 pub(crate) struct Spread {

@@ -18,16 +18,19 @@ pub(crate) const SETTINGS: [(&str, &str); 2] =
 pub(crate) struct Project {
     pub(crate) stack: Stack,
     pub(crate) client: Client,
+    /// How much longer each request through the gateway takes.
+    pub(crate) hop: Duration,
 }
 
 impl Project {
     /// Starts the stack. Commits wait for the disk.
-    pub(crate) async fn start() -> Result<Self> {
+    pub(crate) async fn start(hop: Duration) -> Result<Self> {
         let functions = Path::new(env!("CARGO_MANIFEST_DIR")).join("functions");
         let mut builder = Stack::builder()
             .functions(functions)
             .fsync(true)
             .connections(30)
+            .hop(hop)
             // That of paid plans, so that no process ends during a measurement.
             .wall_clock(Duration::from_secs(400))
             .env("SUPAQUEUE_TIME_BUDGET_MS", "390000")
@@ -37,7 +40,7 @@ impl Project {
         }
         let stack = builder.start().await?;
         let client = stack.database().connect().await?;
-        Ok(Self { stack, client })
+        Ok(Self { stack, client, hop })
     }
 
     /// The versions of the programs under test. The functions must be running.
@@ -51,12 +54,25 @@ impl Project {
         let deno = Command::new(deno).arg("--version").output()?.stdout;
         let deno = String::from_utf8_lossy(&deno);
         let deno: Vec<&str> = deno.split_whitespace().take(2).collect();
-        Ok(vec![
+        let mut versions = vec![
             format!("Supaqueue {}", env!("CARGO_PKG_VERSION")),
             format!("Postgres {}, fsync on", self.stack.postgres_version()),
             net,
             deno.join(" "),
-        ])
+        ];
+        if !self.hop.is_zero() {
+            versions.push(format!(
+                "{} ms for each request through the gateway",
+                self.hop.as_millis()
+            ));
+        }
+        Ok(versions)
+    }
+
+    /// The calls per second that are possible with a number of workers.
+    pub(crate) fn limit(&self, workers: u32, call_ms: u32) -> f64 {
+        let call = Duration::from_millis(call_ms.into()) + self.hop;
+        f64::from(workers) / call.as_secs_f64()
     }
 
     pub(crate) async fn create_queue(&self, name: &str, workers: u32) -> Result<()> {
@@ -148,7 +164,7 @@ impl Project {
 
     /// Restarts the functions, so that no process reaches its wall-clock limit during a measurement.
     pub(crate) async fn restart_functions(&self) {
-        for name in ["supaqueue", "wait", "baseline"] {
+        for name in ["supaqueue", "wait", "baseline", "pattern"] {
             self.stack.stop_function(name).await;
         }
     }

@@ -2,11 +2,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Result;
+
+/// The name of a run in which each request through the gateway took longer.
+pub(crate) fn name(benchmark: &str, hop: Duration) -> String {
+    match hop.as_millis() {
+        0 => benchmark.to_owned(),
+        ms => format!("{benchmark}-hop-{ms}"),
+    }
+}
 
 /// The file with all numbers of a run; they are too large for git.
 fn numbers(name: &str) -> PathBuf {
@@ -32,15 +41,14 @@ pub(crate) fn store(name: &str, numbers_of_run: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
-/// Writes the report and the diagram of a run to `dev/bench/results`, or to a temporary folder if the
-/// run was too short to be kept.
+/// Writes the report of a run to `dev/bench/results`, or to a temporary folder if the run was too short to
+/// be kept. Returns the path for its diagram.
 pub(crate) fn write(
     name: &str,
     is_kept: bool,
     run: &impl Serialize,
     report: &str,
-    draw: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
+) -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()?;
@@ -53,10 +61,9 @@ pub(crate) fn write(
     };
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(format!("{name}.md")), report)?;
-    draw(&folder.join(format!("{name}.svg")))?;
-    println!("report and diagram: {}", folder.display());
+    println!("report: {}/{name}.md", folder.display());
     if is_kept {
         println!("update docs/performance.md, which summarizes them");
     }
-    Ok(())
+    Ok(folder.join(format!("{name}.svg")))
 }

@@ -24,6 +24,7 @@ usage: cargo xtask <task>
   test [STEP…]                run every test, or only the named steps
   package                     build the npm packages of this platform into target/packages
   bench [quick]               measure efficiency, maximum throughput and latency
+  bench peers [quick]         compare with graphile-worker, pg-boss and pgmq
   bench engine [quick]        measure the cost of a job in Postgres against its goals
   bench function              compare the function with one in plain TypeScript
   bench load [MINUTES|quick]  check that nothing grows under a steady load (default: an hour)";
@@ -57,6 +58,10 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["sql", "release"] => sql::release(&repository)?,
         ["function", words @ ..] => succeed(&mut suite::function_builder(&repository, words))?,
         ["bench", "function"] => bench::function(&repository)?,
+        ["bench", "peers", ..] => {
+            setup::peers(&repository)?;
+            bench::stack(&repository, &words[1..])?;
+        }
         ["bench", words @ ..] => bench::stack(&repository, words)?,
         ["test", steps @ ..] => return suite::run(&repository, steps),
         ["package"] => npm::package(&repository)?,

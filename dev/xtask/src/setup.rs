@@ -43,6 +43,40 @@ pub(crate) fn test(repository: &Repository) -> Result<()> {
     tools(repository)
 }
 
+/// Installs the queues that `bench peers` compares, which nothing else needs.
+pub(crate) fn peers(repository: &Repository) -> Result<()> {
+    let _lock = lock(repository)?;
+    let folder = repository.path("dev/bench/peers");
+    let manifest = folder.join("package-lock.json");
+    let lock = fs::read_to_string(&manifest)
+        .with_context(|| format!("cannot read {}", manifest.display()))?;
+    // Written last, so that an interrupted installation is repeated.
+    let stamp = folder.join("node_modules/.installed");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    step("npm packages: graphile-worker and pg-boss", || {
+        npm_ci(repository, &folder, &["--ignore-scripts"])?;
+        fs::write(&stamp, &lock).with_context(|| format!("cannot write {}", stamp.display()))
+    })
+}
+
+/// Installs what a folder's `package-lock.json` says.
+fn npm_ci(repository: &Repository, folder: &Path, options: &[&str]) -> Result<()> {
+    let mut npm = repository.command("npm");
+    npm.current_dir(folder)
+        .args(["ci", "--no-audit", "--no-fund"])
+        .args(options)
+        .stdin(Stdio::null());
+    succeed(&mut npm).with_context(|| {
+        format!(
+            "cannot install the npm packages of {}/package-lock.json: \
+             is the npm registry reachable (`npm ping`)?",
+            folder.display()
+        )
+    })
+}
+
 /// Makes concurrent setups of the same clone wait for each other.
 fn lock(repository: &Repository) -> Result<File> {
     fs::create_dir_all(repository.tools()).context("cannot create .tools")?;
@@ -103,16 +137,10 @@ fn packages(repository: &Repository, wanted: Packages) -> Result<()> {
         return Ok(());
     }
     step("npm packages: Deno, Postgres and others", || {
-        let mut npm = repository.command("npm");
-        npm.current_dir(repository.path("scripts"))
-            // The packages of Deno and Postgres complete their installation with scripts.
-            .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts=false"])
-            .args((wanted == Packages::Run).then_some("--omit=dev"))
-            .stdin(Stdio::null());
-        succeed(&mut npm).context(
-            "cannot install the npm packages of scripts/package-lock.json: \
-             is the npm registry reachable (`npm ping`)?",
-        )?;
+        // The packages of Deno and Postgres complete their installation with scripts.
+        let mut options = vec!["--ignore-scripts=false"];
+        options.extend((wanted == Packages::Run).then_some("--omit=dev"));
+        npm_ci(repository, &repository.path("scripts"), &options)?;
         for deno in Deno::BOTH {
             output(repository.command(repository.deno(deno)).arg("--version"))
                 .with_context(|| format!("{deno} is installed but does not run on this machine"))?;

@@ -1,8 +1,24 @@
-// Answers after the time that the payload asks for, with the time of the call.
+// Answers after the time that the payload asks for, with the time of the call. It counts its calls and
+// remembers when the payloads with a `probe` came; `collect` asks for that.
+
+let calls = 0;
+let inFlight = 0;
+let mostInFlight = 0;
+const probes: Record<string, number> = {};
+
+const now = () => performance.timeOrigin + performance.now();
 
 Deno.serve(async (request) => {
-  const reachedAt = performance.timeOrigin + performance.now();
-  const { ms } = await request.json();
+  const reachedAt = now();
+  const { ms, probe, collect } = await request.json();
+  if (collect) {
+    return Response.json({ now: now(), calls, inFlight, mostInFlight, probes });
+  }
+  inFlight++;
+  mostInFlight = Math.max(mostInFlight, inFlight);
+  if (probe !== undefined) probes[probe] = reachedAt;
   if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+  calls++;
+  inFlight--;
   return Response.json({ reached_at: reachedAt });
 });

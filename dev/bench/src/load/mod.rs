@@ -100,7 +100,7 @@ pub(crate) const QUICK: Scale = Scale {
 ///
 /// Also if a goal is not met, after the results are stored.
 pub(crate) async fn measure(scale: Scale) -> Result<()> {
-    let project = Project::start().await?;
+    let project = Project::start(Duration::ZERO).await?;
     let run = run(&project, scale).await;
     project.stop().await;
     let run = run?;
@@ -109,9 +109,8 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
     let verdict = verdict::of(&run);
     let report = report::markdown(&run, &verdict);
     println!("\n{report}");
-    results::write("load", scale.is_kept, &run, &report, |path| {
-        plot::write(&run, path)
-    })?;
+    let diagram = results::write("load", scale.is_kept, &run, &report)?;
+    plot::write(&run, &diagram)?;
     match verdict.table.unmet() {
         0 => Ok(()),
         number => Err(format!("{number} of the goals in the table above not met").into()),

@@ -13,7 +13,7 @@ use crate::Result;
 pub(crate) use cpu_speed::reference_ms;
 pub(crate) use disk::fsync_ms;
 pub(crate) use noise::{CpuSnapshot, Noise};
-pub(crate) use processes::{cpu_ms, processes};
+pub(crate) use processes::{cpu_ms, processes, tree_ms};
 pub(crate) use quiet::Quiet;
 
 /// A short description of the machine.

@@ -5,7 +5,7 @@ use std::fmt;
 use procfs::{CpuTime, CurrentSI, KernelStats};
 use serde::Serialize;
 
-use super::processes::{own_ms, ticks_ms};
+use super::processes::{ticks_ms, tree_ms};
 use crate::Result;
 
 /// The load on the machine that is not part of a measurement.
@@ -70,7 +70,7 @@ impl CpuSnapshot {
             total: ticks_ms(busy + idle + steal),
             busy: ticks_ms(busy),
             steal: ticks_ms(steal),
-            own: own_ms(),
+            own: tree_ms(i32::try_from(std::process::id())?),
         })
     }
 

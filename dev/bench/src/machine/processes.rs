@@ -17,13 +17,12 @@ pub(crate) fn cpu_ms(stat: &Stat) -> f64 {
     ticks_ms(stat.utime + stat.stime)
 }
 
-/// The CPU time that this process and all its descendants have used so far, in milliseconds, including
+/// The CPU time that a process and all its descendants have used so far, in milliseconds, including
 /// those that have ended.
-pub(super) fn own_ms() -> f64 {
+pub(crate) fn tree_ms(root: i32) -> f64 {
     let all: HashMap<i32, Stat> = processes().map(|stat| (stat.pid, stat)).collect();
-    let own = i32::try_from(std::process::id()).unwrap_or_default();
-    let is_own = |mut pid: i32| {
-        while pid != own {
+    let is_below = |mut pid: i32| {
+        while pid != root {
             match all.get(&pid) {
                 Some(stat) => pid = stat.ppid,
                 None => return false,
@@ -32,7 +31,7 @@ pub(super) fn own_ms() -> f64 {
         true
     };
     all.values()
-        .filter(|stat| is_own(stat.pid))
+        .filter(|stat| is_below(stat.pid))
         .map(|stat| cpu_ms(stat) + ticks_ms(u64::try_from(stat.cutime + stat.cstime).unwrap_or(0)))
         .sum()
 }

@@ -1,4 +1,4 @@
-//! The throughput of a queue relative to its limit, workers ÷ call time.
+//! The throughput of a queue relative to its limit, workers ÷ (call time + hop).
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) async fn all(
     let mut results = Vec::new();
     for (workers, call_ms, goal) in LOADS {
         let mut add = |is_baseline, goal, (rate, noise)| {
-            let limit = f64::from(workers) * 1000.0 / f64::from(call_ms);
+            let limit = project.limit(workers, call_ms);
             let result = Efficiency {
                 is_baseline,
                 workers,

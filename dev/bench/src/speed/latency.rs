@@ -12,6 +12,7 @@ use super::result::Latency;
 use super::{Scale, quietest};
 use crate::Result;
 use crate::machine::{Noise, Quiet};
+use crate::numbers::percentile;
 use crate::project::Project;
 
 /// The number of concurrent probes under load. Their queue has a worker for each.
@@ -120,17 +121,12 @@ async fn probe(client: &Client) -> Result<f64> {
 }
 
 fn summary(when: &'static str, (times, noise): (Vec<f64>, Noise)) -> Latency {
-    let percentile = |percent: usize| {
-        // The nearest-rank method.
-        let rank = (times.len() * percent).div_ceil(100).max(1);
-        times.get(rank - 1).copied().unwrap_or(f64::NAN)
-    };
     let result = Latency {
         when,
         probes: times.len(),
-        p50_ms: percentile(50),
-        p95_ms: percentile(95),
-        p99_ms: percentile(99),
+        p50_ms: percentile(&times, 50),
+        p95_ms: percentile(&times, 95),
+        p99_ms: percentile(&times, 99),
         noise,
     };
     println!(

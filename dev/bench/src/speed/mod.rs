@@ -57,7 +57,7 @@ pub(crate) const QUICK: Scale = Scale {
 };
 
 /// Runs the benchmark, and prints and stores the results.
-pub(crate) async fn measure(scale: Scale) -> Result<()> {
+pub(crate) async fn measure(scale: Scale, hop: Duration) -> Result<()> {
     let mut quiet = Quiet::new();
     let mut run = Run {
         date: machine::today(),
@@ -67,7 +67,7 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
     };
     for &other_jobs in scale.sizes {
         println!("\nwith {} other jobs in the table:", grouped(other_jobs));
-        let project = Project::start().await?;
+        let project = Project::start(hop).await?;
         other_jobs::prepare(&project, other_jobs).await?;
         run.sizes.push(Size {
             other_jobs,
@@ -80,9 +80,9 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
     }
     let report = report::markdown(&run);
     println!("\n{report}");
-    results::write("speed", scale.is_kept, &run, &report, |path| {
-        plot::write(&run, path)
-    })
+    let name = results::name("speed", hop);
+    let diagram = results::write(&name, scale.is_kept, &run, &report)?;
+    plot::write(&run, &diagram)
 }
 
 /// Measures until the machine is quiet, at most three times. Returns the result of the quietest run.

@@ -23,7 +23,7 @@ pub(super) struct Size {
     pub(super) latency: Vec<Latency>,
 }
 
-/// The throughput of a queue relative to its limit, workers ÷ call time.
+/// The throughput of a queue relative to its limit, workers ÷ (call time + hop).
 #[derive(Debug, Serialize)]
 pub(super) struct Efficiency {
     /// Whether this is the baseline, one pg_net call per job, rather than Supaqueue.
