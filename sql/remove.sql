@@ -1,5 +1,5 @@
 -- Removes Supaqueue from a database: the tick, the schema with all queues and
--- jobs, the function in public, and the secrets in the Vault. Run as postgres.
+-- jobs, the functions in public, and the secrets in the Vault. Run as postgres.
 -- Running it twice is fine. It drops foreign keys and views of others that
 -- point into the schema supaqueue.
 
@@ -16,7 +16,8 @@ begin
 end
 $$;
 
-drop function if exists public.end_current_job(uuid, boolean, boolean, jsonb, integer);
+drop function if exists public.end_current_job(uuid, boolean, boolean, jsonb, jsonb);
+drop function if exists public.supaqueue_pulse(uuid, integer, jsonb);
 
 do $$
 begin

@@ -129,21 +129,23 @@ $$;
 create table supaqueue.setting (
   is_only_row boolean primary key default true,
   jobs_per_request integer not null default 20,
-  bytes_per_request integer not null default 4000000,
   dispatch_timeout_ms integer not null default 10000,
   dispatch_lease_ms integer not null default 15000,
   max_dispatches integer not null default 5,
-  lease_grace_ms integer not null default 30000,
+  run_lease_ms integer not null default 60000,
+  linger_ms integer not null default 5000,
+  poll_ms integer not null default 50,
   max_retry_after_ms integer not null default 86400000,
   max_errors integer not null default 20,
   retention_batch integer not null default 10000,
   constraint there_is_only_one_row check (is_only_row),
   constraint jobs_per_request_is_between_1_and_200 check (jobs_per_request between 1 and 200),
-  constraint bytes_per_request_is_between_10_kb_and_4_mb check (bytes_per_request between 10000 and 4000000),
   constraint dispatch_timeout_is_between_1_and_60_seconds check (dispatch_timeout_ms between 1000 and 60000),
   constraint dispatch_lease_is_at_least_1_second check (dispatch_lease_ms between 1000 and 3600000),
   constraint max_dispatches_is_positive check (max_dispatches between 1 and 1000),
-  constraint lease_grace_is_at_least_1_second check (lease_grace_ms between 1000 and 3600000),
+  constraint run_lease_is_between_15_seconds_and_10_minutes check (run_lease_ms between 15000 and 600000),
+  constraint linger_is_at_most_1_minute check (linger_ms between 0 and 60000),
+  constraint poll_is_between_10_ms_and_10_seconds check (poll_ms between 10 and 10000),
   constraint max_retry_after_is_not_negative check (max_retry_after_ms >= 0),
   constraint max_errors_is_positive check (max_errors between 1 and 1000),
   constraint retention_batch_is_positive check (retention_batch between 1 and 1000000)
@@ -153,11 +155,12 @@ alter table supaqueue.setting enable row level security;
 
 comment on table supaqueue.setting is 'Settings of Supaqueue as a whole: one row, in force as soon as it is updated';
 comment on column supaqueue.setting.jobs_per_request is 'Current jobs sent to the supaqueue function in one request, at most';
-comment on column supaqueue.setting.bytes_per_request is 'Size of a request in bytes; the last job of it may add up to 1 MB, a larger one is sent alone';
 comment on column supaqueue.setting.dispatch_timeout_ms is 'How long pg_net waits for the supaqueue function to accept a request, in milliseconds';
 comment on column supaqueue.setting.dispatch_lease_ms is 'How long a sent job may go without being acknowledged before it is sent again, in milliseconds; grows with each sending';
 comment on column supaqueue.setting.max_dispatches is 'How often a job is sent without an acknowledgement before it goes back to pending with the reason in its errors';
-comment on column supaqueue.setting.lease_grace_ms is 'How long after its timeout a call may be reported before the attempt counts as lost, in milliseconds';
+comment on column supaqueue.setting.run_lease_ms is 'How long a run of the supaqueue function may go without a pulse before its calls count as lost, in milliseconds';
+comment on column supaqueue.setting.linger_ms is 'How long a run waits for more work of a queue after its last call, in milliseconds; 0: not at all';
+comment on column supaqueue.setting.poll_ms is 'How soon a waiting run asks for work again, in milliseconds; the pause grows while there is none';
 comment on column supaqueue.setting.max_retry_after_ms is 'The longest wait that a target function can ask for with retry-after, in milliseconds';
 comment on column supaqueue.setting.max_errors is 'Failed attempts kept in the errors of a job: the last ones';
 comment on column supaqueue.setting.retention_batch is 'Finished jobs deleted in one tick, at most';
@@ -229,8 +232,7 @@ create table supaqueue.worker (
   id uuid primary key default supaqueue.new_id(),
   created_at timestamptz not null default now(),
   queue uuid not null references supaqueue.queue on delete cascade,
-  locked boolean not null default false,
-  last_report uuid
+  locked boolean not null default false
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 alter table supaqueue.worker enable row level security;
 
@@ -239,7 +241,6 @@ create index worker_queue on supaqueue.worker (queue, id);
 
 comment on table supaqueue.worker is 'The slots of a queue: as many calls of the queue run at once, at most, as it has workers';
 comment on column supaqueue.worker.locked is 'Whether the worker processes a job now; kept by Supaqueue';
-comment on column supaqueue.worker.last_report is 'The current job whose report freed the worker last, so that a repeated report gets the same answer';
 
 --- schema/tables/12_job.sql
 
@@ -260,6 +261,7 @@ create table supaqueue.job (
   updated_at timestamptz not null default now(),
   status text not null default 'pending',
   attempts integer not null default 0,
+  unstarted integer not null default 0,
   http_status integer,
   started_at timestamptz,
   finished_at timestamptz,
@@ -278,6 +280,7 @@ comment on table supaqueue.job is 'A call of a queue''s edge function: inserting
 comment on column supaqueue.job.payload is 'The body of the call';
 comment on column supaqueue.job.status is 'pending, waiting (held until somebody sets it to pending), in_progress, successful, failed, or cancelled';
 comment on column supaqueue.job.attempts is 'Calls so far, including one in progress';
+comment on column supaqueue.job.unstarted is 'How often a run was lost that held the job ready and had not begun its call; from 3 on it is not held ready any more';
 comment on column supaqueue.job.priority is 'Lower goes first';
 comment on column supaqueue.job.run_at is 'Not started before this time';
 comment on column supaqueue.job.headers is 'Headers of this call, over the queue''s: an object of strings';
@@ -307,29 +310,62 @@ create table supaqueue.current_job (
   job uuid not null constraint job_has_one_current_job unique,
   is_complete boolean not null default false,
   is_successful boolean,
+  state text not null default 'sent',
   dispatches integer not null default 1,
   request_id bigint,
-  acknowledged_at timestamptz,
-  lane text,
+  run uuid,
+  claimed_in integer,
   previous uuid,
-  lease_until timestamptz not null
+  held uuid,
+  behind uuid,
+  lease_until timestamptz,
+  constraint a_call_is_sent_with_a_lease_or_has_a_run check (
+    case
+      when state = 'sent' then run is null and lease_until is not null
+      when state in ('held', 'started') then run is not null and lease_until is null
+      else false
+    end
+  )
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 alter table supaqueue.current_job enable row level security;
 
--- As few indexes as possible: each call writes to all of them. There is no more than one
--- row per worker, so the tick, and a repeated report, can read the whole table.
-create index current_job_sent on supaqueue.current_job (queue, created_at) where acknowledged_at is null;
+-- As few indexes as possible: each call writes to all of them. There are no more than two
+-- rows per worker, so the tick, and what is repeated, can read the whole table. Beginning a held call
+-- changes no index.
+create index current_job_sent on supaqueue.current_job (queue, created_at) where run is null;
 
 comment on table supaqueue.current_job is 'Joins a worker to the job that it processes; a row exists only while the call is in progress';
 comment on column supaqueue.current_job.worker is 'Its worker. If that was deleted, the call ends normally and is not followed by another';
 comment on column supaqueue.current_job.job is 'Its job. If that was deleted, the worker stays locked until the call ends';
 comment on column supaqueue.current_job.is_complete is 'Set it to true to settle the job by hand, with is_successful';
+comment on column supaqueue.current_job.state is 'sent (no run has it yet), held (its run has it ready, behind another call of its worker), or started (its run calls the target)';
 comment on column supaqueue.current_job.dispatches is 'How often this attempt was sent to the supaqueue function';
 comment on column supaqueue.current_job.request_id is 'The last pg_net request that carried it';
-comment on column supaqueue.current_job.acknowledged_at is 'When a lane took it';
-comment on column supaqueue.current_job.lane is 'The lane that took it: no other may acknowledge or report it';
+comment on column supaqueue.current_job.run is 'The run that has it: no other may report it';
+comment on column supaqueue.current_job.claimed_in is 'The number of the pulse that took it, so that a repeated pulse gets the same answer';
 comment on column supaqueue.current_job.previous is 'The current job whose report handed this one out, so that a repeated report gets the same answer';
-comment on column supaqueue.current_job.lease_until is 'When this time has passed, the call is sent again (not acknowledged) or counts as a lost attempt (acknowledged)';
+comment on column supaqueue.current_job.held is 'The call that its run holds ready behind it';
+comment on column supaqueue.current_job.behind is 'The call of its worker behind which it was held ready';
+comment on column supaqueue.current_job.lease_until is 'When this time has passed, a sent call is sent again; null: the lease is that of its run';
+
+--- schema/tables/13_run.sql
+
+-- A run holds its calls as long as its pulse renews its lease: reports do not touch its row. Once
+-- a run is over, it stays so, and the tick takes back its calls.
+create table supaqueue.run (
+  id uuid primary key,
+  created_at timestamptz not null default clock_timestamp(),
+  number integer not null,
+  lease_until timestamptz not null,
+  is_over boolean not null default false
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+alter table supaqueue.run enable row level security;
+
+-- Only the primary key: each pulse updates a row, and that must be a heap-only update.
+comment on table supaqueue.run is 'The runs of the supaqueue function: what one isolate does with the dispatches that it gets';
+comment on column supaqueue.run.number is 'The number of its last pulse';
+comment on column supaqueue.run.lease_until is 'When this time has passed without a pulse, the run is over, and its calls are lost';
+comment on column supaqueue.run.is_over is 'Whether its calls were given up: whatever it still asks is refused';
 
 --- schema/tables/14_ready_job.sql
 
@@ -395,7 +431,7 @@ create index unfinished_job on supaqueue.unfinished (job) where job is not null;
 create index unfinished_queue on supaqueue.unfinished (queue) where queue is not null;
 create index unfinished_about on supaqueue.unfinished (coalesce(job, queue, '00000000-0000-0000-0000-000000000000'), step);
 comment on table supaqueue.unfinished is 'What Supaqueue could not do yet and tries again; supaqueue.problem shows it with remedies';
-comment on column supaqueue.unfinished.step is 'start, settle, take back, admit, look after (all: of a queue, or of one job), or a part of the tick';
+comment on column supaqueue.unfinished.step is 'start, call, settle, take back, admit, look after (all: of a queue, or of one job), or a part of the tick';
 comment on column supaqueue.unfinished.since is 'When it failed first';
 comment on column supaqueue.unfinished.tries is 'How often it was tried';
 comment on column supaqueue.unfinished.message is 'The error as Postgres reported it; null: nothing failed, it was left to the tick';
@@ -1190,9 +1226,9 @@ $$;
 
 --- schema/37_record.sql
 
--- A current job with its job and queue, as the supaqueue function gets them: only what a call
--- needs. Whole rows would make a report a twentieth slower.
-create or replace function supaqueue.record_of(call supaqueue.current_job, job_record jsonb, queue supaqueue.queue)
+-- A current job with its job and queue, as a run gets them: only what a call needs. Whole rows
+-- would make a report a twentieth slower.
+create or replace function supaqueue.record_of(_current_job uuid, job_record jsonb, queue supaqueue.queue)
 returns jsonb
 language plpgsql
 stable
@@ -1200,13 +1236,10 @@ set search_path = ''
 as $$
 begin
   return jsonb_build_object(
-    'current_job', jsonb_build_object(
-      'id', call.id, 'created_at', call.created_at,
-      'acknowledged_at', call.acknowledged_at, 'lease_until', call.lease_until
-    ),
+    'current_job', jsonb_build_object('id', _current_job),
     'job', job_record,
     'queue', jsonb_build_object(
-      'name', queue.name, 'edge_function_name', queue.edge_function_name, 'path', queue.path, 'auth', queue.auth,
+      'id', queue.id, 'name', queue.name, 'edge_function_name', queue.edge_function_name, 'path', queue.path, 'auth', queue.auth,
       'default_headers', queue.default_headers, 'timeout_ms', queue.timeout_ms,
       'final_statuses', queue.final_statuses
     )
@@ -1245,15 +1278,15 @@ begin
   if job.id is null or queue.id is null then
     return null;
   end if;
-  return supaqueue.record_of(call, supaqueue.job_record(job), queue);
+  return supaqueue.record_of(call.id, supaqueue.job_record(job), queue);
 end
 $$;
 
 --- schema/38_send_current_jobs.sql
 
--- Sends current jobs to the supaqueue function, many in one request: at most
--- jobs_per_request and about bytes_per_request. A record above 1 MB is sent alone,
--- so that no request exceeds what the function accepts (6 MB).
+-- Sends current jobs to the supaqueue function, at most jobs_per_request in one request. Without
+-- their payloads, which every role could read in pg_net's tables: a run gets them when it
+-- acknowledges the calls (see acknowledge). What is sent is enough for a log.
 create or replace function supaqueue.send_current_jobs(_current_jobs uuid[])
 returns void
 language plpgsql
@@ -1261,27 +1294,24 @@ set search_path = ''
 as $$
 begin
   with record as (
-    select c.id, c.number, r.record, octet_length(r.record::text) as bytes
-    from unnest(_current_jobs) with ordinality as c (id, number)
-    cross join lateral supaqueue.record(c.id) as r (record)
-    where r.record is not null
-  ),
-  place as (
     select
-      r.*,
-      case when r.bytes > 1000000 then r.number end as alone,
-      row_number() over small - 1 as jobs_before,
-      sum(r.bytes) over small - r.bytes as bytes_before
-    from record r
-    window small as (partition by r.bytes > 1000000 order by r.number)
+      c.id,
+      row_number() over (order by o.number) - 1 as number,
+      jsonb_build_object(
+        'current_job', jsonb_build_object('id', c.id),
+        'job', jsonb_build_object('id', j.id, 'attempts', j.attempts),
+        'queue', jsonb_build_object('id', q.id, 'name', q.name)) as record
+    from unnest(_current_jobs) with ordinality as o (id, number)
+    join supaqueue.current_job c on c.id = o.id
+    join supaqueue.job j on j.id = c.job
+    join supaqueue.queue q on q.id = c.queue
   ),
   request as materialized (
     select
-      array_agg(p.id) as ids,
-      supaqueue.post(jsonb_build_object('current_jobs', jsonb_agg(p.record order by p.number))) as request_id
-    from place p
-    cross join supaqueue.settings() s
-    group by p.alone, p.jobs_before / s.jobs_per_request, div(p.bytes_before, s.bytes_per_request)
+      array_agg(r.id) as ids,
+      supaqueue.post(jsonb_build_object('protocol', 2, 'current_jobs', jsonb_agg(r.record order by r.number))) as request_id
+    from record r
+    group by r.number / (select s.jobs_per_request from supaqueue.settings() s)
   )
   update supaqueue.current_job c
   set request_id = request.request_id
@@ -1289,29 +1319,6 @@ begin
   where c.id = any (request.ids);
 end
 $$;
-
-create or replace function supaqueue.after_insert_current_job_tg_fn()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  -- Those that were handed out with a report have a lane already.
-  if exists (select from inserted c where c.acknowledged_at is null) then
-    perform supaqueue.send_current_jobs(array(
-      select c.id from inserted c where c.acknowledged_at is null order by c.created_at, c.id
-    ));
-  end if;
-  return null;
-end
-$$;
-
-create or replace trigger after_insert_current_job_tg
-after insert on supaqueue.current_job
-referencing new table as inserted
-for each statement
-execute function supaqueue.after_insert_current_job_tg_fn();
 
 --- schema/39_admit_jobs.sql
 
@@ -1352,6 +1359,111 @@ begin
 end
 $$;
 
+--- schema/40_fits.sql
+
+-- What a run has room for, as it says in its pulses ("limits") and reports ("_next"): calls, bytes of
+-- payloads, and within_ms, the longest timeout that still fits its isolate. What it does not say is
+-- unlimited.
+
+-- What the call of a job takes.
+create or replace function supaqueue.needs_of(_job uuid, out status text, out timeout_ms integer, out bytes bigint)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  select j.status, coalesce(j.timeout_ms, q.timeout_ms), supaqueue.bytes_of(j.id, case when pg_column_compression(j.payload) is null then pg_column_size(j.payload) end)
+  into status, timeout_ms, bytes
+  from supaqueue.job j
+  join supaqueue.queue q on q.id = j.queue
+  where j.id = _job;
+end
+$$;
+
+-- The size of the payload of a job. One that is stored in a few bytes, and not compressed (null), is not
+-- measured exactly: to write it costs more than it matters.
+create or replace function supaqueue.bytes_of(_job uuid, stored_bytes integer)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if stored_bytes < 2000 then
+    return stored_bytes;
+  end if;
+  return (select octet_length(j.payload::text) from supaqueue.job j where j.id = _job);
+end
+$$;
+
+create or replace function supaqueue.fits(room jsonb, _timeout_ms integer, _bytes bigint)
+returns boolean
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return coalesce(
+    coalesce((room ->> 'calls')::numeric, 1) >= 1
+    and _timeout_ms <= coalesce((room ->> 'within_ms')::numeric, _timeout_ms)
+    and _bytes <= coalesce((room ->> 'bytes')::numeric, _bytes),
+    false);
+end
+$$;
+
+create or replace function supaqueue.room_after(room jsonb, _calls integer, _bytes bigint)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return room || jsonb_strip_nulls(jsonb_build_object(
+    'calls', (room ->> 'calls')::numeric - _calls, 'bytes', (room ->> 'bytes')::numeric - _bytes));
+end
+$$;
+
+-- What is left of the room of a run that has taken calls.
+create or replace function supaqueue.room_left(room jsonb, _calls uuid[])
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if _calls = '{}' then
+    return room;
+  end if;
+  return supaqueue.room_after(room, cardinality(_calls), (
+    select coalesce(sum(n.bytes), 0)
+    from supaqueue.current_job c
+    cross join lateral supaqueue.needs_of(c.job) n
+    where c.id = any (_calls)
+  )::bigint);
+end
+$$;
+
+-- The first of the jobs, as many as there is room for together.
+create or replace function supaqueue.jobs_that_fit(_jobs uuid[], room jsonb)
+returns uuid[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  needs record;
+begin
+  for number in 1 .. cardinality(_jobs) loop
+    needs := supaqueue.needs_of(_jobs[number]);
+    if not supaqueue.fits(room, needs.timeout_ms, needs.bytes) then
+      return _jobs[:number - 1];
+    end if;
+    room := supaqueue.room_after(room, 1, needs.bytes);
+  end loop;
+  return _jobs;
+end
+$$;
+
 --- schema/40_next_jobs.sql
 
 -- Locks the jobs of a queue that are next, at most _limit, and returns their ids. Jobs that
@@ -1372,7 +1484,7 @@ declare
   at timestamptz := clock_timestamp();
   front supaqueue.queue_front;
 begin
-  if _limit = 0 then
+  if _limit <= 0 then
     return '{}';
   end if;
   if exists (
@@ -1401,6 +1513,32 @@ begin
 end
 $$;
 
+-- Whether there is a next job of a queue.
+create or replace function supaqueue.has_next_job(_queue uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  front supaqueue.queue_front;
+begin
+  select f.* into front from supaqueue.queue_front f where f.queue = _queue;
+  return exists (
+    select from supaqueue.held_job h
+    where h.queue = _queue and h.until > at - interval '10 seconds' and h.until <= at
+    limit 1
+  ) or exists (
+    select from supaqueue.ready_job r
+    where r.queue = _queue
+      and (r.priority, r.run_at, r.position)
+        >= (coalesce(front.priority, -2147483648), coalesce(front.run_at, '-infinity'), coalesce(front.position, 0))
+    limit 1
+  );
+end
+$$;
+
 --- schema/41_adopt_calls.sql
 
 -- Lets free workers take over the calls of a queue whose workers were deleted, or moved to another
@@ -1417,7 +1555,8 @@ set search_path = ''
 as $$
 declare
   left_worker uuid;
-  _call uuid;
+  calls uuid[];
+  adopted uuid[];
   _worker uuid;
 begin
   for left_worker in
@@ -1431,13 +1570,12 @@ begin
     for no key update skip locked;
     exit when not found;
 
-    if exists (select from supaqueue.current_job c where c.queue = _queue and c.worker = left_worker) then
-      select c.id into _call
-      from supaqueue.current_job c
-      where c.queue = _queue and c.worker = left_worker
-      for no key update skip locked;
-      continue when not found;
-      update supaqueue.current_job c set worker = _worker where c.id = _call;
+    calls := array(select c.id from supaqueue.current_job c where c.queue = _queue and c.worker = left_worker);
+    if calls <> '{}' then
+      adopted := array(select c.id from supaqueue.current_job c where c.id = any (calls) for no key update skip locked);
+      -- All of them or none: its run may hold one ready behind the other.
+      continue when cardinality(adopted) < cardinality(calls);
+      update supaqueue.current_job c set worker = _worker where c.id = any (adopted);
       update supaqueue.worker w set locked = true where w.id = _worker;
     end if;
     delete from supaqueue.deleted_worker d where d.queue = _queue and d.worker = left_worker;
@@ -1519,11 +1657,14 @@ $$;
 --- schema/43_start_jobs.sql
 
 -- Starts the next jobs of queues on their free workers: worker locked, job in_progress with one more
--- attempt, a current_job for both. All calls are inserted, and thus sent, at once.
+-- attempt, a current_job for both. All calls are sent to the supaqueue function at once, or belong to
+-- a run (_run, in its pulse _number), which has room for that many. Returns their ids.
 --
 -- Call it with the queues' locks held, those of _exclusive exclusively.
-create or replace function supaqueue.start_jobs(_queues uuid[], _exclusive uuid[])
-returns void
+create or replace function supaqueue.start_jobs(
+  _queues uuid[], _exclusive uuid[], _run uuid default null, _number integer default null, room jsonb default '{}'
+)
+returns uuid[]
 language plpgsql
 set search_path = ''
 as $$
@@ -1532,40 +1673,64 @@ declare
   next_jobs uuid[];
   free_workers uuid[];
   taken uuid[];
-  queues uuid[] := '{}';
-  workers uuid[] := '{}';
   jobs uuid[] := '{}';
+  calls uuid[] := '{}';
+  lease interval := supaqueue.ms((supaqueue.settings()).dispatch_lease_ms);
 begin
   for _queue in select distinct unnest(_queues) order by 1 loop
     continue when exists (select from supaqueue.deleted_worker d where d.queue = _queue)
       and (_queue <> all (_exclusive) or supaqueue.adopt_calls(_queue));
     -- Again where jobs were put aside: others may take their place.
     for attempt in 1 .. 10 loop
-      next_jobs := supaqueue.next_jobs(_queue, supaqueue.free_workers(_queue));
+      next_jobs := supaqueue.next_jobs(_queue, least(
+        supaqueue.free_workers(_queue), (room ->> 'calls')::integer - cardinality(jobs)));
+      if _run is not null then
+        next_jobs := (supaqueue.jobs_that_fit(jobs || next_jobs, room))[cardinality(jobs) + 1:];
+      end if;
       exit when next_jobs = '{}';
       free_workers := supaqueue.lock_workers(_queue, cardinality(next_jobs));
       next_jobs := next_jobs[1:cardinality(free_workers)];
       taken := supaqueue.take_jobs(next_jobs);
-      free_workers := free_workers[1:cardinality(taken)];
-      perform supaqueue.set_locked(free_workers, true);
-      queues := queues || array_fill(_queue, array[cardinality(taken)]);
-      workers := workers || free_workers;
       jobs := jobs || taken;
+      perform supaqueue.set_locked(free_workers[1:cardinality(taken)], true);
+      for number in 1 .. cardinality(taken) loop
+        calls := calls || supaqueue.add_call(
+          _queue, free_workers[number], taken[number], _run, _number, null, case when _run is null then clock_timestamp() + lease end);
+      end loop;
       exit when cardinality(taken) = cardinality(next_jobs);
     end loop;
   end loop;
-  if jobs = '{}' then
-    return;
+  if _run is null and calls <> '{}' then
+    perform supaqueue.send_current_jobs(calls);
   end if;
-  insert into supaqueue.current_job (queue, worker, job, lease_until)
-  select call.queue, call.worker, call.job, clock_timestamp() + supaqueue.ms(s.dispatch_lease_ms)
-  from unnest(queues, workers, jobs) with ordinality as call (queue, worker, job, number)
-  cross join supaqueue.settings() s
-  order by call.number;
+  return calls;
 end
 $$;
 
--- The same, but never fails: the jobs stay ready, and the reason is noted, for problem and the tick.
+-- Inserts the call of a job that was taken, and returns its id: of a run, which may hold it ready behind
+-- another one, or to be sent, with a lease.
+create or replace function supaqueue.add_call(
+  _queue uuid, _worker uuid, _job uuid, _run uuid, _claimed_in integer, _previous uuid, _lease_until timestamptz,
+  _behind uuid default null
+)
+returns uuid
+language plpgsql
+set search_path = ''
+as $$
+declare
+  call uuid;
+begin
+  insert into supaqueue.current_job (queue, worker, job, state, run, claimed_in, previous, behind, lease_until)
+  values (
+    _queue, _worker, _job, case when _run is null then 'sent' when _behind is null then 'started' else 'held' end,
+    _run, _claimed_in, _previous, _behind, _lease_until)
+  returning id into call;
+  return call;
+end
+$$;
+
+-- The same as start_jobs, but never fails: the jobs stay ready, and the reason is noted, for problem and
+-- the tick.
 create or replace function supaqueue.try_start_jobs(_queues uuid[], _exclusive uuid[])
 returns void
 language plpgsql
@@ -1641,15 +1806,14 @@ end
 $$;
 
 -- Locks or unlocks workers, except those that somebody else is deleting or moving just now.
--- _last_report: see the column.
-create or replace function supaqueue.set_locked(_workers uuid[], _locked boolean, _last_report uuid default null)
+create or replace function supaqueue.set_locked(_workers uuid[], _locked boolean)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
   update supaqueue.worker w
-  set locked = _locked, last_report = coalesce(_last_report, w.last_report)
+  set locked = _locked
   from (
     select l.id from supaqueue.worker l where l.id = any (_workers) for no key update skip locked
   ) l
@@ -1797,16 +1961,18 @@ $$;
 
 --- schema/47_settle_job.sql
 
--- Locks a job, and returns a cursor on it (null if it is gone) and its own timeout. An update "where
+-- Locks a job, and returns a cursor on it (null if it is gone) and what a call of it depends on. An update "where
 -- current of" it never searches, whatever its plan was made for, and so needs no settings that users'
 -- triggers would see.
-create or replace function supaqueue.lock_job(_job uuid, out place refcursor, out timeout_ms integer)
+create or replace function supaqueue.lock_job(_job uuid, out place refcursor, out status text, out timeout_ms integer, out stored_bytes integer, out unstarted integer)
 language plpgsql
 set search_path = ''
 as $$
 begin
-  open place for select j.timeout_ms from supaqueue.job j where j.id = _job for no key update;
-  fetch next from place into timeout_ms;
+  open place for
+    select j.status, j.timeout_ms, case when pg_column_compression(j.payload) is null then pg_column_size(j.payload) end, j.unstarted
+    from supaqueue.job j where j.id = _job for no key update;
+  fetch next from place into status, timeout_ms, stored_bytes, unstarted;
   if not found then
     close place;
     place := null;
@@ -1814,32 +1980,37 @@ begin
 end
 $$;
 
--- Settles the job of a call that ended: successful, pending again for a retry, or failed.
--- A job that was cancelled meanwhile stays cancelled. Its current job must be gone by then.
+-- Settles the job of a call that ended: successful, pending again for a retry, or failed. A job
+-- that is not in progress any more (cancelled, settled by hand) stays as it is.
 --
--- _report: http_status, duration_ms, result, error {message, body},
--- retry_after_ms, is_final, is_attempt. See public.end_current_job. It comes from outside, and
--- nothing in it may keep the job from being settled: values that are not numbers, or that the
--- column cannot hold, are ignored.
+-- _report: http_status, duration_ms, result, error {message, body}, retry_after_ms, is_final,
+-- is_attempt, problem. See public.end_current_job. Of our own: is_due, there is no wait; is_unstarted, see the
+-- column unstarted. It comes from outside, and nothing in it may keep the job from being settled: values that are not
+-- numbers, or that the column cannot hold, are ignored.
 create or replace function supaqueue.settle_job(_job uuid, _is_successful boolean, _report jsonb)
 returns void
 language plpgsql
 set search_path = public, extensions
 as $$
 declare
-  place refcursor := (supaqueue.lock_job(_job)).place;
+  locked record := supaqueue.lock_job(_job);
+  place refcursor := locked.place;
   job record;
   _status text;
   _http_status integer := jsonb_path_query_first(_report, '$.http_status ? (@ >= 0 && @ <= 2147483647)')::integer;
   _duration_ms integer := jsonb_path_query_first(_report, '$.duration_ms ? (@ >= 0 && @ <= 2147483647)')::integer;
+  _retry_after_ms numeric := coalesce(jsonb_path_query_first(_report, '$.retry_after_ms ? (@ >= 0)')::numeric, 0);
   is_given_back boolean;
+  has_problem boolean;
 begin
   if place is null then
     return;
+  elsif locked.status <> 'in_progress' then
+    close place;
+    return;
   elsif _is_successful then
     update supaqueue.job j
-    set status = case j.status when 'in_progress' then 'successful' else j.status end,
-      http_status = _http_status, duration_ms = _duration_ms, result = _report -> 'result'
+    set status = 'successful', http_status = _http_status, duration_ms = _duration_ms, result = _report -> 'result'
     where current of place;
     if not found then
       perform supaqueue.refuse_skipped_update();
@@ -1850,31 +2021,62 @@ begin
 
   job := supaqueue.limits_of(_job);
   is_given_back := coalesce(_report -> 'is_attempt' = 'false', false);
+  has_problem := is_given_back and _report ->> 'problem' is not null;
   _status := case
     when is_given_back then 'pending'
     when _report -> 'is_final' = 'true' or _http_status = any (job.final_statuses) then 'failed'
     when job.attempts >= job.max_attempts then 'failed'
     else 'pending'
   end;
+  if _status = 'pending' and supaqueue.has_call(_job) then
+    raise exception 'the run that makes its call has not let go of it yet' using errcode = 'lock_not_available';
+  elsif has_problem then
+    _retry_after_ms := supaqueue.note_problem(_job, job.queue, _report ->> 'problem');
+  elsif not is_given_back then
+    perform supaqueue.note_done('call', job.queue, _job);
+  end if;
   update supaqueue.job j
-  set status = case j.status when 'in_progress' then _status else j.status end,
+  set status = _status,
     attempts = case when is_given_back then greatest(j.attempts - 1, 0) else j.attempts end,
+    unstarted = case when _report -> 'is_unstarted' = 'true' then j.unstarted + 1 else j.unstarted end,
     run_at = case
-      when j.status = 'in_progress' and _status = 'pending' then clock_timestamp() + supaqueue.ms(greatest(
+      when _status <> 'pending' then j.run_at
+      when _report -> 'is_due' = 'true' then case when is_given_back then j.run_at else clock_timestamp() end
+      when has_problem then clock_timestamp() + supaqueue.ms(_retry_after_ms)
+      else clock_timestamp() + supaqueue.ms(greatest(
         supaqueue.backoff_ms(job.attempts, job.backoff_base_ms, job.backoff_max_ms),
-        least(coalesce(jsonb_path_query_first(_report, '$.retry_after_ms ? (@ >= 0)')::numeric, 0), (supaqueue.settings()).max_retry_after_ms)))
-      else j.run_at
+        least(_retry_after_ms, (supaqueue.settings()).max_retry_after_ms)))
     end,
     http_status = coalesce(_http_status, j.http_status),
     duration_ms = coalesce(_duration_ms, j.duration_ms),
-    errors = supaqueue.add_error(
-      j.errors, job.attempts, coalesce(_report #>> '{error,message}', 'the call was reported as failed, without a reason'),
-      _http_status, _report #> '{error,body}')
+    errors = case
+      when has_problem or is_given_back and _report -> 'error' is null then j.errors
+      else supaqueue.add_error(
+        j.errors, job.attempts, coalesce(_report #>> '{error,message}', 'the call was reported as failed, without a reason'),
+        _http_status, _report #> '{error,body}')
+    end
   where current of place;
   if not found then
     perform supaqueue.refuse_skipped_update();
   end if;
   close place;
+end
+$$;
+
+-- Notes why the target of a job cannot be called as things are, and returns the pause until it is tried
+-- again, in milliseconds. The note goes when the target was called.
+create or replace function supaqueue.note_problem(_job uuid, _queue uuid, _problem text)
+returns double precision
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform supaqueue.note_unfinished('call', _queue, _job, 'SQ100', _problem);
+  return (
+    select greatest(extract(epoch from max(u.retry_at) - clock_timestamp()) * 1000, 1000)
+    from supaqueue.unfinished u
+    where u.job = _job and u.step = 'call'
+  );
 end
 $$;
 
@@ -1890,15 +2092,15 @@ end
 $$;
 
 create or replace function supaqueue.limits_of(
-  _job uuid, out attempts integer, out max_attempts integer,
+  _job uuid, out queue uuid, out attempts integer, out max_attempts integer,
   out final_statuses integer[], out backoff_base_ms integer, out backoff_max_ms integer
 )
 language plpgsql
 set search_path = ''
 as $$
 begin
-  select j.attempts, coalesce(j.max_attempts, q.max_attempts), q.final_statuses, q.backoff_base_ms, q.backoff_max_ms
-  into attempts, max_attempts, final_statuses, backoff_base_ms, backoff_max_ms
+  select j.queue, j.attempts, coalesce(j.max_attempts, q.max_attempts), q.final_statuses, q.backoff_base_ms, q.backoff_max_ms
+  into queue, attempts, max_attempts, final_statuses, backoff_base_ms, backoff_max_ms
   from supaqueue.job j
   join supaqueue.queue q on q.id = j.queue
   where j.id = _job;
@@ -1958,36 +2160,129 @@ exception
 end
 $$;
 
+--- schema/49_again_in_ms.sql
+
+-- In how many milliseconds a run that waits for work of a queue should ask again; null: it should not
+-- wait. idle_ms: since the run had a call of the queue. _since: jobs that were due by then were claimed
+-- or could not be.
+--
+-- While all workers are busy, their own reports take the next jobs. The time of the next held job
+-- is exact; beside it, new jobs are looked for, with pauses that grow until linger_ms.
+create or replace function supaqueue.again_in_ms(_queue uuid, idle_ms numeric, _since timestamptz)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  setting supaqueue.setting := supaqueue.settings();
+  due_in_ms numeric;
+begin
+  if setting.linger_ms = 0
+    or (select q.is_paused from supaqueue.queue q where q.id = _queue) is not false
+    or supaqueue.free_workers(_queue) = 0
+      and not exists (select from supaqueue.current_job c where c.queue = _queue and c.run is null)
+  then
+    return null;
+  end if;
+  due_in_ms := (
+    select ceil(extract(epoch from h.until - clock_timestamp()) * 1000)
+    from supaqueue.held_job h
+    where h.queue = _queue and h.until > _since and h.until < _since + interval '2 minutes'
+    order by h.until
+    limit 1
+  );
+  if coalesce(idle_ms, 0) > setting.linger_ms then
+    return case when due_in_ms <= setting.linger_ms then greatest(due_in_ms, 1) end;
+  end if;
+  return greatest(least(due_in_ms, greatest(setting.poll_ms, floor(coalesce(idle_ms, 0) / 4))), 1);
+end
+$$;
+
 --- schema/50_recover.sql
 
--- Takes back the calls of a queue whose lease is over, at most 100; returns whether there may be
--- more. Calls that were not acknowledged are sent again under a new id, a bounded number of times,
--- and then go back to pending with the reason, without an attempt spent; acknowledged ones are
--- lost attempts. Each call fails alone. Call it with the queue's lock held exclusively.
+-- Marks the runs over whose lease has ended, and deletes them later. Not before the server has been
+-- up for a lease: until then, the pulses of those that live may not have come through.
+create or replace function supaqueue.end_runs()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+begin
+  if pg_postmaster_start_time() < at - supaqueue.ms((supaqueue.settings()).run_lease_ms) then
+    update supaqueue.run r set is_over = true
+    where r.id = any (array(
+      select o.id from supaqueue.run o where not o.is_over and o.lease_until < at for no key update skip locked
+    ));
+  end if;
+  delete from supaqueue.run r
+  where r.id = any (array(
+    select o.id from supaqueue.run o
+    where o.is_over and o.lease_until < at - interval '10 minutes'
+      and not exists (select from supaqueue.current_job c where c.run = o.id)
+    for update skip locked
+  ));
+end
+$$;
+
+-- Whether a run has not ended. Reports do not lock its row, and need not: the next tick takes back the
+-- calls of a run that is over.
+create or replace function supaqueue.is_alive(_run uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (select from supaqueue.run r where r.id = _run and not r.is_over);
+end
+$$;
+
+-- The calls of a queue that are lost: sent and not acknowledged within their lease, or
+-- of a run that is over.
+create or replace function supaqueue.lost_calls(_queue uuid, _limit integer)
+returns uuid[]
+language sql
+stable
+set search_path = ''
+as $$
+  select array(
+    select c.id from supaqueue.current_job c
+    where c.queue = _queue
+      and (c.lease_until < clock_timestamp() or c.run is not null and c.run not in (select r.id from supaqueue.run r where not r.is_over))
+    order by c.id
+    limit _limit
+  )
+$$;
+
+-- Takes back the calls of a queue that are lost, at most 100; returns whether there may be more.
+-- Sent ones are sent again under a new id, a bounded number of times, and then go back to pending
+-- with the reason, without an attempt spent, as those do that were held ready; started ones are
+-- lost attempts. Each call fails alone.
+-- Call it with the queue's lock held exclusively.
 create or replace function supaqueue.recover(_queue uuid)
 returns boolean
 language plpgsql
 set search_path = ''
 as $$
 declare
-  at timestamptz := clock_timestamp();
+  calls uuid[] := supaqueue.lost_calls(_queue, 100);
+  _call uuid;
   call supaqueue.current_job;
-  number integer := 0;
+  freed uuid[] := '{}';
   to_send uuid[] := '{}';
   workers uuid[];
   problem text := (select p.problem from supaqueue.dispatch_problem() p);
 begin
-  for call in
-    select c.* from supaqueue.current_job c
-    where c.queue = _queue and c.lease_until < at
-    order by c.id
-    limit 100
-    for update skip locked
-  loop
-    number := number + 1;
+  foreach _call in array calls loop
+    -- It may have been acknowledged, or sent again, since it was looked for.
+    select c.* into call from supaqueue.current_job c where c.id = _call for update skip locked;
+    continue when not found or not coalesce(call.lease_until < clock_timestamp(), not supaqueue.is_alive(call.run));
     begin
       to_send := to_send || supaqueue.take_back(call, problem);
       perform supaqueue.note_done('take back', _queue, call.job);
+      freed := freed || call.worker;
     exception
       when others then
         perform supaqueue.note_unfinished('take back', _queue, call.job, sqlstate, sqlerrm);
@@ -1995,7 +2290,7 @@ begin
   end loop;
   perform supaqueue.send_current_jobs(to_send) where to_send <> '{}';
 
-  -- Workers that stayed locked without a call: somebody deleted the call.
+  -- When all calls of a worker are taken back: a run may have had two.
   workers := array(
     select w.id from supaqueue.worker w
     where w.queue = _queue and w.locked
@@ -2003,13 +2298,29 @@ begin
   );
   if workers <> '{}' then
     perform supaqueue.set_locked(workers, false);
-    update supaqueue.last_tick t set is_check_urgent = true, checked_until = null where t.is_only_row;
+    -- Somebody has deleted the call.
+    update supaqueue.last_tick t set is_check_urgent = true, checked_until = null
+    where t.is_only_row and not workers <@ freed;
   end if;
-  return number = 100;
+  return cardinality(calls) = 100;
 end
 $$;
 
--- Takes back one call. Returns its new id if it is to be sent again, in an array.
+-- Locks a job, unless it is gone or somebody is changing it just now; returns whether that is so.
+create or replace function supaqueue.is_being_changed(_job uuid)
+returns boolean
+language plpgsql
+set search_path = ''
+set lock_timeout = '100ms'
+as $$
+begin
+  perform from supaqueue.job j where j.id = _job for no key update skip locked;
+  return not found and exists (select from supaqueue.job j where j.id = _job);
+end
+$$;
+
+-- Takes back one call. Returns its new id if it is to be sent again, in an array. A job that somebody is
+-- changing just now is left to the next time.
 create or replace function supaqueue.take_back(call supaqueue.current_job, problem text)
 returns uuid[]
 language plpgsql
@@ -2019,13 +2330,12 @@ declare
   setting supaqueue.setting := supaqueue.settings();
   _status text;
 begin
-  -- A job that somebody is changing just now is left to the next time.
-  select j.status into _status from supaqueue.job j where j.id = call.job for no key update skip locked;
-  if not found and exists (select from supaqueue.job j where j.id = call.job) then
+  if supaqueue.is_being_changed(call.job) then
     return '{}';
   end if;
+  select j.status into _status from supaqueue.job j where j.id = call.job;
 
-  if call.acknowledged_at is null and _status = 'in_progress' and call.dispatches < setting.max_dispatches and problem is null then
+  if call.state = 'sent' and _status = 'in_progress' and call.dispatches < setting.max_dispatches and problem is null then
     update supaqueue.current_job c
     set id = supaqueue.new_id(), dispatches = c.dispatches + 1, created_at = clock_timestamp(),
       lease_until = clock_timestamp() + supaqueue.ms(setting.dispatch_lease_ms * (c.dispatches + 1.0))
@@ -2034,16 +2344,20 @@ begin
     return array[call.id];
   end if;
 
-  perform supaqueue.end_call(call.id, call.lane);
-  perform supaqueue.set_locked(array[call.worker], false);
+  perform supaqueue.end_call(call.id);
+  if call.is_complete then
+    -- Settled by hand already.
+    return '{}';
+  end if;
   perform supaqueue.settle_or_note(call.job, call.queue, false, case
-    when call.acknowledged_at is null then jsonb_build_object(
+    when call.state = 'sent' then jsonb_build_object(
       'is_attempt', false,
       'retry_after_ms', setting.dispatch_lease_ms,
       'error', jsonb_build_object('message', format(
         'not acknowledged by the supaqueue function, sent %s times; the last request: %s',
         call.dispatches, coalesce(problem, supaqueue.request_outcome(call.request_id, call.created_at)))))
-    else '{"error": {"message": "lost: the call was not reported within its timeout and the grace after it"}}'
+    when call.state = 'held' then '{"is_attempt": false, "is_due": true, "is_unstarted": true}'
+    else '{"is_due": true, "error": {"message": "lost: the run that made the call ended before it reported"}}'
   end);
   return '{}';
 end
@@ -2051,31 +2365,50 @@ $$;
 
 --- schema/51_settle_again.sql
 
--- Settles the jobs of a queue that could not be settled when their calls ended.
-create or replace function supaqueue.settle_again(_queue uuid)
+-- Settles the jobs of a queue (or one of them) that could not be settled when their calls ended, or
+-- before, by hand.
+create or replace function supaqueue.settle_again(_queue uuid, _job uuid default null)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
   item supaqueue.unfinished;
+  call supaqueue.current_job;
 begin
   for item in
     select u.* from supaqueue.unfinished u
-    where u.queue = _queue and u.step = 'settle' and u.job is not null and u.retry_at <= clock_timestamp()
+    where u.queue = _queue and u.step = 'settle' and u.job = coalesce(_job, u.job) and u.retry_at <= clock_timestamp()
     order by u.id
     limit 100
     for update skip locked
   loop
     begin
-      perform supaqueue.settle_job(item.job, (item.outcome ->> 'is_successful')::boolean, item.outcome -> 'report')
-      where not supaqueue.has_call(item.job);
+      call := supaqueue.call_of(item.job);
+      continue when call.is_complete or supaqueue.is_being_changed(item.job);
+      if call.id is null then
+        perform supaqueue.settle_job(item.job, (item.outcome ->> 'is_successful')::boolean, item.outcome -> 'report');
+      end if;
       delete from supaqueue.unfinished u where u.id = item.id;
     exception
       when others then
         perform supaqueue.note_unfinished('settle', _queue, item.job, sqlstate, sqlerrm);
     end;
   end loop;
+end
+$$;
+
+create or replace function supaqueue.call_of(_job uuid)
+returns supaqueue.current_job
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  call supaqueue.current_job;
+begin
+  select c.* into call from supaqueue.current_job c where c.job = _job;
+  return call;
 end
 $$;
 
@@ -2120,6 +2453,7 @@ begin
       select from supaqueue.job j
       where j.id = u.job and case u.step
         when 'start' then j.status = 'pending'
+        when 'call' then j.finished_at is null
         when 'delete' then j.finished_at is not null
         else j.status = 'in_progress'
       end
@@ -2351,6 +2685,8 @@ begin
   -- Before the work: a note that is committed meanwhile is about something that this may not have seen.
   perform supaqueue.note_done(_step, _queue);
   case _step
+    when 'end runs' then
+      perform supaqueue.end_runs();
     when 'take back' then
       has_more := supaqueue.recover(_queue);
     when 'settle' then
@@ -2426,7 +2762,9 @@ stable
 set search_path = ''
 as $$
   select array(
-    select c.queue from supaqueue.current_job c where c.lease_until < clock_timestamp()
+    select c.queue from supaqueue.current_job c
+    where c.lease_until < clock_timestamp()
+      or c.run is not null and c.run not in (select r.id from supaqueue.run r where not r.is_over)
     union
     select d.queue from supaqueue.deleted_worker d
     union
@@ -2488,6 +2826,11 @@ begin
     return;
   end if;
 
+  perform supaqueue.run_step('end runs');
+  if not in_one_transaction then
+    commit;
+    set transaction isolation level read committed;
+  end if;
   loop
     has_more := false;
     lost := supaqueue.queues_with_losses();
@@ -2544,37 +2887,30 @@ $$;
 --- schema/60_answer.sql
 
 -- What a caller of end_current_job is told.
-create or replace function supaqueue.answer(state text, reason text, next_record jsonb)
+create or replace function supaqueue.answer(
+  state text, reason text default null, next_record jsonb default null, held_record jsonb default null, again_in_ms integer default null
+)
 returns jsonb
 language plpgsql
 immutable
 set search_path = ''
 as $$
 begin
-  if reason is null then
-    return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record);
-  end if;
-  return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record, 'reason', reason);
-end
-$$;
-
--- How long a call with a timeout may go without a report, in milliseconds.
-create or replace function supaqueue.lease_ms(_timeout_ms integer)
-returns bigint
-language plpgsql
-set search_path = ''
-as $$
-begin
-  return _timeout_ms::bigint + (supaqueue.settings()).lease_grace_ms;
+  return jsonb_build_object(
+    'accepted', state <> 'refused', 'state', state, 'reason', reason, 'next', next_record, 'held', held_record, 'again_in_ms', again_in_ms);
 end
 $$;
 
 --- schema/61_hand_out_next_job.sql
 
--- Gives the lane of a call that ended the next job of its worker, as the record that it needs,
--- already acknowledged. Null if there is none: no job is ready, the queue is paused, the next job
--- would take longer than _next_within_ms, or the worker is gone.
-create or replace function supaqueue.hand_out_next_job(call supaqueue.current_job, _next_within_ms integer)
+-- Gives the run of a call that ended the next job of its worker, as the record that it needs. Null if
+-- there is none: no job is ready, the queue is paused, there is no room for the next job (_next), or
+-- the worker is gone.
+--
+-- The run may have it begin at once, or hold it ready behind a call of the same worker (_behind). Its
+-- attempt counts from now; if it is not begun, that is given back. A job that was held ready by runs
+-- that were lost three times is not held any more: it may be what ends them.
+create or replace function supaqueue.hand_out_next_job(call supaqueue.current_job, _next jsonb, _behind uuid default null)
 returns jsonb
 language plpgsql
 set search_path = ''
@@ -2584,11 +2920,10 @@ declare
   queue supaqueue.queue;
   _job uuid;
   job record;
-  _timeout_ms integer;
   job_record jsonb;
-  next_call supaqueue.current_job;
+  next_call uuid;
 begin
-  if _next_within_ms is null then
+  if _next is null then
     return null;
   end if;
   queue := supaqueue.queue_of_worker(call.worker, call.queue);
@@ -2600,16 +2935,14 @@ begin
     return null;
   end if;
   job := supaqueue.lock_job(_job);
-  _timeout_ms := coalesce(job.timeout_ms, queue.timeout_ms);
-  if _timeout_ms > _next_within_ms then
+  if coalesce(job.timeout_ms, queue.timeout_ms) > (_next ->> 'within_ms')::numeric
+    or supaqueue.bytes_of(_job, job.stored_bytes) > (_next ->> 'bytes')::numeric
+    or _behind is not null and job.unstarted >= 3
+  then
     return null;
   end if;
   job_record := supaqueue.take_job(job.place);
-  insert into supaqueue.current_job (queue, worker, job, acknowledged_at, lane, previous, lease_until)
-  values (
-    call.queue, call.worker, _job, clock_timestamp(), call.lane, call.id,
-    clock_timestamp() + supaqueue.ms(supaqueue.lease_ms(_timeout_ms)))
-  returning * into next_call;
+  next_call := supaqueue.add_call(call.queue, call.worker, _job, call.run, null, call.id, null, _behind);
   if random() < 0.01 or clock_timestamp() > started_at + interval '5 milliseconds' then
     perform supaqueue.try_move_front(queue.id, _job);
   end if;
@@ -2618,13 +2951,13 @@ end
 $$;
 
 -- The same; null if it fails. Whoever starts jobs next finds out why.
-create or replace function supaqueue.try_hand_out_next_job(call supaqueue.current_job, _next_within_ms integer)
+create or replace function supaqueue.try_hand_out_next_job(call supaqueue.current_job, _next jsonb, _behind uuid default null)
 returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 begin
-  return supaqueue.hand_out_next_job(call, _next_within_ms);
+  return supaqueue.hand_out_next_job(call, _next, _behind);
 exception
   when others then
     return null;
@@ -2650,63 +2983,55 @@ begin
 end
 $$;
 
---- schema/62_hand_out_sent_call.sql
+--- schema/62_take_sent_calls.sql
 
--- Gives the lane of a call that ended a call of its queue that was sent and that no lane has
--- acknowledged, as the record that it needs, acknowledged by now. Null if there is none, or each
--- would take longer than _next_within_ms.
+-- Gives a run calls of a queue that were sent and that no run has acknowledged, the oldest first, as
+-- many as it has room for: in its pulse _claimed_in, or with its report of the call _previous. Returns
+-- their ids.
 --
--- It keeps its own worker; that of the call that ended is free then. pg_net sends one batch a second
--- at most, so the lane is faster than the dispatch, which is refused when it arrives. What was sent
--- longer ago than a dispatch lease is left to the tick: the index keeps what vacuum may not remove.
-create or replace function supaqueue.hand_out_sent_call(call supaqueue.current_job, _next_within_ms integer)
-returns jsonb
+-- They keep their workers. pg_net sends one batch a second at most, so the run is faster than the
+-- dispatch, which brings nothing when it arrives. What was sent longer ago than two dispatch leases is left
+-- to the tick: the index keeps what vacuum may not remove.
+create or replace function supaqueue.take_sent_calls(
+  _queue uuid, _run uuid, _claimed_in integer, _previous uuid, room jsonb
+)
+returns uuid[]
 language plpgsql
 set search_path = ''
 as $$
 declare
-  at timestamptz := clock_timestamp();
-  oldest timestamptz := at - supaqueue.ms((supaqueue.settings()).dispatch_lease_ms);
-  sent_call uuid;
-  _timeout_ms integer;
+  oldest timestamptz := clock_timestamp() - supaqueue.ms((supaqueue.settings()).dispatch_lease_ms * 2.0);
+  sent record;
+  calls uuid[] := '{}';
 begin
-  if _next_within_ms is null then
-    return null;
-  end if;
-  select c.id, supaqueue.timeout_of(c.job) into sent_call, _timeout_ms
-  from supaqueue.current_job c
-  where c.queue = call.queue and c.acknowledged_at is null
-    and c.created_at > oldest
-    and supaqueue.timeout_of(c.job) <= _next_within_ms
-  order by c.created_at
-  limit 1
-  for update skip locked;
-  if not found then
-    return null;
-  end if;
-
-  update supaqueue.current_job c
-  set acknowledged_at = at, lane = call.lane, previous = call.id,
-    lease_until = at + supaqueue.ms(supaqueue.lease_ms(_timeout_ms))
-  where c.id = sent_call;
-  return supaqueue.record(sent_call);
+  while supaqueue.fits(room, 0, 0) loop
+    select c.id, n.bytes into sent
+    from supaqueue.current_job c
+    cross join lateral supaqueue.needs_of(c.job) n
+    where c.queue = _queue and c.run is null and c.created_at > oldest
+      and n.status = 'in_progress' and supaqueue.fits(room, n.timeout_ms, n.bytes)
+    order by c.created_at
+    limit 1
+    for update of c skip locked;
+    exit when not found;
+    perform supaqueue.begin_call(sent.id, _run, _claimed_in, _previous);
+    calls := calls || sent.id;
+    room := supaqueue.room_after(room, 1, sent.bytes);
+  end loop;
+  return calls;
 end
 $$;
 
--- How long a target function has for a job that is in progress, in milliseconds; null for any other.
-create or replace function supaqueue.timeout_of(_job uuid)
-returns integer
+-- Gives a sent call to a run.
+create or replace function supaqueue.begin_call(_current_job uuid, _run uuid, _claimed_in integer, _previous uuid)
+returns void
 language plpgsql
-stable
 set search_path = ''
 as $$
 begin
-  return (
-    select coalesce(j.timeout_ms, q.timeout_ms)
-    from supaqueue.job j
-    join supaqueue.queue q on q.id = j.queue
-    where j.id = _job and j.status = 'in_progress'
-  );
+  update supaqueue.current_job c
+  set state = 'started', run = _run, claimed_in = _claimed_in, previous = _previous, lease_until = null
+  where c.id = _current_job;
 end
 $$;
 
@@ -2716,9 +3041,9 @@ $$;
 -- those that the transaction has woken so far.
 --
 -- Returns the next job instead of freeing the worker if one came up before the lock was had and
--- _next_within_ms asks for it (null: it does not). If the lock is not to be had soon, the worker
--- is freed without it, and the tick looks for jobs once more.
-create or replace function supaqueue.free_worker(call supaqueue.current_job, _next_within_ms integer)
+-- _next asks for it (null: it does not). If the lock is not to be had soon, the worker is freed
+-- without it, and the tick looks for jobs once more.
+create or replace function supaqueue.free_worker(call supaqueue.current_job, _next jsonb default null)
 returns jsonb
 language plpgsql
 set search_path = ''
@@ -2739,10 +3064,10 @@ begin
       perform supaqueue.note_unfinished('start', d.queue, null, sqlstate, sqlerrm) from unnest(queues) as d (queue);
   end;
   if is_locked then
-    next_record := supaqueue.try_hand_out_next_job(call, _next_within_ms);
+    next_record := supaqueue.try_hand_out_next_job(call, _next);
   end if;
   if next_record is null then
-    perform supaqueue.set_locked(array[call.worker], false, call.id);
+    perform supaqueue.set_locked(array[call.worker], false);
   end if;
   if is_locked then
     if random() < 0.01 or clock_timestamp() > started_at + interval '5 milliseconds' then
@@ -2756,33 +3081,63 @@ $$;
 
 --- schema/64_acknowledge.sql
 
--- Acknowledges a current job: a lane is about to call the target function. Refused if it is gone or
--- another lane has it, so that a late or repeated dispatch runs nothing.
-create or replace function supaqueue.acknowledge(_current_job uuid, _lane text)
-returns jsonb
+-- Gives a run the calls that a dispatch brought, in its pulse _number, as many as it has room for.
+-- Returns their ids. What is not sent any more is left out: it was sent again under a new id, or
+-- another run has it.
+--
+-- What there is no room for stays sent, with a new lease: the run takes it later, or it is sent
+-- again. Each call fails alone, and is sent again, too.
+create or replace function supaqueue.acknowledge(_run uuid, _number integer, _calls uuid[], room jsonb)
+returns uuid[]
 language plpgsql
 set search_path = ''
 as $$
 declare
-  call supaqueue.current_job := supaqueue.lock_call(_current_job);
-  _lease_ms bigint;
+  _call uuid;
+  _job uuid;
+  needs record;
+  started uuid[] := '{}';
 begin
-  if call.id is null then
-    return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null);
-  elsif call.acknowledged_at is not null and (call.lane = _lane) is not true then
-    return supaqueue.answer('refused', 'this current job was acknowledged already', null);
-  end if;
+  foreach _call in array supaqueue.lock_sent_calls(_calls) loop
+    begin
+      _job := (supaqueue.lock_call(_call)).job;
+      needs := supaqueue.needs_of(_job);
+      if needs.status is distinct from 'in_progress' then
+        -- Cancelled or deleted before the call began.
+        perform supaqueue.drop_call(supaqueue.end_call(_call), '{"is_attempt": false}');
+      elsif needs.timeout_ms > (room ->> 'whole_ms')::numeric then
+        perform supaqueue.drop_call(supaqueue.end_call(_call), jsonb_build_object('is_attempt', false, 'problem', format(
+          'its timeout of %s ms fits no isolate, which has %s ms for a call (SUPAQUEUE_TIME_BUDGET_MS, less the time for reports); '
+          'lower timeout_ms of the job or its queue, or raise SUPAQUEUE_TIME_BUDGET_MS if the plan of the project allows it',
+          needs.timeout_ms, room ->> 'whole_ms')));
+      elsif supaqueue.fits(room, needs.timeout_ms, needs.bytes) then
+        perform supaqueue.begin_call(_call, _run, _number, null);
+        room := supaqueue.room_after(room, 1, needs.bytes);
+        started := started || _call;
+      else
+        perform supaqueue.renew_call(_call);
+      end if;
+    exception
+      when others then
+        raise warning 'supaqueue could not acknowledge the call %: %', _call, sqlerrm using errcode = sqlstate;
+    end;
+  end loop;
+  return started;
+end
+$$;
 
-  _lease_ms := supaqueue.lease_ms(supaqueue.timeout_of(call.job));
-  if _lease_ms is null then
-    -- Cancelled or deleted before the call began: there is nothing to run.
-    perform supaqueue.end_call(call.id, call.lane);
-    perform supaqueue.free_worker(call, null);
-    return supaqueue.answer('refused', 'the job was cancelled or deleted', null);
-  end if;
-
-  perform supaqueue.begin_call(_current_job, _lane, _lease_ms);
-  return supaqueue.answer('started', null, null) || jsonb_build_object('lease_ms', _lease_ms);
+create or replace function supaqueue.lock_sent_calls(_calls uuid[])
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return array(
+    select c.id from supaqueue.current_job c
+    where c.id = any (_calls) and c.state = 'sent'
+    order by c.created_at, c.id
+    for update skip locked
+  );
 end
 $$;
 
@@ -2799,49 +3154,233 @@ begin
 end
 $$;
 
-create or replace function supaqueue.begin_call(_current_job uuid, _lane text, _lease_ms bigint)
+-- Settles the job of a call that ended without having been made, and frees its worker, unless that
+-- has another call. A job that somebody is changing just now is settled by the tick: a run does not
+-- wait for it.
+create or replace function supaqueue.drop_call(call supaqueue.current_job, _report jsonb)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if call.id is null then
+    return;
+  elsif supaqueue.is_being_changed(call.job) then
+    perform supaqueue.note_unfinished('settle', call.queue, call.job, null, null,
+      jsonb_build_object('is_successful', false, 'report', _report));
+  elsif not call.is_complete then
+    perform supaqueue.settle_or_note(call.job, call.queue, false, _report);
+  else
+    perform supaqueue.settle_again(call.queue, call.job);
+  end if;
+  perform supaqueue.free_worker(call)
+  where not supaqueue.is_call(call.held) and not supaqueue.is_call(call.behind);
+end
+$$;
+
+create or replace function supaqueue.is_call(_current_job uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (select from supaqueue.current_job c where c.id = _current_job);
+end
+$$;
+
+-- Takes back calls that a run has not begun, held ones first, so that the worker goes last. Each
+-- fails alone.
+create or replace function supaqueue.give_back(_run uuid, _calls uuid[])
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  _call uuid;
+begin
+  foreach _call in array supaqueue.held_first(_calls) loop
+    begin
+      perform supaqueue.drop_call(supaqueue.end_call_of(_run, _call), '{"is_attempt": false, "is_due": true}');
+    exception
+      when others then
+        raise warning 'supaqueue could not take back the call %: %', _call, sqlerrm using errcode = sqlstate;
+    end;
+  end loop;
+end
+$$;
+
+create or replace function supaqueue.renew_call(_current_job uuid)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
   update supaqueue.current_job c
-  set acknowledged_at = clock_timestamp(), lane = _lane, lease_until = clock_timestamp() + supaqueue.ms(_lease_ms)
+  set lease_until = clock_timestamp() + supaqueue.ms((supaqueue.settings()).dispatch_lease_ms)
   where c.id = _current_job;
+end
+$$;
+
+create or replace function supaqueue.held_first(_calls uuid[])
+returns uuid[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return array(
+    select c.id from supaqueue.current_job c where c.id = any (_calls) order by c.behind is null, c.id
+  );
 end
 $$;
 
 --- schema/65_report.sql
 
--- The answer to a report whose current job is gone: the same as before if this is a repetition, else
--- a refusal without effect.
+-- Settles the job of a call that a run reports, and gives the run the worker's next job. If there is
+-- none, the worker is freed, and the run gets what waits for pg_net.
 --
--- The next job gets its whole lease again: the lane learns of it only now, however long ago it was
--- handed out, and calls the target for its whole timeout.
-create or replace function supaqueue.repeated_answer(_current_job uuid)
+-- A report can be repeated: while the run lives, its calls leave only by its own reports, so a call
+-- that is gone was reported, and the answer is the same. Nothing else is refused than a run that is
+-- over: its calls were given up, and it has to abort everything.
+--
+-- An error that would happen again (in a user's trigger, for example) does not fail the report: the
+-- outcome is noted, and the tick settles the job. Others (a deadlock, a full disk) do: the run
+-- repeats the report.
+--
+-- While the calls of a queue are short, the run holds the worker's next job ready, so that it need not
+-- wait for this: _report says whether that was begun (started) or is given back (given_back). Then there
+-- is no next job, but another one to be held ready, if _next asks for it (prefetch).
+create or replace function supaqueue.report(
+  _current_job uuid, _run uuid, _is_successful boolean, _report jsonb, _next jsonb
+)
 returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 declare
   at timestamptz := clock_timestamp();
-  next_call uuid;
+  call supaqueue.current_job;
+  other uuid;
+  is_begun boolean := false;
+  has_room boolean := false;
+  handed_out record;
+  next_record jsonb;
+  held_record jsonb;
 begin
-  update supaqueue.current_job c
-  set acknowledged_at = at, lease_until = at + (c.lease_until - c.acknowledged_at)
-  where c.previous = _current_job
-  returning c.id into next_call;
-  if found then
-    return supaqueue.answer('settled', null, supaqueue.record(next_call));
-  elsif exists (select from supaqueue.worker w where w.last_report = _current_job) then
-    return supaqueue.answer('settled', null, null);
+  if _report ? 'given_back' then
+    -- Before the call ends: its worker is not free.
+    perform supaqueue.give_back(_run, supaqueue.ids(_report -> 'given_back'));
   end if;
-  return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null);
+  call := supaqueue.end_call_of(_run, _current_job);
+  if call.id is null then
+    if not supaqueue.is_alive(_run) then
+      return supaqueue.answer('refused', 'this run is over: its lease ended, and its calls were given up');
+    end if;
+    handed_out := supaqueue.handed_out(_current_job, _run);
+    return supaqueue.answer(
+      'settled', null, supaqueue.record(handed_out.next_call), supaqueue.record(handed_out.held_call));
+  end if;
+  if _report ->> 'problem' is not null then
+    -- The next job would have the same.
+    _next := null;
+  end if;
+  if call.held is not null then
+    other := (supaqueue.lock_call(call.held)).id;
+    is_begun := coalesce(_report -> 'started' ? other::text, false);
+    has_room := is_begun and _next -> 'prefetch' = 'true';
+  end if;
+
+  begin
+    if call.is_complete then
+      perform supaqueue.settle_again(call.queue, call.job);
+    else
+      perform supaqueue.settle_job(call.job, _is_successful, _report);
+    end if;
+    if other is null or has_room then
+      next_record := supaqueue.hand_out_next_job(call, _next, other);
+    end if;
+  exception
+    when others then
+      -- One after the other: whichever failed must not undo the other.
+      perform supaqueue.settle_or_note(call.job, call.queue, _is_successful, _report, can_be_repeated => true)
+      where not call.is_complete;
+      if other is null or has_room then
+        next_record := supaqueue.try_hand_out_next_job(call, _next, other);
+      end if;
+  end;
+  if other is not null then
+    perform supaqueue.begin_held_call(other, (next_record #>> '{current_job,id}')::uuid) where is_begun;
+    return supaqueue.answer('settled', held_record => next_record);
+  elsif next_record is not null then
+    return supaqueue.answer('settled', null, next_record, case
+      when _next -> 'prefetch' = 'true' then supaqueue.hold_next_job(call, _next, (next_record #>> '{current_job,id}')::uuid)
+    end);
+  elsif _next is not null then
+    other := (supaqueue.take_sent_calls(call.queue, _run, null, call.id, _next || '{"calls": 1}'))[1];
+    next_record := supaqueue.record(other);
+    if next_record is null then
+      -- Somebody has just deleted its job.
+      perform supaqueue.drop_call(supaqueue.end_call(other), '{"is_attempt": false}') where other is not null;
+    else
+      perform supaqueue.free_worker(call);
+      return supaqueue.answer('settled', null, next_record);
+    end if;
+  end if;
+  next_record := supaqueue.free_worker(call, _next);
+  return supaqueue.answer('settled', null, next_record, null, case
+    when next_record is null and _next is not null then supaqueue.again_in_ms(call.queue, 0, at)
+  end);
 end
 $$;
 
--- Deletes the current job of a call that ended, and returns it, unless another lane has it.
-create or replace function supaqueue.end_call(_current_job uuid, _lane text)
+-- Gives the run of a call that ended one more job of its worker, to be held ready behind the next one;
+-- returns its record.
+create or replace function supaqueue.hold_next_job(call supaqueue.current_job, _next jsonb, _behind uuid)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  held_record jsonb := supaqueue.try_hand_out_next_job(call, supaqueue.room_left(_next, array[_behind]), _behind);
+begin
+  perform supaqueue.begin_held_call(_behind, (held_record #>> '{current_job,id}')::uuid);
+  return held_record;
+end
+$$;
+
+-- Notes that a run has begun a call, which may have been held ready, and what it holds behind it.
+create or replace function supaqueue.begin_held_call(_current_job uuid, _held uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update supaqueue.current_job c
+  set state = 'started', held = _held
+  where c.id = _current_job and (c.state <> 'started' or _held is not null);
+end
+$$;
+
+-- Deletes the current job of a call that ended, and returns it, if a run that is not over has it.
+create or replace function supaqueue.end_call_of(_run uuid, _current_job uuid)
+returns supaqueue.current_job
+language plpgsql
+set search_path = ''
+as $$
+declare
+  call supaqueue.current_job;
+begin
+  if exists (select from supaqueue.run r where r.id = _run and not r.is_over) then
+    delete from supaqueue.current_job c
+    where c.id = _current_job and c.run = _run
+    returning c.* into call;
+  end if;
+  return call;
+end
+$$;
+
+create or replace function supaqueue.end_call(_current_job uuid)
 returns supaqueue.current_job
 language plpgsql
 set search_path = ''
@@ -2850,65 +3389,87 @@ declare
   call supaqueue.current_job;
 begin
   delete from supaqueue.current_job c
-  where c.id = _current_job and (c.lane <> _lane) is not true
+  where c.id = _current_job
   returning c.* into call;
   return call;
 end
 $$;
 
--- Settles the job of a current job, and hands its worker's next job to the caller. If there is none,
--- the worker is freed, and the caller gets what waits for pg_net.
---
--- An error that would happen again (in a user's trigger, for example) does not fail the report: the
--- outcome is noted, and the tick settles the job. Others (a deadlock, a full disk) do: the lane
--- repeats the report.
-create or replace function supaqueue.report(
-  _current_job uuid, _is_successful boolean, _report jsonb, _next_within_ms integer
-)
+-- The calls that a report of this run has handed out before; null if there are none.
+create or replace function supaqueue.handed_out(_previous uuid, _run uuid, out next_call uuid, out held_call uuid)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  select max(c.id::text) filter (where c.behind is null), max(c.id::text) filter (where c.behind is not null)
+  into next_call, held_call
+  from supaqueue.current_job c
+  where c.previous = _previous and c.run = _run;
+end
+$$;
+
+--- schema/66_settle_by_hand.sql
+
+-- Settles the job of a call without a run's report. If a run makes the call, only the job is settled:
+-- the worker stays locked until the run, which its next pulse tells, has aborted the call and reported
+-- it. A job that is to be retried stays in progress until then.
+create or replace function supaqueue.settle_by_hand(_current_job uuid, _is_successful boolean, _report jsonb)
 returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 declare
-  call supaqueue.current_job := supaqueue.end_call(_current_job, _report ->> 'lane');
-  next_record jsonb;
+  call supaqueue.current_job := supaqueue.lock_call(_current_job);
 begin
   if call.id is null then
-    if (supaqueue.lock_call(_current_job)).id is not null then
-      return supaqueue.answer('refused', 'another lane has this current job', null);
-    end if;
-    return supaqueue.repeated_answer(_current_job);
+    return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back');
+  elsif supaqueue.is_alive(call.run) then
+    -- Setting is_complete comes back here, and finds the job settled.
+    perform supaqueue.settle_or_note(call.job, call.queue, _is_successful, _report)
+    where not supaqueue.is_settled(call.job);
+    perform supaqueue.complete_call(call.id, _is_successful);
+  else
+    perform supaqueue.end_call(call.id);
+    perform supaqueue.settle_or_note(call.job, call.queue, _is_successful, _report, can_be_repeated => true);
+    perform supaqueue.free_worker(call);
   end if;
-
-  begin
-    perform supaqueue.settle_job(call.job, _is_successful, _report);
-    next_record := supaqueue.hand_out_next_job(call, _next_within_ms);
-  exception
-    when others then
-      -- One after the other: whichever failed must not undo the other.
-      perform supaqueue.settle_or_note(call.job, call.queue, _is_successful, _report, can_be_repeated => true);
-      next_record := supaqueue.try_hand_out_next_job(call, _next_within_ms);
-  end;
-  if next_record is null then
-    next_record := supaqueue.hand_out_sent_call(call, _next_within_ms);
-    if next_record is null then
-      next_record := supaqueue.free_worker(call, _next_within_ms);
-    else
-      perform supaqueue.free_worker(call, null);
-    end if;
-  end if;
-  return supaqueue.answer('settled', null, next_record);
+  return supaqueue.answer('settled');
 end
 $$;
 
---- schema/66_end_current_job.sql
+-- Whether the job of a call was settled, or what it is to be settled as was noted.
+create or replace function supaqueue.is_settled(_job uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return not exists (select from supaqueue.job j where j.id = _job and j.status = 'in_progress')
+    or exists (select from supaqueue.unfinished u where u.job = _job and u.step = 'settle');
+end
+$$;
 
--- The one function that the supaqueue function calls. It lives in public
--- because PostgREST exposes that schema; only service_role may call it.
+create or replace function supaqueue.complete_call(_current_job uuid, _is_successful boolean)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update supaqueue.current_job c
+  set is_complete = true, is_successful = _is_successful
+  where c.id = _current_job and not c.is_complete;
+end
+$$;
+
+--- schema/67_end_current_job.sql
+
+-- Ends a call. It lives in public because PostgREST exposes that schema; only service_role may call it.
 --
--- _is_complete false acknowledges ("started"), true reports. The first three
--- arguments are enough to settle a job. _report may hold:
---   lane            the caller's lane, so that an acknowledgement can be repeated
+-- The first three arguments are enough to settle a job by hand. _is_complete false changes nothing, and
+-- asks where the call stands. _report may hold:
+--   run             the run that made the call; without it, the job is settled by hand
 --   http_status     of the target function's answer
 --   duration_ms     of the call
 --   result          of a success, any JSON
@@ -2916,35 +3477,48 @@ $$;
 --   retry_after_ms  not to be retried earlier
 --   is_final        true: failed at once
 --   is_attempt      false: the target was never reached; the attempt is given back
--- _next_within_ms asks for the worker's next job, if its timeout is at most that.
+--   problem         with is_attempt false, what keeps the target from being called, such as a missing key:
+--                   it is shown by supaqueue.problem, and tried again with growing pauses
+--   started         ids of calls that were held ready behind this one and that the run has begun
+--   given_back      ids of those that it has not
+-- _next, {"within_ms", "bytes", "prefetch"}, asks for the worker's next job, if its timeout and the size of its
+-- payload are at most that; prefetch true also for a job to be held ready behind the one that runs next.
 --
--- Returns {"accepted", "state": "started" | "settled" | "refused", "reason", "next"}.
--- "started" comes with lease_ms: within that the call has to be reported.
--- A report can be repeated: it gets the same answer, the same next job included.
+-- Returns {"accepted", "state": "settled" | "refused", "reason", "next", "held", "again_in_ms"}: the records of
+-- the next job and of the one to hold ready, or in how many milliseconds to ask for one in a pulse (null: not at all). A report can be
+-- repeated: it gets the same answer, the same next job included. "refused" means that the run is over.
 create or replace function public.end_current_job(
   cur_job_id uuid,
   _is_complete boolean,
   _is_successful boolean,
   _report jsonb default '{}',
-  _next_within_ms integer default null
+  _next jsonb default null
 )
 returns jsonb
 language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  _run uuid := (_report ->> 'run')::uuid;
+  call supaqueue.current_job;
 begin
   if cur_job_id is null or _is_complete is null or (_is_complete and _is_successful is null) then
     raise exception 'cannot end a current job: cur_job_id, _is_complete and _is_successful must not be null'
       using errcode = 'null_value_not_allowed';
+  elsif not _is_complete then
+    call := supaqueue.lock_call(cur_job_id);
+    if call.id is null then
+      return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back');
+    end if;
+    return supaqueue.answer(call.state);
+  elsif _run is null then
+    return supaqueue.settle_by_hand(cur_job_id, _is_successful, coalesce(_report, '{}'));
   end if;
-  if not _is_complete then
-    return supaqueue.acknowledge(cur_job_id, _report ->> 'lane');
-  end if;
-  return supaqueue.report(cur_job_id, _is_successful, coalesce(_report, '{}'), _next_within_ms);
+  return supaqueue.report(cur_job_id, _run, _is_successful, _report, nullif(_next, 'null'));
 end
 $$;
-comment on function public.end_current_job is 'Supaqueue: acknowledges or reports a call; used by the supaqueue function, with the service role key';
+comment on function public.end_current_job is 'Supaqueue: reports a call; used by the supaqueue function, with the service role key';
 
 -- As in the original, marking a current job complete by hand settles it too.
 create or replace function supaqueue.after_update_current_job_tg_fn()
@@ -2954,7 +3528,7 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform public.end_current_job(new.id, true, coalesce(new.is_successful, false));
+  perform supaqueue.settle_by_hand(new.id, coalesce(new.is_successful, false), '{}');
   return null;
 end
 $$;
@@ -2963,6 +3537,235 @@ create or replace trigger after_update_current_job_tg
 after update on supaqueue.current_job
 for each row when (new.is_complete and not old.is_complete)
 execute function supaqueue.after_update_current_job_tg_fn();
+
+--- schema/68_pulse.sql
+
+-- A run's sign of life: see public.supaqueue_pulse. One at a time, numbered from 1: a higher number
+-- than the last one may take calls, the same one gets the same calls again, a lower one changes
+-- nothing.
+create or replace function supaqueue.pulse(_run uuid, _number integer, _request jsonb)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  lease_ms integer := (supaqueue.settings()).run_lease_ms;
+  turn text := supaqueue.renew_run(_run, _number, lease_ms);
+  at timestamptz := clock_timestamp();
+  limits jsonb := coalesce(nullif(_request -> 'limits', 'null'), '{}');
+  started uuid[] := '{}';
+  queue record;
+  queues jsonb := '[]';
+  calls uuid[];
+  cancelled uuid[] := '{}';
+  gone uuid[] := '{}';
+  unwanted uuid[] := '{}';
+  records jsonb := '[]';
+  missing uuid[];
+begin
+  if turn = 'over' then
+    return jsonb_build_object('accepted', false, 'reason', 'this run is over: its lease ended, and its calls were given up');
+  elsif turn = 'late' then
+    return '{"accepted": true, "started": [], "cancelled": [], "gone": [], "unwanted": [], "queues": []}';
+  elsif turn = 'repeated' then
+    started := supaqueue.claimed(_run, _number);
+  else
+    if _request ? 'give_back' then
+      perform supaqueue.give_back(_run, supaqueue.ids(_request -> 'give_back'));
+    end if;
+    if _request ? 'acknowledge' then
+      started := supaqueue.acknowledge(_run, _number, supaqueue.ids(_request -> 'acknowledge'), limits);
+    end if;
+  end if;
+
+  for queue in
+    select q.id, q.idle_ms
+    from jsonb_to_recordset(coalesce(nullif(_request -> 'queues', 'null'), '[]')) as q (id uuid, idle_ms numeric)
+    order by q.id
+  loop
+    if turn = 'new' then
+      started := started || supaqueue.try_claim(queue.id, _run, _number, supaqueue.room_left(limits, started));
+    end if;
+    queues := queues || jsonb_build_object(
+      'id', queue.id, 'again_in_ms', supaqueue.again_in_ms(queue.id, queue.idle_ms, at));
+  end loop;
+
+  calls := supaqueue.ids(_request -> 'calls') || started;
+  if calls <> '{}' then
+    select d.* into cancelled, gone, unwanted from supaqueue.dropped_calls(_run, calls) d;
+  end if;
+  if started <> '{}' then
+    select
+      coalesce(jsonb_agg(r.record order by s.number) filter (where r.record is not null), '[]'),
+      array_agg(s.id) filter (where r.record is null)
+    into records, missing
+    from unnest(started) with ordinality as s (id, number)
+    cross join lateral supaqueue.record(s.id) as r (record)
+    where s.id <> all (cancelled);
+  end if;
+  return jsonb_build_object(
+    'accepted', true,
+    'lease_ms', lease_ms,
+    'started', records,
+    'cancelled', cancelled || missing,
+    'gone', gone,
+    'unwanted', unwanted,
+    'queues', queues
+  );
+end
+$$;
+
+-- Renews the lease of a run. Returns what its pulse may do: 'new', 'repeated', 'late', or nothing ('over').
+--
+-- The time is taken when the row is written: a pulse that had to wait for it must not shorten the
+-- lease.
+create or replace function supaqueue.renew_run(_run uuid, _number integer, lease_ms integer)
+returns text
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if _number = 1 then
+    insert into supaqueue.run (id, number, lease_until)
+    values (_run, 1, clock_timestamp() + supaqueue.ms(lease_ms))
+    on conflict do nothing;
+  else
+    update supaqueue.run r
+    set number = _number, lease_until = clock_timestamp() + supaqueue.ms(lease_ms)
+    where r.id = _run and r.number < _number and not r.is_over;
+  end if;
+  if found then
+    return 'new';
+  end if;
+  update supaqueue.run r
+  set lease_until = clock_timestamp() + supaqueue.ms(lease_ms)
+  where r.id = _run and r.number = _number and not r.is_over;
+  return case when found then 'repeated' when supaqueue.is_alive(_run) then 'late' else 'over' end;
+end
+$$;
+
+-- The calls that a pulse has claimed before.
+create or replace function supaqueue.claimed(_run uuid, _number integer)
+returns uuid[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return array(
+    select c.id from supaqueue.current_job c
+    where c.run = _run and c.claimed_in = _number
+    order by c.created_at, c.id
+  );
+end
+$$;
+
+-- Gives a run calls of a queue for which it waits: those that were sent, and the next jobs of free
+-- workers. Returns their ids.
+create or replace function supaqueue.claim(_queue uuid, _run uuid, _number integer, room jsonb)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  calls uuid[] := supaqueue.take_sent_calls(_queue, _run, _number, null, room);
+begin
+  room := supaqueue.room_left(room, calls);
+  if supaqueue.fits(room, 0, 0) and supaqueue.has_next_job(_queue) and supaqueue.free_workers(_queue) > 0 then
+    calls := calls || supaqueue.start_jobs(
+      array[_queue], supaqueue.lock_to_start(array[_queue], '{}', false), _run, _number, room);
+  end if;
+  return calls;
+end
+$$;
+
+-- The same; none if it fails. The tick does what is left then.
+create or replace function supaqueue.try_claim(_queue uuid, _run uuid, _number integer, room jsonb)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return supaqueue.claim(_queue, _run, _number, room);
+exception
+  when others then
+    perform supaqueue.note_unfinished('start', _queue, null, sqlstate, sqlerrm);
+    return '{}';
+end
+$$;
+
+-- Which of the calls of a run have lost their job (cancelled, deleted, settled by hand), which are no calls
+-- of the run, and which it should not hold ready any more: their queue is paused, or their worker gone.
+create or replace function supaqueue.dropped_calls(
+  _run uuid, _calls uuid[], out cancelled uuid[], out gone uuid[], out unwanted uuid[]
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  select
+    coalesce(array_agg(x.id) filter (
+      where c.id is not null and (c.is_complete or j.status is distinct from 'in_progress')), '{}'),
+    coalesce(array_agg(x.id) filter (where c.id is null), '{}'),
+    coalesce(array_agg(x.id) filter (
+      where c.state = 'held' and (supaqueue.queue_of_worker(c.worker, c.queue)).id is null), '{}')
+  into cancelled, gone, unwanted
+  from unnest(_calls) as x (id)
+  left join supaqueue.current_job c on c.id = x.id and c.run = _run
+  left join supaqueue.job j on j.id = c.job;
+end
+$$;
+
+create or replace function supaqueue.ids(list jsonb)
+returns uuid[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return array(select jsonb_array_elements_text(coalesce(nullif(list, 'null'), '[]'))::uuid);
+end
+$$;
+
+--- schema/69_supaqueue_pulse.sql
+
+-- The pulse of a run, for all its calls. It lives in public because PostgREST exposes that schema; only
+-- service_role may call it. _request may hold:
+--   protocol     2
+--   acknowledge  ids of current jobs that dispatches have brought
+--   calls        ids of those that the run has
+--   queues       for which it waits for work and would take calls: [{"id", "idle_ms": since it had one}]
+--   give_back    ids of calls that the run has and does not begin: no attempt is spent
+--   limits       what it can take in all: {"calls", "bytes", "within_ms": the longest timeout that fits now,
+--                "whole_ms": that fits a fresh isolate}
+--
+-- Returns {"accepted": true, "lease_ms", "started": records of calls to begin, "cancelled": ids of calls to
+-- abort and report, "gone": ids that are no calls of the run, "unwanted": ids of calls to be given back
+-- instead of being held ready, "queues": [{"id", "again_in_ms"}]}: a late
+-- pulse gets empty lists and no lease. Or {"accepted": false, "reason"}: the run is over, and has to abort
+-- everything.
+create or replace function public.supaqueue_pulse(_run uuid, _number integer, _request jsonb default '{}')
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  protocol text := coalesce(_request ->> 'protocol', '2');
+begin
+  if _run is null or _number is null or _number < 1 then
+    raise exception 'cannot take a pulse: _run must not be null, and _number counts from 1'
+      using errcode = 'invalid_parameter_value';
+  elsif protocol <> '2' then
+    return jsonb_build_object('accepted', false, 'reason', format(
+      'the supaqueue function speaks protocol %s, and the schema supaqueue speaks 2: upgrade the %s with `supaqueue install`',
+      protocol, case when protocol ~ '^([3-9]|[1-9]\d+)$' then 'schema' else 'function' end));
+  end if;
+  return supaqueue.pulse(_run, _number, coalesce(_request, '{}'));
+end
+$$;
+comment on function public.supaqueue_pulse is 'Supaqueue: the sign of life of a run; used by the supaqueue function, with the service role key';
 
 --- schema/73_schedule_tick.sql
 
@@ -3020,7 +3823,13 @@ select
   (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.ended_as = 'failed' and j.finished_at is not null limit 100001) c) as failed,
   (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.ended_as = 'cancelled' and j.finished_at is not null limit 100001) c) as cancelled
 from supaqueue.queue q
-left join (select c.queue, count(*) as number from supaqueue.current_job c group by c.queue) c on c.queue = q.id;
+left join (
+  -- A call whose job was cancelled, or settled by hand, is left until its run reports.
+  select c.queue, count(*) as number
+  from supaqueue.current_job c
+  join supaqueue.job j on j.id = c.job and j.status = 'in_progress'
+  group by c.queue
+) c on c.queue = q.id;
 comment on view supaqueue.queue_status is 'Each queue with its workers and its number of jobs per status; 100001 means more than 100,000';
 
 --- schema/81_problem.sql
@@ -3120,10 +3929,12 @@ begin
             format('cannot %s: %s (failing since %s; tries: %s, the last one %s)',
               case u.step
                 when 'start' then case when u.job is null then 'start jobs' else 'start this job' end
+                when 'call' then 'call the target function for this job'
                 when 'settle' then 'settle this job, whose call has ended'
                 when 'take back' then 'take back lost calls'
                 when 'admit' then 'admit jobs that have become due'
                 when 'look after' then 'look after the queue'
+                when 'end runs' then 'see which runs of the supaqueue function are over'
                 when 'check' then 'check where jobs are'
                 when 'pipelines' then 'go on with pipelines'
                 when 'delete' then case when u.job is null then 'delete finished jobs' else 'delete this job' end
@@ -3140,6 +3951,8 @@ begin
                 'A privilege is missing: grant it to the role postgres. It is tried again automatically.'
               when u.sqlstate = '42725' then
                 'Another function that was added fits the call as well: drop it, or give it another name.'
+              when u.step = 'call' then
+                'Do what the message says. It is tried again automatically, every 10 minutes at least.'
               when u.job is not null then
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               else 'It is tried again automatically. If the message does not help, run `supaqueue doctor`.'
@@ -3147,6 +3960,8 @@ begin
           from supaqueue.unfinished u
           left join supaqueue.queue q on q.id = u.queue
           where u.message is not null
+            -- While the target is called, it can be.
+            and (u.step <> 'call' or (supaqueue.call_of(u.job)).state is distinct from 'started')
             -- That nothing can be sent is said once, above.
             and (u.sqlstate <> '55000' or (supaqueue.dispatch_problem()).problem is null)
             -- Conflicts are normal unless they last.
@@ -3168,7 +3983,7 @@ begin
             'See the logs of the function, and run `supaqueue doctor`. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.'
           from supaqueue.current_job c
           join supaqueue.queue q on q.id = c.queue
-          where c.acknowledged_at is null and c.dispatches > 1
+          where c.state = 'sent' and c.dispatches > 1
           order by c.id
           limit 100;
         when 'the answers' then
@@ -3262,19 +4077,28 @@ begin
         ': ' || (_job.errors -> -1 ->> 'message'));
     when 'cancelled' then
       return format('It has finished: cancelled since %s%s.', date_trunc('second', _job.finished_at),
-        case when _call.id is not null then '; the call that is still in progress ends by itself' end);
+        case _call.state
+          when 'sent' then '; its call will not begin'
+          when 'held' then '; its call will not begin'
+          when 'started' then '; the run that makes its call aborts it at its next pulse'
+        end);
     when 'in_progress' then
       return case
         when _call.id is null and exists (select from supaqueue.unfinished u where u.job = _job.id and u.step = 'settle') then
           format('Its call has ended, and the job could not be settled yet; the tick tries again.%s', problem)
         when _call.id is null then
           'It is in_progress without a call: a later tick counts that as a lost attempt.'
-        when _call.acknowledged_at is null then
+        when _call.state = 'sent' then
           format('It was sent to the supaqueue function (%s, since %s, on worker %s) and not acknowledged yet; it is sent again after %s.%s',
             attempts, date_trunc('second', _job.started_at), _call.worker, date_trunc('second', _call.lease_until), problem)
+        when _call.is_complete then
+          'It was settled by hand, and is retried when the run that makes its call has aborted it, at its next pulse.'
+        when not exists (select from supaqueue.run r where r.id = _call.run and not r.is_over) then
+          format('The run that made its call is over: the next tick counts a lost attempt (%s) and starts it again.', attempts)
+        when _call.state = 'held' then
+          format('A run of the supaqueue function holds it ready, as the next call of worker %s (%s).', _call.worker, attempts)
         else
-          format('It is running: %s, since %s, on worker %s, with a lease until %s.',
-            attempts, date_trunc('second', _job.started_at), _call.worker, date_trunc('second', _call.lease_until))
+          format('It is running: %s, since %s, on worker %s.', attempts, date_trunc('second', _job.started_at), _call.worker)
       end;
     when 'waiting' then
       if to_regprocedure('supaqueue.explain_waiting(uuid)') is not null then
@@ -3454,10 +4278,11 @@ begin
     from pg_catalog.pg_proc p
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
-      array['place_job_tg_fn', 'add_place', 'has_call', 'lock_job', 'lock_call', 'end_call', 'begin_call',
-        'queue_of_worker', 'limits_of', 'timeout_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done'],
+      array['place_job_tg_fn', 'add_place', 'has_call', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
+        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done'],
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
-        'set_locked', 'repeated_answer', 'hand_out_sent_call', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
+        'set_locked', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',
+        'again_in_ms', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
         'stale_places', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
     )) as f (look_ups, searches)
     where p.pronamespace = 'supaqueue'::regnamespace and p.proname = any (look_ups || searches)
@@ -3555,7 +4380,7 @@ begin
     select 'routine', p.oid, p.oid::regprocedure::text, case when p.proname = any (_functions) then 'execute' end
     from pg_catalog.pg_proc p
     where p.pronamespace = 'supaqueue'::regnamespace
-      or (p.pronamespace = 'public'::regnamespace and p.proname = 'end_current_job')
+      or (p.pronamespace = 'public'::regnamespace and p.proname in ('end_current_job', 'supaqueue_pulse'))
   loop
     continue when replace(object.kind, 'routine', 'function') || object.oid = any (known);
     execute format('revoke all on %s %s from %s', object.kind, object.name, outsiders);
@@ -3576,7 +4401,7 @@ select supaqueue.protect_new_objects(
     "setting": "update"
   }',
   array[
-    'end_current_job', 'enqueue', 'enqueue_many', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
+    'end_current_job', 'supaqueue_pulse', 'enqueue', 'enqueue_many', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
     'set_workers', 'new_id', 'is_headers', 'is_below_function'
   ]
 );

@@ -1,6 +1,6 @@
--- A current job with its job and queue, as the supaqueue function gets them: only what a call
--- needs. Whole rows would make a report a twentieth slower.
-create or replace function supaqueue.record_of(call supaqueue.current_job, job_record jsonb, queue supaqueue.queue)
+-- A current job with its job and queue, as a run gets them: only what a call needs. Whole rows
+-- would make a report a twentieth slower.
+create or replace function supaqueue.record_of(_current_job uuid, job_record jsonb, queue supaqueue.queue)
 returns jsonb
 language plpgsql
 stable
@@ -8,13 +8,10 @@ set search_path = ''
 as $$
 begin
   return jsonb_build_object(
-    'current_job', jsonb_build_object(
-      'id', call.id, 'created_at', call.created_at,
-      'acknowledged_at', call.acknowledged_at, 'lease_until', call.lease_until
-    ),
+    'current_job', jsonb_build_object('id', _current_job),
     'job', job_record,
     'queue', jsonb_build_object(
-      'name', queue.name, 'edge_function_name', queue.edge_function_name, 'path', queue.path, 'auth', queue.auth,
+      'id', queue.id, 'name', queue.name, 'edge_function_name', queue.edge_function_name, 'path', queue.path, 'auth', queue.auth,
       'default_headers', queue.default_headers, 'timeout_ms', queue.timeout_ms,
       'final_statuses', queue.final_statuses
     )
@@ -53,6 +50,6 @@ begin
   if job.id is null or queue.id is null then
     return null;
   end if;
-  return supaqueue.record_of(call, supaqueue.job_record(job), queue);
+  return supaqueue.record_of(call.id, supaqueue.job_record(job), queue);
 end
 $$;

@@ -16,7 +16,7 @@ declare
   at timestamptz := clock_timestamp();
   front supaqueue.queue_front;
 begin
-  if _limit = 0 then
+  if _limit <= 0 then
     return '{}';
   end if;
   if exists (
@@ -41,6 +41,32 @@ begin
     order by r.priority, r.run_at, r.position
     limit _limit
     for no key update of j skip locked
+  );
+end
+$$;
+
+-- Whether there is a next job of a queue.
+create or replace function supaqueue.has_next_job(_queue uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  front supaqueue.queue_front;
+begin
+  select f.* into front from supaqueue.queue_front f where f.queue = _queue;
+  return exists (
+    select from supaqueue.held_job h
+    where h.queue = _queue and h.until > at - interval '10 seconds' and h.until <= at
+    limit 1
+  ) or exists (
+    select from supaqueue.ready_job r
+    where r.queue = _queue
+      and (r.priority, r.run_at, r.position)
+        >= (coalesce(front.priority, -2147483648), coalesce(front.run_at, '-infinity'), coalesce(front.position, 0))
+    limit 1
   );
 end
 $$;

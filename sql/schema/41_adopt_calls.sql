@@ -12,7 +12,8 @@ set search_path = ''
 as $$
 declare
   left_worker uuid;
-  _call uuid;
+  calls uuid[];
+  adopted uuid[];
   _worker uuid;
 begin
   for left_worker in
@@ -26,13 +27,12 @@ begin
     for no key update skip locked;
     exit when not found;
 
-    if exists (select from supaqueue.current_job c where c.queue = _queue and c.worker = left_worker) then
-      select c.id into _call
-      from supaqueue.current_job c
-      where c.queue = _queue and c.worker = left_worker
-      for no key update skip locked;
-      continue when not found;
-      update supaqueue.current_job c set worker = _worker where c.id = _call;
+    calls := array(select c.id from supaqueue.current_job c where c.queue = _queue and c.worker = left_worker);
+    if calls <> '{}' then
+      adopted := array(select c.id from supaqueue.current_job c where c.id = any (calls) for no key update skip locked);
+      -- All of them or none: its run may hold one ready behind the other.
+      continue when cardinality(adopted) < cardinality(calls);
+      update supaqueue.current_job c set worker = _worker where c.id = any (adopted);
       update supaqueue.worker w set locked = true where w.id = _worker;
     end if;
     delete from supaqueue.deleted_worker d where d.queue = _queue and d.worker = left_worker;

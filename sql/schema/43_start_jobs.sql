@@ -1,9 +1,12 @@
 -- Starts the next jobs of queues on their free workers: worker locked, job in_progress with one more
--- attempt, a current_job for both. All calls are inserted, and thus sent, at once.
+-- attempt, a current_job for both. All calls are sent to the supaqueue function at once, or belong to
+-- a run (_run, in its pulse _number), which has room for that many. Returns their ids.
 --
 -- Call it with the queues' locks held, those of _exclusive exclusively.
-create or replace function supaqueue.start_jobs(_queues uuid[], _exclusive uuid[])
-returns void
+create or replace function supaqueue.start_jobs(
+  _queues uuid[], _exclusive uuid[], _run uuid default null, _number integer default null, room jsonb default '{}'
+)
+returns uuid[]
 language plpgsql
 set search_path = ''
 as $$
@@ -12,40 +15,64 @@ declare
   next_jobs uuid[];
   free_workers uuid[];
   taken uuid[];
-  queues uuid[] := '{}';
-  workers uuid[] := '{}';
   jobs uuid[] := '{}';
+  calls uuid[] := '{}';
+  lease interval := supaqueue.ms((supaqueue.settings()).dispatch_lease_ms);
 begin
   for _queue in select distinct unnest(_queues) order by 1 loop
     continue when exists (select from supaqueue.deleted_worker d where d.queue = _queue)
       and (_queue <> all (_exclusive) or supaqueue.adopt_calls(_queue));
     -- Again where jobs were put aside: others may take their place.
     for attempt in 1 .. 10 loop
-      next_jobs := supaqueue.next_jobs(_queue, supaqueue.free_workers(_queue));
+      next_jobs := supaqueue.next_jobs(_queue, least(
+        supaqueue.free_workers(_queue), (room ->> 'calls')::integer - cardinality(jobs)));
+      if _run is not null then
+        next_jobs := (supaqueue.jobs_that_fit(jobs || next_jobs, room))[cardinality(jobs) + 1:];
+      end if;
       exit when next_jobs = '{}';
       free_workers := supaqueue.lock_workers(_queue, cardinality(next_jobs));
       next_jobs := next_jobs[1:cardinality(free_workers)];
       taken := supaqueue.take_jobs(next_jobs);
-      free_workers := free_workers[1:cardinality(taken)];
-      perform supaqueue.set_locked(free_workers, true);
-      queues := queues || array_fill(_queue, array[cardinality(taken)]);
-      workers := workers || free_workers;
       jobs := jobs || taken;
+      perform supaqueue.set_locked(free_workers[1:cardinality(taken)], true);
+      for number in 1 .. cardinality(taken) loop
+        calls := calls || supaqueue.add_call(
+          _queue, free_workers[number], taken[number], _run, _number, null, case when _run is null then clock_timestamp() + lease end);
+      end loop;
       exit when cardinality(taken) = cardinality(next_jobs);
     end loop;
   end loop;
-  if jobs = '{}' then
-    return;
+  if _run is null and calls <> '{}' then
+    perform supaqueue.send_current_jobs(calls);
   end if;
-  insert into supaqueue.current_job (queue, worker, job, lease_until)
-  select call.queue, call.worker, call.job, clock_timestamp() + supaqueue.ms(s.dispatch_lease_ms)
-  from unnest(queues, workers, jobs) with ordinality as call (queue, worker, job, number)
-  cross join supaqueue.settings() s
-  order by call.number;
+  return calls;
 end
 $$;
 
--- The same, but never fails: the jobs stay ready, and the reason is noted, for problem and the tick.
+-- Inserts the call of a job that was taken, and returns its id: of a run, which may hold it ready behind
+-- another one, or to be sent, with a lease.
+create or replace function supaqueue.add_call(
+  _queue uuid, _worker uuid, _job uuid, _run uuid, _claimed_in integer, _previous uuid, _lease_until timestamptz,
+  _behind uuid default null
+)
+returns uuid
+language plpgsql
+set search_path = ''
+as $$
+declare
+  call uuid;
+begin
+  insert into supaqueue.current_job (queue, worker, job, state, run, claimed_in, previous, behind, lease_until)
+  values (
+    _queue, _worker, _job, case when _run is null then 'sent' when _behind is null then 'started' else 'held' end,
+    _run, _claimed_in, _previous, _behind, _lease_until)
+  returning id into call;
+  return call;
+end
+$$;
+
+-- The same as start_jobs, but never fails: the jobs stay ready, and the reason is noted, for problem and
+-- the tick.
 create or replace function supaqueue.try_start_jobs(_queues uuid[], _exclusive uuid[])
 returns void
 language plpgsql
@@ -121,15 +148,14 @@ end
 $$;
 
 -- Locks or unlocks workers, except those that somebody else is deleting or moving just now.
--- _last_report: see the column.
-create or replace function supaqueue.set_locked(_workers uuid[], _locked boolean, _last_report uuid default null)
+create or replace function supaqueue.set_locked(_workers uuid[], _locked boolean)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
   update supaqueue.worker w
-  set locked = _locked, last_report = coalesce(_last_report, w.last_report)
+  set locked = _locked
   from (
     select l.id from supaqueue.worker l where l.id = any (_workers) for no key update skip locked
   ) l

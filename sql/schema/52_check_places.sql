@@ -37,6 +37,7 @@ begin
       select from supaqueue.job j
       where j.id = u.job and case u.step
         when 'start' then j.status = 'pending'
+        when 'call' then j.finished_at is null
         when 'delete' then j.finished_at is not null
         else j.status = 'in_progress'
       end

@@ -15,6 +15,8 @@ begin
   -- Before the work: a note that is committed meanwhile is about something that this may not have seen.
   perform supaqueue.note_done(_step, _queue);
   case _step
+    when 'end runs' then
+      perform supaqueue.end_runs();
     when 'take back' then
       has_more := supaqueue.recover(_queue);
     when 'settle' then
@@ -90,7 +92,9 @@ stable
 set search_path = ''
 as $$
   select array(
-    select c.queue from supaqueue.current_job c where c.lease_until < clock_timestamp()
+    select c.queue from supaqueue.current_job c
+    where c.lease_until < clock_timestamp()
+      or c.run is not null and c.run not in (select r.id from supaqueue.run r where not r.is_over)
     union
     select d.queue from supaqueue.deleted_worker d
     union

@@ -23,6 +23,11 @@ begin
     return;
   end if;
 
+  perform supaqueue.run_step('end runs');
+  if not in_one_transaction then
+    commit;
+    set transaction isolation level read committed;
+  end if;
   loop
     has_more := false;
     lost := supaqueue.queues_with_losses();

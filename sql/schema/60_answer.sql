@@ -1,25 +1,14 @@
 -- What a caller of end_current_job is told.
-create or replace function supaqueue.answer(state text, reason text, next_record jsonb)
+create or replace function supaqueue.answer(
+  state text, reason text default null, next_record jsonb default null, held_record jsonb default null, again_in_ms integer default null
+)
 returns jsonb
 language plpgsql
 immutable
 set search_path = ''
 as $$
 begin
-  if reason is null then
-    return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record);
-  end if;
-  return jsonb_build_object('accepted', state <> 'refused', 'state', state, 'next', next_record, 'reason', reason);
-end
-$$;
-
--- How long a call with a timeout may go without a report, in milliseconds.
-create or replace function supaqueue.lease_ms(_timeout_ms integer)
-returns bigint
-language plpgsql
-set search_path = ''
-as $$
-begin
-  return _timeout_ms::bigint + (supaqueue.settings()).lease_grace_ms;
+  return jsonb_build_object(
+    'accepted', state <> 'refused', 'state', state, 'reason', reason, 'next', next_record, 'held', held_record, 'again_in_ms', again_in_ms);
 end
 $$;

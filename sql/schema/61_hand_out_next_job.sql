@@ -1,7 +1,11 @@
--- Gives the lane of a call that ended the next job of its worker, as the record that it needs,
--- already acknowledged. Null if there is none: no job is ready, the queue is paused, the next job
--- would take longer than _next_within_ms, or the worker is gone.
-create or replace function supaqueue.hand_out_next_job(call supaqueue.current_job, _next_within_ms integer)
+-- Gives the run of a call that ended the next job of its worker, as the record that it needs. Null if
+-- there is none: no job is ready, the queue is paused, there is no room for the next job (_next), or
+-- the worker is gone.
+--
+-- The run may have it begin at once, or hold it ready behind a call of the same worker (_behind). Its
+-- attempt counts from now; if it is not begun, that is given back. A job that was held ready by runs
+-- that were lost three times is not held any more: it may be what ends them.
+create or replace function supaqueue.hand_out_next_job(call supaqueue.current_job, _next jsonb, _behind uuid default null)
 returns jsonb
 language plpgsql
 set search_path = ''
@@ -11,11 +15,10 @@ declare
   queue supaqueue.queue;
   _job uuid;
   job record;
-  _timeout_ms integer;
   job_record jsonb;
-  next_call supaqueue.current_job;
+  next_call uuid;
 begin
-  if _next_within_ms is null then
+  if _next is null then
     return null;
   end if;
   queue := supaqueue.queue_of_worker(call.worker, call.queue);
@@ -27,16 +30,14 @@ begin
     return null;
   end if;
   job := supaqueue.lock_job(_job);
-  _timeout_ms := coalesce(job.timeout_ms, queue.timeout_ms);
-  if _timeout_ms > _next_within_ms then
+  if coalesce(job.timeout_ms, queue.timeout_ms) > (_next ->> 'within_ms')::numeric
+    or supaqueue.bytes_of(_job, job.stored_bytes) > (_next ->> 'bytes')::numeric
+    or _behind is not null and job.unstarted >= 3
+  then
     return null;
   end if;
   job_record := supaqueue.take_job(job.place);
-  insert into supaqueue.current_job (queue, worker, job, acknowledged_at, lane, previous, lease_until)
-  values (
-    call.queue, call.worker, _job, clock_timestamp(), call.lane, call.id,
-    clock_timestamp() + supaqueue.ms(supaqueue.lease_ms(_timeout_ms)))
-  returning * into next_call;
+  next_call := supaqueue.add_call(call.queue, call.worker, _job, call.run, null, call.id, null, _behind);
   if random() < 0.01 or clock_timestamp() > started_at + interval '5 milliseconds' then
     perform supaqueue.try_move_front(queue.id, _job);
   end if;
@@ -45,13 +46,13 @@ end
 $$;
 
 -- The same; null if it fails. Whoever starts jobs next finds out why.
-create or replace function supaqueue.try_hand_out_next_job(call supaqueue.current_job, _next_within_ms integer)
+create or replace function supaqueue.try_hand_out_next_job(call supaqueue.current_job, _next jsonb, _behind uuid default null)
 returns jsonb
 language plpgsql
 set search_path = ''
 as $$
 begin
-  return supaqueue.hand_out_next_job(call, _next_within_ms);
+  return supaqueue.hand_out_next_job(call, _next, _behind);
 exception
   when others then
     return null;

@@ -2,9 +2,9 @@
 -- those that the transaction has woken so far.
 --
 -- Returns the next job instead of freeing the worker if one came up before the lock was had and
--- _next_within_ms asks for it (null: it does not). If the lock is not to be had soon, the worker
--- is freed without it, and the tick looks for jobs once more.
-create or replace function supaqueue.free_worker(call supaqueue.current_job, _next_within_ms integer)
+-- _next asks for it (null: it does not). If the lock is not to be had soon, the worker is freed
+-- without it, and the tick looks for jobs once more.
+create or replace function supaqueue.free_worker(call supaqueue.current_job, _next jsonb default null)
 returns jsonb
 language plpgsql
 set search_path = ''
@@ -25,10 +25,10 @@ begin
       perform supaqueue.note_unfinished('start', d.queue, null, sqlstate, sqlerrm) from unnest(queues) as d (queue);
   end;
   if is_locked then
-    next_record := supaqueue.try_hand_out_next_job(call, _next_within_ms);
+    next_record := supaqueue.try_hand_out_next_job(call, _next);
   end if;
   if next_record is null then
-    perform supaqueue.set_locked(array[call.worker], false, call.id);
+    perform supaqueue.set_locked(array[call.worker], false);
   end if;
   if is_locked then
     if random() < 0.01 or clock_timestamp() > started_at + interval '5 milliseconds' then

@@ -1,30 +1,60 @@
--- Acknowledges a current job: a lane is about to call the target function. Refused if it is gone or
--- another lane has it, so that a late or repeated dispatch runs nothing.
-create or replace function supaqueue.acknowledge(_current_job uuid, _lane text)
-returns jsonb
+-- Gives a run the calls that a dispatch brought, in its pulse _number, as many as it has room for.
+-- Returns their ids. What is not sent any more is left out: it was sent again under a new id, or
+-- another run has it.
+--
+-- What there is no room for stays sent, with a new lease: the run takes it later, or it is sent
+-- again. Each call fails alone, and is sent again, too.
+create or replace function supaqueue.acknowledge(_run uuid, _number integer, _calls uuid[], room jsonb)
+returns uuid[]
 language plpgsql
 set search_path = ''
 as $$
 declare
-  call supaqueue.current_job := supaqueue.lock_call(_current_job);
-  _lease_ms bigint;
+  _call uuid;
+  _job uuid;
+  needs record;
+  started uuid[] := '{}';
 begin
-  if call.id is null then
-    return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back', null);
-  elsif call.acknowledged_at is not null and (call.lane = _lane) is not true then
-    return supaqueue.answer('refused', 'this current job was acknowledged already', null);
-  end if;
+  foreach _call in array supaqueue.lock_sent_calls(_calls) loop
+    begin
+      _job := (supaqueue.lock_call(_call)).job;
+      needs := supaqueue.needs_of(_job);
+      if needs.status is distinct from 'in_progress' then
+        -- Cancelled or deleted before the call began.
+        perform supaqueue.drop_call(supaqueue.end_call(_call), '{"is_attempt": false}');
+      elsif needs.timeout_ms > (room ->> 'whole_ms')::numeric then
+        perform supaqueue.drop_call(supaqueue.end_call(_call), jsonb_build_object('is_attempt', false, 'problem', format(
+          'its timeout of %s ms fits no isolate, which has %s ms for a call (SUPAQUEUE_TIME_BUDGET_MS, less the time for reports); '
+          'lower timeout_ms of the job or its queue, or raise SUPAQUEUE_TIME_BUDGET_MS if the plan of the project allows it',
+          needs.timeout_ms, room ->> 'whole_ms')));
+      elsif supaqueue.fits(room, needs.timeout_ms, needs.bytes) then
+        perform supaqueue.begin_call(_call, _run, _number, null);
+        room := supaqueue.room_after(room, 1, needs.bytes);
+        started := started || _call;
+      else
+        perform supaqueue.renew_call(_call);
+      end if;
+    exception
+      when others then
+        raise warning 'supaqueue could not acknowledge the call %: %', _call, sqlerrm using errcode = sqlstate;
+    end;
+  end loop;
+  return started;
+end
+$$;
 
-  _lease_ms := supaqueue.lease_ms(supaqueue.timeout_of(call.job));
-  if _lease_ms is null then
-    -- Cancelled or deleted before the call began: there is nothing to run.
-    perform supaqueue.end_call(call.id, call.lane);
-    perform supaqueue.free_worker(call, null);
-    return supaqueue.answer('refused', 'the job was cancelled or deleted', null);
-  end if;
-
-  perform supaqueue.begin_call(_current_job, _lane, _lease_ms);
-  return supaqueue.answer('started', null, null) || jsonb_build_object('lease_ms', _lease_ms);
+create or replace function supaqueue.lock_sent_calls(_calls uuid[])
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return array(
+    select c.id from supaqueue.current_job c
+    where c.id = any (_calls) and c.state = 'sent'
+    order by c.created_at, c.id
+    for update skip locked
+  );
 end
 $$;
 
@@ -41,14 +71,83 @@ begin
 end
 $$;
 
-create or replace function supaqueue.begin_call(_current_job uuid, _lane text, _lease_ms bigint)
+-- Settles the job of a call that ended without having been made, and frees its worker, unless that
+-- has another call. A job that somebody is changing just now is settled by the tick: a run does not
+-- wait for it.
+create or replace function supaqueue.drop_call(call supaqueue.current_job, _report jsonb)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if call.id is null then
+    return;
+  elsif supaqueue.is_being_changed(call.job) then
+    perform supaqueue.note_unfinished('settle', call.queue, call.job, null, null,
+      jsonb_build_object('is_successful', false, 'report', _report));
+  elsif not call.is_complete then
+    perform supaqueue.settle_or_note(call.job, call.queue, false, _report);
+  else
+    perform supaqueue.settle_again(call.queue, call.job);
+  end if;
+  perform supaqueue.free_worker(call)
+  where not supaqueue.is_call(call.held) and not supaqueue.is_call(call.behind);
+end
+$$;
+
+create or replace function supaqueue.is_call(_current_job uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (select from supaqueue.current_job c where c.id = _current_job);
+end
+$$;
+
+-- Takes back calls that a run has not begun, held ones first, so that the worker goes last. Each
+-- fails alone.
+create or replace function supaqueue.give_back(_run uuid, _calls uuid[])
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  _call uuid;
+begin
+  foreach _call in array supaqueue.held_first(_calls) loop
+    begin
+      perform supaqueue.drop_call(supaqueue.end_call_of(_run, _call), '{"is_attempt": false, "is_due": true}');
+    exception
+      when others then
+        raise warning 'supaqueue could not take back the call %: %', _call, sqlerrm using errcode = sqlstate;
+    end;
+  end loop;
+end
+$$;
+
+create or replace function supaqueue.renew_call(_current_job uuid)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
   update supaqueue.current_job c
-  set acknowledged_at = clock_timestamp(), lane = _lane, lease_until = clock_timestamp() + supaqueue.ms(_lease_ms)
+  set lease_until = clock_timestamp() + supaqueue.ms((supaqueue.settings()).dispatch_lease_ms)
   where c.id = _current_job;
+end
+$$;
+
+create or replace function supaqueue.held_first(_calls uuid[])
+returns uuid[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return array(
+    select c.id from supaqueue.current_job c where c.id = any (_calls) order by c.behind is null, c.id
+  );
 end
 $$;

@@ -19,5 +19,11 @@ select
   (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.ended_as = 'failed' and j.finished_at is not null limit 100001) c) as failed,
   (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.ended_as = 'cancelled' and j.finished_at is not null limit 100001) c) as cancelled
 from supaqueue.queue q
-left join (select c.queue, count(*) as number from supaqueue.current_job c group by c.queue) c on c.queue = q.id;
+left join (
+  -- A call whose job was cancelled, or settled by hand, is left until its run reports.
+  select c.queue, count(*) as number
+  from supaqueue.current_job c
+  join supaqueue.job j on j.id = c.job and j.status = 'in_progress'
+  group by c.queue
+) c on c.queue = q.id;
 comment on view supaqueue.queue_status is 'Each queue with its workers and its number of jobs per status; 100001 means more than 100,000';

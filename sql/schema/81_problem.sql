@@ -93,10 +93,12 @@ begin
             format('cannot %s: %s (failing since %s; tries: %s, the last one %s)',
               case u.step
                 when 'start' then case when u.job is null then 'start jobs' else 'start this job' end
+                when 'call' then 'call the target function for this job'
                 when 'settle' then 'settle this job, whose call has ended'
                 when 'take back' then 'take back lost calls'
                 when 'admit' then 'admit jobs that have become due'
                 when 'look after' then 'look after the queue'
+                when 'end runs' then 'see which runs of the supaqueue function are over'
                 when 'check' then 'check where jobs are'
                 when 'pipelines' then 'go on with pipelines'
                 when 'delete' then case when u.job is null then 'delete finished jobs' else 'delete this job' end
@@ -113,6 +115,8 @@ begin
                 'A privilege is missing: grant it to the role postgres. It is tried again automatically.'
               when u.sqlstate = '42725' then
                 'Another function that was added fits the call as well: drop it, or give it another name.'
+              when u.step = 'call' then
+                'Do what the message says. It is tried again automatically, every 10 minutes at least.'
               when u.job is not null then
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               else 'It is tried again automatically. If the message does not help, run `supaqueue doctor`.'
@@ -120,6 +124,8 @@ begin
           from supaqueue.unfinished u
           left join supaqueue.queue q on q.id = u.queue
           where u.message is not null
+            -- While the target is called, it can be.
+            and (u.step <> 'call' or (supaqueue.call_of(u.job)).state is distinct from 'started')
             -- That nothing can be sent is said once, above.
             and (u.sqlstate <> '55000' or (supaqueue.dispatch_problem()).problem is null)
             -- Conflicts are normal unless they last.
@@ -141,7 +147,7 @@ begin
             'See the logs of the function, and run `supaqueue doctor`. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.'
           from supaqueue.current_job c
           join supaqueue.queue q on q.id = c.queue
-          where c.acknowledged_at is null and c.dispatches > 1
+          where c.state = 'sent' and c.dispatches > 1
           order by c.id
           limit 100;
         when 'the answers' then

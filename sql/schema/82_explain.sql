@@ -60,19 +60,28 @@ begin
         ': ' || (_job.errors -> -1 ->> 'message'));
     when 'cancelled' then
       return format('It has finished: cancelled since %s%s.', date_trunc('second', _job.finished_at),
-        case when _call.id is not null then '; the call that is still in progress ends by itself' end);
+        case _call.state
+          when 'sent' then '; its call will not begin'
+          when 'held' then '; its call will not begin'
+          when 'started' then '; the run that makes its call aborts it at its next pulse'
+        end);
     when 'in_progress' then
       return case
         when _call.id is null and exists (select from supaqueue.unfinished u where u.job = _job.id and u.step = 'settle') then
           format('Its call has ended, and the job could not be settled yet; the tick tries again.%s', problem)
         when _call.id is null then
           'It is in_progress without a call: a later tick counts that as a lost attempt.'
-        when _call.acknowledged_at is null then
+        when _call.state = 'sent' then
           format('It was sent to the supaqueue function (%s, since %s, on worker %s) and not acknowledged yet; it is sent again after %s.%s',
             attempts, date_trunc('second', _job.started_at), _call.worker, date_trunc('second', _call.lease_until), problem)
+        when _call.is_complete then
+          'It was settled by hand, and is retried when the run that makes its call has aborted it, at its next pulse.'
+        when not exists (select from supaqueue.run r where r.id = _call.run and not r.is_over) then
+          format('The run that made its call is over: the next tick counts a lost attempt (%s) and starts it again.', attempts)
+        when _call.state = 'held' then
+          format('A run of the supaqueue function holds it ready, as the next call of worker %s (%s).', _call.worker, attempts)
         else
-          format('It is running: %s, since %s, on worker %s, with a lease until %s.',
-            attempts, date_trunc('second', _job.started_at), _call.worker, date_trunc('second', _call.lease_until))
+          format('It is running: %s, since %s, on worker %s.', attempts, date_trunc('second', _job.started_at), _call.worker)
       end;
     when 'waiting' then
       if to_regprocedure('supaqueue.explain_waiting(uuid)') is not null then

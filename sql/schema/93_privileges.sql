@@ -6,7 +6,7 @@ select supaqueue.protect_new_objects(
     "setting": "update"
   }',
   array[
-    'end_current_job', 'enqueue', 'enqueue_many', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
+    'end_current_job', 'supaqueue_pulse', 'enqueue', 'enqueue_many', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
     'set_workers', 'new_id', 'is_headers', 'is_below_function'
   ]
 );

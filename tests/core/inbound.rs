@@ -10,13 +10,16 @@ use proptest::prelude::*;
 #[test]
 fn the_corpus_is_handled() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/fuzz/corpus/inbound");
-    let mut count = 0;
+    let (mut count, mut called) = (0, 0);
     let files = std::fs::read_dir(folder);
     for entry in files.expect("dev/fuzz/corpus/inbound is part of the repository") {
-        request::check(&std::fs::read(entry.unwrap().path()).unwrap());
+        called += usize::from(request::check(
+            &std::fs::read(entry.unwrap().path()).unwrap(),
+        ));
         count += 1;
     }
     assert!(count >= 20, "a corpus of {count} requests");
+    assert!(called >= 5, "{called} requests of the corpus call a target");
 }
 
 /// Bytes, and text that looks like a request.
@@ -39,7 +42,7 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     let headers = prop::collection::vec((name, value), 0..6);
     let body = prop_oneof![
         ".{0,200}",
-        r#"\{"current_jobs":\[(\{"[a-z_]{1,9}":[\[\]{}0-9a-z",:\\]{0,40}\}){0,2}\]\}"#,
+        r#"\{"protocol":2,"current_jobs":\[(\{"[a-z_]{1,9}":[\[\]{}0-9a-z",:\\]{0,40}\}){0,2}\]\}"#,
         r#"\{"self_test": ?(true|false|1)\}"#,
     ];
     let text = (headers, body).prop_map(|(headers, body)| {

@@ -96,7 +96,7 @@ async fn functions_with_a_comment_have_the_signature_that_it_says() {
                 || coalesce(' returns ' || pg_get_function_result(p.oid), ''), obj_description(p.oid, 'pg_proc') is not null
               from pg_proc p
               join pg_namespace n on n.oid = p.pronamespace
-              where (n.nspname = 'supaqueue' or p.oid = to_regproc('public.end_current_job'))
+              where (n.nspname = 'supaqueue' or obj_description(p.oid, 'pg_proc') like 'Supaqueue:%')
                 and p.prorettype is distinct from 'trigger'::regtype",
         )
         .await;

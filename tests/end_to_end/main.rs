@@ -10,6 +10,7 @@ mod outcome;
 mod path;
 mod payload;
 mod readme;
+mod run;
 mod security;
 mod side_by_side;
 mod stack;

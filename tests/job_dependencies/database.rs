@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use supaqueue_files::add_on;
+use supaqueue_tests::protocol::{RUN, acknowledge_all};
 use supaqueue_tests::{Db, get};
 use tokio_postgres::Client;
 
@@ -59,13 +60,9 @@ impl AddOnDb {
         self.get(&report(name, is_successful)).await
     }
 
-    /// Acknowledges every call that was sent.
+    /// Acknowledges every call that was sent, for [`RUN`].
     pub(crate) async fn acknowledge_all(&self) {
-        self.run(
-            "select public.end_current_job(c.id, false, false)
-             from supaqueue.current_job c where c.acknowledged_at is null",
-        )
-        .await;
+        self.run(&acknowledge_all(RUN)).await;
     }
 
     /// Reports success of a job; returns the next job's name.
@@ -119,12 +116,17 @@ pub(crate) async fn statuses(client: &Client) -> String {
     .await
 }
 
-/// The statement that reports a job; returns the next job's name.
+/// The statement with which [`RUN`] reports a job; returns the next job's name.
 pub(crate) fn report(name: &str, is_successful: bool) -> String {
+    report_of(RUN, name, is_successful)
+}
+
+/// The statement with which a run reports a job; returns the next job's name.
+pub(crate) fn report_of(run: &str, name: &str, is_successful: bool) -> String {
     format!(
         r#"select coalesce(public.end_current_job(
              (select c.id from supaqueue.current_job c where c.job = public.id('{name}')), true, {is_successful},
-             '{{"is_final": true, "result": {{"of": "{name}"}}, "error": {{"message": "no"}}}}', 60000
+             '{{"run": "{run}", "is_final": true, "result": {{"of": "{name}"}}, "error": {{"message": "no"}}}}', '{{}}'
            ) #>> '{{next,job,payload,name}}', '')"#
     )
 }

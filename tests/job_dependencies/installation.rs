@@ -33,10 +33,8 @@ async fn adding_and_removing_it_with_calls_in_flight_changes_nothing_else() {
     );
     db.run(&add()).await;
     db.run(remove()).await;
-    db.run(
-        "select public.end_current_job(c.id, true, true, '{}', 60000) from supaqueue.current_job c",
-    )
-    .await;
+    db.run("select public.end_current_job(c.id, true, true) from supaqueue.current_job c")
+        .await;
     assert_eq!(
         db.get("select count(*) from supaqueue.job where status = 'successful'")
             .await,
@@ -105,6 +103,7 @@ async fn service_role_can_use_it() {
         get(&client, "select status from supaqueue.pipeline(id('a'))").await,
         "in_progress\nwaiting"
     );
+    db.acknowledge_all().await;
     assert_eq!(get(&client, &crate::database::report("a", true)).await, "b");
     for statement in [
         "update supaqueue.dependent_job set unfinished = 0",

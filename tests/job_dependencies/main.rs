@@ -1,6 +1,6 @@
 //! The add-on job dependencies. File = subject, test = claim.
 //!
-//! Jobs are driven as a lane of the supaqueue function would drive them: by reports.
+//! Jobs are driven as a run of the supaqueue function would drive them: by pulses and reports.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
 mod database;

@@ -64,6 +64,7 @@ async fn one_source_fails_while_the_other_succeeds() {
              select wait_for('c', 'a'), wait_for('c', 'b'), wait_for('d', 'c'), wait_for('d', 'b'); commit",
         )
         .await;
+        db.acknowledge_all().await;
         let (one, other) = (transaction(&db).await, transaction(&db).await);
         let second = if first == "a" { "b" } else { "a" };
         one.run(&report(first, first == "b")).await;
@@ -88,6 +89,7 @@ async fn a_dependency_added_while_its_source_ends_takes_the_end_into_account() {
     ] {
         let db = AddOnDb::new(5).await;
         db.run("select add_jobs('q', 'a')").await;
+        db.acknowledge_all().await;
         let (lane, user) = (transaction(&db).await, transaction(&db).await);
         lane.run(&report("a", is_successful)).await;
         user.run("select add_jobs('q', 't'); select wait_for('t', 'a')")
@@ -106,6 +108,7 @@ async fn a_long_transaction_that_adds_a_dependency_blocks_no_report() {
     let db = AddOnDb::new(5).await;
     db.run("begin; select add_jobs('q', 'a', 'b', 't'), wait_for('t', 'b'); commit")
         .await;
+    db.acknowledge_all().await;
     let user = transaction(&db).await;
     user.run("select add_jobs('q', 'n'); select wait_for('n', 'a'), wait_for('t', 'a')")
         .await;
@@ -127,6 +130,7 @@ async fn a_long_transaction_that_adds_a_dependency_blocks_no_report() {
 async fn a_source_that_ends_while_the_dependency_is_counted_releases_the_target() {
     let db = AddOnDb::new(5).await;
     db.run("select add_jobs('q', 'a')").await;
+    db.acknowledge_all().await;
     let user = transaction(&db).await;
     user.run("select add_jobs('q', 't'); select wait_for('t', 'a'); set constraints all immediate")
         .await;
@@ -166,6 +170,7 @@ async fn adding_jobs_and_a_dependency_on_a_job_being_reported_does_not_deadlock(
     let db = AddOnDb::new(5).await;
     db.run("begin; select add_jobs('q', 'a', 't'), wait_for('t', 'a'); commit")
         .await;
+    db.acknowledge_all().await;
     let (holder, user, lane) = (
         transaction(&db).await,
         transaction(&db).await,
@@ -196,6 +201,7 @@ async fn a_dependency_between_two_targets_of_a_job_being_reported_does_not_deadl
     for (source, target) in [("t", "u"), ("u", "t")] {
         let db = AddOnDb::new(5).await;
         db.run("begin; select add_jobs('q', 'a', 't', 'u'), wait_for('t', 'a'), wait_for('u', 'a'); commit").await;
+        db.acknowledge_all().await;
         let (holder, user, lane) = (
             transaction(&db).await,
             Session::new(&db).await,
@@ -406,6 +412,7 @@ async fn a_dependency_on_a_source_being_deleted_is_refused() {
 async fn deleting_a_target_while_its_last_source_ends_does_not_deadlock() {
     let db = AddOnDb::new(5).await;
     db.run("begin; select add_jobs('q', 'a', 'b', 't', 'u'), wait_for('t', 'a'), wait_for('u', 't', 'continue'), wait_for('u', 'b'); commit").await;
+    db.acknowledge_all().await;
     let (user, lane) = (transaction(&db).await, Session::new(&db).await);
     user.run("select from supaqueue.job where id = id('t') for update")
         .await;
@@ -443,6 +450,7 @@ async fn reports_that_release_the_same_targets_do_not_deadlock() {
          select id('s' || i), id('t' || j) from generate_series(1, 40) i, generate_series(1, 40) j order by random(); commit",
     )
     .await;
+    db.acknowledge_all().await;
     let mut lanes = Vec::new();
     for lane in 0..8 {
         let session = Session::new(&db).await;

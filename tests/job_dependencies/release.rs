@@ -192,6 +192,7 @@ async fn retrying_a_source_makes_targets_wait_that_have_not_started() {
 async fn a_source_that_ends_in_the_transaction_that_adds_the_dependency_counts_once() {
     let db = AddOnDb::new(5).await;
     db.run("select add_jobs('q', 'a', 'b')").await;
+    db.acknowledge_all().await;
     db.run(&format!(
         "begin; select add_jobs('q', 'c'); select wait_for('c', 'a'), wait_for('c', 'b'); {}; commit",
         crate::database::report("a", true)

@@ -47,10 +47,15 @@ fn explore(size: Size) -> usize {
 
 #[test]
 fn every_execution_of_two_jobs_ends() {
-    assert!(explore(Size::FAULTS) > 140_000);
+    assert!(explore(Size::FAULTS) > 50_000);
+}
+
+#[test]
+fn every_execution_with_waits_ends() {
+    assert!(explore(Size::WAITS) > 45_000);
 }
 
 #[test]
 fn every_execution_with_overlapping_transactions_ends() {
-    assert!(explore(Size::OVERLAPS) > 100_000);
+    assert!(explore(Size::PREFETCH_OVERLAPS) > 90_000);
 }

@@ -1,7 +1,7 @@
 //! Calls whose worker is deleted while they run: a free worker adopts such a call, and until then the
 //! call counts against the workers of its queue.
 
-use supaqueue_tests::lane::{ANY, Answer, LANE, acknowledge, succeed};
+use supaqueue_tests::protocol::{ANY, Answer, Pulse, RUN, acknowledge, succeed};
 use supaqueue_tests::{Db, Session};
 
 use crate::invariants::{Check, ensure, no_worker_idles_beside_a_due_job, state_is_consistent};
@@ -25,9 +25,9 @@ async fn busy_queue(db: &Db, workers: u32) -> String {
 /// Replacing the worker of a call during its acknowledgement starts nothing beside the call.
 pub(crate) async fn a_replaced_worker_adopts_the_call_being_acknowledged(db: &Db) -> Check {
     let call = busy_queue(db, 1).await;
-    let lane = Session::new(db).await;
-    // The lock that an acknowledgement holds before it looks for its worker.
-    lane.run(&format!(
+    let run = Session::new(db).await;
+    // The lock that an acknowledgement holds.
+    run.run(&format!(
         "begin; select from supaqueue.current_job where id = {call} for update"
     ))
     .await;
@@ -36,15 +36,15 @@ pub(crate) async fn a_replaced_worker_adopts_the_call_being_acknowledged(db: &Db
     let number = db.get(CALL_COUNT).await;
     ensure!(number == "1", "one worker has {number} calls at once");
 
-    let answer = Answer::parse(&lane.get(&acknowledge(&call, LANE)).await);
-    lane.run("commit").await;
-    ensure!(answer.state == "started", "the call is {}", answer.state);
+    let answer = Pulse::parse(&run.get(&acknowledge(&call, RUN)).await);
+    run.run("commit").await;
+    ensure!(answer.has_started(), "the call does not start");
     db.tick().await;
     let free = db.get(FREE_WORKER_COUNT).await;
     ensure!(free == "0", "the new worker did not adopt the call");
     state_is_consistent(db.client()).await?;
 
-    let answer = Answer::parse(&db.get(&succeed(&call, LANE, ANY)).await);
+    let answer = Answer::parse(&db.get(&succeed(&call, RUN, ANY)).await);
     ensure!(answer.next.is_some(), "the new worker gets no next job");
     state_is_consistent(db.client()).await?;
     no_worker_idles_beside_a_due_job(db.client()).await
@@ -63,8 +63,8 @@ async fn an_acknowledgement_does_not_block_on_the_deletion_of_its_worker() {
         let call = busy_queue(&db, 1).await;
         let user = Session::new(&db).await;
         user.run("begin; delete from supaqueue.worker").await;
-        let answer = Answer::parse(&db.get(&acknowledge(&call, LANE)).await);
-        assert_eq!(answer.state, "started");
+        let answer = Pulse::parse(&db.get(&acknowledge(&call, RUN)).await);
+        assert!(answer.has_started());
         user.run(end).await;
         db.run("select supaqueue.set_workers('q', 1)").await;
         assert_eq!(db.get(CALL_COUNT).await, "1");

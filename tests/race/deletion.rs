@@ -1,8 +1,9 @@
 //! Workers, queues and jobs that are deleted, and jobs that are cancelled, during a call: no user
 //! sees a deadlock, and nothing is left stuck.
 
-use supaqueue_tests::lane::{
-    ANY, Answer, LANE, NONE, OTHER_LANE, acknowledge, current_job, fail, succeed,
+use supaqueue_tests::protocol::{
+    ANY, Answer, END_LEASES, NONE, OTHER_RUN, Pulse, RUN, acknowledge, current_job, fail,
+    server_is_old, succeed,
 };
 use supaqueue_tests::{Db, Session};
 
@@ -23,19 +24,24 @@ async fn busy_queue(db: &Db) -> String {
     current_job(db).await
 }
 
-/// The answer to a report, repeated once if a concurrent deletion made it fail as retryable.
-async fn answer(db: &Db, result: Result<String, String>, report: &str) -> Answer {
+/// The answer to a request, repeated once if a concurrent deletion made it fail as retryable.
+async fn answer(db: &Db, result: Result<String, String>, request: &str) -> String {
     match result {
-        Ok(text) => Answer::parse(&text),
+        Ok(text) => text,
         Err(error) => {
-            assert!(error.starts_with("55P03"), "a report failed: {error}");
-            Answer::parse(&db.get(report).await)
+            assert!(error.starts_with("55P03"), "a request failed: {error}");
+            db.get(request).await
         }
     }
 }
 
 /// Reports while the change is uncommitted; `end` then commits it or rolls it back.
 async fn report_during(db: &Db, change: &str, end: &str, report: &str) -> Answer {
+    Answer::parse(&request_during(db, change, end, report).await)
+}
+
+/// The same for any request.
+async fn request_during(db: &Db, change: &str, end: &str, report: &str) -> String {
     let changer = Session::new(db).await;
     changer.run(&format!("begin; {change}")).await;
     let started = Session::new(db).await.start(report);
@@ -49,10 +55,10 @@ async fn report_during(db: &Db, change: &str, end: &str, report: &str) -> Answer
 }
 
 /// Makes the change while the report is uncommitted.
-async fn change_during(db: &Db, report: &str, change: &str) -> Answer {
+async fn change_during(db: &Db, report: &str, change: &str) -> String {
     let reporter = Session::new(db).await;
     reporter.run("begin").await;
-    let answer = Answer::parse(&reporter.get(report).await);
+    let answer = reporter.get(report).await;
     let changer = Session::new(db).await.start(change);
     changer.blocks(db).await;
     reporter.run("commit").await;
@@ -72,7 +78,7 @@ async fn change_inside_report(db: &Db, call: &str, change: &str, report: &str) -
         .run(if first.is_ok() { "commit" } else { "rollback" })
         .await;
     changer.finish().await.expect("the user's change succeeds");
-    answer(db, first, report).await
+    Answer::parse(&answer(db, first, report).await)
 }
 
 /// Panics unless all invariants hold, before and after a tick.
@@ -91,12 +97,12 @@ async fn a_worker_deleted_before_the_report_lets_the_call_end_without_a_next_job
     for next in NEXTS {
         let db = Db::new().await;
         let call = busy_queue(&db).await;
-        let report = succeed(&call, LANE, next);
+        let report = succeed(&call, RUN, next);
         let mut answer = report_during(&db, DELETE_WORKER, "commit", &report).await;
         assert_eq!(answer.state, "settled");
         // The deletion was not committed yet: it holds for the call after this one.
         if let Some(call) = answer.next {
-            let report = succeed(&format!("'{}'", call.current_job), LANE, next);
+            let report = succeed(&format!("'{}'", call.current_job), RUN, next);
             answer = Answer::parse(&db.get(&report).await);
         }
         assert_eq!((answer.state.as_str(), answer.next), ("settled", None));
@@ -111,7 +117,7 @@ async fn a_rolled_back_deletion_of_a_worker_leaves_nothing_stuck() {
     for next in NEXTS {
         let db = Db::new().await;
         let call = busy_queue(&db).await;
-        let report = succeed(&call, LANE, next);
+        let report = succeed(&call, RUN, next);
         let answer = report_during(&db, DELETE_WORKER, "rollback", &report).await;
         assert_eq!(answer.state, "settled");
         db.tick().await;
@@ -129,13 +135,13 @@ async fn a_worker_can_be_deleted_during_a_report() {
     for next in NEXTS {
         let db = Db::new().await;
         let call = busy_queue(&db).await;
-        change_during(&db, &succeed(&call, LANE, next), DELETE_WORKER).await;
+        change_during(&db, &succeed(&call, RUN, next), DELETE_WORKER).await;
         assert_eq!(db.get("select count(*) from supaqueue.worker").await, "0");
         assert_invariants(&db).await;
 
         let db = Db::new().await;
         let call = busy_queue(&db).await;
-        let report = succeed(&call, LANE, next);
+        let report = succeed(&call, RUN, next);
         let answer = change_inside_report(&db, &call, DELETE_WORKER, &report).await;
         assert_eq!((answer.state.as_str(), answer.next), ("settled", None));
         assert_invariants(&db).await;
@@ -146,11 +152,9 @@ async fn a_worker_can_be_deleted_during_a_report() {
 async fn a_worker_deleted_between_two_reports_ends_the_lane() {
     let db = Db::new().await;
     let call = busy_queue(&db).await;
-    let next = change_during(&db, &succeed(&call, LANE, ANY), DELETE_WORKER)
-        .await
-        .next
-        .unwrap();
-    let report = succeed(&format!("'{}'", next.current_job), LANE, ANY);
+    let answer = change_during(&db, &succeed(&call, RUN, ANY), DELETE_WORKER).await;
+    let next = Answer::parse(&answer).next.unwrap();
+    let report = succeed(&format!("'{}'", next.current_job), RUN, ANY);
     let answer = Answer::parse(&db.get(&report).await);
     assert_eq!((answer.state.as_str(), answer.next), ("settled", None));
     assert_invariants(&db).await;
@@ -161,7 +165,7 @@ async fn a_queue_deleted_before_the_report_leaves_nothing_behind() {
     for next in NEXTS {
         let db = Db::new().await;
         let call = busy_queue(&db).await;
-        let report = succeed(&call, LANE, next);
+        let report = succeed(&call, RUN, next);
         let answer = report_during(&db, DELETE_QUEUE, "commit", &report).await;
         assert_eq!(answer.next, None);
         assert_nothing_is_left(&db).await;
@@ -174,7 +178,7 @@ async fn a_report_is_settled_when_the_deletion_of_its_queue_is_rolled_back() {
     for next in NEXTS {
         let db = Db::new().await;
         let call = busy_queue(&db).await;
-        let report = succeed(&call, LANE, next);
+        let report = succeed(&call, RUN, next);
         let answer = report_during(&db, DELETE_QUEUE, "rollback", &report).await;
         assert_eq!(
             (answer.state.as_str(), answer.next.is_some()),
@@ -189,13 +193,13 @@ async fn a_queue_can_be_deleted_during_a_report() {
     for next in NEXTS {
         let db = Db::new().await;
         let call = busy_queue(&db).await;
-        let answer = change_during(&db, &succeed(&call, LANE, next), DELETE_QUEUE).await;
-        assert_eq!(answer.state, "settled");
+        let answer = change_during(&db, &succeed(&call, RUN, next), DELETE_QUEUE).await;
+        assert_eq!(Answer::parse(&answer).state, "settled");
         assert_nothing_is_left(&db).await;
 
         let db = Db::new().await;
         let call = busy_queue(&db).await;
-        change_inside_report(&db, &call, DELETE_QUEUE, &succeed(&call, LANE, next)).await;
+        change_inside_report(&db, &call, DELETE_QUEUE, &succeed(&call, RUN, next)).await;
         assert_nothing_is_left(&db).await;
     }
 }
@@ -238,7 +242,7 @@ async fn a_job_deleted_before_the_report_lets_the_worker_continue() {
     for end in ["commit", "rollback"] {
         let db = Db::new().await;
         let call = busy_queue(&db).await;
-        let report = succeed(&call, LANE, ANY);
+        let report = succeed(&call, RUN, ANY);
         let answer = report_during(&db, DELETE_JOB, end, &report).await;
         assert_eq!(
             (answer.state.as_str(), answer.next.is_some()),
@@ -255,12 +259,12 @@ async fn a_job_can_be_deleted_during_its_report() {
     for report in [succeed, fail] {
         let db = Db::new().await;
         let call = busy_queue(&db).await;
-        change_during(&db, &report(&call, LANE, ANY), delete).await;
+        change_during(&db, &report(&call, RUN, ANY), delete).await;
         assert_invariants(&db).await;
 
         let db = Db::new().await;
         let call = busy_queue(&db).await;
-        let report = report(&call, LANE, ANY);
+        let report = report(&call, RUN, ANY);
         let answer = change_inside_report(&db, &call, DELETE_JOB, &report).await;
         assert_eq!(
             (answer.state.as_str(), answer.next.is_some()),
@@ -276,14 +280,14 @@ async fn delete_during_acknowledgement(db: &Db, delete: &str) -> String {
     db.run("select supaqueue.enqueue('q')").await;
     let call = current_job(db).await;
     db.run("select supaqueue.enqueue('q')").await;
-    change_during(db, &acknowledge(&call, LANE), delete).await;
+    change_during(db, &acknowledge(&call, RUN), delete).await;
     call
 }
 
-/// Ends all leases, as if the lanes never reported.
+/// Ends all leases, as if the supaqueue function had died.
 async fn end_leases(db: &Db) {
-    db.run("update supaqueue.current_job set lease_until = '-infinity'")
-        .await;
+    server_is_old(db).await;
+    db.run(END_LEASES).await;
     db.tick().await;
 }
 
@@ -317,7 +321,7 @@ async fn a_worker_deleted_during_an_acknowledgement_is_replaced_by_one_that_adop
         "1",
         "one worker has one call at once"
     );
-    let answer = Answer::parse(&db.get(&succeed(&call, LANE, ANY)).await);
+    let answer = Answer::parse(&db.get(&succeed(&call, RUN, ANY)).await);
     assert_eq!(
         (answer.state.as_str(), answer.next.is_some()),
         ("settled", true)
@@ -343,7 +347,7 @@ async fn a_job_cancelled_before_the_report_stays_cancelled() {
             let db = Db::new().await;
             let call = busy_queue(&db).await;
             assert_eq!(
-                a_cancelled_job_stays_cancelled(&db, &report(&call, LANE, next)).await,
+                a_cancelled_job_stays_cancelled(&db, &report(&call, RUN, next)).await,
                 Ok(())
             );
             assert_invariants(&db).await;
@@ -360,7 +364,7 @@ async fn a_job_cancelled_during_the_report_of_its_failure_is_not_retried() {
         .await;
     let cancel = "update supaqueue.job set status = 'cancelled'
                   where position = (select min(position) from supaqueue.job)";
-    change_during(&db, &fail(&call, LANE, ANY), cancel).await;
+    change_during(&db, &fail(&call, RUN, ANY), cancel).await;
     assert_eq!(
         db.get("select status from supaqueue.job order by position")
             .await,
@@ -376,10 +380,10 @@ async fn a_job_cancelled_during_its_acknowledgement_frees_its_worker() {
         db.queue("q", 1).await;
         db.run("select supaqueue.enqueue('q')").await;
         let call = current_job(&db).await;
-        let acknowledgement = acknowledge(&call, OTHER_LANE);
-        let answer = report_during(&db, CANCEL_JOB, end, &acknowledgement).await;
-        if answer.state == "started" {
-            db.run(&succeed(&call, OTHER_LANE, NONE)).await;
+        let acknowledgement = acknowledge(&call, OTHER_RUN);
+        let answer = request_during(&db, CANCEL_JOB, end, &acknowledgement).await;
+        if Pulse::parse(&answer).has_started() {
+            db.run(&succeed(&call, OTHER_RUN, NONE)).await;
         }
         assert_eq!(
             db.get("select count(*) from supaqueue.worker where not locked")

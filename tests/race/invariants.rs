@@ -55,9 +55,15 @@ pub(crate) async fn state_is_consistent(client: &Client) -> Check {
          join supaqueue.current_job c on c.worker = w.id
          where not w.locked
          union all
-         select 'worker ' || c.worker || ' has ' || count(*) || ' current jobs'
+         select 'worker ' || c.worker || ' has ' || count(*) || ' current jobs that are not held'
          from supaqueue.current_job c
-         where c.worker is not null
+         where c.state <> 'held'
+         group by c.worker
+         having count(*) > 1
+         union all
+         select 'worker ' || c.worker || ' has ' || count(*) || ' current jobs that are held'
+         from supaqueue.current_job c
+         where c.state = 'held'
          group by c.worker
          having count(*) > 1
          union all
@@ -69,7 +75,7 @@ pub(crate) async fn state_is_consistent(client: &Client) -> Check {
          select 'job ' || j.id || ' has a current job and is ' || j.status
          from supaqueue.job j
          join supaqueue.current_job c on c.job = j.id
-         where j.status not in ('in_progress', 'cancelled')
+         where j.status not in ('in_progress', 'cancelled') and not c.is_complete
          union all
          select 'job ' || j.id || ' is ' || j.status || ' and is in ' || coalesce(place.names, 'none of the tables')
          from supaqueue.job j
@@ -80,11 +86,13 @@ pub(crate) async fn state_is_consistent(client: &Client) -> Check {
              where r.job = j.id and (r.queue, r.priority, r.run_at, r.position) = (j.queue, j.priority, j.run_at, j.position)
              union all select 'held_job' from supaqueue.held_job h where h.job = j.id
              union all select 'current_job' from supaqueue.current_job c where c.job = j.id
-             union all select 'unfinished' from supaqueue.unfinished u where u.job = j.id and j.status = 'in_progress'
+             union all select 'unfinished' from supaqueue.unfinished u
+             where u.job = j.id and u.step = 'settle' and j.status = 'in_progress'
+               and not exists (select from supaqueue.current_job c where c.job = j.id)
            ) at (name)
          ) place
          where place.number <> case when j.status in ('pending', 'waiting', 'in_progress') then 1 else 0 end
-           and not (j.status = 'cancelled' and place.names = 'current_job')
+           and not (j.status in ('cancelled', 'successful', 'failed') and place.names = 'current_job')
          union all
          select 'ready_job ' || r.job || ' is of no pending job'
          from supaqueue.ready_job r

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use supaqueue_tests::lane::{ANY, Answer, LANE, acknowledge, current_job_of, succeed};
+use supaqueue_tests::protocol::{
+    ANY, Answer, NONE, Pulse, RUN, acknowledge, current_job_of, end_lease, server_is_old, succeed,
+};
 use supaqueue_tests::{Db, Session, run, try_get};
 
 use crate::invariants::{no_worker_idles_beside_a_due_job, state_is_consistent};
@@ -74,7 +76,7 @@ async fn an_insert_beside_a_held_lock_ends_soon_and_its_job_starts_later() {
 #[tokio::test]
 async fn a_report_beside_a_held_lock_ends_soon_and_the_next_job_starts_later() {
     for holder in HOLDERS {
-        for next in [ANY, "null"] {
+        for next in [ANY, NONE] {
             let db = Db::new().await;
             db.run(&one_busy_worker("q")).await;
             let call = current_job_of("q");
@@ -83,7 +85,7 @@ async fn a_report_beside_a_held_lock_ends_soon_and_the_next_job_starts_later() {
             let lane = Session::new(&db).await;
             lane.run("set lock_timeout = '8s'; set statement_timeout = '8s'")
                 .await;
-            let answer = Answer::parse(&soon(&lane, &succeed(&call, LANE, next), holder).await);
+            let answer = Answer::parse(&soon(&lane, &succeed(&call, RUN, next), holder).await);
             assert_eq!(answer.state, "settled", "beside {holder}");
             holding.run("commit").await;
             db.tick().await;
@@ -116,8 +118,8 @@ async fn an_acknowledgement_beside_a_held_lock_ends_soon() {
         let holding = Session::new(&db).await;
         holding.run(&format!("begin; {holder}")).await;
         let lane = Session::new(&db).await;
-        let answer = soon(&lane, &acknowledge(&format!("'{call}'"), LANE), holder).await;
-        assert_eq!(Answer::parse(&answer).state, "started");
+        let answer = soon(&lane, &acknowledge(&format!("'{call}'"), RUN), holder).await;
+        assert!(Pulse::parse(&answer).has_started(), "beside {holder}");
         holding.run("commit").await;
     }
 }
@@ -195,14 +197,14 @@ async fn ten_inserts_beside_a_held_lock_end_soon() {
 async fn an_insert_takes_back_no_lost_call() {
     let db = Db::new().await;
     db.run(&one_busy_worker("q")).await;
-    let lost = "update supaqueue.current_job set lease_until = '-infinity'";
-    db.run(lost).await;
+    server_is_old(&db).await;
+    db.run(&end_lease(RUN)).await;
     let client = db.connect().await;
     run(&client, "select supaqueue.enqueue('q')").await;
-    let calls = "select count(*) from supaqueue.current_job where lease_until = '-infinity'";
-    assert_eq!(try_get(&client, calls).await, Ok("1".into()));
+    let calls = format!("select count(*) from supaqueue.current_job where run = '{RUN}'");
+    assert_eq!(try_get(&client, &calls).await, Ok("1".into()));
     db.tick().await;
-    assert_eq!(try_get(&client, calls).await, Ok("0".into()));
+    assert_eq!(try_get(&client, &calls).await, Ok("0".into()));
 }
 
 /// An insert that does not get the lock cannot move the front of the queue back: the tick does.
@@ -222,6 +224,6 @@ async fn a_job_inserted_beside_a_held_lock_is_not_hidden_by_the_front() {
         .await;
     holding.run("rollback").await;
     db.tick().await;
-    let answer = db.get(&succeed(&current_job_of("q"), LANE, ANY)).await;
+    let answer = db.get(&succeed(&current_job_of("q"), RUN, ANY)).await;
     assert!(answer.contains("urgent"), "the next job is {answer}");
 }

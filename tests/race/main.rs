@@ -6,11 +6,14 @@
 
 mod adoption;
 mod broken_engine;
+mod by_hand;
 mod deletion;
 mod invariants;
 mod lease;
 mod locks;
 mod many_queues;
+mod prefetch;
+mod pulse;
 mod random;
 mod report;
 mod slow_commits;

@@ -1,37 +1,32 @@
 //! Acknowledgements and reports that are repeated, or arrive at the same time.
 
-use supaqueue_tests::lane::{
-    ANY, Answer, LANE, NONE, OTHER_LANE, acknowledge, current_job, succeed,
+use supaqueue_tests::protocol::{
+    ANY, Answer, NONE, OTHER_RUN, Pulse, RUN, acknowledge, current_job, succeed,
 };
 use supaqueue_tests::{Db, Session, get};
 
 use crate::invariants::{Check, ensure, no_worker_idles_beside_a_due_job, state_is_consistent};
 use crate::transactions::{one_busy_worker, one_sent_call};
 
-/// Of two lanes that acknowledge a call at the same time, one is refused.
-pub(crate) async fn one_lane_gets_the_call(db: &Db) -> Check {
+/// Of two runs that acknowledge a call at the same time, one gets it; a late copy of its dispatch brings
+/// nothing.
+pub(crate) async fn one_run_gets_the_call(db: &Db) -> Check {
     db.run(&one_sent_call("q")).await;
     let call = current_job(db).await;
     let (one, other) = (Session::new(db).await, Session::new(db).await);
     one.run("begin").await;
-    let first = Answer::parse(&one.get(&acknowledge(&call, LANE)).await);
-    let second = other.start(&acknowledge(&call, OTHER_LANE));
+    let first = Pulse::parse(&one.get(&acknowledge(&call, RUN)).await);
+    let second = other.start(&acknowledge(&call, OTHER_RUN));
     second.blocks(db).await;
     one.run("commit").await;
-    let second = Answer::parse(&second.finish().await?);
+    let second = Pulse::parse(&second.finish().await?);
+    ensure!(first.has_started(), "the first run does not get the call");
+    ensure!(!second.has_started(), "the second run gets the call, too");
+    let late = Pulse::parse(&db.get(&acknowledge(&call, OTHER_RUN)).await);
+    ensure!(!late.has_started(), "a late copy starts the call again");
     ensure!(
-        first.state == "started",
-        "the first lane is {}",
-        first.state
-    );
-    ensure!(
-        second.state == "refused",
-        "the second lane is {}",
-        second.state
-    );
-    ensure!(
-        db.get("select lane from supaqueue.current_job").await == LANE,
-        "the second lane took the call from the first"
+        db.get("select run from supaqueue.current_job").await == RUN,
+        "the second run took the call from the first"
     );
     Ok(())
 }
@@ -46,8 +41,8 @@ pub(crate) async fn a_concurrently_repeated_report_gets_one_answer(db: &Db, jobs
     let call = current_job(db).await;
     let (one, other) = (Session::new(db).await, Session::new(db).await);
     one.run("begin").await;
-    let first = one.get(&succeed(&call, LANE, ANY)).await;
-    let second = other.start(&succeed(&call, LANE, ANY));
+    let first = one.get(&succeed(&call, RUN, ANY)).await;
+    let second = other.start(&succeed(&call, RUN, ANY));
     second.blocks(db).await;
     one.run("commit").await;
     let second = second.finish().await?;
@@ -55,7 +50,6 @@ pub(crate) async fn a_concurrently_repeated_report_gets_one_answer(db: &Db, jobs
         Answer::parse(&first).next.is_some() == (jobs > 0),
         "the first answer is {first}"
     );
-    // Compared without the lease of the next job, which each answer renews.
     ensure!(
         Answer::parse(&first) == Answer::parse(&second),
         "the first answer is {first}, the second {second}"
@@ -74,9 +68,11 @@ pub(crate) async fn one_report_gets_the_last_job(db: &Db) -> Check {
         .await;
     let (one, other) = (Session::new(db).await, Session::new(db).await);
     let calls: Vec<_> = calls.lines().map(|id| format!("'{id}'")).collect();
+    db.run(&acknowledge(&calls[0], RUN)).await;
+    db.run(&acknowledge(&calls[1], OTHER_RUN)).await;
     one.run("begin").await;
-    let first = Answer::parse(&one.get(&succeed(&calls[0], LANE, ANY)).await);
-    let second = other.start(&succeed(&calls[1], OTHER_LANE, ANY));
+    let first = Answer::parse(&one.get(&succeed(&calls[0], RUN, ANY)).await);
+    let second = other.start(&succeed(&calls[1], OTHER_RUN, ANY));
     second.blocks(db).await;
     one.run("commit").await;
     let second = Answer::parse(&second.finish().await?);
@@ -96,39 +92,33 @@ pub(crate) async fn either_report_or_dispatch_gets_the_call(db: &Db, report_firs
     db.run("select supaqueue.set_workers('q', 2); select supaqueue.enqueue('q')")
         .await;
     let sent = db
-        .get("select id from supaqueue.current_job where acknowledged_at is null")
+        .get("select id from supaqueue.current_job where state = 'sent'")
         .await;
     let (report, dispatch) = (
-        succeed(&own, LANE, ANY),
-        acknowledge(&format!("'{sent}'"), OTHER_LANE),
+        succeed(&own, RUN, ANY),
+        acknowledge(&format!("'{sent}'"), OTHER_RUN),
     );
+    let (first, second) = match report_first {
+        true => (&report, &dispatch),
+        false => (&dispatch, &report),
+    };
     let (one, other) = (Session::new(db).await, Session::new(db).await);
     one.run("begin").await;
-    let (of_report, of_dispatch) = if report_first {
-        let of_report = one.get(&report).await;
-        let second = other.start(&dispatch);
-        ensure!(
-            second.blocks_on(db, &one).await,
-            "the dispatch does not block on the report"
-        );
-        one.run("commit").await;
-        (of_report, second.finish().await?)
-    } else {
-        let of_dispatch = one.get(&dispatch).await;
-        let second = other.start(&report);
-        ensure!(
-            !second.blocks(db).await,
-            "the report blocks on the dispatch"
-        );
-        one.run("commit").await;
-        (second.finish().await?, of_dispatch)
+    let of_first = one.get(first).await;
+    let second = other.start(second);
+    ensure!(!second.blocks(db).await, "the second blocks on the first");
+    let of_second = second.finish().await?;
+    one.run("commit").await;
+    let (of_report, of_dispatch) = match report_first {
+        true => (of_first, of_second),
+        false => (of_second, of_first),
     };
     ensure!(
         Answer::parse(&of_report).next.is_some() == report_first,
         "the report got {of_report}"
     );
     ensure!(
-        (Answer::parse(&of_dispatch).state == "refused") == report_first,
+        Pulse::parse(&of_dispatch).has_started() != report_first,
         "the dispatch got {of_dispatch}"
     );
     state_is_consistent(db.client()).await?;
@@ -145,44 +135,21 @@ async fn of_a_report_and_a_dispatch_one_gets_the_call() {
 }
 
 #[tokio::test]
-async fn of_two_lanes_that_acknowledge_at_the_same_time_one_is_refused() {
-    assert_eq!(one_lane_gets_the_call(&Db::new().await).await, Ok(()));
+async fn of_two_runs_that_acknowledge_at_the_same_time_one_gets_the_call() {
+    assert_eq!(one_run_gets_the_call(&Db::new().await).await, Ok(()));
 }
 
 #[tokio::test]
-async fn a_rolled_back_acknowledgement_leaves_the_call_to_the_other_lane() {
+async fn a_rolled_back_acknowledgement_leaves_the_call_to_the_other_run() {
     let db = Db::new().await;
     db.run(&one_sent_call("q")).await;
     let call = current_job(&db).await;
     let one = Session::new(&db).await;
-    one.run(&format!("begin; {}", acknowledge(&call, LANE)))
+    one.run(&format!("begin; {}", acknowledge(&call, RUN)))
         .await;
-    let other = Session::new(&db)
-        .await
-        .start(&acknowledge(&call, OTHER_LANE));
-    assert!(other.blocks_on(&db, &one).await);
     one.run("rollback").await;
-    assert_eq!(
-        Answer::parse(&other.finish().await.unwrap()).state,
-        "started"
-    );
-}
-
-#[tokio::test]
-async fn a_lane_that_repeats_its_acknowledgement_concurrently_gets_the_same_answer() {
-    let db = Db::new().await;
-    db.run(&one_sent_call("q")).await;
-    let call = current_job(&db).await;
-    let one = Session::new(&db).await;
-    one.run(&format!("begin; {}", acknowledge(&call, LANE)))
-        .await;
-    let again = Session::new(&db).await.start(&acknowledge(&call, LANE));
-    again.blocks(&db).await;
-    one.run("commit").await;
-    assert_eq!(
-        Answer::parse(&again.finish().await.unwrap()).state,
-        "started"
-    );
+    let other = Pulse::parse(&db.get(&acknowledge(&call, OTHER_RUN)).await);
+    assert!(other.has_started());
 }
 
 #[tokio::test]
@@ -226,13 +193,13 @@ async fn the_last_job_is_handed_out_once_among_many_concurrent_reports() {
             ))
             .await;
         for id in calls.lines() {
-            db.run(&acknowledge(&format!("'{id}'"), LANE)).await;
+            db.run(&acknowledge(&format!("'{id}'"), RUN)).await;
         }
         let next = if round % 3 == 0 { NONE } else { ANY };
         let reports: Vec<_> = calls
             .lines()
             .zip(&lanes)
-            .map(|(id, lane)| lane.start(&succeed(&format!("'{id}'"), LANE, next)))
+            .map(|(id, lane)| lane.start(&succeed(&format!("'{id}'"), RUN, next)))
             .collect();
         assert_eq!(reports.len(), 6, "all workers are busy");
         let mut handed_out = 0;

@@ -2,7 +2,7 @@
 //! lost wake-ups stay lost and can be counted.
 
 use supaqueue_local::Database;
-use supaqueue_tests::lane::{ANY, LANE, NONE, current_job_of, succeed};
+use supaqueue_tests::protocol::{ANY, NONE, RUN, current_job_of, succeed};
 use supaqueue_tests::{Db, get, run};
 use tokio::task::JoinSet;
 
@@ -22,11 +22,16 @@ const SLOW_COMMITS: &str = "
 /// Number of queues that race at the same time.
 const QUEUES: u64 = 8;
 
+fn name(number: u64) -> String {
+    format!("queue {number}")
+}
+
 /// How many of `QUEUES` × `rounds` wake-ups are lost.
 async fn lost(db: &Db, rounds: u64) -> u64 {
     db.run(SLOW_COMMITS).await;
     let mut queues = JoinSet::new();
     for number in 0..QUEUES {
+        db.run(&one_busy_worker(&name(number))).await;
         let database = db.database().clone();
         queues.spawn(async move { lost_in_queue(&database, number, rounds).await });
     }
@@ -36,14 +41,13 @@ async fn lost(db: &Db, rounds: u64) -> u64 {
 /// One queue with one worker and one call, which ends while a job is inserted.
 async fn lost_in_queue(database: &Database, number: u64, rounds: u64) -> u64 {
     let mut random = Random::new(number);
-    let queue = format!("queue {number}");
+    let queue = name(number);
     let lane = database.connect().await.unwrap();
     let inserter = database.connect().await.unwrap();
-    run(&lane, &one_busy_worker(&queue)).await;
     let mut lost = 0;
     for _ in 0..rounds {
         let next = if random.percent(50) { ANY } else { NONE };
-        let report = succeed(&current_job_of(&queue), LANE, next);
+        let report = succeed(&current_job_of(&queue), RUN, next);
         let (early, late) = (random.below(40), random.below(40));
         let report = async {
             run(&lane, &format!("select pg_sleep({early} / 1000.0)")).await;

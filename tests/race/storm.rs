@@ -1,21 +1,25 @@
-//! Everything concurrently and at random: inserters, lanes that live and die, ticks, and users who
-//! change the number of workers, pause and cancel. At the end every job is accounted for.
+//! Everything concurrently and at random: inserters, runs that live and die, ticks, and users who
+//! change the number of workers, pause, cancel and settle by hand. At the end every job is accounted
+//! for.
 //!
 //! `SUPAQUEUE_RACE_SEED` repeats a run's choices, not its timing.
 
 mod inserter;
-mod lane;
+mod isolate;
 mod ledger;
+mod run;
 mod user;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use supaqueue_tests::protocol::server_is_old;
 use supaqueue_tests::{Db, break_function, seed};
 use tokio::task::JoinSet;
 
 use crate::invariants::{Check, ensure, state_is_consistent};
 use crate::random::Random;
+use isolate::{Heart, Isolate, LANES};
 use ledger::Ledger;
 
 /// The queues and their maximal number of workers.
@@ -28,7 +32,7 @@ const QUEUES: [(&str, u32); 5] = [
 ];
 /// Number of connections of each kind.
 const INSERTERS: u64 = 6;
-const LANES: u64 = 16;
+const ISOLATES: u64 = 5;
 const USERS: u64 = 2;
 /// Environment variable with the seed.
 const SEED: &str = "SUPAQUEUE_RACE_SEED";
@@ -42,7 +46,8 @@ async fn storm(db: &Db, seed: u64, jobs: u64, is_watched: bool) -> Check {
     }
     db.run("update supaqueue.queue set max_attempts = 4, backoff_base_ms = 2, backoff_max_ms = 20")
         .await;
-    // The lanes find their calls in current_job: requests go nowhere.
+    server_is_old(db).await;
+    // The runs find their dispatches in current_job: requests go nowhere.
     db.run("update supaqueue.setting set max_dispatches = 3, dispatch_lease_ms = 1000")
         .await;
 
@@ -60,9 +65,21 @@ async fn storm(db: &Db, seed: u64, jobs: u64, is_watched: bool) -> Check {
             jobs / INSERTERS,
         ));
     }
-    for number in 0..LANES {
-        let (client, ledger) = (db.connect().await, ledger.clone());
-        others.spawn(lane::run(client, random.part(100 + number), ledger));
+    for number in 0..ISOLATES {
+        let isolate = Arc::new(Isolate::new(ledger.clone()));
+        let random = random.part(100 + number);
+        for lane in 1..=LANES {
+            let random = random.part(lane as u64);
+            others.spawn(isolate::lane(isolate.clone(), db.connect().await, random));
+        }
+        let heart = Heart {
+            isolate,
+            client: db.connect().await,
+            other: db.connect().await,
+            random,
+            dispatched: Vec::new(),
+        };
+        others.spawn(heart.beat());
     }
     for number in 0..USERS {
         let client = db.connect().await;
@@ -79,7 +96,10 @@ async fn storm(db: &Db, seed: u64, jobs: u64, is_watched: bool) -> Check {
     }
     ledger.no_more_jobs();
     while db
-        .get("select exists (select from supaqueue.job where status in ('pending', 'in_progress'))")
+        .get(
+            "select exists (select from supaqueue.job where status in ('pending', 'in_progress'))
+               or exists (select from supaqueue.current_job)",
+        )
         .await
         == "t"
         && ledger.violations().is_empty()
@@ -129,11 +149,15 @@ async fn storm_on_broken_engine(function: &str, from: &str, to: &str) -> String 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_finds_a_call_run_by_two_lanes() {
-    let found =
-        storm_on_broken_engine("acknowledge", "call.acknowledged_at is not null", "false").await;
-    // If the two calls do not overlap, the second lane's report is refused.
-    let words = ["two lanes at once", "was refused"];
+async fn a_storm_finds_a_call_that_two_runs_get() {
+    let found = storm_on_broken_engine("lock_sent_calls", "and c.state = 'sent'", "").await;
+    // If the two calls do not overlap, the first run misses its own.
+    let words = [
+        "two lanes at once",
+        "is gone",
+        "got other calls",
+        "has ended",
+    ];
     assert!(
         words.iter().any(|words| found.contains(words)),
         "the storm found something else: {found}"
@@ -144,8 +168,8 @@ async fn a_storm_finds_a_call_run_by_two_lanes() {
 async fn a_storm_finds_more_calls_than_workers() {
     let found = storm_on_broken_engine(
         "start_jobs",
-        "set_locked(free_workers, true)",
-        "set_locked(free_workers, false)",
+        "set_locked(free_workers[1:cardinality(taken)], true)",
+        "set_locked(free_workers[1:cardinality(taken)], false)",
     )
     .await;
     // An engine broken in this way may also deadlock first.
@@ -166,6 +190,15 @@ async fn a_storm_finds_a_wrong_count() {
     .await;
     assert!(
         found.contains("is counted as"),
+        "the storm found something else: {found}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_finds_a_run_that_ends_while_it_lives() {
+    let found = storm_on_broken_engine("end_runs", "and o.lease_until < at for", "for").await;
+    assert!(
+        found.contains("of a live run"),
         "the storm found something else: {found}"
     );
 }

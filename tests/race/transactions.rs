@@ -1,7 +1,10 @@
 //! Changes that make a job ready to start, and changes that free a worker: any two of them may commit
 //! at the same time.
 
-use supaqueue_tests::lane::{ANY, LANE, NONE, acknowledge, current_job_of, succeed};
+use supaqueue_tests::protocol::{
+    ANY, NONE, OTHER_RUN, RUN, acknowledge, claim, current_job_of, end_lease, giving_back,
+    next_pulse, report, succeed,
+};
 use supaqueue_tests::{Db, TICK_IN_TRANSACTION};
 
 /// What a transaction does to its queue.
@@ -25,12 +28,12 @@ impl Change {
     }
 }
 
-/// Creates a queue with one worker, busy with an acknowledged call.
+/// Creates a queue with one worker, busy with a call of [`RUN`].
 pub(crate) fn one_busy_worker(queue: &str) -> String {
     format!(
         "{}; {}",
         one_sent_call(queue),
-        acknowledge(&current_job_of(queue), LANE)
+        acknowledge(&current_job_of(queue), RUN)
     )
 }
 
@@ -47,9 +50,15 @@ pub(crate) fn one_sent_call(queue: &str) -> String {
     )
 }
 
-fn update_current_job_of(queue: &str, change: &str) -> String {
+fn cancel(queue: &str) -> String {
     format!(
-        "update supaqueue.current_job set {change} where id = {}",
+        "update supaqueue.job set status = 'cancelled' where queue = supaqueue.queue_id('{queue}')"
+    )
+}
+
+fn settle_by_hand(queue: &str) -> String {
+    format!(
+        "update supaqueue.current_job set is_complete = true, is_successful = true where id = {}",
         current_job_of(queue)
     )
 }
@@ -101,37 +110,62 @@ pub(crate) const NEW_JOBS: [Change; 4] = [
     },
 ];
 
+/// A pulse that asks for the queue's jobs.
+pub(crate) const CLAIM: Change = Change {
+    name: "a claim",
+    prepare: |queue| format!("select supaqueue.enqueue('{queue}') from generate_series(1, 2)"),
+    act: |queue| claim(queue, OTHER_RUN),
+};
+
 /// Changes that free a worker.
-pub(crate) const FREE_WORKERS: [Change; 8] = [
+pub(crate) const FREE_WORKERS: [Change; 12] = [
     Change {
         name: "a report that asks for the next job",
         prepare: one_busy_worker,
-        act: |queue| succeed(&current_job_of(queue), LANE, ANY),
+        act: |queue| succeed(&current_job_of(queue), RUN, ANY),
     },
     Change {
         name: "a report that asks for no next job",
         prepare: one_busy_worker,
-        act: |queue| succeed(&current_job_of(queue), LANE, NONE),
+        act: |queue| succeed(&current_job_of(queue), RUN, NONE),
     },
     Change {
         name: "a report that asks for a shorter next job",
         prepare: one_busy_worker,
-        act: |queue| succeed(&current_job_of(queue), LANE, "10"),
+        act: |queue| succeed(&current_job_of(queue), RUN, r#"'{"within_ms": 10}'"#),
     },
     Change {
-        name: "a current job completed by hand",
+        name: "a sent call settled by hand",
+        prepare: one_sent_call,
+        act: settle_by_hand,
+    },
+    Change {
+        name: "a report of a call settled by hand",
+        prepare: |queue| format!("{}; {}", one_busy_worker(queue), settle_by_hand(queue)),
+        act: |queue| succeed(&current_job_of(queue), RUN, NONE),
+    },
+    Change {
+        name: "a report of a cancelled job",
+        prepare: |queue| format!("{}; {}", one_busy_worker(queue), cancel(queue)),
+        act: |queue| succeed(&current_job_of(queue), RUN, NONE),
+    },
+    Change {
+        name: "a report of a project that is misconfigured",
         prepare: one_busy_worker,
-        act: |queue| update_current_job_of(queue, "is_complete = true, is_successful = true"),
+        act: |queue| {
+            let problem = r#"{"is_attempt": false, "problem": "a key is missing"}"#;
+            report(&current_job_of(queue), RUN, false, problem, NONE)
+        },
+    },
+    Change {
+        name: "a call given back",
+        prepare: one_busy_worker,
+        act: |queue| next_pulse(RUN, &giving_back(&current_job_of(queue))),
     },
     Change {
         name: "an acknowledgement of a cancelled job",
-        prepare: |queue| {
-            format!(
-                "{}; update supaqueue.job set status = 'cancelled' where queue = supaqueue.queue_id('{queue}')",
-                one_sent_call(queue)
-            )
-        },
-        act: |queue| acknowledge(&current_job_of(queue), LANE),
+        prepare: |queue| format!("{}; {}", one_sent_call(queue), cancel(queue)),
+        act: |queue| acknowledge(&current_job_of(queue), RUN),
     },
     Change {
         name: "a tick that finds a lost call",
@@ -139,7 +173,7 @@ pub(crate) const FREE_WORKERS: [Change; 8] = [
             format!(
                 "{}; update supaqueue.queue set max_attempts = 1 where name = '{queue}'; {}",
                 one_busy_worker(queue),
-                update_current_job_of(queue, "lease_until = '-infinity'")
+                end_lease(RUN)
             )
         },
         act: |_| TICK_IN_TRANSACTION.into(),

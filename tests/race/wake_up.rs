@@ -1,6 +1,6 @@
 //! No job stays pending beside a free worker, however commits overlap.
 
-use supaqueue_tests::lane::{ANY, Answer, LANE, current_job_of, succeed};
+use supaqueue_tests::protocol::{ANY, Answer, RUN, current_job_of, server_is_old, succeed};
 use supaqueue_tests::{Db, Session, eventually};
 
 use crate::invariants::{Check, ensure, no_worker_idles_beside_a_due_job, state_is_consistent};
@@ -40,7 +40,8 @@ pub(crate) async fn no_wake_up_is_lost(db: &Db, jobs: &[Change], workers: &[Chan
                 job.prepare(db, &queue).await;
                 wrong.extend(overlap(db, &queue, *first, *second).await.err());
                 // So that no pair affects the next one.
-                db.run("delete from supaqueue.queue").await;
+                db.run("delete from supaqueue.queue; delete from supaqueue.run")
+                    .await;
             }
         }
     }
@@ -63,9 +64,7 @@ pub(crate) async fn a_report_finds_a_younger_job(db: &Db) -> Check {
         .await;
         let is_due = "select bool_and(run_at < clock_timestamp()) from supaqueue.job";
         eventually(db.client(), is_due, "t").await;
-        let answer = report
-            .get(&succeed(&current_job_of(queue), LANE, ANY))
-            .await;
+        let answer = report.get(&succeed(&current_job_of(queue), RUN, ANY)).await;
         report.run("commit").await;
         ensure!(
             Answer::parse(&answer).next.is_some(),
@@ -78,6 +77,7 @@ pub(crate) async fn a_report_finds_a_younger_job(db: &Db) -> Check {
 #[tokio::test]
 async fn no_wake_up_is_lost_when_commits_overlap() {
     let db = Db::new().await;
+    server_is_old(&db).await;
     assert_eq!(
         no_wake_up_is_lost(&db, &NEW_JOBS, &FREE_WORKERS).await,
         Ok(())
@@ -98,7 +98,7 @@ async fn a_long_transaction_blocks_no_report_and_its_job_starts_at_its_commit() 
 
     let report = Session::new(&db)
         .await
-        .start(&succeed(&current_job_of("q"), LANE, ANY));
+        .start(&succeed(&current_job_of("q"), RUN, ANY));
     assert!(!report.blocks(&db).await, "the report does not block");
     assert_eq!(
         Answer::parse(&report.finish().await.unwrap()).next,
@@ -154,7 +154,7 @@ async fn a_paused_queue_starts_nothing_and_continues_when_unpaused() {
     let report = Session::new(&db).await;
     let unpause = Session::new(&db).await;
     report.run("begin").await;
-    let answer = report.get(&succeed(&current_job_of("q"), LANE, ANY)).await;
+    let answer = report.get(&succeed(&current_job_of("q"), RUN, ANY)).await;
     assert_eq!(
         Answer::parse(&answer).next,
         None,

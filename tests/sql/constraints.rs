@@ -254,15 +254,16 @@ async fn invalid_settings_are_rejected() {
             "jobs_per_request_is_between_1_and_200",
         ),
         (
-            "bytes_per_request = 6000000",
-            "bytes_per_request_is_between_10_kb_and_4_mb",
-        ),
-        (
             "dispatch_lease_ms = 0",
             "dispatch_lease_is_at_least_1_second",
         ),
         ("max_dispatches = 0", "max_dispatches_is_positive"),
-        ("lease_grace_ms = 0", "lease_grace_is_at_least_1_second"),
+        (
+            "run_lease_ms = 14999",
+            "run_lease_is_between_15_seconds_and_10_minutes",
+        ),
+        ("linger_ms = -1", "linger_is_at_most_1_minute"),
+        ("poll_ms = 9", "poll_is_between_10_ms_and_10_seconds"),
         ("is_only_row = false", "there_is_only_one_row"),
     ] {
         assert_eq!(

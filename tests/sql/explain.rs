@@ -1,5 +1,6 @@
 //! `supaqueue.explain`: why a job is not running.
 
+use supaqueue_tests::protocol::{RUN, acknowledge_all};
 use supaqueue_tests::{Db, eventually};
 
 /// The explanation for the job whose payload is `{"name": …}`.
@@ -81,11 +82,11 @@ async fn a_finished_job() {
         ],
     )
     .await;
-    let still_running = ["finished: cancelled since", "still in progress"];
-    assert_says(&db, "unwanted", &still_running).await;
+    let not_begun = ["finished: cancelled since", "its call will not begin"];
+    assert_says(&db, "unwanted", &not_begun).await;
     db.run(&report("unwanted", true)).await;
     let explanation = explain(&db, "unwanted").await;
-    assert!(!explanation.contains("under way"), "{explanation}");
+    assert!(!explanation.contains("call"), "{explanation}");
 }
 
 #[tokio::test]
@@ -108,15 +109,23 @@ async fn a_job_in_progress() {
         ],
     )
     .await;
-    db.run("select public.end_current_job(id, false, false) from supaqueue.current_job")
+    db.run(&acknowledge_all(RUN)).await;
+    let running = ["It is running: attempt 1 of 3", &worker];
+    assert_says(&db, "a", &running).await;
+    db.run("update supaqueue.job set status = 'cancelled'")
         .await;
-    let until = db.get(lease).await;
     assert_says(
         &db,
         "a",
-        &["It is running: attempt 1 of 3", &worker, &until],
+        &["cancelled since", "aborts it at its next pulse"],
     )
     .await;
+    db.run(
+        "update supaqueue.job set status = 'in_progress'; update supaqueue.run set is_over = true",
+    )
+    .await;
+    let lost = ["The run that made its call is over", "attempt 1 of 3"];
+    assert_says(&db, "a", &lost).await;
     db.run("delete from supaqueue.current_job").await;
     assert_says(&db, "a", &["in_progress without a call", "lost attempt"]).await;
     db.tick().await;

@@ -2,7 +2,9 @@
 //! pauses, and gone once it works.
 
 use supaqueue_tests::Db;
-use supaqueue_tests::lane::{ANY, Answer, LANE, acknowledge, current_job_of, succeed};
+use supaqueue_tests::protocol::{
+    ANY, Answer, LOSE_CALLS, RUN, acknowledge, acknowledge_all, current_job_of, succeed,
+};
 
 const BAD_JOB: &str = "(select id from supaqueue.job where payload = '\"bad\"')";
 
@@ -133,7 +135,8 @@ async fn ten_jobs_that_cannot_start_do_not_keep_the_eleventh_from_starting() {
     let good = "select status from supaqueue.job where payload = '\"good\"'";
     ticks_until(&db, good, "in_progress").await;
     db.run("select supaqueue.enqueue('a', '\"next\"')").await;
-    let answer = db.get(&succeed(&current_job_of("a"), LANE, ANY)).await;
+    db.run(&acknowledge_all(RUN)).await;
+    let answer = db.get(&succeed(&current_job_of("a"), RUN, ANY)).await;
     assert!(
         Answer::parse(&answer).next.is_some(),
         "a report passes them, too: {answer}"
@@ -148,9 +151,9 @@ async fn a_job_that_cannot_be_settled_harms_only_itself() {
     .await;
     db.run("select supaqueue.enqueue('a', '\"bad\"')").await;
     db.run("select supaqueue.enqueue('a', '\"good\"')").await;
-    db.run(&acknowledge(&current_job_of("a"), LANE)).await;
+    db.run(&acknowledge(&current_job_of("a"), RUN)).await;
     let call = db.get(&format!("select {}", current_job_of("a"))).await;
-    let report = succeed(&format!("'{call}'"), LANE, ANY);
+    let report = succeed(&format!("'{call}'"), RUN, ANY);
     let answer = Answer::parse(&db.get(&report).await);
     assert_eq!(answer.state, "settled");
     let next = answer.next.clone().expect("its worker goes on");
@@ -161,7 +164,7 @@ async fn a_job_that_cannot_be_settled_harms_only_itself() {
         "\"bad\"|in_progress\n\"good\"|in_progress"
     );
     let next = format!("'{}'", next.current_job);
-    let answer = Answer::parse(&db.get(&succeed(&next, LANE, ANY)).await);
+    let answer = Answer::parse(&db.get(&succeed(&next, RUN, ANY)).await);
     assert_eq!((answer.state.as_str(), answer.next), ("settled", None));
     assert_eq!(
         db.get("select bool_or(locked) from supaqueue.worker").await,
@@ -189,14 +192,13 @@ async fn a_lost_call_that_cannot_be_taken_back_harms_only_itself() {
     db.run("select supaqueue.enqueue('a', '\"bad\"'); select supaqueue.enqueue('b')")
         .await;
     for queue in ["a", "b"] {
-        db.run(&acknowledge(&current_job_of(queue), LANE)).await;
+        db.run(&acknowledge(&current_job_of(queue), RUN)).await;
     }
-    db.run("update supaqueue.current_job set lease_until = '-infinity'")
-        .await;
+    db.run(LOSE_CALLS).await;
     db.tick().await;
     assert_eq!(
         db.get("select status, errors #>> '{0,message}' like 'lost:%' from supaqueue.job where payload = '{}'").await,
-        "pending|t",
+        "in_progress|t",
         "the other call is recovered"
     );
     assert_is_shown_and_retried(&db).await;
@@ -204,7 +206,7 @@ async fn a_lost_call_that_cannot_be_taken_back_harms_only_itself() {
     retry_now(&db).await;
     assert_eq!(
         db.get(&format!("select status, attempts, jsonb_array_length(errors) from supaqueue.job where id = {BAD_JOB}")).await,
-        "pending|1|1"
+        "in_progress|2|1"
     );
     assert_eq!(problems(&db).await, "");
 }
@@ -222,7 +224,8 @@ async fn a_users_trigger_finds_its_own_tables() {
     )
     .await;
     db.run("select supaqueue.enqueue('a')").await;
-    db.run(&succeed(&current_job_of("a"), LANE, ANY)).await;
+    db.run(&acknowledge_all(RUN)).await;
+    db.run(&succeed(&current_job_of("a"), RUN, ANY)).await;
     assert_eq!(
         db.get("select jobs from public.profile").await,
         "2",

@@ -1,5 +1,6 @@
 //! The order of jobs within a queue.
 
+use supaqueue_tests::protocol::{ANY, RUN, acknowledge_all, succeed};
 use supaqueue_tests::{Db, eventually, run};
 
 /// Drains the queue with its one worker; returns the payloads in the order they started.
@@ -11,7 +12,8 @@ async fn drain(db: &Db) -> String {
             return payloads.join(" ");
         }
         payloads.push(job);
-        db.run("select public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000)").await;
+        db.run("select public.end_current_job((select id from supaqueue.current_job), true, true)")
+            .await;
     }
 }
 
@@ -42,15 +44,20 @@ async fn a_job_due_later_does_not_block_a_lower_priority() {
     assert_eq!(drain(&db).await, "2");
 }
 
-const STEP: &str = "select public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) #> '{next,job,payload}'";
+/// Reports the only call, and returns the payload of the next one.
+fn step() -> String {
+    let report = succeed("(select id from supaqueue.current_job)", RUN, ANY);
+    format!("{report} #> '{{next,job,payload}}'")
+}
 
 #[tokio::test]
 async fn a_job_that_comes_later_goes_before_what_it_precedes() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 300) i))").await;
+    db.run(&acknowledge_all(RUN)).await;
     for _ in 0..250 {
-        db.run(STEP).await;
+        db.run(&step()).await;
     }
     for (insert, name) in [
         ("select supaqueue.enqueue('q', '\"urgent\"', priority => -1)", "\"urgent\""),
@@ -67,7 +74,7 @@ async fn a_job_that_comes_later_goes_before_what_it_precedes() {
         ),
     ] {
         db.run(insert).await;
-        assert_eq!(db.get(STEP).await, name);
+        assert_eq!(db.get(&step()).await, name);
     }
 }
 
@@ -79,6 +86,7 @@ async fn a_job_committed_late_goes_before_younger_ones() {
         let db = Db::new().await;
         db.queue("q", 1).await;
         db.run("select supaqueue.enqueue_many('q', array(select to_jsonb(i) from generate_series(1, 600) i))").await;
+        db.run(&acknowledge_all(RUN)).await;
         let late = db.connect().await;
         run(
             &late,
@@ -86,10 +94,10 @@ async fn a_job_committed_late_goes_before_younger_ones() {
         )
         .await;
         for _ in 0..taken {
-            db.run(STEP).await;
+            db.run(&step()).await;
         }
         run(&late, "commit").await;
-        assert_eq!(db.get(STEP).await, "\"late\"", "after {taken} jobs");
+        assert_eq!(db.get(&step()).await, "\"late\"", "after {taken} jobs");
     }
 }
 
@@ -135,6 +143,7 @@ async fn a_report_finds_a_job_that_became_due_while_its_call_ran() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue('q', '1')").await;
+    db.run(&acknowledge_all(RUN)).await;
     db.run("select supaqueue.enqueue('q', '2', run_at => clock_timestamp() + interval '20 ms')")
         .await;
     eventually(
@@ -143,7 +152,7 @@ async fn a_report_finds_a_job_that_became_due_while_its_call_ran() {
         "t",
     )
     .await;
-    assert_eq!(db.get(STEP).await, "2");
+    assert_eq!(db.get(&step()).await, "2");
 }
 
 /// However it came to be before the front, a ready job does not stay there beside a free worker.

@@ -26,11 +26,23 @@ const STATISTICS: [(&str, &str); 4] = [
     ),
 ];
 
-const REPORT: &str = "select public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000)";
+/// A run that takes the call and reports it; it gets the next job.
+const REPORT: &str = "select public.supaqueue_pulse('11111111-1111-1111-1111-111111111111',
+       (select coalesce(max(number), 0) + 1 from supaqueue.run),
+       jsonb_build_object('acknowledge', (select jsonb_agg(id) from supaqueue.current_job)));
+     select public.end_current_job((select id from supaqueue.current_job), true, true,
+       '{\"run\": \"11111111-1111-1111-1111-111111111111\"}', '{}')";
+/// A run that waits takes a call after it was settled by hand.
+const PULSE: &str = "update supaqueue.current_job set is_complete = true, is_successful = true;
+     select public.supaqueue_pulse('22222222-2222-2222-2222-222222222222',
+       (select count(*)::integer + 1 from supaqueue.run r where r.id = '22222222-2222-2222-2222-222222222222'),
+       jsonb_build_object('calls', (select jsonb_agg(id) from supaqueue.current_job),
+         'queues', (select jsonb_agg(jsonb_build_object('id', id)) from supaqueue.queue)))";
 const BY_HAND: &str = "update supaqueue.current_job set is_complete = true, is_successful = true";
 const INSERT: &str = "select supaqueue.enqueue('q', '1')";
-const STATEMENTS: [(&str, &str); 4] = [
+const STATEMENTS: [(&str, &str); 5] = [
     ("a report", REPORT),
+    ("a pulse", PULSE),
     ("a current job completed by hand", BY_HAND),
     ("an insert", INSERT),
     ("a tick", TICK_IN_TRANSACTION),

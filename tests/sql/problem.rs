@@ -1,7 +1,7 @@
 //! The view `problem` and `explain` name whatever keeps jobs from running, in the database's own words,
 //! and fail in no state of the project.
 
-use supaqueue_tests::lane::{LANE, acknowledge, current_job_of};
+use supaqueue_tests::protocol::{LOSE_CALLS, RUN, acknowledge, current_job_of};
 use supaqueue_tests::{Db, SECRET, TICK, get, run};
 use tokio_postgres::Client;
 
@@ -55,9 +55,8 @@ async fn starts_again(db: &Db) {
 async fn a_vault_that_cannot_be_decrypted_is_named_and_a_new_secret_replaces_the_old() {
     let (db, admin) = project().await;
     db.run("select supaqueue.enqueue('q')").await;
-    db.run(&acknowledge(&current_job_of("q"), LANE)).await;
-    db.run("update supaqueue.current_job set lease_until = '-infinity'")
-        .await;
+    db.run(&acknowledge(&current_job_of("q"), RUN)).await;
+    db.run(LOSE_CALLS).await;
     run(
         &admin,
         "update vault.emulation_key set key = extensions.gen_random_bytes(32)",

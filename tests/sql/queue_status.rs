@@ -51,7 +51,7 @@ async fn check_counts_after_every_change(db: &Db) {
         "select supaqueue.enqueue_many('a', array_fill('{}'::jsonb, array[20]))",
         "select supaqueue.enqueue('b', max_attempts => 1)",
         "insert into supaqueue.job (queue, status) select id, 'waiting' from supaqueue.queue",
-        "select public.end_current_job(id, true, true, '{}', 60000) from supaqueue.current_job",
+        "select public.end_current_job(id, true, true) from supaqueue.current_job",
         "select public.end_current_job(id, true, false) from supaqueue.current_job",
         "update supaqueue.job set status = 'cancelled' where status = 'waiting'",
         "update supaqueue.job set status = 'pending' where status = 'failed'",

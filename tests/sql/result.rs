@@ -7,6 +7,8 @@ use supaqueue_tests::Db;
 /// Stores a result through a report, as the function does; returns Postgres' refusal.
 async fn store(db: &Db, result: &str) -> Result<(), String> {
     let report = format!(r#"{{"http_status":200,"result":{result}}}"#);
+    db.run("update supaqueue.job set status = 'in_progress'")
+        .await;
     db.client()
         .execute(
             "select supaqueue.settle_job(j.id, true, $1::text::jsonb) from supaqueue.job j",

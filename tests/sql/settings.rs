@@ -1,7 +1,9 @@
 //! Whatever a session, a role or a database is set to, and whatever rows of ours are missing: jobs are
 //! inserted, started and settled as always.
 
-use supaqueue_tests::lane::{ANY, Answer, LANE, acknowledge, current_job_of, fail, succeed};
+use supaqueue_tests::protocol::{
+    ANY, Answer, NONE, Pulse, RUN, acknowledge, acknowledge_all, current_job_of, fail, succeed,
+};
 use supaqueue_tests::{Db, TICK, get, run};
 
 /// Settings that change how values are written, read, compared or found.
@@ -43,13 +45,12 @@ async fn no_time_or_number_depends_on_the_sessions_settings() {
         "select supaqueue.enqueue('q', '2', run_at => now() - interval '30 minutes')",
     )
     .await;
-    run(&odd, &acknowledge(&current_job_of("q"), LANE)).await;
+    run(&odd, &acknowledge_all(RUN)).await;
     assert_eq!(
-        db.get("select extract(epoch from lease_until - clock_timestamp()) between 80 and 91 from supaqueue.current_job").await,
-        "t",
-        "a minute and the grace"
+        db.get("select extract(epoch from lease_until - clock_timestamp()) between 50 and 61 from supaqueue.run").await,
+        "t"
     );
-    run(&odd, &fail(&current_job_of("q"), LANE, "null")).await;
+    run(&odd, &fail(&current_job_of("q"), RUN, NONE)).await;
     assert_eq!(
         db.get("select status, run_at between clock_timestamp() and clock_timestamp() + interval '5 minutes',
                   (errors #>> '{0,at}')::timestamptz between clock_timestamp() - interval '1 minute' and clock_timestamp()
@@ -114,9 +115,9 @@ async fn a_default_isolation_level_delays_jobs_to_the_next_tick_at_most() {
             .await;
         for call in calls.lines() {
             let call = format!("'{call}'");
-            let started = get(&session, &acknowledge(&call, LANE)).await;
-            assert_eq!(Answer::parse(&started).state, "started", "{level}");
-            let settled = get(&session, &succeed(&call, LANE, ANY)).await;
+            let started = get(&session, &acknowledge(&call, RUN)).await;
+            assert!(Pulse::parse(&started).has_started(), "{level}");
+            let settled = get(&session, &succeed(&call, RUN, ANY)).await;
             assert_eq!(Answer::parse(&settled).state, "settled", "{level}");
         }
         run(&session, TICK).await;
@@ -151,9 +152,9 @@ async fn without_rows_of_configuration_the_defaults_apply() {
         "a call is sent"
     );
     db.tick().await;
-    db.run(&acknowledge(&current_job_of("q"), LANE)).await;
+    db.run(&acknowledge(&current_job_of("q"), RUN)).await;
     db.run("delete from supaqueue.setting").await;
-    db.run(&fail(&current_job_of("q"), LANE, ANY)).await;
+    db.run(&fail(&current_job_of("q"), RUN, ANY)).await;
     assert_eq!(
         db.get("select status, attempts from supaqueue.job").await,
         "pending|1"

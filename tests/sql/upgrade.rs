@@ -154,7 +154,10 @@ async fn new_code_keeps_jobs_settings_and_calls_in_flight() {
     .await;
     assert_eq!((db.get(DUMP).await, db.get(rows).await), before);
     for _ in 0..6 {
-        db.run("select public.end_current_job(c.id, true, true, '{}', 60000) from supaqueue.current_job c limit 1").await;
+        db.run(
+            "select public.end_current_job(c.id, true, true) from supaqueue.current_job c limit 1",
+        )
+        .await;
     }
     assert_eq!(
         db.get(

@@ -1,7 +1,9 @@
 //! What users' code and users' statements meet: their own settings, their own rights, and statements
 //! that do what can be done.
 
-use supaqueue_tests::lane::{ANY, LANE, acknowledge, current_job_of, fail, succeed};
+use supaqueue_tests::protocol::{
+    ANY, LOSE_CALLS, NONE, RUN, acknowledge, acknowledge_all, current_job_of, fail, succeed,
+};
 use supaqueue_tests::{Db, refusal, run};
 
 #[tokio::test]
@@ -27,11 +29,10 @@ async fn a_users_trigger_sees_the_settings_of_its_session() {
     db.run("update supaqueue.queue set keep_successful_for = '0', backoff_base_ms = 0, backoff_max_ms = 0").await;
     db.run("select supaqueue.enqueue_many('q', '{1,2,3}')")
         .await;
-    db.run(&acknowledge(&current_job_of("q"), LANE)).await;
-    db.run(&succeed(&current_job_of("q"), LANE, ANY)).await;
-    db.run(&fail(&current_job_of("q"), LANE, ANY)).await;
-    db.run("update supaqueue.current_job set lease_until = '-infinity'")
-        .await;
+    db.run(&acknowledge_all(RUN)).await;
+    db.run(&succeed(&current_job_of("q"), RUN, ANY)).await;
+    db.run(&fail(&current_job_of("q"), RUN, ANY)).await;
+    db.run(LOSE_CALLS).await;
     db.tick().await;
     db.run("update supaqueue.current_job set is_complete = true, is_successful = true")
         .await;
@@ -58,7 +59,7 @@ async fn no_setting_of_ours_stays_in_a_session() {
         .await;
     assert_eq!(db.get(settings).await, before);
     db.run("commit").await;
-    db.run(&succeed(&current_job_of("q"), LANE, ANY)).await;
+    db.run(&succeed(&current_job_of("q"), RUN, ANY)).await;
     db.tick().await;
     assert_eq!(db.get(settings).await, before);
 }
@@ -157,10 +158,11 @@ async fn a_bulk_retry_does_what_can_be_done_and_names_what_it_left() {
     db.queue("q", 3).await;
     db.run("select supaqueue.enqueue('q', '\"failed\"', max_attempts => 1)")
         .await;
-    db.run(&fail(&current_job_of("q"), LANE, "null")).await;
+    db.run(&acknowledge_all(RUN)).await;
+    db.run(&fail(&current_job_of("q"), RUN, NONE)).await;
     db.run("select supaqueue.enqueue('q', '\"cancelled\"')")
         .await;
-    db.run(&acknowledge(&current_job_of("q"), LANE)).await;
+    db.run(&acknowledge(&current_job_of("q"), RUN)).await;
     db.run("update supaqueue.job set status = 'cancelled' where status = 'in_progress'")
         .await;
     let cancelled = db
@@ -179,7 +181,8 @@ async fn a_bulk_retry_does_what_can_be_done_and_names_what_it_left() {
             "\"failed\"|in_progress\n\"cancelled\"|cancelled"
         );
     }
-    db.run(&format!("select public.end_current_job(id, true, false, '{{\"lane\": \"{LANE}\"}}') from supaqueue.current_job where lane is not null")).await;
+    let cancelled_call = "(select id from supaqueue.current_job where state = 'started')";
+    db.run(&fail(cancelled_call, RUN, NONE)).await;
     db.run("update supaqueue.job set status = 'pending' where status = 'cancelled'")
         .await;
     assert_eq!(

@@ -1,6 +1,9 @@
 //! Workers that are added, moved and deleted, and queues that are paused and deleted.
 
 use supaqueue_tests::Db;
+use supaqueue_tests::protocol::{ANY, Answer, Pulse, RUN, acknowledge, acknowledge_all, succeed};
+
+const CALL: &str = "(select id from supaqueue.current_job)";
 
 async fn in_flight(db: &Db) -> String {
     db.get("select count(*) from supaqueue.current_job").await
@@ -53,11 +56,17 @@ async fn a_call_whose_worker_is_deleted_ends_normally_without_a_next_job() {
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[2]))")
         .await;
+    db.run(&acknowledge_all(RUN)).await;
     db.run("delete from supaqueue.worker").await;
     assert_eq!(in_flight(&db).await, "1", "the call goes on");
+    let answer = db.get(&succeed(CALL, RUN, ANY)).await;
     assert_eq!(
-        db.get("select a ->> 'state', a -> 'next' from public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) a").await,
-        "settled|null"
+        Answer::parse(&answer),
+        Answer {
+            held: None,
+            state: "settled".into(),
+            next: None
+        }
     );
     assert_eq!(
         db.get("select status from supaqueue.job order by status")
@@ -84,7 +93,7 @@ async fn replacing_workers_never_adds_calls() {
         "2|2"
     );
     for _ in 0..3 {
-        db.run("select public.end_current_job((select id from supaqueue.current_job order by id limit 1), true, true, '{}', 60000)").await;
+        db.run("select public.end_current_job((select id from supaqueue.current_job order by id limit 1), true, true)").await;
     }
     assert_eq!(in_flight(&db).await, "2");
 }
@@ -105,8 +114,7 @@ async fn a_job_deleted_during_its_call_keeps_the_worker_busy_until_the_call_ends
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue_many('q', array['1', '2']::jsonb[])")
         .await;
-    db.run("select public.end_current_job((select id from supaqueue.current_job), false, false)")
-        .await;
+    db.run(&acknowledge_all(RUN)).await;
     db.run("delete from supaqueue.job where payload = '1'")
         .await;
     assert_eq!(
@@ -115,7 +123,11 @@ async fn a_job_deleted_during_its_call_keeps_the_worker_busy_until_the_call_ends
         "the call still counts"
     );
     assert_eq!(
-        db.get("select public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) #>> '{next,job,payload}'").await,
+        db.get(&format!(
+            "{} #>> '{{next,job,payload}}'",
+            succeed(CALL, RUN, ANY)
+        ))
+        .await,
         "2"
     );
 }
@@ -127,6 +139,7 @@ async fn a_worker_moved_during_its_call_serves_only_its_new_queue() {
     db.queue("b", 0).await;
     db.run("select supaqueue.enqueue_many('a', array['1', '2']::jsonb[])")
         .await;
+    db.run(&acknowledge_all(RUN)).await;
     db.run("update supaqueue.worker set queue = (select id from supaqueue.queue where name = 'b')")
         .await;
     db.tick().await;
@@ -136,7 +149,8 @@ async fn a_worker_moved_during_its_call_serves_only_its_new_queue() {
         "the worker is free in its new queue"
     );
     assert_eq!(
-        db.get("select public.end_current_job((select id from supaqueue.current_job), true, true, '{}', 60000) -> 'next'").await,
+        db.get(&format!("{} -> 'next'", succeed(CALL, RUN, ANY)))
+            .await,
         "null",
         "the old queue has no worker left"
     );
@@ -150,6 +164,13 @@ async fn deleting_a_queue_deletes_everything_in_it() {
     db.queue("q", 3).await;
     db.run("select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[5]))")
         .await;
+    let first = "(select id from supaqueue.current_job order by id limit 1)";
+    db.run(&acknowledge(first, RUN)).await;
+    let first = format!(
+        "'{}'",
+        db.get("select id from supaqueue.current_job where state = 'started'")
+            .await
+    );
     db.run("delete from supaqueue.queue").await;
     assert_eq!(
         db.get(
@@ -159,20 +180,22 @@ async fn deleting_a_queue_deletes_everything_in_it() {
         "0|0"
     );
 
-    let first = "(select id from supaqueue.current_job order by id limit 1)";
+    let answer = Answer::parse(&db.get(&succeed(&first, RUN, ANY)).await);
     assert_eq!(
-        db.get(&format!(
-            "select public.end_current_job({first}, false, false) ->> 'state'"
-        ))
-        .await,
-        "refused",
-        "an acknowledgement starts no call"
-    );
-    assert_eq!(
-        db.get(&format!("select a ->> 'state', a -> 'next' from public.end_current_job({first}, true, true, '{{}}', 60000) a")).await,
-        "settled|null",
+        answer,
+        Answer {
+            held: None,
+            state: "settled".into(),
+            next: None
+        },
         "a call in flight ends normally"
     );
+    let second = "(select id from supaqueue.current_job where state = 'sent' limit 1)";
+    assert!(
+        !Pulse::parse(&db.get(&acknowledge(second, RUN)).await).has_started(),
+        "an acknowledgement starts no call"
+    );
+    assert_eq!(in_flight(&db).await, "1");
     db.run("update supaqueue.current_job set lease_until = now() - interval '1 second'")
         .await;
     db.tick().await;

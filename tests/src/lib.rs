@@ -1,11 +1,11 @@
 //! Support for the tests of Supaqueue as a whole: a database per test ([`Db`]), connections whose
-//! statements may block ([`Session`]), and the calls that a lane makes ([`lane`]).
+//! statements may block ([`Session`]), and what a run asks of the database ([`protocol`]).
 //!
 //! `SUPAQUEUE_POSTGRES_BIN` selects another Postgres than the embedded 17.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
 mod database;
-pub mod lane;
+pub mod protocol;
 mod session;
 
 use std::path::PathBuf;

@@ -4,9 +4,7 @@
 
 mod support;
 
-use support::{
-    Reply, SECRET, START_MS, Upstream, World, accepted, assert_contains, assignment, job, json,
-};
+use support::{Reply, SECRET, START_MS, Upstream, World, assert_contains, assignment, job, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 const STRANGER: &str =
@@ -111,7 +109,7 @@ async fn why_a_signature_was_rejected_is_only_logged() {
     ];
     for (reason, signed) in cases {
         let headers = [&[("content-type", "application/json")], signed].concat();
-        let body = r#"{"current_jobs":[]}"#.into();
+        let body = r#"{"protocol":2,"current_jobs":[]}"#.into();
         let answer = world.send("POST", &headers, Some(&body)).await;
         assert_reply(&answer, 401, STRANGER);
         let line = world.log.borrow_mut().pop().unwrap();
@@ -131,25 +129,30 @@ async fn other_rejections_say_what_was_expected() {
     let headers = [("content-type", "text/plain")];
     let answer = world.send("POST", &headers, Some(&body)).await;
     assert_eq!(answer.status, 415);
-    let answer = world.post("msg_1", r#"{"current_jobs":{}}"#).await;
+    let answer = world
+        .post("msg_1", r#"{"protocol":2,"current_jobs":{}}"#)
+        .await;
     assert_eq!(answer.status, 400);
-    assert_contains(&answer.body, "expected a sequence at byte 16");
+    assert_contains(&answer.body, "expected a list at byte 29");
 }
 
 #[wasm_bindgen_test]
 async fn a_malformed_record_does_not_keep_the_others_from_running() {
     let world = World::new(|_| json(200, "{}"));
-    let malformed = assignment(2, "{}").replace("service_role", "root");
-    let jobs = [assignment(1, "{}"), malformed, assignment(3, "{}")];
-    let reply = world.dispatch(&jobs).await;
-    assert_contains(&reply.body, r#"{"accepted":2,"malformed":"expected one of"#);
+    world.dispatch(&[assignment(1, "{}")]).await;
+    let record = format!(
+        r#"{{"current_job":{{"id":"{}"}}}}"#,
+        support::current_job(1)
+    );
+    let body = format!(r#"{{"protocol":2,"current_jobs":[{{}},{record}]}}"#);
+    let reply = world.post("msg_1", &body).await;
+    assert_contains(&reply.body, r#"{"accepted":1,"malformed":"missing field"#);
     world.settle().await;
-    assert_eq!(world.reported(), [1, 3].map(support::current_job));
-    assert_contains(&world.logged("record_malformed")[0], "expected one of");
+    assert_contains(&world.logged("record_malformed")[0], "current_job");
 }
 
 #[wasm_bindgen_test]
-async fn a_reply_says_why_the_last_acknowledgement_was_refused() {
+async fn a_reply_says_why_the_last_pulse_was_refused() {
     let world = World::with_network(|_| json(403, r#"{"code":"P0001","message":"closed"}"#));
     world.run(&[assignment(1, "{}")]).await;
     let refused = r#"{"accepted":1,"last_refusal":"status 403 P0001 closed"}"#;
@@ -190,8 +193,8 @@ async fn a_body_that_breaks_off_is_rejected() {
 async fn no_secret_and_no_payload_is_logged() {
     let rejected = r#"{"code":"22P05","message":"no","details":"hidden-details"}"#;
     let world = World::with_network(move |sent| match sent.is_rpc() {
-        true if sent.is_report() => json(400, rejected),
-        true => accepted("null"),
+        true if sent.body.contains("hidden") => json(400, rejected),
+        true => support::healthy(sent),
         false => json(500, "hidden-answer"),
     });
     let payload = r#"{"text":"hidden-payload"}"#;

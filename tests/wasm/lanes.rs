@@ -1,4 +1,4 @@
-//! A run: its lanes, their calls of `end_current_job`, and when they end.
+//! A run, from dispatch to end: what core decides is carried out. (Its rules are tested natively.)
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
 
@@ -8,13 +8,13 @@ use std::rc::Rc;
 
 use support::{
     START_MS, Sent, Upstream, World, accepted, assert_contains, assignment, current_job, error,
-    healthy, json,
+    healthy, json, started,
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// A network where every report gets a next job, without end.
 fn busy(sent: &Sent) -> Upstream {
-    if sent.is_report() && !sent.json("_next_within_ms").is_null() {
+    if sent.is_report() && !sent.json("_next").is_undefined() {
         let id = sent.text("cur_job_id");
         let number: u32 = id[24..].parse().unwrap();
         return accepted(&assignment(number + 1, "{}"));
@@ -23,19 +23,21 @@ fn busy(sent: &Sent) -> Upstream {
 }
 
 #[wasm_bindgen_test]
-async fn all_lanes_of_a_dispatch_run_at_once() {
+async fn all_calls_of_a_dispatch_run_at_once() {
     let world = World::new(|_| Upstream::Hold);
     let many: Vec<_> = (1..=20).map(|n| assignment(n, "{}")).collect();
     world.dispatch(&many).await;
-    // No call ends before all of them have started: lanes in turn would never get past this.
+    // No call ends before all of them have started: one after the other would never get past this.
     while world.held() < 20 {
         support::turn().await;
     }
     world.release();
     world.settle().await;
-    let mut lanes = world.reported();
-    lanes.sort();
-    assert_eq!(lanes, (1..=20).map(current_job).collect::<Vec<_>>());
+    let mut reported = world.reported();
+    reported.sort();
+    assert_eq!(reported, (1..=20).map(current_job).collect::<Vec<_>>());
+    let pulses = world.sent_where(Sent::is_pulse);
+    assert_eq!(pulses.len(), 1, "one request acknowledges all of them");
 }
 
 #[wasm_bindgen_test]
@@ -45,29 +47,22 @@ async fn a_lane_continues_until_the_jobs_of_its_run_are_used_up() {
     world.run(&[assignment(1, "{}")]).await;
     let want = [1, 2, 3, 4].map(current_job);
     assert_eq!(world.reported(), want, "the first job, and three more");
-    let acknowledgements = world.sent_where(|sent| sent.is_rpc() && !sent.is_report());
-    assert_eq!(
-        acknowledgements.len(),
-        1,
-        "jobs that come with a report are already acknowledged"
-    );
 }
 
 #[wasm_bindgen_test]
-async fn a_lane_asks_for_a_job_that_fits_the_time_left() {
-    let world = World::new(|_| json(200, "{}"));
-    let slow = Rc::downgrade(&world);
-    world.set_network(move |sent| {
-        if !sent.is_rpc() {
-            slow.upgrade().unwrap().advance(40_000.0);
-        }
-        busy(sent)
-    });
-    world.set_env("SUPAQUEUE_TIME_BUDGET_MS", "100000");
-    world.run(&[assignment(1, "{}")]).await;
-    let asked = |sent: &Sent| sent.json("_next_within_ms").as_f64();
-    let asked: Vec<_> = world.reports().iter().map(asked).collect();
-    assert_eq!(asked, [Some(55_000.0), Some(15_000.0), None]);
+async fn a_dispatch_joins_the_run_that_is_there() {
+    let world = World::new(|_| Upstream::Hold);
+    world.dispatch(&[assignment(1, "{}")]).await;
+    world.dispatch(&[assignment(2, "{}")]).await;
+    while world.held() < 2 {
+        support::turn().await;
+    }
+    world.release();
+    world.settle().await;
+    let pulses = world.sent_where(Sent::is_pulse);
+    let runs: Vec<_> = pulses.iter().map(|pulse| pulse.text("_run")).collect();
+    assert_eq!(runs.len(), 2);
+    assert_eq!(runs[0], runs[1]);
 }
 
 #[wasm_bindgen_test]
@@ -81,16 +76,52 @@ async fn an_isolate_that_is_about_to_end_takes_no_more_jobs() {
     world.run(&[assignment(1, "{}")]).await;
     let reports = world.reports();
     assert_eq!(reports.len(), 1, "the call in flight is reported");
-    assert!(reports[0].json("_next_within_ms").is_null());
+    assert!(reports[0].json("_next").is_undefined());
 }
 
 #[wasm_bindgen_test]
-async fn nothing_is_called_after_a_refused_acknowledgement() {
-    let refused = r#"{"accepted":false,"state":"refused","reason":"gone","next":null}"#;
+async fn nothing_is_called_when_the_run_is_refused() {
+    let refused = r#"{"accepted":false,"reason":"over"}"#;
     let world = World::with_network(move |_| json(200, refused));
     world.run(&[assignment(1, "{}")]).await;
     assert_eq!(world.sent.borrow().len(), 1);
-    assert!(world.logged("acknowledgement_refused")[0].contains("gone"));
+    assert_contains(&world.logged("run_over")[0], "over");
+}
+
+#[wasm_bindgen_test]
+async fn a_cancelled_call_is_aborted_in_flight() {
+    let world = World::with_network(|sent| match (sent.is_pulse(), sent.records.is_empty()) {
+        (true, true) => {
+            let id = current_job(1);
+            let body = format!(r#"{{"accepted":true,"lease_ms":60000,"cancelled":["{id}"]}}"#);
+            json(200, &body)
+        }
+        (true, false) => started(&sent.records),
+        (false, _) if sent.is_report() => accepted("null"),
+        _ => Upstream::Hang,
+    });
+    world.run(&[assignment(1, "{}")]).await;
+    let waited = world.now_ms.get() - START_MS as f64;
+    assert_eq!(waited, 10_000.0, "until the first pulse after that");
+    assert_contains(&world.reports()[0].body, "aborted: its job was cancelled");
+}
+
+#[wasm_bindgen_test]
+async fn calls_are_aborted_before_the_lease_ends() {
+    let mut pulses = 0;
+    let world = World::with_network(move |sent| {
+        pulses += u32::from(sent.is_pulse());
+        match sent.is_pulse() {
+            true if pulses == 1 => started(&sent.records),
+            true => json(503, ""),
+            false => Upstream::Hang,
+        }
+    });
+    world.run(&[assignment(1, "{}")]).await;
+    let waited = world.now_ms.get() - START_MS as f64;
+    assert_eq!(waited, 55_000.0);
+    assert_eq!(world.reports().len(), 0);
+    assert_contains(&world.logged("call_aborted")[0], "lease");
 }
 
 #[wasm_bindgen_test]
@@ -119,36 +150,36 @@ async fn a_report_is_repeated_until_the_database_answers() {
     assert_eq!(world.reports().len(), 6);
     assert_eq!(world.calls().len(), 1, "the call is not made again");
     // With all random bits set, full jitter gives its bound, which doubles.
-    let want = [249.0, 499.0, 999.0, 1999.0, 9000.0];
-    assert_eq!(*world.slept_ms.borrow(), want);
+    let want = 249.0 + 499.0 + 8000.0 + 999.0 + 1999.0 + 9000.0;
+    assert_eq!(world.now_ms.get() - START_MS as f64, want);
     assert_eq!(world.logged("database_not_reached").len(), 5);
 }
 
 #[wasm_bindgen_test]
-async fn a_report_is_given_up_when_its_lease_ends() {
-    let world = World::with_network(|sent| match sent.is_report() {
-        true => json(503, ""),
-        false => healthy(sent),
+async fn a_queue_without_work_is_asked_again() {
+    let mut asked = 0;
+    let world = World::with_network(move |sent| {
+        if sent.is_report() {
+            return json(200, r#"{"accepted":true,"again_in_ms":70}"#);
+        }
+        if sent.is_pulse() && sent.records.is_empty() {
+            asked += 1;
+            if asked == 2 {
+                return started(&[assignment(2, "{}")]);
+            }
+            let queue = sent.json("_request.queues");
+            let id = js_sys::Array::from(&queue).get(0);
+            let id = support::get(&id, "id").as_string().unwrap();
+            let again = if asked < 4 { "30" } else { "null" };
+            let body = format!(
+                r#"{{"accepted":true,"lease_ms":60000,"queues":[{{"id":"{id}","again_in_ms":{again}}}]}}"#
+            );
+            return json(200, &body);
+        }
+        healthy(sent)
     });
     world.run(&[assignment(1, "{}")]).await;
-    let waited = world.now_ms.get() - START_MS as f64;
-    assert!(
-        (70_000.0..90_000.0).contains(&waited),
-        "gave up after {waited} ms of a lease of 90 s"
-    );
-    let want = r#""level":"error","event":"database_not_reached""#;
-    assert_contains(world.log.borrow().last().unwrap(), want);
-}
-
-#[wasm_bindgen_test]
-async fn a_missing_end_current_job_is_logged_once_with_a_fix() {
-    let missing = r#"{"code":"PGRST202","message":"Could not find the function public.end_current_job","details":"x","hint":null}"#;
-    let world = World::with_network(move |_| json(404, missing));
-    world.run(&[1, 2, 3].map(|n| assignment(n, "{}"))).await;
-    assert_eq!(world.calls().len(), 0);
-    let lines = world.logged("end_current_job_missing");
-    assert_eq!(lines.len(), 1);
-    assert_contains(&lines[0], "install Supaqueue's migration");
+    assert_eq!(world.reported(), [1, 2].map(current_job));
 }
 
 #[wasm_bindgen_test]
@@ -157,19 +188,20 @@ async fn a_result_that_postgres_rejects_does_not_keep_its_job_from_being_settled
         r#"{"code":"22003","message":"value overflows numeric format","details":null,"hint":null}"#;
     let network = move |sent: &Sent| match (sent.is_rpc(), sent.body.contains("1e999999")) {
         (true, true) => json(400, refused),
-        (true, false) => accepted("null"),
+        (true, false) => healthy(sent),
         (false, _) => json(200, "[1e999999]"),
     };
     let world = World::with_network(network);
     world.run(&[assignment(1, "{}")]).await;
     let reports = world.reports();
     assert_eq!(reports.len(), 2);
+    assert_eq!(reports[0].text("_report.result"), "[1e999999]", "as text");
     assert!(reports[1].body.contains(r#""_is_successful":true"#));
     assert_eq!(
         reports[1].text("_report.result.incomplete"),
-        "the database refused it: status 400 22003 value overflows numeric format"
+        "Postgres cannot store it: status 400 22003 value overflows numeric format"
     );
-    assert!(world.logged("report_rejected")[0].contains("22003 value overflows"));
+    assert!(world.logged("report_refused")[0].contains("22003 value overflows"));
 }
 
 #[wasm_bindgen_test]

@@ -145,7 +145,7 @@ async fn drain(project: &Project, state: &DatabaseState) -> Result<String> {
     set_functions_secret(project, state).await?;
     let sql = format!(
         "select to_jsonb(count(*)) as result from supaqueue.current_job c
-         where c.acknowledged_at is null and c.created_at < {}",
+         where c.state = 'sent' and c.created_at < {}",
         escape_literal(&state.now)
     );
     let start = Instant::now();

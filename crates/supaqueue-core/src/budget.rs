@@ -1,37 +1,43 @@
-//! How much work the lanes of a run may still start.
+//! How much work a run may still take on: time, jobs and bytes.
 //!
-//! The platform kills an isolate at its wall clock limit, together with every call
-//! in flight. So a lane asks for a job only if that job's whole timeout still fits.
+//! The platform kills an isolate at its wall clock limit, together with every call in flight. So a
+//! job is taken only if its whole timeout still fits. The number of jobs bounds the processor time
+//! of an isolate, and the bytes bound its memory, most of which is payloads and their copies.
 //!
-//! When a lane ends, its worker's next job comes with a new dispatch, and pg_net
-//! pauses for a second between two batches. If the lanes of a run ended together,
-//! nearly all of their workers would sit out that second; so they end one by one.
+//! When a lane ends, its worker's next job comes with a new dispatch, and pg_net pauses for a second
+//! between two batches. If the lanes of a run ended together, nearly all of their workers would sit
+//! out that second; so they end one by one.
 
 use crate::time::{Timestamp, saturate_to_integer};
 
 /// Reserved at the end for reporting the last call, in milliseconds.
 const MARGIN_MS: u64 = 5000;
+/// The bytes of payloads in memory, at most. Each is copied about five times on its way.
+const BYTES: u64 = 8_000_000;
+/// What a lane may always ask for, in bytes: small payloads never wait for large ones.
+const SMALL_BYTES: u64 = 64_000;
+/// The lanes of a run, at most.
+const LANES: usize = 100;
 
 /// The remaining time and jobs of a run, shared by its lanes.
-#[derive(Debug)]
-pub(crate) struct Budget {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Budget {
     ends: Timestamp,
+    time_ms: u64,
     jobs: u32,
     jobs_left: u32,
-    lanes: u32,
-    /// Lanes that have not been denied a job yet.
-    lanes_left: u32,
 }
 
 impl Budget {
-    /// `time_ms` from the start of the isolate, and `jobs` more jobs for `lanes` lanes.
-    pub(crate) fn new(isolate_started: Timestamp, time_ms: u64, jobs: u32, lanes: u32) -> Self {
+    /// `time_ms` from the start of the isolate, and `jobs` besides those of dispatches.
+    /// `u32::MAX` jobs are never used up.
+    #[must_use]
+    pub fn new(isolate_started: Timestamp, time_ms: u64, jobs: u32) -> Self {
         Self {
             ends: isolate_started.plus(time_ms),
+            time_ms,
             jobs,
             jobs_left: jobs,
-            lanes,
-            lanes_left: lanes,
         }
     }
 
@@ -41,19 +47,25 @@ impl Budget {
         self.jobs_left = 0;
     }
 
-    /// Takes one job out of the budget for a lane; false if the lane is to end.
+    /// Takes one job out of the budget for one of `lanes` lanes; false if the lane is to end.
     ///
-    /// Once half of the jobs are used up, the number of lanes that continue shrinks in
-    /// proportion to the jobs left; the last lane takes the last job.
-    pub(crate) fn take(&mut self) -> bool {
-        let may_continue = (2 * u64::from(self.jobs_left) * u64::from(self.lanes))
-            .div_ceil(self.jobs.max(1).into());
-        if u64::from(self.lanes_left) > may_continue {
-            self.lanes_left -= 1;
+    /// Once half of the jobs are used up, the number of lanes that continue shrinks in proportion
+    /// to the jobs left, from `peak`; the last lane takes the last job.
+    pub(crate) fn take(&mut self, lanes: usize, peak: usize) -> bool {
+        let may_continue =
+            (2 * u64::from(self.jobs_left) * peak as u64).div_ceil(self.jobs.max(1).into());
+        if lanes as u64 > may_continue {
             return false;
         }
+        self.take_for_pulse()
+    }
+
+    /// Takes what a pulse costs that asks for work; false if nothing is left.
+    pub(crate) fn take_for_pulse(&mut self) -> bool {
         let is_left = self.jobs_left > 0;
-        self.jobs_left = self.jobs_left.saturating_sub(1);
+        if self.jobs_left != u32::MAX {
+            self.jobs_left = self.jobs_left.saturating_sub(1);
+        }
         is_left
     }
 
@@ -62,6 +74,26 @@ impl Budget {
         let left = self.ends.since(now).saturating_sub(MARGIN_MS);
         (left > 0).then(|| saturate_to_integer(left))
     }
+
+    /// The longest timeout that fits into a fresh isolate, in milliseconds.
+    pub(crate) fn whole_ms(&self) -> u32 {
+        saturate_to_integer(self.time_ms.saturating_sub(MARGIN_MS))
+    }
+}
+
+/// The bytes of payloads that a run may still take, of which it has or has asked for `used`.
+pub(crate) const fn bytes_left(used: u64) -> u64 {
+    BYTES.saturating_sub(used)
+}
+
+/// How many bytes a lane asks for whose last payload had `last` bytes, when `left` are left.
+pub(crate) fn bytes_to_ask(left: u64, last: u64) -> u64 {
+    left.min(last.saturating_mul(2)).max(SMALL_BYTES)
+}
+
+/// How many more lanes a run with `lanes` may have.
+pub(crate) fn lanes_left(lanes: usize) -> u32 {
+    saturate_to_integer(LANES.saturating_sub(lanes) as u64)
 }
 
 #[cfg(test)]
@@ -71,7 +103,7 @@ mod tests {
     #[test]
     fn a_timeout_fits_until_the_margin() {
         let start = Timestamp::from_ms(1_000_000);
-        let budget = Budget::new(start, 140_000, 1, 1);
+        let budget = Budget::new(start, 140_000, 1);
         let cases = [
             (0, Some(135_000)),
             (75_000, Some(60_000)),
@@ -91,23 +123,23 @@ mod tests {
             Some(1_135_000),
             "a clock that was set back does no harm"
         );
+        assert_eq!(budget.whole_ms(), 135_000);
         assert_eq!(
-            Budget::new(start, u64::MAX, 1, 1).fits_ms(start),
+            Budget::new(start, u64::MAX, 1).fits_ms(start),
             Some(i32::MAX as u32)
         );
     }
 
     /// How many jobs were taken when each lane ended, if the lanes take turns.
-    fn ends(jobs: u32, lanes: u32) -> Vec<u32> {
-        let mut budget = Budget::new(Timestamp::from_ms(0), 1, jobs, lanes);
+    fn ends(jobs: u32, lanes: usize) -> Vec<u32> {
+        let mut budget = Budget::new(Timestamp::from_ms(0), 1, jobs);
         let (mut taken, mut ends) = (0, Vec::new());
-        while ends.len() < lanes as usize {
-            match budget.take() {
+        while ends.len() < lanes {
+            match budget.take(lanes - ends.len(), lanes) {
                 true => taken += 1,
                 false => ends.push(taken),
             }
         }
-        assert!(!budget.take(), "nothing is left when all lanes have ended");
         ends
     }
 
@@ -127,10 +159,34 @@ mod tests {
     }
 
     #[test]
+    fn an_unlimited_budget_is_never_used_up() {
+        let mut budget = Budget::new(Timestamp::from_ms(0), 1, u32::MAX);
+        let before = budget.clone();
+        assert!(budget.take(1, 1));
+        assert_eq!(budget, before);
+    }
+
+    #[test]
     fn nothing_is_left_once_the_isolate_is_ending() {
-        let mut budget = Budget::new(Timestamp::from_ms(0), 1, 2, 1);
+        let mut budget = Budget::new(Timestamp::from_ms(0), 1, 2);
         budget.stop();
-        assert!(!budget.take());
+        assert!(!budget.take(1, 1));
+        assert!(!budget.take_for_pulse());
         assert_eq!(budget.fits_ms(Timestamp::from_ms(0)), None);
+    }
+
+    #[test]
+    fn small_payloads_can_always_be_asked_for() {
+        for (left, last, want) in [
+            (BYTES, 10, 64_000),
+            (BYTES, 1_000_000, 2_000_000),
+            (BYTES, 5_000_000, BYTES),
+            (3_000_000, 5_000_000, 3_000_000),
+            (0, 5_000_000, 64_000),
+        ] {
+            assert_eq!(bytes_to_ask(left, last), want, "{left} left, {last} last");
+        }
+        assert_eq!(bytes_left(BYTES + 1), 0);
+        assert_eq!(lanes_left(LANES + 1), 0);
     }
 }

@@ -3,10 +3,8 @@
 //! An error names the variable and what it should be, never its value.
 
 use core::fmt;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 
-use crate::json;
+use crate::json::{self, FromJson, Reader};
 use crate::log::{Entry, Level};
 use crate::protocol::Auth;
 use crate::signature::Keys;
@@ -55,7 +53,7 @@ impl Settings {
         match auth {
             Auth::ServiceRole => Some(&self.service_role),
             Auth::Anon => Some(&self.anon),
-            Auth::None => None,
+            Auth::None | Auth::Unknown => None,
         }
     }
 }
@@ -178,29 +176,17 @@ fn level(env: &Env<'_>) -> Result<Level, ConfigError> {
 /// The key named `default` in a JSON object of keys, or the first one without it.
 struct DefaultKey(Option<String>);
 
-impl<'de> Deserialize<'de> for DefaultKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Keys;
-        impl<'de> Visitor<'de> for Keys {
-            type Value = DefaultKey;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of strings")
+impl FromJson<'_> for DefaultKey {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, json::Error> {
+        let mut found = None;
+        reader.object(&mut |name, reader| {
+            if name != "default" && found.is_some() {
+                return reader.skip();
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DefaultKey, A::Error> {
-                let mut found = None;
-                while let Some(name) = map.next_key::<String>()? {
-                    if name == "default" || found.is_none() {
-                        found = Some(map.next_value::<String>()?);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(DefaultKey(found))
-            }
-        }
-        deserializer.deserialize_map(Keys)
+            found = Some(String::read(reader)?);
+            Ok(())
+        })?;
+        Ok(Self(found))
     }
 }
 

@@ -1,7 +1,7 @@
 //! HTTP as `supaqueue-edge` carries it out: the request to send, and what came of it.
 
 use core::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A request to send: a POST that follows no redirect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,16 +11,16 @@ pub struct Request {
     /// Names in lower case, each once.
     pub headers: Vec<(String, String)>,
     /// Shared, because a payload may be megabytes long.
-    pub body: Rc<str>,
-    /// When to abort it, reading the response's body included.
-    pub timeout_ms: u64,
+    pub body: Arc<str>,
+    /// When to abort it, reading the response's body included, in milliseconds.
+    pub within_ms: u64,
     /// How many bytes of the response's body to read.
-    pub body_limit: usize,
+    pub limit: usize,
 }
 
 impl Request {
     /// Adds a header, or replaces the one of that name.
-    pub(crate) fn set(&mut self, name: &str, value: impl fmt::Display) {
+    pub(crate) fn set(&mut self, name: &str, value: &dyn fmt::Display) {
         self.headers.retain(|(known, _)| known != name);
         self.headers.push((name.to_owned(), value.to_string()));
     }
@@ -51,8 +51,8 @@ pub enum BodyEnd {
     Complete,
     /// At the limit: there is more.
     Truncated,
-    /// At the request's timeout.
-    TimedOut,
+    /// When the request was aborted: at its timeout, or because its answer no longer matters.
+    Aborted,
     /// With this error.
     Failed(String),
 }
@@ -60,8 +60,8 @@ pub enum BodyEnd {
 /// Why there is no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// None came within the timeout.
-    TimedOut,
+    /// The request was aborted before one came: at its timeout, or because its answer no longer matters.
+    Aborted,
     /// The runtime's description of a network error.
     Network(String),
     /// The runtime's own rate limit held the request back (`Deno.errors.RateLimitError`).

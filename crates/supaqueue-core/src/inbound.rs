@@ -7,10 +7,10 @@
 use crate::config::{ConfigError, Settings};
 use crate::excerpt::one_line;
 use crate::fetch::BodyEnd;
+use crate::isolate::Isolate;
 use crate::json::Object;
 use crate::log::{Entry, Level};
 use crate::protocol::{Dispatch, is_self_test, parse_dispatch};
-use crate::run::Isolate;
 use crate::signature::{CALL_ID_PREFIX, SignatureError, SignedHeaders, verify};
 use crate::time::Timestamp;
 
@@ -123,7 +123,7 @@ pub fn check_body(
         BodyEnd::Complete | BodyEnd::Truncated => {
             return Err(Rejection::too_large(settings.request_limit));
         }
-        BodyEnd::TimedOut | BodyEnd::Failed(_) => {
+        BodyEnd::Aborted | BodyEnd::Failed(_) => {
             return Err(Rejection::not_understood("the body ended early"));
         }
     }
@@ -139,9 +139,8 @@ pub fn check_body(
             Err(Rejection::unsigned(SignatureError::NotADispatch))
         };
     }
-    let dispatch = parse_dispatch(text).map_err(|error| {
-        Rejection::not_understood(&format!("the body is not a dispatch: {error}"))
-    })?;
+    let dispatch =
+        parse_dispatch(text).map_err(|error| Rejection::not_understood(&error.to_string()))?;
     Ok(Accepted::Dispatch(dispatch))
 }
 
@@ -157,7 +156,7 @@ impl Reply {
                 "malformed",
                 malformed.and_then(|entry| entry.message.as_deref()),
             )
-            .text("last_refusal", isolate.last_refusal().as_deref())
+            .text("last_refusal", isolate.last_refusal())
             .end();
         Self { status: 202, body }
     }
@@ -244,11 +243,9 @@ impl Rejection {
             Some(reason) => &reason.to_string(),
             None => &self.message,
         };
-        let entry = Entry::new(Level::Warn, "dispatch_rejected").because(reason);
-        Entry {
-            status: Some(self.status),
-            ..entry
-        }
+        let mut entry = Entry::new(Level::Warn, "dispatch_rejected").because(reason);
+        entry.status = Some(self.status);
+        entry
     }
 }
 

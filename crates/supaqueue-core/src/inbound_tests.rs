@@ -37,7 +37,7 @@ fn send(head: Head<'_>, body: &[u8]) -> Result<usize, (u16, &'static str, String
 
 #[test]
 fn each_kind_of_request_gets_its_reply() {
-    let body = br#"{"current_jobs":[]}"#;
+    let body = br#"{"protocol":2,"current_jobs":[]}"#;
     let signature = sign(&configured().keys, "a", NOW, body);
     let good = Head {
         content_length: Some("19"),
@@ -79,7 +79,7 @@ fn each_kind_of_request_gets_its_reply() {
     for (name, head, want) in cases {
         assert_eq!(send(head, body), want, "{name}");
     }
-    let changed = br#"{"current_jobs":[ ]}"#;
+    let changed = br#"{"protocol":2,"current_jobs":[ ]}"#;
     assert_eq!(send(good, changed), unsigned(), "a changed body");
 }
 
@@ -89,8 +89,8 @@ fn a_rejection_says_where_the_body_is_no_dispatch() {
     let cases: [(&[u8], u16, &str); 5] = [
         (&[b' '; 60], 400, "the body is not a dispatch: expected more at byte 60"),
         (b"", 400, "the body is not a dispatch: expected more at byte 0"),
-        (b"{\"current_jobs\":1}", 400, "the body is not a dispatch: expected a sequence at byte 16"),
-        (b"{\"current_jobs\":[\xFF]}", 400, "the body is not UTF-8 from byte 17"),
+        (b"{\"protocol\":2,\"current_jobs\":1}", 400, "the body is not a dispatch: expected a list at byte 29"),
+        (b"{\"protocol\":2,\"current_jobs\":[\xFF]}", 400, "the body is not UTF-8 from byte 30"),
         (&[b' '; 61], 413, "the body is larger than 60 bytes"),
     ];
     for (body, status, message) in cases {
@@ -100,18 +100,44 @@ fn a_rejection_says_where_the_body_is_no_dispatch() {
     }
 }
 
+/// Has an isolate send a pulse, which the database refuses.
+fn refuse_pulse(isolate: &mut Isolate) {
+    use crate::fetch::Response;
+    use crate::isolate::{Action, Moment};
+    let moment = Moment {
+        now: NOW,
+        random: 1,
+        is_ending: false,
+    };
+    let body = r#"{"protocol":2,"current_jobs":[{"current_job":{"id":"00000000-0000-4000-8000-000000000001"}}]}"#;
+    let dispatch = crate::protocol::parse_dispatch(body).unwrap();
+    let actions = isolate.dispatched(dispatch, None, moment);
+    let sent = actions.into_iter().find_map(|action| match action {
+        Action::Send(id, _) => Some(id),
+        _ => None,
+    });
+    let refused = Response {
+        status: 403,
+        ..Response::default()
+    };
+    isolate.ended(sent.unwrap(), Ok(refused), moment);
+}
+
 #[test]
 fn the_reply_to_a_dispatch_says_what_is_known_of_jobs_that_do_not_run() {
-    let isolate = Isolate::default();
-    let reply = |body: &str| {
+    let mut isolate = Isolate::new(configured(), NOW);
+    let reply = |isolate: &Isolate, body: &str| {
         let dispatch = crate::protocol::parse_dispatch(body).unwrap();
-        Reply::accepted(&dispatch, &isolate).body
+        Reply::accepted(&dispatch, isolate).body
     };
-    assert_eq!(reply(r#"{"current_jobs":[]}"#), r#"{"accepted":0}"#);
-    isolate.acknowledged(Some("status 403"));
     assert_eq!(
-        reply(r#"{"current_jobs":[{}]}"#),
-        r#"{"accepted":0,"malformed":"missing field `current_job` at byte 1","last_refusal":"status 403"}"#
+        reply(&isolate, r#"{"protocol":2,"current_jobs":[]}"#),
+        r#"{"accepted":0}"#
+    );
+    refuse_pulse(&mut isolate);
+    assert_eq!(
+        reply(&isolate, r#"{"protocol":2,"current_jobs":[{}]}"#),
+        r#"{"accepted":0,"malformed":"missing field `current_job` at byte 2","last_refusal":"status 403"}"#
     );
 }
 
@@ -119,7 +145,7 @@ fn the_reply_to_a_dispatch_says_what_is_known_of_jobs_that_do_not_run() {
 fn the_only_call_of_a_target_that_is_accepted_is_a_self_test() {
     let cases: [(&str, &[u8], bool); 4] = [
         ("call_1", br#"{"self_test": true}"#, true),
-        ("call_1", br#"{"current_jobs":[]}"#, false),
+        ("call_1", br#"{"protocol":2,"current_jobs":[]}"#, false),
         ("call_", b"", false),
         ("a", br#"{"self_test": true}"#, false),
     ];
@@ -174,7 +200,7 @@ fn a_body_that_was_not_read_to_its_end_is_rejected() {
     };
     let ends = [
         (BodyEnd::Truncated, 413, "the body is larger than 60 bytes"),
-        (BodyEnd::TimedOut, 400, "the body ended early"),
+        (BodyEnd::Aborted, 400, "the body ended early"),
         (BodyEnd::Failed("reset".into()), 400, "the body ended early"),
     ];
     for (end, status, message) in ends {

@@ -1,39 +1,32 @@
-//! JSON for serde, small enough for the WebAssembly module.
+//! JSON, read and written with little code.
 //!
 //! `serde_json` links all the formatting that its errors might need, including that of
-//! floating point numbers: 60 of the 150 KB that the module may have. The tests compare
-//! this reader with `serde_json`, value by value.
+//! floating point numbers: 60 of the 150 KB that the module may have. Even with a reader of our own,
+//! serde's generated code was 20 KB. The tests compare this reader with `serde_json`, value by value.
 //!
 //! It reads what the protocol consists of: objects, arrays, strings, integers,
 //! booleans, null, and any JSON as unparsed text ([`Raw`]). It recurses no deeper
 //! than the type being read, however deeply the text is nested.
 
-mod deserialize;
+mod from_json;
 mod reader;
 mod writer;
 
 use core::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use serde::de::{self, Expected, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer};
-
-use self::reader::Reader;
+pub use self::from_json::FromJson;
+pub(crate) use self::from_json::object;
+pub use self::reader::Reader;
 pub(crate) use self::writer::{Object, string};
 
-/// What was expected of the text, and where.
+/// What was expected of the text, and where. It is boxed, so that results stay small.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
-    message: String,
-    at: Option<usize>,
-}
+pub struct Error(Box<(String, usize)>);
 
 impl Error {
-    fn or_at(self, at: usize) -> Self {
-        Self {
-            at: self.at.or(Some(at)),
-            ..self
-        }
+    pub(crate) fn new(message: &str, at: usize) -> Self {
+        Self(Box::new((message.to_owned(), at)))
     }
 }
 
@@ -45,64 +38,16 @@ impl From<Object> for Raw {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match self.at {
-            Some(at) => write!(f, " at byte {at}"),
-            None => Ok(()),
-        }
+        write!(f, "{} at byte {}", self.0.0, self.0.1)
     }
 }
 
 impl core::error::Error for Error {}
 
-/// The default methods would format the value that was found.
-impl de::Error for Error {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self {
-            message: message.to_string(),
-            at: None,
-        }
-    }
-
-    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self {
-            message: format!("expected {expected}"),
-            at: None,
-        }
-    }
-
-    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self {
-            message: format!("expected {expected}"),
-            at: None,
-        }
-    }
-
-    fn invalid_length(_: usize, expected: &dyn Expected) -> Self {
-        Self {
-            message: format!("expected {expected}"),
-            at: None,
-        }
-    }
-
-    fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {
-        Self {
-            message: format!("expected no other field than {}", known.join(", ")),
-            at: None,
-        }
-    }
-
-    fn unknown_variant(_: &str, known: &'static [&'static str]) -> Self {
-        Self {
-            message: format!("expected one of {}", known.join(", ")),
-            at: None,
-        }
-    }
-}
-
-/// Any JSON as unparsed text, which is cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Raw(Rc<str>);
+/// Any JSON as unparsed text, which is cheap to clone. (`Arc` here and elsewhere lets the protocol's model
+/// explore runs in several threads; without threads it costs the same as `Rc`.)
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Raw(Arc<str>);
 
 impl Raw {
     /// The text, if it is JSON.
@@ -129,8 +74,8 @@ impl Raw {
     }
 
     /// The text, shared.
-    pub(crate) fn share(&self) -> Rc<str> {
-        Rc::clone(&self.0)
+    pub(crate) fn share(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 }
 
@@ -138,49 +83,25 @@ impl Raw {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'de>(pub(crate) &'de str);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Part<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any JSON")
-            }
-
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Part<'de>, E> {
-                Ok(Part(text))
-            }
-        }
-        deserializer.deserialize_newtype_struct(RAW, Text)
+impl<'de> FromJson<'de> for Part<'de> {
+    fn read(reader: &mut Reader<'de>) -> Result<Self, Error> {
+        reader.any().map(Self)
     }
 }
 
-/// The name by which the reader recognizes [`Raw`] and [`Part`].
-const RAW: &str = "$supaqueue::Raw";
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Raw;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any JSON")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Raw, E> {
-                Ok(Raw(text.into()))
-            }
-        }
-        deserializer.deserialize_newtype_struct(RAW, Text)
+impl FromJson<'_> for Raw {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        reader.any().map(|text| Self(text.into()))
     }
 }
 
 /// Reads a value that spans all of `text`.
-pub(crate) fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
+///
+/// # Errors
+/// What was expected instead.
+pub fn from_str<'de, T: FromJson<'de>>(text: &'de str) -> Result<T, Error> {
     let mut reader = Reader::new(text);
-    let value = T::deserialize(&mut reader)?;
+    let value = T::read(&mut reader)?;
     reader.end()?;
     Ok(value)
 }

@@ -83,21 +83,18 @@ impl Entry {
 
     /// A line about a job.
     pub(crate) fn of(level: Level, event: &'static str, assignment: &Assignment) -> Self {
-        Self {
-            queue: Some(assignment.queue.name.clone()),
-            job: Some(assignment.job.id),
-            current_job: Some(assignment.current_job.id),
-            attempt: Some(assignment.job.attempts.get()),
-            ..Self::new(level, event)
-        }
+        let mut entry = Self::new(level, event);
+        entry.queue = Some(assignment.queue.name.clone());
+        entry.job = Some(assignment.job.id);
+        entry.current_job = Some(assignment.current_job.id);
+        entry.attempt = Some(assignment.job.attempts.get());
+        entry
     }
 
     /// Adds the reason, as one line.
-    pub(crate) fn because(self, message: &str) -> Self {
-        Self {
-            message: Some(one_line(message)),
-            ..self
-        }
+    pub(crate) fn because(mut self, message: &str) -> Self {
+        self.message = Some(one_line(message));
+        self
     }
 
     /// The line as JSON.

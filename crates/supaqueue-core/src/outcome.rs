@@ -13,7 +13,7 @@ const ERROR_BODY_BYTES: usize = 2048;
 
 /// What the end of a call means.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// The attempt is over, to be reported like this.
     Settled {
         /// Whether the target responded with a 2xx status.
@@ -39,7 +39,7 @@ pub(crate) fn outcome(
     match end {
         Ok(response) if (200..300).contains(&response.status) => success(&response, timeout_ms),
         Ok(response) => refused(&response, final_statuses, now),
-        Err(Failure::TimedOut) => failed(format!("no answer within {timeout_ms} ms"), false),
+        Err(Failure::Aborted) => failed(format!("no answer within {timeout_ms} ms"), false),
         Err(Failure::Network(message)) => {
             failed(format!("network error: {}", one_line(&message)), false)
         }
@@ -80,7 +80,7 @@ fn result(response: &Response, timeout_ms: u64) -> Option<Raw> {
     let body = excerpt(&response.body, response.body.len());
     match &response.body_end {
         BodyEnd::Failed(reason) => return Some(incomplete(reason, Some(&body))),
-        BodyEnd::TimedOut => {
+        BodyEnd::Aborted => {
             let reason = format!("cut off after {timeout_ms} ms");
             return Some(incomplete(&reason, Some(&body)));
         }

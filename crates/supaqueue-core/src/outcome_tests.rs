@@ -56,7 +56,7 @@ fn the_response_of_a_successful_call_is_kept() {
         (Response { body: b"[\"a\xFFb\"]".into(), ..response(200, "") }, "{\"http_status\":200,\"result\":[\"a\u{FFFD}b\"]}"),
         (response(200, "a\0b"), "{\"http_status\":200,\"result\":\"a\u{FFFD}b\"}"),
         (ended(failed, r#"{"a":1"#), r#"{"http_status":200,"result":{"incomplete":"connection reset","body":"{\"a\":1"}}"#),
-        (ended(BodyEnd::TimedOut, "xxx"), r#"{"http_status":200,"result":{"incomplete":"cut off after 60000 ms","body":"xxx"}}"#),
+        (ended(BodyEnd::Aborted, "xxx"), r#"{"http_status":200,"result":{"incomplete":"cut off after 60000 ms","body":"xxx"}}"#),
         (ended(BodyEnd::Truncated, r#"{"a":1"#), r#"{"http_status":200,"result":"{\"a\":1"}"#),
         (ended(BodyEnd::Truncated, "12"), r#"{"http_status":200,"result":"12"}"#),
     ];
@@ -89,7 +89,7 @@ fn the_error_of_a_failed_call_is_kept() {
             r#"{"http_status":504,"error":{"message":"status 504: the platform had no answer from the target in time"}}"#),
         (Ok(response(546, "")),
             r#"{"http_status":546,"error":{"message":"status 546: the platform stopped the target at a resource limit"}}"#),
-        (Err(Failure::TimedOut), r#"{"error":{"message":"no answer within 60000 ms"}}"#),
+        (Err(Failure::Aborted), r#"{"error":{"message":"no answer within 60000 ms"}}"#),
         (Err(network), "{\"error\":{\"message\":\"network error: dns \u{FFFD}\"}}"),
     ];
     for (end, want) in cases {

@@ -3,12 +3,10 @@
 //! The job's headers override the queue's, and ours override both.
 
 use core::fmt;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 
 use crate::config::Settings;
 use crate::fetch::Request;
-use crate::json::{self, Raw};
+use crate::json::{self, FromJson, Raw, Reader};
 use crate::protocol::{Assignment, Auth};
 use crate::signature::{CALL_ID_PREFIX, sign};
 use crate::time::Timestamp;
@@ -69,6 +67,13 @@ pub(crate) fn request(
     if !is_function_name(name) {
         return Err(format!("cannot call \"{name}\": not the name of an edge function").into());
     }
+    if queue.auth == Auth::Unknown {
+        return Err(CannotCall::Yet(
+            "this function does not know auth of the queue: run `supaqueue install`, which brings the \
+             database and the function to the same version"
+                .into(),
+        ));
+    }
     let path = assignment.path();
     if !is_path(path) {
         return Err(format!(
@@ -85,8 +90,8 @@ pub(crate) fn request(
         url: format!("{}/functions/v1/{name}{separator}{path}", settings.url),
         headers: Vec::new(),
         body: job.payload.share(),
-        timeout_ms: assignment.timeout_ms(),
-        body_limit: settings.result_limit,
+        within_ms: assignment.timeout_ms(),
+        limit: settings.result_limit,
     };
     add_custom(
         &mut request,
@@ -111,7 +116,7 @@ pub(crate) fn request(
         }
         // Both forms if the project has both: a target's gateway may check either.
         if let Some(jwt) = &key.jwt {
-            request.set("authorization", format_args!("Bearer {jwt}"));
+            request.set("authorization", &format_args!("Bearer {jwt}"));
         }
         if let Some(sb) = &key.sb {
             request.set("apikey", sb);
@@ -119,16 +124,16 @@ pub(crate) fn request(
     }
     let id = format!("{CALL_ID_PREFIX}{}", job.id.0);
     let signature = sign(&settings.keys, &id, now, request.body.as_bytes());
-    request.set("content-type", "application/json");
-    request.set("idempotency-key", job.id.0);
-    request.set("supaqueue-queue", percent_encoded(&queue.name));
-    request.set("supaqueue-job-id", job.id.0);
-    request.set("supaqueue-attempt", job.attempts);
-    request.set("supaqueue-deadline", now.plus(request.timeout_ms));
-    request.set("traceparent", trace.child(span));
+    request.set("content-type", &"application/json");
+    request.set("idempotency-key", &job.id.0);
+    request.set("supaqueue-queue", &percent_encoded(&queue.name));
+    request.set("supaqueue-job-id", &job.id.0);
+    request.set("supaqueue-attempt", &job.attempts);
+    request.set("supaqueue-deadline", &now.plus(request.within_ms));
+    request.set("traceparent", &trace.child(span));
     request.set("webhook-id", &id);
-    request.set("webhook-timestamp", now.seconds());
-    request.set("webhook-signature", signature);
+    request.set("webhook-timestamp", &now.seconds());
+    request.set("webhook-signature", &signature);
     Ok(request)
 }
 
@@ -188,7 +193,7 @@ fn add_custom(
             ));
         }
         if !is_reserved(&name, auth) {
-            request.set(&name, value);
+            request.set(&name, &value);
         }
     }
     Ok(())
@@ -239,25 +244,14 @@ fn percent_encoded(text: &str) -> impl fmt::Display {
 /// An object of strings, in order.
 struct Strings(Vec<(String, String)>);
 
-impl<'de> Deserialize<'de> for Strings {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Strings;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of strings")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strings, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Strings(entries))
-            }
-        }
-        deserializer.deserialize_map(Entries)
+impl FromJson<'_> for Strings {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, json::Error> {
+        let mut entries = Vec::new();
+        reader.object(&mut |name, reader| {
+            entries.push((name.to_owned(), String::read(reader)?));
+            Ok(())
+        })?;
+        Ok(Self(entries))
     }
 }
 

@@ -38,7 +38,7 @@ fn assignment(given: &Given<'_>) -> Assignment {
     json::from_str(&format!(
         r#"{{"current_job":{{"id":"{JOB}"}},
         "job":{{"id":"{JOB}","payload":{{"a": 1.10}},"attempts":3,"headers":{of_job},"path":{path},"timeout_ms":1000}},
-        "queue":{{"name":"Straße 100%","edge_function_name":"{function}","default_headers":{of_queue},"timeout_ms":60000,"auth":"{auth}"}}}}"#
+        "queue":{{"id":"{JOB}","name":"Straße 100%","edge_function_name":"{function}","default_headers":{of_queue},"timeout_ms":60000,"auth":"{auth}"}}}}"#
     ))
     .unwrap()
 }
@@ -83,7 +83,7 @@ fn a_call_carries_our_headers_and_the_payload() {
     }
     assert_eq!(request.headers.len(), want.len() + 1, "and the signature");
     assert_eq!(&*request.body, r#"{"a": 1.10}"#);
-    assert_eq!((request.timeout_ms, request.body_limit), (1000, 262_144));
+    assert_eq!((request.within_ms, request.limit), (1000, 262_144));
 }
 
 #[test]
@@ -238,6 +238,18 @@ fn a_call_without_a_key_waits_for_the_project() {
         panic!("a missing key is not the job's fault");
     };
     assert!(problem.contains("set SUPABASE_ANON_KEY or SUPABASE_PUBLISHABLE_KEYS"));
+}
+
+#[test]
+fn a_call_with_an_auth_of_a_later_schema_waits_for_this_function() {
+    let later = Given {
+        auth: "signed_jwt",
+        ..PLAIN
+    };
+    let Err(CannotCall::Yet(problem)) = call(&later, &[]) else {
+        panic!("an old function is not the job's fault");
+    };
+    assert!(problem.contains("supaqueue install"), "{problem}");
 }
 
 #[test]

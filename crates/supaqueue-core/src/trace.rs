@@ -6,15 +6,16 @@
 use core::fmt;
 
 /// The trace that a dispatch belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Trace {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Trace {
     id: u128,
     flags: u8,
 }
 
 impl Trace {
     /// The trace of a `traceparent` header. If that is missing or malformed, a new one from random bytes.
-    pub(crate) fn new(traceparent: Option<&str>, random: [u8; 16]) -> Self {
+    #[must_use]
+    pub fn new(traceparent: Option<&str>, random: [u8; 16]) -> Self {
         let id = u128::from_be_bytes(random).max(1);
         traceparent
             .and_then(Self::parse)
@@ -65,9 +66,12 @@ impl fmt::Display for Child {
 
 /// Exactly `count` lower-case hexadecimal digits.
 fn hex(text: &str, count: usize) -> Option<u128> {
-    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    (text.len() == count && text.bytes().all(is_hex)).then_some(())?;
-    u128::from_str_radix(text, 16).ok()
+    let mut value = 0;
+    for byte in text.bytes() {
+        let digit = char::from(byte).to_digit(16);
+        value = value << 4 | u128::from(digit.filter(|_| !byte.is_ascii_uppercase())?);
+    }
+    (text.len() == count).then_some(value)
 }
 
 #[cfg(test)]

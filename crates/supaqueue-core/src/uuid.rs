@@ -1,12 +1,12 @@
 //! UUIDs, in the one form that Postgres writes.
 
 use core::fmt;
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer};
+
+use crate::json::{Error, FromJson, Reader};
 
 /// A UUID. (The `uuid` crate reads more forms and describes every error in
 /// detail: 4 KB of the module for input that nobody sends.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Uuid(u128);
 
 impl Uuid {
@@ -45,21 +45,10 @@ impl fmt::Display for Uuid {
     }
 }
 
-impl<'de> Deserialize<'de> for Uuid {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Uuid;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a UUID")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Uuid, E> {
-                Uuid::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-            }
-        }
-        deserializer.deserialize_str(Text)
+impl FromJson<'_> for Uuid {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let text = reader.string()?;
+        Self::parse(&text).ok_or_else(|| reader.error("expected a UUID"))
     }
 }
 

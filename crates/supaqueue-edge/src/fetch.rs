@@ -2,29 +2,53 @@
 
 use js_sys::{Object, Reflect, Uint8Array};
 use supaqueue_core::fetch::{BodyEnd, Failure, Request, Response};
+use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::AbortSignal;
+use web_sys::{AbortController, AbortSignal};
 
 use crate::body;
 use crate::js::{message, property};
 use crate::platform::Platform;
 
 /// Sends a request, and reads the response and its body within the request's limits.
-pub(crate) async fn fetch(platform: &Platform, request: &Request) -> Result<Response, Failure> {
-    let signal = platform.timeout(request.timeout_ms as f64);
-    let response = send(platform, request, &signal).await.map_err(|error| {
+/// `controller` aborts it.
+pub(crate) async fn fetch(
+    platform: &Platform,
+    request: Request,
+    controller: &AbortController,
+) -> Result<Response, Failure> {
+    let limit = request.limit;
+    let within_ms = request.within_ms as f64;
+    let aborted = controller.clone();
+    let abort = Closure::new(move || aborted.abort());
+    let timer = platform.after(within_ms, &abort);
+    let end = response(platform, request, limit, &controller.signal()).await;
+    platform.forget(&timer);
+    end
+}
+
+async fn response(
+    platform: &Platform,
+    request: Request,
+    limit: usize,
+    signal: &AbortSignal,
+) -> Result<Response, Failure> {
+    let or_aborted = |error: JsValue| {
         if signal.aborted() {
-            Failure::TimedOut
+            Failure::Aborted
         } else {
             failure(&error)
         }
-    })?;
+    };
+    let sent = send(platform, request, signal).map_err(or_aborted)?;
+    let response = sent.await.map_err(or_aborted)?;
+    let response: web_sys::Response = response.dyn_into().map_err(or_aborted)?;
     let headers = response.headers();
     let header = |name| headers.get(name).ok().flatten();
-    let (body, body_end) = body::read_response(&response, request.body_limit).await;
+    let (body, body_end) = body::read_response(&response, limit).await;
     let body_end = match body_end {
-        BodyEnd::Failed(_) if signal.aborted() => BodyEnd::TimedOut,
+        BodyEnd::Failed(_) if signal.aborted() => BodyEnd::Aborted,
         end => end,
     };
     Ok(Response {
@@ -37,11 +61,8 @@ pub(crate) async fn fetch(platform: &Platform, request: &Request) -> Result<Resp
     })
 }
 
-async fn send(
-    platform: &Platform,
-    request: &Request,
-    signal: &AbortSignal,
-) -> Result<web_sys::Response, JsValue> {
+/// Takes the request: a payload is not kept here while its call is in flight.
+fn send(platform: &Platform, request: Request, signal: &AbortSignal) -> Result<JsFuture, JsValue> {
     let init = Object::new();
     let set = |name: &str, value: &JsValue| Reflect::set(&init, &JsValue::from_str(name), value);
     set("method", &"POST".into())?;
@@ -50,9 +71,7 @@ async fn send(
     set("signal", signal)?;
     // Following a redirect would send the project's key wherever it leads.
     set("redirect", &"manual".into())?;
-    JsFuture::from(platform.fetch(&request.url, &init)?)
-        .await?
-        .dyn_into()
+    Ok(JsFuture::from(platform.fetch(&request.url, &init)?))
 }
 
 fn failure(thrown: &JsValue) -> Failure {

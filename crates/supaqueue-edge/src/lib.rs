@@ -5,24 +5,17 @@
 
 mod body;
 mod fetch;
+mod isolate;
 mod js;
 mod platform;
-mod run;
-
-use std::rc::Rc;
 
 use supaqueue_core::config::{Settings, settings};
 use supaqueue_core::inbound::{Accepted, Head, Rejection, Reply, check_body, check_head};
-use supaqueue_core::run::{Isolate, Run};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Request, Response, ResponseInit};
 
 pub use crate::platform::Platform;
-
-thread_local! {
-    static ISOLATE: Rc<Isolate> = Rc::default();
-}
 
 /// Replies to a request. The jobs of a dispatch run in the background, after the reply.
 ///
@@ -49,26 +42,8 @@ async fn reply(request: &Request, platform: Platform) -> Reply {
     match accept(request, &settings, &platform).await {
         Ok(Accepted::Health) => Reply::health(&platform.source_hash()),
         Ok(Accepted::Dispatch(dispatch)) => {
-            let isolate = ISOLATE.with(Rc::clone);
-            let reply = Reply::accepted(&dispatch, &isolate);
-            for entry in &dispatch.malformed {
-                platform.write(entry);
-            }
-            let run = Run::new(
-                settings,
-                request
-                    .headers()
-                    .get("traceparent")
-                    .ok()
-                    .flatten()
-                    .as_deref(),
-                platform.random_bytes(),
-                platform.started_at(),
-                dispatch.current_jobs.len(),
-                isolate,
-            );
-            run::start(run, dispatch, platform);
-            reply
+            let traceparent = request.headers().get("traceparent").ok().flatten();
+            isolate::run(settings, dispatch, traceparent.as_deref(), platform)
         }
         Err(rejection) => {
             let entry = rejection.entry();

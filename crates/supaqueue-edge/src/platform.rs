@@ -5,8 +5,7 @@ use js_sys::{Promise, Uint8Array};
 use supaqueue_core::log::Entry;
 use supaqueue_core::time::Timestamp;
 use wasm_bindgen::JsValue;
-use wasm_bindgen::prelude::wasm_bindgen;
-use web_sys::AbortSignal;
+use wasm_bindgen::prelude::{Closure, wasm_bindgen};
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPE: &str = r"
@@ -20,14 +19,14 @@ export interface Platform {
   isEnding(): boolean;
   /** An environment variable. */
   env(name: string): string | undefined;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, by a clock that is never set back. */
   now(): number;
   /** Sixteen random bytes. */
   random(): Uint8Array;
-  /** Resolves after this many milliseconds. */
-  sleep(ms: number): Promise<unknown>;
-  /** Aborts after this many milliseconds. */
-  timeout(ms: number): AbortSignal;
+  /** Calls `work` after this many milliseconds. Returns the timer, which newer runtimes make an object. */
+  after(ms: number, work: () => void): unknown;
+  /** Forgets what `after` was to call. */
+  forget(timer: unknown): void;
   /** The `fetch` of the web. */
   fetch(url: string, init: RequestInit): Promise<Response>;
   /** Writes a line to the log. */
@@ -62,10 +61,10 @@ extern "C" {
     fn random(this: &Platform) -> Uint8Array;
 
     #[wasm_bindgen(method)]
-    pub(crate) fn sleep(this: &Platform, ms: f64) -> Promise;
+    pub(crate) fn after(this: &Platform, ms: f64, work: &Closure<dyn FnMut()>) -> JsValue;
 
     #[wasm_bindgen(method)]
-    pub(crate) fn timeout(this: &Platform, ms: f64) -> AbortSignal;
+    pub(crate) fn forget(this: &Platform, timer: &JsValue);
 
     #[wasm_bindgen(method, catch)]
     pub(crate) fn fetch(this: &Platform, url: &str, init: &JsValue) -> Result<Promise, JsValue>;
@@ -86,21 +85,12 @@ impl Platform {
         Timestamp::from_ms(self.started_at_ms() as u64)
     }
 
-    pub(crate) fn random_bytes(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        let random = self.random();
-        // copy_to panics if the lengths differ.
-        random
-            .slice(0, 16)
-            .to_vec()
-            .into_iter()
-            .zip(&mut bytes)
-            .for_each(|(from, to)| *to = from);
-        bytes
-    }
-
-    pub(crate) fn random_u64(&self) -> u64 {
-        u128::from_be_bytes(self.random_bytes()) as u64
+    pub(crate) fn random_bits(&self) -> u128 {
+        let mut bits = 0;
+        for byte in self.random().to_vec() {
+            bits = bits << 8 | u128::from(byte);
+        }
+        bits
     }
 
     pub(crate) fn write(&self, entry: &Entry) {

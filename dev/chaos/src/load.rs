@@ -31,6 +31,7 @@ pub(crate) struct NewJob {
     pub(crate) id: String,
     queue: &'static str,
     pub(crate) is_doomed: bool,
+    is_large: bool,
     pub(crate) sources: Vec<String>,
 }
 
@@ -64,6 +65,15 @@ impl Batch {
         )
     }
 
+    /// Jobs with the largest payloads.
+    pub(crate) fn large(number: usize, rng: &mut Rng) -> Self {
+        let mut job = || NewJob {
+            is_large: true,
+            ..NewJob::random("large", rng)
+        };
+        Self((0..number).map(|_| job()).collect())
+    }
+
     /// A job, three jobs that depend on it, and one that depends on those, across queues.
     fn pipeline(rng: &mut Rng) -> Self {
         let mut job = |queue, sources: &[&NewJob]| NewJob {
@@ -88,9 +98,9 @@ impl Batch {
     pub(crate) fn sql(&self) -> String {
         let rows: Vec<_> = self.0.iter().map(NewJob::row).collect();
         let mut sql = format!(
-            "insert into supaqueue.job (id, queue, max_attempts, headers)
-             select id, supaqueue.queue_id(queue), attempts, headers
-             from (values {}) as new (id, queue, attempts, headers);",
+            "insert into supaqueue.job (id, queue, max_attempts, headers, payload)
+             select id, supaqueue.queue_id(queue), attempts, headers, payload
+             from (values {}) as new (id, queue, attempts, headers, payload);",
             rows.join(", ")
         );
         for NewJob { id, sources, .. } in &self.0 {
@@ -110,6 +120,7 @@ impl NewJob {
             id: uuid(rng),
             queue,
             is_doomed: queue == "failing" && chance(rng, 10),
+            is_large: false,
             sources: Vec::new(),
         }
     }
@@ -120,7 +131,14 @@ impl NewJob {
             true => ("2", r#"'{"chaos-is-doomed": "yes"}'"#),
             false => ("null", "null"),
         };
-        format!("('{id}'::uuid, '{queue}', {attempts}::integer, {headers}::jsonb)")
+        let payload = match self.is_large {
+            // 4.9 MB; at most 5 MB are allowed.
+            true => "jsonb_build_object('text', repeat('0123456789', 490000))",
+            false => "'{}'",
+        };
+        format!(
+            "('{id}'::uuid, '{queue}', {attempts}::integer, {headers}::jsonb, {payload}::jsonb)"
+        )
     }
 }
 

@@ -21,12 +21,13 @@ fn job_dependencies() -> Result<Part> {
 }
 
 /// The name and number of workers of each queue. The target of a queue is called `chaos-` and its name.
-pub const QUEUES: [(&str, u32); 5] = [
+pub const QUEUES: [(&str, u32); 6] = [
     ("quick", 4),
     ("slow", 3),
     ("failing", 3),
     ("limited", 2),
     ("step", 3),
+    ("large", 20),
 ];
 
 /// How long Supaqueue waits before it considers a dispatch or call lost.
@@ -42,8 +43,10 @@ impl Pace {
     fn settings(self) -> &'static str {
         match self {
             Self::Quick => {
-                "update supaqueue.setting
-                 set dispatch_lease_ms = 2000, lease_grace_ms = 2000, max_dispatches = 2, max_errors = 1000;
+                // Shorter than users may make it: after each fault the harness waits for lost runs.
+                "alter table supaqueue.setting drop constraint run_lease_is_between_15_seconds_and_10_minutes;
+                 update supaqueue.setting
+                 set dispatch_lease_ms = 2000, run_lease_ms = 6000, max_dispatches = 2, max_errors = 1000;
                  update supaqueue.queue set timeout_ms = 3000;
                  select cron.schedule('supaqueue_tick', '1 second', 'call supaqueue.tick()')"
             }
@@ -161,7 +164,7 @@ impl Scene {
                  select supaqueue.take_tables();
                  truncate supaqueue.current_job, supaqueue.ready_job, supaqueue.held_job, supaqueue.unfinished;
                  truncate supaqueue.job cascade;
-                 update supaqueue.worker set locked = false, last_report = null;
+                 update supaqueue.worker set locked = false;
                  commit",
             )
             .await?;

@@ -1,16 +1,14 @@
 //! Bytes as an inbound request, and what must hold for every one.
 
-use std::rc::Rc;
 use std::sync::LazyLock;
 
 use serde_json::value::RawValue;
 use supaqueue_core::config::{Settings, settings};
 use supaqueue_core::fetch::{BodyEnd, Response};
 use supaqueue_core::inbound::{Accepted, Head, check_body, check_head};
+use supaqueue_core::isolate::{Action, Isolate, Moment};
 use supaqueue_core::json::Raw;
-use supaqueue_core::lane::{Action, Event, Lane};
-use supaqueue_core::protocol::{Assignment, LaneId};
-use supaqueue_core::run::Run;
+use supaqueue_core::protocol::Dispatch;
 use supaqueue_core::signature::sign;
 use supaqueue_core::time::Timestamp;
 
@@ -20,7 +18,8 @@ const SECRETS: &str = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc= whsec_
 /// Checks one request. The lines of the input up to an empty one are headers,
 /// `name: value`, and the rest is the body. `method: …` is the method. The header
 /// `sign: …` asks for a signature with our key, to reach the code behind the check.
-pub(crate) fn check(input: &[u8]) {
+/// Returns whether the request comes so far that a target is called.
+pub(crate) fn check(input: &[u8]) -> bool {
     let (head, body) = split(input);
     let head = String::from_utf8_lossy(head);
     let header = |name: &str| {
@@ -52,12 +51,13 @@ pub(crate) fn check(input: &[u8]) {
         Some(signed) => check_body(signed, body, &BodyEnd::Complete, settings, NOW).map(Some),
         None => Ok(None),
     });
+    let mut is_called = false;
     match accepted {
         Ok(None) => assert!(matches!(head.method, "GET" | "HEAD"), "let a stranger in"),
         Ok(Some(accepted)) => {
             assert!(is_signed_by_us, "let a stranger in");
             if let Accepted::Dispatch(dispatch) = accepted {
-                dispatch.current_jobs.into_iter().for_each(start);
+                is_called = run(dispatch, &String::from_utf8_lossy(body));
             }
         }
         Err(rejection) => {
@@ -79,38 +79,68 @@ pub(crate) fn check(input: &[u8]) {
             "serde_json reads {text:?} differently"
         );
     }
+    is_called
 }
 
-/// Whatever an assignment contains, it can be acknowledged, called and logged.
-fn start(assignment: Assignment) {
-    let prefix = format!("{}/functions/v1/", SETTINGS.url);
-    let mut run = Run::new(SETTINGS.clone(), None, [1; 16], NOW, 1, Rc::default());
-    let mut lane = Lane::new(LaneId::from_random([1; 16]), assignment);
-    let accepted = Response {
+/// Whatever the records of a dispatch contain, they can be acknowledged, called and logged. The answer to
+/// the acknowledgement has them as the dispatch had them. Returns whether a target is called.
+fn run(dispatch: Dispatch, body: &str) -> bool {
+    let mut isolate = Isolate::new(SETTINGS.clone(), NOW);
+    let moment = Moment {
+        now: NOW,
+        random: 1,
+        is_ending: false,
+    };
+    let actions = isolate.dispatched(dispatch, None, moment);
+    let sent = actions.iter().find_map(|action| match action {
+        Action::Send(id, _) => Some(*id),
+        _ => None,
+    });
+    actions.iter().for_each(check_action);
+    let Some(pulse) = sent else {
+        return false;
+    };
+    let records = body.trim_start().trim_start_matches('{');
+    let answer = format!(r#"{{"accepted":true,"lease_ms":60000,{records}"#);
+    let answer = Response {
         status: 200,
-        body: br#"{"accepted":true,"next":null}"#.to_vec(),
+        body: answer.replacen("current_jobs", "started", 1).into(),
         ..Response::default()
     };
-    for event in [Event::Start, Event::Fetched(Ok(accepted))] {
-        let Action::Fetch(request) = lane.next(event, &mut run, NOW, 0) else {
-            panic!("the lane sends nothing");
-        };
-        let is_line = |text: &str| !text.contains(['\r', '\n', '\0']);
-        let mut headers = request.headers.iter();
-        assert!(
-            headers.all(|(name, value)| is_line(name) && is_line(value)),
-            "a header of more than one line: {:?}",
-            request.headers
-        );
-        if let Some(name) = request.url.strip_prefix(&prefix) {
-            let is_path = name.contains(['/', '.', '?', '#', '%', '\\']);
-            assert!(!is_path, "a call of {}", request.url);
-        } else {
-            assert_eq!(request.url, "http://x/rest/v1/rpc/end_current_job");
+    let actions = isolate.ended(pulse, Ok(answer), moment);
+    actions.iter().for_each(check_action);
+    let mut sent = actions.iter().filter_map(|action| match action {
+        Action::Send(_, request) => Some(request),
+        _ => None,
+    });
+    sent.any(|request| request.url.contains("/functions/v1/"))
+}
+
+fn check_action(action: &Action) {
+    let request = match action {
+        Action::Send(_, request) => request,
+        Action::Log(entry) => {
+            let line = entry.line();
+            return assert!(is_json(&line), "{line}");
         }
-    }
-    for line in run.take_log().iter().map(|entry| entry.line()) {
-        assert!(is_json(&line), "{line}");
+        _ => return,
+    };
+    let is_line = |text: &str| !text.contains(['\r', '\n', '\0']);
+    let mut headers = request.headers.iter();
+    assert!(
+        headers.all(|(name, value)| is_line(name) && is_line(value)),
+        "a header of more than one line: {:?}",
+        request.headers
+    );
+    let url = request.url.strip_prefix("http://x/").unwrap_or_default();
+    if let Some(target) = url.strip_prefix("functions/v1/") {
+        let path = target.split('?').next().unwrap_or_default();
+        let is_inside = |part: &str| !matches!(part, "" | "." | "..");
+        assert!(path.split('/').all(is_inside), "a call of {}", request.url);
+        assert!(!target.contains(['#', '\\']), "a call of {}", request.url);
+    } else {
+        let rpc = url.strip_prefix("rest/v1/rpc/");
+        assert!(matches!(rpc, Some("supaqueue_pulse" | "end_current_job")));
     }
 }
 

@@ -1,7 +1,10 @@
 //! The steps of the model: what each party does on its own, and what may go wrong.
 
-use crate::database::CallId;
-use crate::lane::{LaneId, Phase};
+use supaqueue_core::run::RequestId;
+
+use crate::database::{CallId, CallState, CurrentJob, RunNumber};
+use crate::isolate::{Transit, Unanswered};
+use crate::message::Request;
 use crate::protocol::Protocol;
 use crate::settle::Outcome;
 use crate::state::State;
@@ -12,6 +15,8 @@ use crate::transaction::Step;
 pub enum Action {
     /// A user inserts a job; the transaction is about to commit (`supaqueue.wake_up`).
     Insert(u8),
+    /// A user cancels a job.
+    Cancel(u8),
     /// The tick starts (`supaqueue.tick`).
     Tick,
     /// An open transaction acquires the queue's lock, and does the work that needs it.
@@ -22,30 +27,42 @@ pub enum Action {
     Commit(usize),
     /// An open transaction is rolled back.
     RollBack(usize),
-    /// The lease of a current job ends.
+    /// The lease of a dispatch ends.
     LeaseEnds(CallId),
+    /// The lease of a run ends, and the tick notices it.
+    RunLeaseEnds(RunNumber),
     /// The backoff before a retry is over.
     BecomesDue(u8),
-    /// pg_net delivers a dispatch, for the first time or again: a lane starts.
-    Deliver(CallId),
+    /// pg_net delivers a dispatch, for the first time or again: to a run, or to a new isolate.
+    Deliver(CallId, Option<RunNumber>),
     /// pg_net loses a dispatch.
     Lose(CallId),
-    /// A lane acknowledges its current job and gets the answer (`supaqueue.acknowledge`, `Lane::acknowledged`).
-    Acknowledge(LaneId),
-    /// The call of a lane ends (`Lane::after_call`).
-    EndCall(LaneId, Outcome),
-    /// The report of a lane arrives, and asks for a next job or not (`supaqueue.report`).
-    Report(LaneId, bool),
+    /// A request of a run arrives.
+    Arrive(RunNumber, RequestId),
     /// The same, but the job cannot be settled now (`supaqueue.settle_or_note`).
-    ReportUnsettled(LaneId, bool),
-    /// A lane gets no answer in time and will repeat its request, which is still in transit (`Lane::retry`).
-    GiveUpWaiting(LaneId, bool),
-    /// A lane dies while its request is in transit.
-    DieInRequest(LaneId, bool),
-    /// A lane dies while the target or the database is working for it.
-    Die(LaneId),
+    ArriveUnsettled(RunNumber, RequestId),
+    /// The answer to a request reaches its run.
+    Hear(RunNumber, RequestId),
+    /// A run gets no answer in time, and repeats its request.
+    GiveUpWaiting(RunNumber, RequestId),
+    /// The same, but the request arrives, and only the answer is lost.
+    LoseAnswer(RunNumber, RequestId),
     /// A request arrives whose sender no longer waits for it.
-    Arrive(usize),
+    ArriveLate(usize),
+    /// The call of a target ends.
+    EndCall(RunNumber, RequestId, Outcome),
+    /// The time comes for which a run waits.
+    Wake(RunNumber),
+    /// A call has been held ready for too long.
+    HoldTooLong(RunNumber),
+    /// An isolate dies.
+    Die(RunNumber),
+    /// An isolate is told that it is about to end.
+    BeginToEnd(RunNumber),
+    /// No pulse of a run was answered until its deadline.
+    PassDeadline(RunNumber),
+    /// The connection of a call closes whose isolate is dead.
+    Close(usize),
 }
 
 impl Protocol {
@@ -65,61 +82,106 @@ impl Protocol {
                 Step::Holds(_) => Action::Commit(index),
             });
         }
-        let calls = s.db.calls.keys();
-        actions.extend(calls.map(|id| Action::LeaseEnds(*id)));
-        let undelivered = s.net.iter().filter(|(_, sent)| sent.delivered == 0);
-        actions.extend(undelivered.map(|(id, _)| Action::Deliver(*id)));
-        for lane in &s.lanes {
-            match lane.phase {
-                Phase::Acknowledging => actions.push(Action::Acknowledge(lane.id)),
-                Phase::Calling(_) => {
-                    actions.push(Action::EndCall(lane.id, Outcome::Successful));
-                    actions.push(Action::EndCall(lane.id, Outcome::Failed));
+        let sent =
+            s.db.calls
+                .iter()
+                .filter(|(_, call)| call.state == CallState::Sent);
+        actions.extend(sent.map(|(id, _)| Action::LeaseEnds(*id)));
+        actions.extend(s.db.runs.keys().map(|run| Action::RunLeaseEnds(*run)));
+        let undelivered = s.net.iter().filter(|(_, is_delivered)| !**is_delivered);
+        undelivered.for_each(|(id, _)| self.deliveries(s, *id, actions));
+        actions.extend((0..s.abandoned.len()).map(Action::Close));
+        for isolate in &s.isolates {
+            let run = isolate.number;
+            if isolate.wakes().is_some_and(|(_, is_renewal)| !is_renewal) {
+                actions.push(Action::Wake(run));
+            }
+            for (id, unanswered) in &isolate.unanswered {
+                match unanswered {
+                    Unanswered::Request(_, Transit::Sent) => actions.push(Action::Arrive(run, *id)),
+                    Unanswered::Request(_, Transit::Arrived) => {}
+                    Unanswered::Request(_, Transit::Answered(_)) => {
+                        actions.push(Action::Hear(run, *id));
+                    }
+                    Unanswered::Call(_) => {
+                        actions.push(Action::EndCall(run, *id, Outcome::Successful));
+                        actions.push(Action::EndCall(run, *id, Outcome::Failed));
+                    }
+                    Unanswered::Aborted(_) => {
+                        actions.push(Action::EndCall(run, *id, Outcome::Failed));
+                    }
                 }
-                Phase::Abandoned(_) => actions.push(Action::EndCall(lane.id, Outcome::Lost)),
-                Phase::Reporting(_) => {
-                    actions.push(Action::Report(lane.id, false));
-                    actions.push(Action::Report(lane.id, true));
-                }
-                Phase::Awaiting(_) => {}
             }
         }
     }
 
+    fn deliveries(&self, s: &State, id: CallId, actions: &mut Vec<Action>) {
+        let living = s.isolates.iter().filter(|isolate| !isolate.is_ending);
+        let runs: Vec<_> = living.map(|isolate| isolate.number).collect();
+        if runs.len() < self.size.runs.into() {
+            actions.push(Action::Deliver(id, None));
+        }
+        let deliver = |run| Action::Deliver(id, Some(run));
+        actions.extend(runs.into_iter().map(deliver));
+    }
+
     /// What may happen but need not.
     pub(crate) fn faults(&self, s: &State, actions: &mut Vec<Action>) {
-        actions.extend((0..s.late.len()).map(Action::Arrive));
+        actions.extend((0..s.late.len()).map(Action::ArriveLate));
         if s.aborts_left > 0 {
             actions.extend((0..s.db.open.len()).map(Action::RollBack));
         }
         if s.give_ups_left > 0 {
             actions.extend((0..s.db.open.len()).map(Action::GiveUpLock));
         }
+        if s.cancels_left > 0 {
+            actions.extend((0..self.size.jobs).map(Action::Cancel));
+        }
+        if s.renewals_left > 0 {
+            let renews = s
+                .isolates
+                .iter()
+                .filter(|isolate| isolate.wakes().is_some_and(|(_, is_renewal)| is_renewal));
+            actions.extend(renews.map(|isolate| Action::Wake(isolate.number)));
+        }
+        if s.delays_left > 0 {
+            let is_held = |call: &CurrentJob| call.state == CallState::Held;
+            let holds = s.db.calls.values().filter(|call| is_held(call));
+            actions.extend(holds.filter_map(|call| call.run).map(Action::HoldTooLong));
+        }
         if s.faults_left == 0 {
             return;
         }
-        for (id, sent) in &s.net {
-            actions.push(if sent.delivered == 0 {
-                Action::Lose(*id)
+        for (id, is_delivered) in &s.net {
+            if *is_delivered {
+                self.deliveries(s, *id, actions);
             } else {
-                Action::Deliver(*id)
-            });
+                actions.push(Action::Lose(*id));
+            }
         }
-        for lane in &s.lanes {
-            match lane.phase {
-                Phase::Acknowledging | Phase::Reporting(_) => {
-                    for wants_next in [false, true] {
-                        actions.push(Action::ReportUnsettled(lane.id, wants_next));
-                        actions.push(Action::GiveUpWaiting(lane.id, wants_next));
-                        actions.push(Action::DieInRequest(lane.id, wants_next));
+        for isolate in &s.isolates {
+            let run = isolate.number;
+            actions.push(Action::Die(run));
+            actions.push(Action::PassDeadline(run));
+            if !isolate.is_ending {
+                actions.push(Action::BeginToEnd(run));
+            }
+            for (id, unanswered) in &isolate.unanswered {
+                match unanswered {
+                    Unanswered::Request(request, transit) => {
+                        actions.push(Action::GiveUpWaiting(run, *id));
+                        if *transit == Transit::Sent && !self.size.answers_travel {
+                            actions.push(Action::LoseAnswer(run, *id));
+                        }
+                        if matches!((request, transit), (Request::Report(_), Transit::Sent)) {
+                            actions.push(Action::ArriveUnsettled(run, *id));
+                        }
                     }
+                    Unanswered::Call(_) => {
+                        actions.push(Action::EndCall(run, *id, Outcome::NotMade));
+                    }
+                    Unanswered::Aborted(_) => {}
                 }
-                Phase::Calling(_) => {
-                    actions.push(Action::EndCall(lane.id, Outcome::NotMade));
-                    actions.push(Action::Die(lane.id));
-                }
-                Phase::Awaiting(_) => actions.push(Action::Die(lane.id)),
-                Phase::Abandoned(_) => {}
             }
         }
     }

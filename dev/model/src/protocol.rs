@@ -1,14 +1,17 @@
 //! The protocol as a model: where each step leads.
 
 use stateright::{Model, Property};
+use supaqueue_core::run::RequestId;
 
 use crate::action::Action;
-use crate::lane::Phase;
+use crate::database::RunNumber;
+use crate::isolate::{Transit, Unanswered};
+use crate::message::{Reply, Request};
 use crate::properties;
 use crate::size::{Broken, Size};
 use crate::state::State;
-use crate::transaction::{Cause, Step};
-use crate::wake_up::{begin_insert, begin_tick, with_lock, without_lock};
+use crate::transaction::{Listener, Step};
+use crate::wake_up::{begin_insert, begin_tick, cancel};
 
 /// The protocol, intact or broken, in a world of some size.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,9 @@ impl Model for Protocol {
         self.apply(&mut next, action)?;
         if self.size.open == 1 {
             self.finish(&mut next)?;
+        }
+        if !self.size.answers_travel {
+            self.hear_all(&mut next)?;
         }
         next.tidy(self);
         Some(next)
@@ -70,60 +76,66 @@ impl Protocol {
                 self.may_open(s)?;
                 begin_insert(&mut s.db, job);
             }
+            Action::Cancel(job) => {
+                cancel(&mut s.db, job, self.broken)?;
+                s.cancels_left -= 1;
+            }
             Action::Tick => {
                 self.may_open(s)?;
-                begin_tick(&mut s.db)?;
+                begin_tick(&mut s.db, self.broken)?;
             }
             Action::TakeLock(index) => self.take_lock(s, index)?,
             Action::GiveUpLock(index) => self.give_up_lock(s, index)?,
             Action::Commit(index) => s.commit(index),
             Action::RollBack(index) => s.roll_back(index),
             Action::LeaseEnds(id) => self.end_lease(s, id)?,
+            Action::RunLeaseEnds(run) => self.end_run_lease(s, run)?,
             Action::BecomesDue(job) => {
                 if s.db.is_job_held(job) {
                     return None;
                 }
                 s.db.jobs[usize::from(job)].as_mut()?.is_due = true;
             }
-            Action::Deliver(id) => self.deliver(s, id)?,
+            Action::Deliver(id, run) => self.deliver(s, id, run)?,
             Action::Lose(id) => {
                 s.spend_fault()?;
                 s.net.remove(&id);
             }
-            Action::Acknowledge(lane) => {
-                let at = s.lane(lane)?.at;
-                if self.acknowledge(s, at, lane)? {
-                    s.first_call(lane, at);
-                } else {
-                    s.end_lane(lane);
-                }
+            Action::Arrive(run, id) => {
+                let request = s.sent(run, id)?;
+                let listener = Listener { run, request: id };
+                self.arrive(s, &request, Some(listener))?;
             }
-            Action::EndCall(lane, outcome) => s.end_call(lane, outcome)?,
-            Action::Report(lane, wants_next) => {
-                let report = s.lane(lane)?.report(wants_next)?;
-                self.report(s, report, true)?;
-            }
-            Action::ReportUnsettled(lane, wants_next) => {
+            Action::ArriveUnsettled(run, id) => {
                 s.spend_fault()?;
-                let mut report = s.lane(lane)?.report(wants_next)?;
-                report.can_settle = false;
-                self.report(s, report, true)?;
-            }
-            Action::GiveUpWaiting(lane, wants_next) => s.leave_request(lane, wants_next)?,
-            Action::DieInRequest(lane, wants_next) => {
-                s.leave_request(lane, wants_next)?;
-                s.end_lane(lane);
-            }
-            Action::Die(lane) => {
-                s.spend_fault()?;
-                match s.lane(lane)?.phase {
-                    Phase::Calling(origin) => s.set_phase(lane, Phase::Abandoned(origin)),
-                    _ => s.end_lane(lane),
+                let mut request = s.sent(run, id)?;
+                if let Request::Report(report) = &mut request {
+                    report.can_settle = false;
                 }
+                let listener = Listener { run, request: id };
+                self.arrive(s, &request, Some(listener))?;
             }
-            Action::Arrive(index) => {
-                let late = s.late.remove(index);
-                self.arrive(s, late)?;
+            Action::Hear(run, id) => self.hear(s, run, id)?,
+            Action::GiveUpWaiting(run, id) => self.give_up_waiting(s, run, id)?,
+            Action::LoseAnswer(run, id) => {
+                let request = s.sent(run, id)?;
+                self.give_up_waiting(s, run, id)?;
+                let index = s.late.iter().position(|late| *late == request)?;
+                s.late.remove(index);
+                self.arrive(s, &request, None)?;
+            }
+            Action::ArriveLate(index) => {
+                let request = s.late.remove(index);
+                self.arrive(s, &request, None)?;
+            }
+            Action::EndCall(run, id, outcome) => self.end_call(s, run, id, outcome)?,
+            Action::Wake(run) => self.wake(s, run)?,
+            Action::HoldTooLong(run) => self.hold_too_long(s, run)?,
+            Action::Die(run) => self.die(s, run)?,
+            Action::BeginToEnd(run) => self.begin_to_end(s, run)?,
+            Action::PassDeadline(run) => self.pass_deadline(s, run)?,
+            Action::Close(index) => {
+                s.abandoned.remove(index);
             }
         }
         s.note_settled();
@@ -155,7 +167,7 @@ impl Protocol {
         if !tx.can_have_lock(&s.db) && !self.is(Broken::NoLock) {
             return None;
         }
-        with_lock(&s.db, &mut tx, lock, self.broken);
+        self.with_lock(&mut s.db, &mut tx, lock);
         s.db.open.push(tx);
         Some(())
     }
@@ -163,46 +175,49 @@ impl Protocol {
     /// A transaction goes on without the lock that another one holds.
     fn give_up_lock(&self, s: &mut State, index: usize) -> Option<()> {
         let mut tx = s.db.open.remove(index);
-        let Step::AsksFor(lock) = tx.step else {
-            return None;
-        };
-        if tx.can_have_lock(&s.db) {
+        if !matches!(tx.step, Step::AsksFor(_)) || tx.can_have_lock(&s.db) {
             return None;
         }
         s.give_ups_left -= 1;
-        without_lock(&s.db, &mut tx, lock, self.broken);
+        self.without_lock(&mut s.db, &mut tx);
         s.db.open.push(tx);
         Some(())
     }
 }
 
 impl State {
-    /// Makes a transaction's rows visible, sends its dispatches, and answers its report.
-    fn commit(&mut self, index: usize) {
-        let tx = self.db.open.remove(index);
-        tx.commit(&mut self.db);
-        for id in tx.sent {
-            self.net.insert(id, Default::default());
-        }
-        if let Cause::Report { id, listener, .. } = tx.cause {
-            self.witness.answers.insert(id, tx.next);
-            if let Some(lane) = listener {
-                self.after_settled(lane, tx.next);
-            }
+    /// A request that is on its way.
+    fn sent(&self, run: RunNumber, id: RequestId) -> Option<Request> {
+        let isolate = self.isolates.iter().find(|i| i.number == run)?;
+        match isolate.unanswered.get(&id)? {
+            Unanswered::Request(request, Transit::Sent) => Some(request.clone()),
+            _ => None,
         }
     }
 
-    /// Drops a transaction. The lane that waits for it gets an error, and repeats its request.
+    /// Makes a transaction's rows visible, sends its dispatches, and answers its request.
+    fn commit(&mut self, index: usize) {
+        let tx = self.db.open.remove(index);
+        tx.commit(&mut self.db);
+        for id in &tx.sent {
+            self.net.insert(*id, false);
+        }
+        let listener = tx.listener();
+        let Some(reply) = tx.reply else {
+            return;
+        };
+        if let (Reply::Report(reply), crate::transaction::Cause::Report { report, .. }) =
+            (&reply, &tx.cause)
+        {
+            self.witness.answers.insert(report.id, *reply);
+        }
+        self.answer(listener, reply);
+    }
+
+    /// Drops a transaction. The run that waits for it gets an error, and repeats its request.
     fn roll_back(&mut self, index: usize) {
         self.aborts_left -= 1;
         let tx = self.db.open.remove(index);
-        if let Cause::Report {
-            listener: Some(lane),
-            ..
-        } = tx.cause
-            && let Some(Phase::Awaiting(outcome)) = self.lane(lane).map(|lane| lane.phase)
-        {
-            self.set_phase(lane, Phase::Reporting(outcome));
-        }
+        self.set_transit(tx.listener(), Transit::Sent);
     }
 }

@@ -18,7 +18,9 @@ try {
 }
 
 // How the program names itself in the commands that it prints: npm and npx set this variable.
-const SUPAQUEUE_COMMAND = process.env.npm_command ? "npx supaqueue" : "supaqueue";
+const SUPAQUEUE_COMMAND = process.env.npm_command
+  ? "npx supaqueue"
+  : "supaqueue";
 const child = spawn(program, process.argv.slice(2), {
   stdio: "inherit",
   env: { SUPAQUEUE_COMMAND, ...process.env },

@@ -2,8 +2,7 @@ create table supaqueue.worker (
   id uuid primary key default supaqueue.new_id(),
   created_at timestamptz not null default now(),
   queue uuid not null references supaqueue.queue on delete cascade,
-  locked boolean not null default false,
-  last_report uuid
+  locked boolean not null default false
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 alter table supaqueue.worker enable row level security;
 
@@ -12,4 +11,3 @@ create index worker_queue on supaqueue.worker (queue, id);
 
 comment on table supaqueue.worker is 'The slots of a queue: as many calls of the queue run at once, at most, as it has workers';
 comment on column supaqueue.worker.locked is 'Whether the worker processes a job now; kept by Supaqueue';
-comment on column supaqueue.worker.last_report is 'The current job whose report freed the worker last, so that a repeated report gets the same answer';

@@ -15,6 +15,7 @@ create table supaqueue.job (
   updated_at timestamptz not null default now(),
   status text not null default 'pending',
   attempts integer not null default 0,
+  unstarted integer not null default 0,
   http_status integer,
   started_at timestamptz,
   finished_at timestamptz,
@@ -33,6 +34,7 @@ comment on table supaqueue.job is 'A call of a queue''s edge function: inserting
 comment on column supaqueue.job.payload is 'The body of the call';
 comment on column supaqueue.job.status is 'pending, waiting (held until somebody sets it to pending), in_progress, successful, failed, or cancelled';
 comment on column supaqueue.job.attempts is 'Calls so far, including one in progress';
+comment on column supaqueue.job.unstarted is 'How often a run was lost that held the job ready and had not begun its call; from 3 on it is not held ready any more';
 comment on column supaqueue.job.priority is 'Lower goes first';
 comment on column supaqueue.job.run_at is 'Not started before this time';
 comment on column supaqueue.job.headers is 'Headers of this call, over the queue''s: an object of strings';

@@ -14,14 +14,14 @@ export interface Platform {
     isEnding(): boolean;
     /** An environment variable. */
     env(name: string): string | undefined;
-    /** Milliseconds since the epoch. */
+    /** Milliseconds since the epoch, by a clock that is never set back. */
     now(): number;
     /** Sixteen random bytes. */
     random(): Uint8Array;
-    /** Resolves after this many milliseconds. */
-    sleep(ms: number): Promise<unknown>;
-    /** Aborts after this many milliseconds. */
-    timeout(ms: number): AbortSignal;
+    /** Calls `work` after this many milliseconds. Returns the timer, which newer runtimes make an object. */
+    after(ms: number, work: () => void): unknown;
+    /** Forgets what `after` was to call. */
+    forget(timer: unknown): void;
     /** The `fetch` of the web. */
     fetch(url: string, init: RequestInit): Promise<Response>;
     /** Writes a line to the log. */
@@ -45,8 +45,9 @@ export type InitInput = RequestInfo | URL | Response | BufferSource | WebAssembl
 export interface InitOutput {
     readonly memory: WebAssembly.Memory;
     readonly handle: (a: number, b: number) => number;
-    readonly __wasm_bindgen_func_elem_818: (a: number, b: number, c: number, d: number) => void;
-    readonly __wasm_bindgen_func_elem_840: (a: number, b: number, c: number, d: number) => void;
+    readonly __wasm_bindgen_func_elem_909: (a: number, b: number, c: number, d: number) => void;
+    readonly __wasm_bindgen_func_elem_931: (a: number, b: number, c: number, d: number) => void;
+    readonly __wasm_bindgen_func_elem_104: (a: number, b: number) => void;
     readonly __wbindgen_export: (a: number, b: number) => number;
     readonly __wbindgen_export2: (a: number, b: number, c: number, d: number) => number;
     readonly __wbindgen_export3: (a: number) => void;

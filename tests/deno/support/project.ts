@@ -1,5 +1,5 @@
 // The surroundings of index.ts in a project: a runtime with EdgeRuntime, and a
-// gateway on 127.0.0.1 to target functions and to a database with end_current_job.
+// gateway on 127.0.0.1 to target functions and to a database that runs every dispatched job.
 
 import { load } from "./commonjs.ts";
 
@@ -51,24 +51,28 @@ export async function serveFunction(): Promise<Handler> {
 }
 let served: Handler | undefined;
 
+export type Assignment = ReturnType<typeof assignment>;
+
 // deno-lint-ignore no-explicit-any -- the function may send anything
 export type Sent = { url: string; headers: Headers; body: string; json: any };
 
 export interface Project extends AsyncDisposable {
+  /** Pulses, in order. */
+  pulses: Sent[];
   /** Calls of end_current_job, in order. */
-  rpcs: Sent[];
+  reports: Sent[];
   /** Calls of targets, in order. */
   calls: Sent[];
   /** Lines of the log. */
   log: string[];
   /** Sends a signed dispatch. */
-  dispatch(assignments: unknown[]): Promise<Response>;
+  dispatch(assignments: Assignment[]): Promise<Response>;
   /** Sends a signed dispatch, and waits for the work passed to EdgeRuntime.waitUntil. */
-  run(assignments: unknown[]): Promise<void>;
+  run(assignments: Assignment[]): Promise<void>;
   /** Resolves when all work passed to EdgeRuntime.waitUntil is done. */
   settled(): Promise<unknown>;
-  /** Resolves when the first job is reported. */
-  reported: Promise<void>;
+  /** Resolves when an event is logged. */
+  logs(event: string): Promise<void>;
 }
 
 /** Starts a project in which `target` answers every call. */
@@ -76,19 +80,32 @@ export async function startProject(
   target: (sent: Sent) => Response | Promise<Response>,
   settings: Record<string, string> = {},
 ): Promise<Project> {
-  const rpcs: Sent[] = [], calls: Sent[] = [], log: string[] = [];
+  const pulses: Sent[] = [], reports: Sent[] = [];
+  const calls: Sent[] = [], log: string[] = [];
+  const known = new Map<string, Assignment>();
   const work: Promise<unknown>[] = [];
-  let report = () => {};
-  const reported = new Promise<void>((resolve) => report = resolve);
+  // Deno 2.1.4 may wait for idle connections for 90 s unless it is told to drop them.
+  const stop = new AbortController();
   const gateway = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    {
+      hostname: "127.0.0.1",
+      port: 0,
+      signal: stop.signal,
+      onListen: () => {},
+    },
     async (request) => {
       const body = await request.text();
       const json = body === "" ? null : JSON.parse(body);
       const sent = { url: request.url, headers: request.headers, body, json };
-      if (new URL(request.url).pathname === "/rest/v1/rpc/end_current_job") {
-        rpcs.push(sent);
-        if (json._is_complete) report();
+      const { pathname } = new URL(request.url);
+      if (pathname === "/rest/v1/rpc/supaqueue_pulse") {
+        pulses.push(sent);
+        const ids: string[] = json._request.acknowledge ?? [];
+        const started = ids.map((id) => known.get(id));
+        return Response.json({ accepted: true, lease_ms: 60_000, started });
+      }
+      if (pathname === "/rest/v1/rpc/end_current_job") {
+        reports.push(sent);
         return Response.json({ accepted: true, state: "settled", next: null });
       }
       calls.push(sent);
@@ -118,16 +135,26 @@ export async function startProject(
     console[level] = (line: string) => log.push(line);
   }
   const handler = await serveFunction();
-  const dispatch = (assignments: unknown[]) =>
-    handler(signed(JSON.stringify({ current_jobs: assignments })));
+  const dispatch = (assignments: Assignment[]) => {
+    for (const one of assignments) known.set(one.current_job.id, one);
+    const current_jobs = assignments.map(({ current_job }) => ({
+      current_job,
+    }));
+    return handler(signed(JSON.stringify({ protocol: 2, current_jobs })));
+  };
   const settled = () => Promise.all(work);
   return {
-    rpcs,
+    pulses,
+    reports,
     calls,
     log,
     dispatch,
     settled,
-    reported,
+    async logs(event) {
+      while (!log.join().includes(event)) {
+        await new Promise((wake) => setTimeout(wake, 5));
+      }
+    },
     async run(assignments) {
       await dispatch(assignments);
       await settled();
@@ -136,7 +163,8 @@ export async function startProject(
       Object.assign(console, original);
       delete runtime.EdgeRuntime;
       for (const name of Object.keys(environment)) Deno.env.delete(name);
-      await gateway.shutdown();
+      stop.abort();
+      await gateway.finished;
     },
   };
 }
@@ -158,13 +186,8 @@ export function signed(body: string): Request {
 
 /** A current job with its job and its queue. */
 export function assignment(payload: unknown, timeout_ms = 60_000) {
-  const now = Date.now();
   return {
-    current_job: {
-      id: crypto.randomUUID(),
-      created_at: new Date(now).toISOString(),
-      lease_until: new Date(now + 15_000).toISOString(),
-    },
+    current_job: { id: crypto.randomUUID() },
     job: {
       id: crypto.randomUUID(),
       payload,

@@ -70,7 +70,7 @@ const DROP_ADD_ON: Pattern = Pattern::query("cannot remove job dependencies");
 pub(crate) const MAKE_SECRET: Pattern = Pattern::query("the key that will sign");
 pub(crate) const PROMOTE_SECRET: Pattern =
     Pattern::query("new_name => 'supaqueue_secret_previous'");
-const PENDING: Pattern = Pattern::query("c.acknowledged_at is null and c.created_at");
+const PENDING: Pattern = Pattern::query("c.state = 'sent' and c.created_at");
 const FORGET_SECRET: Pattern =
     Pattern::query("delete from vault.secrets where name = 'supaqueue_secret_previous'");
 const SELF_TEST: Pattern = Pattern::query("values ('supaqueue_self_test'");

@@ -1,11 +1,11 @@
-//! What the lanes of a storm did, recorded independently of the database.
+//! What the runs of a storm did, recorded independently of the database.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use supaqueue_tests::get;
-use supaqueue_tests::lane::Call;
+use supaqueue_tests::protocol::Call;
 use tokio_postgres::Client;
 
 use crate::invariants::{Check, ensure};
@@ -26,6 +26,9 @@ pub(super) enum Outcome {
 struct Calls {
     ended: Vec<Outcome>,
     is_cancelled: bool,
+    is_settled_by_hand: bool,
+    /// Whether a report that settles it for good was answered.
+    is_over: bool,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +107,13 @@ impl Ledger {
         }
     }
 
+    /// Records jobs that were settled by hand, as successful.
+    pub(super) fn settled_by_hand(&self, job: &str) {
+        let mut entries = self.entries.lock().unwrap();
+        let calls = entries.jobs.entry(job.to_owned()).or_default();
+        calls.is_settled_by_hand = true;
+    }
+
     /// Records that a lane starts a call.
     pub(super) fn starts(&self, call: &Call) {
         let mut entries = self.entries.lock().unwrap();
@@ -111,7 +121,11 @@ impl Ledger {
         let in_flight = entries.in_flight.entry(call.queue.clone()).or_default();
         *in_flight += 1;
         let in_flight = *in_flight;
+        let is_over = entries.jobs.get(&call.job).is_some_and(|job| job.is_over);
         drop(entries);
+        if is_over {
+            self.violation(format!("job {} is run although it has ended", call.job));
+        }
         if !is_new {
             self.violation(format!("job {} is run by two lanes at once", call.job));
         }
@@ -131,15 +145,27 @@ impl Ledger {
         *entries.in_flight.get_mut(&call.queue).unwrap() -= 1;
     }
 
-    /// Records the outcome of a call.
-    pub(super) fn reported(&self, call: &Call, outcome: Outcome) {
+    /// Records the outcome of a call, which is to be reported; returns the entry's number.
+    pub(super) fn ended(&self, call: &Call, outcome: Outcome) -> usize {
         let mut entries = self.entries.lock().unwrap();
-        entries
-            .jobs
-            .entry(call.job.clone())
-            .or_default()
-            .ended
-            .push(outcome);
+        let ended = &mut entries.jobs.entry(call.job.clone()).or_default().ended;
+        ended.push(outcome);
+        ended.len() - 1
+    }
+
+    /// Records that a report was accepted.
+    pub(super) fn is_settled(&self, call: &Call, outcome: Outcome) {
+        if matches!(outcome, Outcome::Successful | Outcome::FailedForGood) {
+            let mut entries = self.entries.lock().unwrap();
+            entries.jobs.entry(call.job.clone()).or_default().is_over = true;
+        }
+    }
+
+    /// Records that a call was not reported, or too late.
+    pub(super) fn is_lost(&self, call: &Call, entry: usize) {
+        let mut entries = self.entries.lock().unwrap();
+        let calls = entries.jobs.entry(call.job.clone()).or_default();
+        calls.ended[entry] = Outcome::Lost;
     }
 
     /// Compares the ledger with every job in the database.
@@ -184,30 +210,25 @@ impl Ledger {
 impl Calls {
     /// Checks a job's status and attempts against its calls.
     fn check(&self, status: &str, attempts: usize, limit: usize) -> Check {
-        let counted = self
-            .ended
-            .iter()
-            .filter(|outcome| **outcome != Outcome::GivenBack)
-            .count();
-        let want = match self.ended.last() {
+        let number = |outcome| self.ended.iter().filter(|one| **one == outcome).count();
+        let counted = self.ended.len() - number(Outcome::GivenBack);
+        let final_ones = number(Outcome::Successful) + number(Outcome::FailedForGood);
+        let want = match () {
             _ if self.is_cancelled => "cancelled",
-            Some(Outcome::Successful) => "successful",
-            Some(Outcome::FailedForGood) => "failed",
-            Some(Outcome::Failed | Outcome::Lost) if counted >= limit => "failed",
+            _ if self.is_settled_by_hand => "successful",
+            _ if number(Outcome::Successful) > 0 => "successful",
+            _ if final_ones > 0 || counted >= limit => "failed",
             _ => "not yet settled",
         };
         ensure!(status == want, "is {status}, not {want}");
-        let successes = self
-            .ended
-            .iter()
-            .filter(|outcome| **outcome == Outcome::Successful)
-            .count();
-        ensure!(successes <= 1, "succeeded {successes} times");
-        // The last attempt of a cancelled job may have been counted without a call.
-        ensure!(
-            attempts == counted || self.is_cancelled,
-            "has {attempts} attempts, not {counted}"
-        );
+        // What was cancelled or settled by hand meanwhile may have been counted without a call.
+        if !self.is_cancelled && !self.is_settled_by_hand {
+            ensure!(final_ones <= 1, "ended {final_ones} times");
+            ensure!(
+                attempts == counted,
+                "has {attempts} attempts, not {counted}"
+            );
+        }
         Ok(())
     }
 }

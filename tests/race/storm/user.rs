@@ -8,12 +8,13 @@ use tokio_postgres::Client;
 use super::QUEUES;
 use super::ledger::Ledger;
 use crate::random::Random;
+use supaqueue_tests::protocol::Answer;
 use supaqueue_tests::{TICK, try_get};
 
 /// The time between two ticks, and between two actions of a user.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Changes the number of workers, pauses and cancels until all jobs are inserted; then restores the
+/// Changes the number of workers, pauses, cancels and settles by hand until all jobs are inserted; then restores the
 /// queues.
 pub(super) async fn interfere(client: Client, mut random: Random, ledger: Arc<Ledger>) {
     while !ledger.has_no_more_jobs() && !ledger.has_ended() {
@@ -31,6 +32,11 @@ pub(super) async fn interfere(client: Client, mut random: Random, ledger: Arc<Le
                 random.percent(30)
             ),
         };
+        if random.percent(10)
+            && let Err(error) = settle_by_hand(&client, &ledger).await
+        {
+            ledger.violation(error);
+        }
         match try_get(&client, &sql).await {
             Ok(ids) if is_cancelling => ledger.cancelled(&ids),
             Ok(_) => {}
@@ -46,6 +52,24 @@ pub(super) async fn interfere(client: Client, mut random: Random, ledger: Arc<Le
         if let Err(error) = try_get(&client, &sql).await {
             ledger.violation(format!("{sql} failed: {error}"));
         }
+    }
+}
+
+/// Settles a random call by hand.
+async fn settle_by_hand(client: &Client, ledger: &Ledger) -> Result<(), String> {
+    let call = "select c.id, c.job from supaqueue.current_job c order by random() limit 1";
+    let call = try_get(client, call).await?;
+    let Some((call, job)) = call.split_once('|') else {
+        return Ok(());
+    };
+    let settle = format!("select public.end_current_job('{call}', true, true)");
+    match try_get(client, &settle).await {
+        Ok(answer) if Answer::parse(&answer).state == "settled" => {
+            ledger.settled_by_hand(job);
+            Ok(())
+        }
+        Err(error) if !error.starts_with("55P03") => Err(format!("{settle} failed: {error}")),
+        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! A scripted platform: its clock moves when the function sleeps, and its network
-//! is a function from request to reply.
+//! A scripted platform: its clock moves on when nothing is left to do but sleep, and its network is
+//! a function from request to reply.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(
@@ -20,8 +20,8 @@ use supaqueue_core::time::Timestamp;
 use supaqueue_edge::{Platform, handle};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{Closure, JsValue};
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, ReadableStream, Request, RequestInit, Response, ResponseInit};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{AbortSignal, ReadableStream, Request, RequestInit, Response, ResponseInit};
 
 pub(crate) const SECRET: &str = "whsec_c3VwYXF1ZXVlLXRlc3Qta2V5LTMyLWJ5dGVzLWxvbmc=";
 pub(crate) const SERVICE_KEY: &str = "service-role-jwt";
@@ -34,16 +34,22 @@ pub(crate) struct Sent {
     pub(crate) url: String,
     pub(crate) init: Object,
     pub(crate) body: String,
+    /// Of a pulse: the records of the current jobs that it acknowledges.
+    pub(crate) records: Vec<String>,
 }
 
 impl Sent {
-    /// A call of `end_current_job`, not of a target.
+    /// A call of the database, not of a target.
     pub(crate) fn is_rpc(&self) -> bool {
-        self.url.ends_with("/rest/v1/rpc/end_current_job")
+        self.is_pulse() || self.is_report()
+    }
+
+    pub(crate) fn is_pulse(&self) -> bool {
+        self.url.ends_with("/rest/v1/rpc/supaqueue_pulse")
     }
 
     pub(crate) fn is_report(&self) -> bool {
-        self.is_rpc() && self.body.contains(r#""_is_complete":true"#)
+        self.url.ends_with("/rest/v1/rpc/end_current_job")
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<String> {
@@ -79,7 +85,7 @@ pub(crate) enum Upstream {
     },
     Throw(JsValue),
     ThrowAtOnce(JsValue),
-    /// No response until the signal aborts, which it does as soon as nothing else is left to do.
+    /// No response: the request ends when its signal aborts.
     Hang,
     /// No response before [`World::release`].
     Hold,
@@ -99,6 +105,14 @@ pub(crate) fn error(name: &str, message: &str) -> JsValue {
     error.into()
 }
 
+/// The database's answer to a pulse.
+pub(crate) fn started(records: &[String]) -> Upstream {
+    let records = records.join(",");
+    let result = format!(r#"{{"accepted":true,"lease_ms":60000,"started":[{records}]}}"#);
+    json(200, &result)
+}
+
+/// The database's answer to a report.
 pub(crate) fn accepted(next: &str) -> Upstream {
     let result = format!(r#"{{"accepted":true,"state":"settled","next":{next}}}"#);
     json(200, &result)
@@ -106,11 +120,20 @@ pub(crate) fn accepted(next: &str) -> Upstream {
 
 /// A target that succeeds, and a database that accepts everything and has no next job.
 pub(crate) fn healthy(sent: &Sent) -> Upstream {
-    if sent.is_rpc() {
+    if sent.is_pulse() {
+        started(&sent.records)
+    } else if sent.is_report() {
         accepted("null")
     } else {
         json(200, "{}")
     }
+}
+
+/// What is to be called at a time.
+struct Timer {
+    id: f64,
+    at_ms: f64,
+    work: Function,
 }
 
 /// Asserts that a text has this part.
@@ -127,10 +150,11 @@ pub(crate) struct World {
     pub(crate) env: RefCell<HashMap<String, String>>,
     pub(crate) sent: RefCell<Vec<Sent>>,
     pub(crate) log: RefCell<Vec<String>>,
-    pub(crate) slept_ms: RefCell<Vec<f64>>,
+    records: RefCell<HashMap<String, String>>,
+    timers: RefCell<Vec<Timer>>,
+    timers_set: Cell<f64>,
     work: RefCell<Vec<Promise>>,
     held: RefCell<Vec<Function>>,
-    signals: RefCell<Vec<(AbortController, f64)>>,
     network: RefCell<Network>,
 }
 
@@ -139,7 +163,7 @@ impl World {
     pub(crate) fn new(mut target: impl FnMut(&Sent) -> Upstream + 'static) -> Rc<Self> {
         Self::with_network(move |sent| {
             if sent.is_rpc() {
-                accepted("null")
+                healthy(sent)
             } else {
                 target(sent)
             }
@@ -159,10 +183,11 @@ impl World {
             env: RefCell::new(env.map(|(name, value)| (name.into(), value.into())).into()),
             sent: RefCell::default(),
             log: RefCell::default(),
-            slept_ms: RefCell::default(),
+            records: RefCell::default(),
+            timers: RefCell::default(),
+            timers_set: Cell::default(),
             work: RefCell::default(),
             held: RefCell::default(),
-            signals: RefCell::default(),
             network: RefCell::new(Box::new(network)),
         })
     }
@@ -191,10 +216,40 @@ impl World {
         self.held.borrow().len()
     }
 
-    /// Waits until all lanes have ended.
-    pub(crate) async fn settle(&self) {
+    /// Waits until the isolate may go. When nothing else is left to do, time passes.
+    pub(crate) async fn settle(self: &Rc<Self>) {
         let work: Array = self.work.take().into_iter().collect();
-        JsFuture::from(Promise::all(&work)).await.unwrap();
+        let is_done = Rc::new(Cell::new(false));
+        let done = Rc::clone(&is_done);
+        spawn_local(async move {
+            JsFuture::from(Promise::all(&work)).await.unwrap();
+            done.set(true);
+        });
+        for _ in 0..10_000 {
+            turn().await;
+            if is_done.get() {
+                turn().await;
+                assert_eq!(self.timers.borrow().len(), 0, "timers are left");
+                return;
+            }
+            if self.held() == 0 {
+                self.pass_time();
+            }
+        }
+        panic!("the function never ends: {:?}", self.log.borrow().last());
+    }
+
+    /// Moves the clock to the next timer.
+    pub(crate) fn pass_time(&self) {
+        let mut timers = self.timers.borrow_mut();
+        timers.sort_by(|a, b| a.at_ms.total_cmp(&b.at_ms));
+        if timers.is_empty() {
+            return;
+        }
+        let first = timers.remove(0);
+        drop(timers);
+        self.now_ms.set(self.now_ms.get().max(first.at_ms));
+        first.work.call0(&JsValue::UNDEFINED).unwrap();
     }
 
     pub(crate) fn calls(&self) -> Vec<Sent> {
@@ -233,8 +288,16 @@ impl World {
 
     /// Sends a signed dispatch of these assignments.
     pub(crate) async fn dispatch(self: &Rc<Self>, assignments: &[String]) -> Reply {
-        let current_jobs = assignments.join(",");
-        let body = format!(r#"{{"current_jobs":[{current_jobs}]}}"#);
+        let mut current_jobs = Vec::new();
+        for assignment in assignments {
+            let record = JSON::parse(assignment).expect("a record is JSON");
+            let id = get(&get(&record, "current_job"), "id").as_string();
+            let id = id.unwrap_or_default();
+            current_jobs.push(format!(r#"{{"current_job":{{"id":"{id}"}}}}"#));
+            self.records.borrow_mut().insert(id, assignment.clone());
+        }
+        let current_jobs = current_jobs.join(",");
+        let body = format!(r#"{{"protocol":2,"current_jobs":[{current_jobs}]}}"#);
         self.post("msg_1", &body).await
     }
 
@@ -295,20 +358,20 @@ impl World {
         let random = Closure::<dyn FnMut() -> Uint8Array>::new(random);
         method(&platform, "random", random);
         let world = Rc::clone(self);
-        let sleep = Closure::<dyn FnMut(f64) -> Promise>::new(move |ms| {
-            world.slept_ms.borrow_mut().push(ms);
-            world.advance(ms);
-            Promise::resolve(&JsValue::UNDEFINED)
-        });
-        method(&platform, "sleep", sleep);
+        let after = move |ms: f64, work: Function| {
+            let id = world.timers_set.get() + 1.0;
+            world.timers_set.set(id);
+            let at_ms = world.now_ms.get() + ms;
+            world.timers.borrow_mut().push(Timer { id, at_ms, work });
+            id
+        };
+        let after = Closure::<dyn FnMut(f64, Function) -> f64>::new(after);
+        method(&platform, "after", after);
         let world = Rc::clone(self);
-        let timeout = Closure::<dyn FnMut(f64) -> JsValue>::new(move |ms| {
-            let controller = AbortController::new().unwrap();
-            let signal = controller.signal();
-            world.signals.borrow_mut().push((controller, ms));
-            signal.into()
+        let forget = Closure::<dyn FnMut(f64)>::new(move |id| {
+            world.timers.borrow_mut().retain(|timer| timer.id != id);
         });
-        method(&platform, "timeout", timeout);
+        method(&platform, "forget", forget);
         let world = Rc::clone(self);
         let fetch = move |url, init| world.fetch(url, init);
         let fetch = Closure::<dyn FnMut(String, Object) -> Result<Promise, JsValue>>::new(fetch);
@@ -330,7 +393,23 @@ impl World {
     fn fetch(self: &Rc<Self>, url: String, init: Object) -> Result<Promise, JsValue> {
         let bytes: Uint8Array = get(&init, "body").unchecked_into();
         let body = String::from_utf8(bytes.to_vec()).unwrap();
-        let sent = Sent { url, init, body };
+        let mut sent = Sent {
+            url,
+            init,
+            body,
+            records: Vec::new(),
+        };
+        if sent.is_pulse() {
+            let records = self.records.borrow();
+            let ids = sent.json("_request.acknowledge");
+            let ids = if ids.is_undefined() {
+                Array::new()
+            } else {
+                Array::from(&ids)
+            };
+            let record = |id: JsValue| records[&id.as_string().unwrap_or_default()].clone();
+            sent.records = ids.iter().map(record).collect();
+        }
         self.sent.borrow_mut().push(sent.clone());
         let reply = (self.network.borrow_mut())(&sent);
         match reply {
@@ -348,22 +427,19 @@ impl World {
             Upstream::Throw(error) => Ok(Promise::reject(&error)),
             Upstream::ThrowAtOnce(error) => Err(error),
             Upstream::Hang => {
-                let ms = self.abort_last();
-                self.advance(ms);
-                Ok(Promise::reject(&error("TimeoutError", "Signal timed out.")))
+                let signal: AbortSignal = get(&sent.init, "signal").unchecked_into();
+                Ok(Promise::new(&mut |_, reject| {
+                    let error = error("AbortError", "The signal has been aborted");
+                    let abort = Closure::<dyn FnMut()>::new(move || {
+                        reject.call1(&JsValue::UNDEFINED, &error).unwrap();
+                    });
+                    signal.set_onabort(Some(abort.into_js_value().unchecked_ref()));
+                }))
             }
             Upstream::Hold => Ok(Promise::new(&mut |resolve, _| {
                 self.held.borrow_mut().push(resolve);
             })),
         }
-    }
-
-    /// Aborts the latest request; returns its timeout.
-    pub(crate) fn abort_last(&self) -> f64 {
-        let signals = self.signals.borrow();
-        let (controller, ms) = signals.last().expect("a request has a timeout");
-        controller.abort();
-        *ms
     }
 }
 
@@ -414,10 +490,8 @@ pub(crate) async fn turn() {
 
 /// The `n`th current job of a queue as JSON, with this payload.
 pub(crate) fn assignment(n: u32, payload: &str) -> String {
-    let now = Timestamp::from_ms(START_MS);
-    let until = now.plus(15_000);
     format!(
-        r#"{{"current_job":{{"id":"{}","created_at":"{now}","lease_until":"{until}"}},
+        r#"{{"current_job":{{"id":"{}"}},
         "job":{{"id":"{}","payload":{payload},"attempts":1,"headers":null,"timeout_ms":null}},
         "queue":{{"id":"{}","name":"mail","edge_function_name":"send-mail","default_headers":null,"timeout_ms":60000,"auth":"service_role","final_statuses":[]}}}}"#,
         current_job(n),

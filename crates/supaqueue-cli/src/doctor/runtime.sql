@@ -33,7 +33,7 @@ begin
       select format('%s may execute %s', r.rolname, p.oid::regprocedure)
       from pg_catalog.pg_proc p
       cross join pg_catalog.pg_roles r
-      where (p.pronamespace = to_regnamespace('supaqueue') or p.oid = to_regproc('public.end_current_job'))
+      where (p.pronamespace = to_regnamespace('supaqueue') or p.oid in (to_regproc('public.end_current_job'), to_regproc('public.supaqueue_pulse')))
         and r.rolname in ('anon', 'authenticated')
         and has_function_privilege(r.oid, p.oid, 'execute')
         and has_schema_privilege(r.oid, p.pronamespace, 'usage')
@@ -45,9 +45,12 @@ begin
       select 'service_role may not execute ' || p.oid::regprocedure
       from pg_catalog.pg_proc p
       join pg_catalog.pg_roles r on r.rolname = 'service_role'
-      where p.oid = to_regproc('public.end_current_job') and not has_function_privilege(r.oid, p.oid, 'execute')
+      where p.oid in (to_regproc('public.end_current_job'), to_regproc('public.supaqueue_pulse'))
+        and not has_function_privilege(r.oid, p.oid, 'execute')
       union all
-      select 'public.end_current_job is missing' where to_regproc('public.end_current_job') is null
+      select f.name || ' is missing'
+      from (values ('public.end_current_job'), ('public.supaqueue_pulse')) as f (name)
+      where to_regproc(f.name) is null
     ) wrong;
     report := report || jsonb_build_object('privileges', part);
   end if;
@@ -78,7 +81,9 @@ begin
     execute $sql$
       select jsonb_build_object(
         'overdue', (
-          select count(*) from supaqueue.current_job c where c.lease_until < clock_timestamp() - interval '1 minute'
+          select count(*) from supaqueue.current_job c
+          left join supaqueue.run r on r.id = c.run
+          where coalesce(c.lease_until, r.lease_until, '-infinity') < clock_timestamp() - interval '1 minute'
         ),
         'without_call', (
           select count(*) from supaqueue.worker w

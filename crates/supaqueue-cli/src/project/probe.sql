@@ -6,7 +6,7 @@ declare
   address text;
   apikey text;
   secret record;
-  body jsonb := '{"current_jobs": []}';
+  body jsonb := '{"protocol": 2, "current_jobs": []}';
   id text;
   stamp text;
   requests jsonb := '{}';

@@ -8,7 +8,7 @@ begin
       'status', j.status,
       'result', j.result,
       'error', j.errors -> -1,
-      'dispatch', case when c.acknowledged_at is null then supaqueue.request_outcome(c.request_id, c.created_at) end,
+      'dispatch', case when c.state = 'sent' then supaqueue.request_outcome(c.request_id, c.created_at) end,
       'problem', (select p.problem from supaqueue.dispatch_problem() p)
     )
     into outcome

@@ -4,7 +4,7 @@ with recursive ours as (
   where c.relnamespace = to_regnamespace('supaqueue')
   union all
   select 'pg_catalog.pg_proc'::regclass, p.oid from pg_catalog.pg_proc p
-  where p.pronamespace = to_regnamespace('supaqueue') or p.oid = to_regproc('public.end_current_job')
+  where p.pronamespace = to_regnamespace('supaqueue') or p.oid in (to_regproc('public.end_current_job'), to_regproc('public.supaqueue_pulse'))
 ),
 view as (
   select distinct r.ev_class as oid

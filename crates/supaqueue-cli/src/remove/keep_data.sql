@@ -12,7 +12,8 @@ begin
 end
 $$;
 
-drop function if exists public.end_current_job(uuid, boolean, boolean, jsonb, integer);
+drop function if exists public.end_current_job(uuid, boolean, boolean, jsonb, jsonb);
+drop function if exists public.supaqueue_pulse(uuid, integer, jsonb);
 
 do $$
 declare

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::de::Expected;
-
-use super::Error;
+use super::{Error, FromJson};
 
 /// Deeper values are not stored: Postgres' parser recurses until `max_stack_depth`, which a project may
 /// have lowered, and so do the parsers of those who read a result.
@@ -15,9 +13,10 @@ const MAX_STORED_DIGITS: usize = 15_000;
 const MAX_STORED_EXPONENT_DIGITS: usize = 3;
 
 /// A text, and how much of it was read.
-pub(super) struct Reader<'de> {
+#[derive(Debug)]
+pub struct Reader<'de> {
     text: &'de str,
-    pub(super) at: usize,
+    at: usize,
     /// Whether Postgres stores what was skipped, as `jsonb`.
     pub(super) is_storable: bool,
 }
@@ -41,40 +40,90 @@ impl<'de> Reader<'de> {
         }
     }
 
-    pub(super) fn error(&self, message: &str) -> Error {
-        Error {
-            message: message.into(),
-            at: Some(self.at),
-        }
+    pub(crate) fn error(&self, message: &str) -> Error {
+        Error::new(message, self.at)
     }
 
-    pub(super) fn expected(&self, what: &dyn Expected) -> Error {
-        self.error(&format!("expected {what}"))
-    }
-
-    pub(super) fn open(&mut self, bracket: u8, what: &dyn Expected) -> Result<(), Error> {
-        if self.peek()? != bracket {
-            return Err(self.expected(what));
+    /// Reads an object: `field` gets each name, and reads or skips the value.
+    pub(crate) fn object(
+        &mut self,
+        field: &mut dyn FnMut(&str, &mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.expect(b'{', "expected an object")?;
+        let mut is_first = true;
+        while self.has_next(b'}', &mut is_first)? {
+            let name = self.string()?;
+            self.expect(b':', "expected a colon")?;
+            field(&name, self)?;
         }
-        self.at += 1;
         Ok(())
     }
 
-    /// A whole number, and where it starts.
-    pub(super) fn integer(&mut self, what: &dyn Expected) -> Result<(usize, u64), Error> {
-        if !self.peek()?.is_ascii_digit() {
-            return Err(self.expected(what));
+    /// Reads a list: `element` reads each element.
+    pub(super) fn list(
+        &mut self,
+        element: &mut dyn FnMut(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.expect(b'[', "expected a list")?;
+        let mut is_first = true;
+        while self.has_next(b']', &mut is_first)? {
+            element(self)?;
         }
-        let start = self.at;
-        self.skip_number()?;
-        let number = self
-            .since(start)?
-            .parse()
-            .map_err(|_| self.expected(what))?;
-        Ok((start, number))
+        Ok(())
     }
 
-    pub(super) fn skip_space(&mut self) {
+    /// Whether there is another element. Skips the comma before it, or the closing bracket.
+    fn has_next(&mut self, close: u8, is_first: &mut bool) -> Result<bool, Error> {
+        if self.peek()? == close {
+            self.at += 1;
+            return Ok(false);
+        }
+        if !core::mem::take(is_first) {
+            self.expect(b',', "expected a comma or the end of a list or object")?;
+        }
+        Ok(true)
+    }
+
+    /// Reads the value of a field.
+    pub(crate) fn field<T: FromJson<'de>>(&mut self, value: &mut Option<T>) -> Result<(), Error> {
+        if value.is_some() {
+            return Err(self.error("expected each field once"));
+        }
+        *value = Some(T::read(self)?);
+        Ok(())
+    }
+
+    /// The value of a field of the object that was just read.
+    pub(crate) fn found<T: FromJson<'de>>(&self, value: Option<T>, name: &str) -> Result<T, Error> {
+        match value.or_else(T::missing) {
+            Some(value) => Ok(value),
+            None => Err(self.missing(name)),
+        }
+    }
+
+    pub(crate) fn missing(&self, name: &str) -> Error {
+        self.error(&format!("missing field `{name}`"))
+    }
+
+    /// Any value, as it stands.
+    pub(super) fn any(&mut self) -> Result<&'de str, Error> {
+        self.skip_space();
+        let start = self.at;
+        self.skip()?;
+        self.since(start)
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&mut self, max: u64) -> Result<u64, Error> {
+        let digits = self.any()?;
+        let number = digits.parse().ok().filter(|number| *number <= max);
+        number.ok_or_else(|| {
+            let message = format!("expected a whole number up to {max}");
+            Error::new(&message, self.at - digits.len())
+        })
+    }
+
+    fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
             self.at += 1;
         }
@@ -108,14 +157,14 @@ impl<'de> Reader<'de> {
     }
 
     /// The text from `start` to here. Both are next to ASCII characters, so never inside a longer one.
-    pub(super) fn since(&self, start: usize) -> Result<&'de str, Error> {
+    fn since(&self, start: usize) -> Result<&'de str, Error> {
         self.text
             .get(start..self.at)
             .ok_or_else(|| self.error("expected a value"))
     }
 
     /// Checks and skips a value without recursion: a payload may be nested to any depth.
-    pub(super) fn skip(&mut self) -> Result<(), Error> {
+    pub(crate) fn skip(&mut self) -> Result<(), Error> {
         let mut open = Vec::new();
         loop {
             match self.peek()? {
@@ -253,7 +302,7 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    pub(super) fn string(&mut self) -> Result<Cow<'de, str>, Error> {
+    pub(crate) fn string(&mut self) -> Result<Cow<'de, str>, Error> {
         self.skip_space();
         let start = self.at;
         let is_escaped = self.skip_string()?;

@@ -3,6 +3,7 @@
 mod database;
 mod disk;
 mod kill;
+mod memory;
 mod network;
 mod project;
 
@@ -14,7 +15,7 @@ use fastrand::Rng;
 
 pub use disk::DISK;
 
-use crate::proxy::{DispatchFault, Faults, RpcFault, TargetFault};
+use crate::proxy::{DispatchFault, Faults, PulseFault, RpcFault, TargetFault};
 use crate::{Pace, Result, Rule, Scene, Violation};
 
 /// A fault that is injected for a while.
@@ -44,8 +45,18 @@ pub enum Fault {
     DispatchReplayed,
     /// Recorded dispatches are replayed an hour later
     DispatchReplayedLate,
-    /// Acknowledgements and reports are executed, but their answers are lost
-    ReportAnswerLost,
+    /// Pulses, or their answers, are lost
+    PulseLost,
+    /// Pulses arrive after they have been sent again
+    PulseDelayed,
+    /// Pulses arrive three times
+    PulseRepeated,
+    /// Pulses and reports are executed, but their answers are lost
+    RpcAnswerLost,
+    /// The database API answers everything with 401
+    Rpc401,
+    /// The database API answers everything with 403
+    Rpc403,
     /// The database API answers 500
     Rpc500,
     /// The database API answers 429
@@ -60,6 +71,8 @@ pub enum Fault {
     TargetDrips,
     /// Targets answer with 100 MB
     TargetFloods,
+    /// Twenty jobs with the largest payloads at once, and an isolate without memory for them all
+    PayloadsLarge,
     /// The function's clock is ten minutes ahead
     ClockAhead,
     /// The function's clock is ten minutes behind
@@ -139,6 +152,7 @@ impl Fault {
             Self::SecretRotated => injection.rotate_secret().await?,
             Self::Upgraded => injection.upgrade().await?,
             Self::DiskFull => injection.fill_disk().await?,
+            Self::PayloadsLarge => injection.insert_large_payloads().await?,
             _ => {
                 let faults = self.proxy_faults(scene.pace);
                 injection.set_proxy(faults).await?;
@@ -160,7 +174,18 @@ impl Fault {
             }
             Self::DispatchRepeated => faults.dispatch = DispatchFault::Repeated,
             Self::DispatchReordered => faults.dispatch = DispatchFault::Reordered,
-            Self::ReportAnswerLost => faults.rpc = RpcFault::AnswerLost,
+            Self::PulseLost => faults.pulse = PulseFault::Lost,
+            Self::PulseDelayed => {
+                // Longer than the function waits for an answer.
+                faults.pulse = PulseFault::Delayed(match pace {
+                    Pace::Quick => Duration::from_secs(3),
+                    Pace::Real => Duration::from_secs(10),
+                });
+            }
+            Self::PulseRepeated => faults.pulse = PulseFault::Repeated,
+            Self::RpcAnswerLost => faults.rpc = RpcFault::AnswerLost,
+            Self::Rpc401 => faults.rpc = RpcFault::Refused(401),
+            Self::Rpc403 => faults.rpc = RpcFault::Refused(403),
             Self::Rpc500 => faults.rpc = RpcFault::Status(500),
             Self::Rpc429 => faults.rpc = RpcFault::Status(429),
             Self::RpcHangs => faults.rpc = RpcFault::Hangs,

@@ -52,7 +52,7 @@ impl Injection<'_> {
 
         let promoted = database_time(&client).await?;
         let none_left = "select not exists (
-            select from supaqueue.current_job where acknowledged_at is null and created_at < $1)";
+            select from supaqueue.current_job where state = 'sent' and created_at < $1)";
         let interval = Duration::from_millis(50);
         let is_done = poll(interval, TIMEOUT, async || {
             Ok(client.query_one(none_left, &[&promoted]).await?.get(0))

@@ -102,7 +102,7 @@ impl Shared {
     }
 
     /// Runs work that continues even if the sender disconnects.
-    fn hold<T: Send + 'static>(
+    pub(super) fn hold<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl Future<Output = T> + Send + 'static,
     ) -> tokio::task::JoinHandle<T> {

@@ -6,6 +6,7 @@
 
 mod dispatch;
 mod http;
+mod pulse;
 mod rpc;
 mod target;
 
@@ -26,6 +27,7 @@ use crate::{Result, lock};
 pub use dispatch::DispatchFault;
 use dispatch::Dispatches;
 use http::{Answer, Client, Cut, Message};
+pub use pulse::PulseFault;
 pub use rpc::RpcFault;
 use target::RateLimit;
 pub use target::TargetFault;
@@ -35,7 +37,9 @@ pub use target::TargetFault;
 pub struct Faults {
     /// Of dispatches, from the database to the supaqueue function.
     pub dispatch: DispatchFault,
-    /// Of calls of the database API, from the supaqueue function.
+    /// Of pulses, from the supaqueue function.
+    pub pulse: PulseFault,
+    /// Of all calls of the database API, from the supaqueue function: pulses and reports.
     pub rpc: RpcFault,
     /// Of calls of targets.
     pub target: TargetFault,
@@ -198,6 +202,8 @@ impl Shared {
             self.call_target(&kind, &message.headers).await
         } else if path == "/functions/v1/supaqueue" {
             self.dispatch(message).await
+        } else if path == "/rest/v1/rpc/supaqueue_pulse" {
+            self.pulse(message).await
         } else if path.starts_with("/rest/v1/rpc/") {
             self.rpc(message).await
         } else {

@@ -8,7 +8,7 @@ use super::Shared;
 use super::http::{Answer, Cut, Message, answer};
 use crate::random::chance;
 
-/// The percentage of calls that hit a fault.
+/// The percentage of calls that hit a fault, unless all do.
 const PERCENT: u8 = 40;
 /// How long a call hangs, which is longer than any timeout.
 const HANGS_FOR: Duration = Duration::from_secs(60);
@@ -23,6 +23,8 @@ pub enum RpcFault {
     AnswerLost,
     /// They are not executed but answered with this status.
     Status(u16),
+    /// The same for all of them, as while a key is being replaced.
+    Refused(u16),
     /// They are neither executed nor answered.
     Hangs,
 }
@@ -30,7 +32,8 @@ pub enum RpcFault {
 impl Shared {
     pub(super) async fn rpc(&self, message: Message) -> Result<Answer, Cut> {
         let fault = self.faults().rpc;
-        if !chance(&mut self.rng(), PERCENT) {
+        let has_fault = matches!(fault, RpcFault::Refused(_)) || chance(&mut self.rng(), PERCENT);
+        if !has_fault {
             return self.forward(message).await;
         }
         self.count_hit(!matches!(fault, RpcFault::None));
@@ -40,7 +43,7 @@ impl Shared {
                 self.forward(message).await?;
                 Err(Cut)
             }
-            RpcFault::Status(status) => {
+            RpcFault::Status(status) | RpcFault::Refused(status) => {
                 let mut answer = answer(status, r#"{"code":"","message":"a fault"}"#)?;
                 if status == 429 {
                     let second = HeaderValue::from_static("1");

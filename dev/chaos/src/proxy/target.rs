@@ -70,6 +70,8 @@ impl Shared {
         let time = match kind {
             "quick" => rng.u64(..20),
             "slow" => rng.u64(200..800),
+            // Long enough for several to be in memory at once.
+            "large" => rng.u64(200..400),
             _ => rng.u64(5..55),
         };
         tokio::time::sleep(Duration::from_millis(time)).await;

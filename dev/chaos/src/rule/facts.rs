@@ -138,7 +138,7 @@ const LEFT: &str = "
     join supaqueue.queue q on q.id = w.queue
     where w.locked
     union all
-    select format('job %s has a current job, sent %s times, acknowledged %s', c.job, c.dispatches, c.acknowledged_at)
+    select format('job %s has a current job, sent %s times, %s', c.job, c.dispatches, c.state)
     from supaqueue.current_job c";
 
 async fn texts(client: &tokio_postgres::Client, sql: &str) -> Result<Vec<String>> {

@@ -29,6 +29,8 @@ pub enum Rule {
     CountsAreTrue,
     /// A job is called only after the jobs that it depends on have succeeded.
     InOrder,
+    /// The supaqueue function does not take more memory than an isolate has.
+    WithinMemory,
     /// The injected fault was noticed. A fault without effect tests nothing.
     FaultTookEffect,
 }

@@ -1,0 +1,922 @@
+//! The run, with a database and targets whose answers the tests choose, in simulated time.
+
+use super::*;
+use crate::json;
+use crate::outcome::{Outcome, outcome};
+use crate::protocol::{QueueId, QueueWait, RpcResult};
+
+const START: Timestamp = Timestamp::from_ms(1_795_417_959_000);
+/// Never used up.
+const PLENTY: u32 = u32::MAX;
+
+pub(super) fn call_id(n: u32) -> CurrentJobId {
+    json::from_str(&format!(r#""00000000-0000-4000-8000-{n:012}""#)).unwrap()
+}
+
+fn number(id: CurrentJobId) -> u128 {
+    let text = id.0.to_string();
+    text[24..].parse().unwrap()
+}
+
+fn queue_id() -> QueueId {
+    json::from_str(r#""00000000-0000-4000-a000-000000000001""#).unwrap()
+}
+
+/// The `n`th call, with this timeout and payload.
+pub(super) fn assignment(n: u32, timeout_ms: u32, payload: &str) -> Arc<Assignment> {
+    json::from_str(&format!(
+        r#"{{"current_job":{{"id":"00000000-0000-4000-8000-{n:012}"}},
+        "job":{{"id":"00000000-0000-4000-9000-{n:012}","payload":{payload},"attempts":1}},
+        "queue":{{"id":"00000000-0000-4000-a000-000000000001","name":"q","edge_function_name":"f",
+        "timeout_ms":{timeout_ms},"auth":"none","final_statuses":[404]}}}}"#
+    ))
+    .unwrap()
+}
+
+fn call(n: u32) -> Arc<Assignment> {
+    assignment(n, 60_000, "1")
+}
+
+/// A run, and what it has sent.
+struct World {
+    run: Run,
+    now: Timestamp,
+    sent: Vec<(RequestId, Message, u64)>,
+    /// The orders since the last look, as text.
+    told: Vec<String>,
+}
+
+impl World {
+    fn new(jobs: u32) -> Self {
+        let budget = Budget::new(START, 140_000, jobs);
+        let trace = Trace::new(None, [1; 16]);
+        Self {
+            run: Run::new(RunId::from_random(7), budget, trace, START),
+            now: START,
+            sent: Vec::new(),
+            told: Vec::new(),
+        }
+    }
+
+    /// A run whose first pulse started these calls.
+    fn calling(jobs: u32, calls: &[Arc<Assignment>]) -> Self {
+        let mut world = Self::new(jobs);
+        let ids = calls.iter().map(|call| call.current_job.id).collect();
+        world.event(Event::Dispatched(ids, Trace::new(None, [1; 16])));
+        world.pulsed(RpcResult {
+            started: calls.to_vec(),
+            ..accepted()
+        });
+        world.told.clear();
+        world
+    }
+
+    fn event(&mut self, event: Event) {
+        for order in self.run.next(event, self.now, u64::MAX) {
+            self.told.push(show(&order));
+            match order {
+                Order::Send {
+                    id,
+                    message,
+                    within_ms,
+                } => self.sent.push((id, message, within_ms)),
+                Order::Abort(id) => {
+                    assert!(self.sent.iter().any(|sent| sent.0 == id), "{id:?}");
+                }
+                Order::Log(_) => {}
+            }
+        }
+        let mut ids: Vec<_> = self.sent.iter().map(|sent| sent.0).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), self.sent.len(), "ids are not reused too early");
+    }
+
+    fn after(&mut self, ms: u64) -> &mut Self {
+        self.now = self.now.plus(ms);
+        self
+    }
+
+    /// Waits until the run wakes by itself.
+    fn wake(&mut self) {
+        self.now = self.run.wakes_at().unwrap().max(self.now);
+        self.event(Event::Woke);
+    }
+
+    fn answer(&mut self, is_its: impl Fn(&Message) -> bool, answer: Answer) {
+        let index = self.sent.iter().position(|sent| is_its(&sent.1));
+        let (id, _, _) = self.sent.remove(index.expect("it was sent"));
+        self.event(Event::Answered(id, answer));
+    }
+
+    fn pulse_ends(&mut self, verdict: Verdict) {
+        let is_its = |message: &Message| matches!(message, Message::Pulse(..));
+        self.answer(is_its, Answer::Database(verdict));
+    }
+
+    fn pulsed(&mut self, result: RpcResult) {
+        self.pulse_ends(Verdict::Returned(result));
+    }
+
+    fn report_ends(&mut self, call: u32, verdict: Verdict) {
+        let is_its =
+            |m: &Message| matches!(m, Message::Report(_, report) if report.call == call_id(call));
+        self.answer(is_its, Answer::Database(verdict));
+    }
+
+    fn reported(&mut self, call: u32, result: RpcResult) {
+        self.report_ends(call, Verdict::Returned(result));
+    }
+
+    fn call_ends(&mut self, call: u32, outcome: Outcome) {
+        let is_its = |message: &Message| matches!(message, Message::Call(a, _) if a.current_job.id == call_id(call));
+        self.answer(is_its, Answer::Call(outcome));
+    }
+
+    fn succeeds(&mut self, call: u32) {
+        self.call_ends(call, status(200));
+    }
+
+    /// The orders since the last look.
+    fn told(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.told)
+    }
+}
+
+fn status(status: u16) -> Outcome {
+    let response = crate::fetch::Response {
+        status,
+        body: b"{}".into(),
+        ..Default::default()
+    };
+    outcome(Ok(response), &[], 1, START)
+}
+
+fn accepted() -> RpcResult {
+    RpcResult {
+        accepted: true,
+        lease_ms: Some(60_000),
+        ..RpcResult::default()
+    }
+}
+
+fn settled() -> RpcResult {
+    RpcResult {
+        accepted: true,
+        ..RpcResult::default()
+    }
+}
+
+fn with_next(n: u32) -> RpcResult {
+    RpcResult {
+        next: Some(call(n)),
+        ..settled()
+    }
+}
+
+fn unreachable() -> Verdict {
+    Verdict::Unreachable {
+        reason: "cut".into(),
+        after_ms: None,
+    }
+}
+
+fn show(order: &Order) -> String {
+    let list = |ids: &[CurrentJobId]| {
+        let ids: Vec<_> = ids.iter().map(|id| number(*id).to_string()).collect();
+        ids.join(",")
+    };
+    match order {
+        Order::Send { message, .. } => match message {
+            Message::Pulse(_, pulse) => {
+                let mut text = format!("pulse {}", pulse.number);
+                for (name, ids) in [
+                    ("acknowledge", &pulse.acknowledge),
+                    ("calls", &pulse.calls),
+                    ("give back", &pulse.give_back),
+                ] {
+                    if !ids.is_empty() {
+                        text += &format!(" {name} {}", list(ids));
+                    }
+                }
+                for (_, idle_ms) in &pulse.queues {
+                    text += &format!(" idle {idle_ms}");
+                }
+                text
+            }
+            Message::Report(_, report) => {
+                let mut text = format!("report {}", number(report.call));
+                text += if report.is_successful {
+                    " ok"
+                } else {
+                    " failed"
+                };
+                if report.report.is_attempt == Some(false) {
+                    text += " no attempt";
+                }
+                for (name, id) in [
+                    ("started", report.started),
+                    ("given back", report.given_back),
+                ] {
+                    if let Some(id) = id {
+                        text += &format!(" {name} {}", number(id));
+                    }
+                }
+                match report.next {
+                    Some(next) if next.prefetch => text + " next, prefetch",
+                    Some(_) => text + " next",
+                    None => text,
+                }
+            }
+            Message::Call(assignment, _) => format!("call {}", number(assignment.current_job.id)),
+        },
+        Order::Abort(id) => format!("abort {}", id.0),
+        Order::Log(entry) => format!("log {}", entry.event),
+    }
+}
+
+fn without_log(told: Vec<String>) -> Vec<String> {
+    told.into_iter()
+        .filter(|line| !line.starts_with("log"))
+        .collect()
+}
+
+#[test]
+fn a_dispatch_is_acknowledged_then_called_then_reported() {
+    let mut world = World::new(PLENTY);
+    let ids = vec![call_id(1), call_id(2)];
+    world.event(Event::Dispatched(ids, Trace::new(None, [1; 16])));
+    assert_eq!(world.told(), ["pulse 1 acknowledge 1,2"]);
+    world.pulsed(RpcResult {
+        started: vec![call(2)],
+        ..accepted()
+    });
+    assert_eq!(world.told(), ["log not_acknowledged", "call 2"]);
+    world.after(10).succeeds(2);
+    assert_eq!(world.told(), ["log call_succeeded", "report 2 ok next"]);
+    world.reported(2, with_next(3));
+    assert_eq!(world.told(), ["call 3"]);
+    world.succeeds(3);
+    world.reported(3, settled());
+    assert_eq!(
+        world.told(),
+        [
+            "log call_succeeded",
+            "report 3 ok next, prefetch",
+            "log lanes_ended"
+        ]
+    );
+    assert!(world.run.has_ended());
+    assert_eq!(world.run.wakes_at(), None);
+}
+
+#[test]
+fn a_pulse_renews_the_lease_every_ten_seconds() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    for number in 2..=4 {
+        world.wake();
+        assert_eq!(world.told(), [format!("pulse {number} calls 1")]);
+        assert_eq!(world.now.since(START), (number - 1) * 10_000);
+        let (_, _, within_ms) = world.sent.last().unwrap();
+        assert_eq!(*within_ms, 8000);
+        world.pulsed(accepted());
+    }
+}
+
+#[test]
+fn times_follow_the_lease() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.after(10_000).event(Event::Woke);
+    world.pulsed(RpcResult {
+        lease_ms: Some(15_000),
+        ..accepted()
+    });
+    assert_eq!(world.run.deadline, world.now.plus(13_750));
+    world.wake();
+    assert_eq!(world.now.since(START), 12_500);
+    assert_eq!(world.sent.last().unwrap().2, 2000);
+}
+
+#[test]
+fn an_unanswered_pulse_is_repeated_as_it_is() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.wake();
+    let (_, Message::Pulse(_, first), _) = world.sent.last().unwrap().clone() else {
+        panic!();
+    };
+    let at = world.now;
+    let mut waits = Vec::new();
+    for _ in 0..6 {
+        let ended = world.now;
+        world.pulse_ends(unreachable());
+        // What comes up meanwhile waits for the next pulse.
+        world.event(Event::Dispatched(
+            vec![call_id(9)],
+            Trace::new(None, [1; 16]),
+        ));
+        world.wake();
+        waits.push(world.now.since(ended));
+        let (_, Message::Pulse(_, again), _) = world.sent.last().unwrap() else {
+            panic!();
+        };
+        assert_eq!(*again, first);
+    }
+    assert_eq!(waits, [249, 499, 999, 1999, 2000, 2000]);
+    assert_eq!(world.run.deadline, START.plus(55_000));
+    world.told();
+    world.pulsed(accepted());
+    assert_eq!(
+        world.run.deadline,
+        world.now.plus(55_000),
+        "the lease counts from when the answered try was sent"
+    );
+    assert!(world.now > at);
+    assert_eq!(
+        world.told(),
+        ["pulse 3 acknowledge 9,9,9,9,9,9 calls 1"],
+        "and the next one goes at once"
+    );
+}
+
+#[test]
+fn at_the_deadline_all_calls_are_aborted_and_reports_given_up() {
+    let mut world = World::calling(PLENTY, &[call(1), call(2), call(3)]);
+    world.succeeds(2);
+    world.told();
+    loop {
+        world.wake();
+        if world.run.is_over() {
+            break;
+        }
+        if world
+            .sent
+            .iter()
+            .any(|sent| matches!(sent.1, Message::Pulse(..)))
+        {
+            world.pulse_ends(unreachable());
+        }
+    }
+    assert_eq!(world.now, START.plus(55_000));
+    let told = world.told();
+    let count = |what: &str| told.iter().filter(|line| line.starts_with(what)).count();
+    assert_eq!(count("log call_aborted"), 2);
+    assert_eq!(count("log report_given_up"), 1);
+    assert_eq!(count("log run_over"), 1);
+    assert_eq!(count("abort"), 3, "{told:?}");
+    assert!(!world.run.has_ended(), "requests are still open");
+    let open: Vec<_> = world.sent.drain(..).map(|sent| sent.0).collect();
+    for id in open {
+        world.event(Event::Answered(id, Answer::Call(status(200))));
+    }
+    assert_eq!(world.told(), [""; 0]);
+    assert!(world.run.has_ended());
+}
+
+#[test]
+fn nothing_is_called_on_an_answer_that_comes_after_the_lease() {
+    let mut world = World::new(PLENTY);
+    world.event(Event::Dispatched(
+        vec![call_id(1)],
+        Trace::new(None, [1; 16]),
+    ));
+    world.told();
+    world.after(55_000);
+    world.pulsed(RpcResult {
+        started: vec![call(1)],
+        ..accepted()
+    });
+    assert_eq!(world.told(), ["log run_over"]);
+    assert!(world.run.has_ended());
+
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.succeeds(1);
+    world.told();
+    world.after(55_000);
+    world.reported(1, with_next(2));
+    assert_eq!(world.told(), ["log report_given_up", "log run_over"]);
+}
+
+#[test]
+fn a_refusal_ends_the_run() {
+    let refused = || RpcResult {
+        reason: Some("over".into()),
+        ..RpcResult::default()
+    };
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.wake();
+    world.told();
+    world.pulsed(refused());
+    assert_eq!(
+        world.told(),
+        ["log call_aborted", "abort 0", "log run_over"]
+    );
+
+    let mut world = World::calling(PLENTY, &[call(1), call(2)]);
+    world.succeeds(1);
+    world.told();
+    world.reported(1, RpcResult::default());
+    assert_eq!(
+        world.told(),
+        [
+            "log report_given_up",
+            "log call_aborted",
+            "abort 1",
+            "log run_over"
+        ]
+    );
+}
+
+#[test]
+fn a_cancelled_call_is_aborted_and_reported() {
+    let mut world = World::calling(PLENTY, &[call(1), call(2)]);
+    world.wake();
+    let told = |world: &mut World| {
+        world.pulsed(RpcResult {
+            cancelled: vec![call_id(1)],
+            ..accepted()
+        })
+    };
+    world.told();
+    told(&mut world);
+    assert_eq!(world.told(), ["abort 0"]);
+    world.wake();
+    world.told();
+    told(&mut world);
+    assert_eq!(world.told(), [""; 0], "it is aborted once");
+    let aborted = outcome(Err(crate::fetch::Failure::Aborted), &[], 60_000, START);
+    world.call_ends(1, aborted);
+    assert_eq!(world.told(), ["log call_aborted", "report 1 failed next"]);
+    let (_, Message::Report(_, report), _) = world.sent.last().unwrap() else {
+        panic!();
+    };
+    let message = &report.report.error.as_ref().unwrap().message;
+    assert_eq!(
+        message,
+        "aborted: its job was cancelled, deleted or settled by hand"
+    );
+}
+
+#[test]
+fn a_cancelled_call_that_the_run_never_got_is_given_back() {
+    let mut world = World::calling(PLENTY, &[call(1), call(2)]);
+    world.succeeds(2);
+    world.wake();
+    world.told();
+    world.pulsed(RpcResult {
+        cancelled: vec![call_id(2), call_id(3)],
+        ..accepted()
+    });
+    assert_eq!(
+        world.told(),
+        ["pulse 3 calls 1 give back 3"],
+        "the other one is being reported"
+    );
+}
+
+#[test]
+fn a_call_that_is_gone_is_aborted_and_forgotten() {
+    let mut world = World::calling(PLENTY, &[call(1), call(2)]);
+    world.wake();
+    world.told();
+    // The second one is gone because its report has been processed, as the lane knows.
+    world.succeeds(2);
+    world.pulsed(RpcResult {
+        gone: vec![call_id(1), call_id(2)],
+        ..accepted()
+    });
+    assert_eq!(without_log(world.told()), ["report 2 ok next", "abort 0"]);
+    world.reported(2, settled());
+    assert!(!world.run.has_ended(), "the aborted request has not ended");
+    world.succeeds(1);
+    assert!(world.run.has_ended());
+}
+
+#[test]
+fn a_report_is_repeated_until_it_is_answered() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.succeeds(1);
+    world.told();
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let ended = world.now;
+        world.report_ends(1, unreachable());
+        world.wake();
+        waits.push(world.now.since(ended));
+    }
+    assert_eq!(waits, [249, 499, 999, 1999, 3999]);
+    assert_eq!(without_log(world.told()), ["report 1 ok next"; 5]);
+    world.report_ends(
+        1,
+        Verdict::Unreachable {
+            reason: "busy".into(),
+            after_ms: Some(1234),
+        },
+    );
+    world.after(1233).event(Event::Woke);
+    assert_eq!(without_log(world.told()), [""; 0]);
+}
+
+#[test]
+fn what_postgres_refuses_is_reported_with_less_content() {
+    let refuse = |world: &mut World, call: u32| {
+        world.report_ends(call, Verdict::Refused("22P05".into()));
+    };
+    let content = |world: &World| match &world.sent.last().unwrap().1 {
+        Message::Report(_, report) => report.report.object().end(),
+        _ => String::new(),
+    };
+    let mut world = World::calling(PLENTY, &[call(1), call(2)]);
+    world.succeeds(1);
+    refuse(&mut world, 1);
+    assert!(content(&world).contains(r#""result":"{}""#), "as text");
+    refuse(&mut world, 1);
+    let note = r#""result":{"incomplete":"Postgres cannot store it: 22P05"}"#;
+    assert!(content(&world).contains(note), "{}", content(&world));
+    world.told();
+    refuse(&mut world, 1);
+    assert_eq!(world.told(), ["log database_not_reached"], "never given up");
+    world.wake();
+    assert_eq!(world.told(), ["report 1 ok next"]);
+
+    world.call_ends(2, status(500));
+    assert!(content(&world).contains(r#""body":"{}""#));
+    refuse(&mut world, 2);
+    assert!(content(&world).contains("status 500"));
+    assert!(!content(&world).contains("body"));
+}
+
+#[test]
+fn text_that_postgres_refuses_is_not_reported_as_text_again() {
+    let response = crate::fetch::Response {
+        status: 200,
+        body: b"text".into(),
+        ..Default::default()
+    };
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.call_ends(1, outcome(Ok(response), &[], 1, START));
+    world.report_ends(1, Verdict::Refused("54000".into()));
+    let Message::Report(_, report) = &world.sent.last().unwrap().1 else {
+        panic!();
+    };
+    let note = r#""result":{"incomplete":"Postgres cannot store it: 54000"}"#;
+    assert!(report.report.object().end().contains(note));
+}
+
+#[test]
+fn a_queue_without_work_is_asked_again_when_the_database_says() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.after(10).succeeds(1);
+    world.reported(
+        1,
+        RpcResult {
+            again_in_ms: Some(50),
+            ..settled()
+        },
+    );
+    world.told();
+    world.wake();
+    assert_eq!(world.now.since(START), 60);
+    assert_eq!(world.told(), ["pulse 2 idle 50"]);
+    let again = |ms| RpcResult {
+        queues: vec![QueueWait {
+            id: queue_id(),
+            again_in_ms: ms,
+        }],
+        ..accepted()
+    };
+    world.pulsed(again(Some(200)));
+    world.wake();
+    assert_eq!(world.told(), ["pulse 3 idle 250"]);
+    world.pulsed(RpcResult {
+        started: vec![call(2)],
+        ..again(Some(50))
+    });
+    assert_eq!(world.told(), ["call 2"]);
+    world.wake();
+    assert_eq!(world.told(), ["pulse 4 calls 2 idle 50"], "it is not idle");
+    world.pulsed(again(None));
+    world.succeeds(2);
+    world.reported(2, settled());
+    assert!(world.run.has_ended());
+}
+
+#[test]
+fn one_wait_serves_all_lanes_of_a_queue() {
+    let mut world = World::calling(PLENTY, &[call(1), call(2)]);
+    for (n, ms) in [(1, 500), (2, 80)] {
+        world.succeeds(n);
+        world.reported(
+            n,
+            RpcResult {
+                again_in_ms: Some(ms),
+                ..settled()
+            },
+        );
+    }
+    world.told();
+    world.wake();
+    assert_eq!(world.now.since(START), 80, "the earliest counts");
+    assert_eq!(world.told(), ["pulse 2 idle 80"]);
+}
+
+#[test]
+fn an_isolate_without_time_or_jobs_waits_for_nothing() {
+    let waits = |world: &mut World| {
+        world.reported(
+            1,
+            RpcResult {
+                again_in_ms: Some(50),
+                ..settled()
+            },
+        );
+        world.run.wakes_at().is_some()
+    };
+    let mut world = World::calling(0, &[call(1)]);
+    world.succeeds(1);
+    assert_eq!(without_log(world.told()), ["report 1 ok"]);
+    assert!(!waits(&mut world));
+
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.succeeds(1);
+    assert!(waits(&mut world));
+    world.event(Event::Ending);
+    world.told();
+    world.wake();
+    assert_eq!(world.told(), [""; 0]);
+    assert!(world.run.has_ended());
+}
+
+#[test]
+fn a_call_that_no_longer_fits_is_given_back() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.after(40_000).event(Event::Woke);
+    world.pulsed(accepted());
+    world.after(35_001).succeeds(1);
+    world.told();
+    world.reported(1, with_next(2));
+    assert_eq!(
+        world.told(),
+        ["log job_given_back", "report 2 failed no attempt"]
+    );
+}
+
+#[test]
+fn a_call_that_just_fits_is_made() {
+    for (ms, want) in [(75_000, "call 2"), (75_001, "log job_given_back")] {
+        let mut world = World::calling(PLENTY, &[call(1)]);
+        world.after(40_000).event(Event::Woke);
+        world.pulsed(accepted());
+        world.after(ms - 40_000).succeeds(1);
+        world.told();
+        world.reported(1, with_next(2));
+        assert_eq!(world.told()[0], want, "after {ms} ms");
+    }
+}
+
+#[test]
+fn a_call_of_a_second_is_not_short() {
+    for (ms, want) in [
+        (999, "report 2 ok next, prefetch"),
+        (1000, "report 2 ok next"),
+    ] {
+        let mut world = World::calling(PLENTY, &[call(1)]);
+        world.succeeds(1);
+        world.reported(1, with_next(2));
+        world.after(ms).succeeds(2);
+        assert_eq!(without_log(world.told()).last().unwrap(), want);
+    }
+}
+
+#[test]
+fn lanes_that_ask_for_no_more_jobs_do_not_count() {
+    // Of two lanes and four jobs, one lane ends when a single job is left, and the other takes it.
+    let mut world = World::calling(4, &[call(1), call(2)]);
+    let mut asked = Vec::new();
+    let mut next = 3;
+    for n in [1, 2, 3, 4, 5, 6] {
+        if !world
+            .sent
+            .iter()
+            .any(|sent| matches!(&sent.1, Message::Call(a, _) if a.current_job.id == call_id(n)))
+        {
+            continue;
+        }
+        world.told();
+        world.succeeds(n);
+        let asks = without_log(world.told())[0].contains("next");
+        asked.push(asks);
+        let answer = if asks { with_next(next) } else { settled() };
+        next += u32::from(asks);
+        world.reported(n, answer);
+    }
+    assert_eq!(asked, [true, true, true, false, true, false]);
+}
+
+#[test]
+fn a_rate_limit_of_the_runtime_gives_the_job_back() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.call_ends(
+        1,
+        Outcome::NotMade {
+            retry_after_ms: 700,
+        },
+    );
+    assert_eq!(
+        world.told(),
+        ["log job_given_back", "report 1 failed no attempt"]
+    );
+    world.reported(
+        1,
+        RpcResult {
+            again_in_ms: Some(50),
+            ..settled()
+        },
+    );
+    assert!(world.run.has_ended(), "and its lane does not ask for more");
+}
+
+/// A world whose lane has made two short calls, so that it holds call 4 while it makes call 3.
+fn holding() -> World {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.succeeds(1);
+    world.reported(1, with_next(2));
+    world.succeeds(2);
+    world.reported(
+        2,
+        RpcResult {
+            held: Some(call(4)),
+            ..with_next(3)
+        },
+    );
+    world.told();
+    world
+}
+
+#[test]
+fn a_call_that_is_held_starts_beside_the_report() {
+    let mut world = holding();
+    world.succeeds(3);
+    assert_eq!(
+        without_log(world.told()),
+        ["call 4", "report 3 ok started 4 next, prefetch"]
+    );
+    // The next call ends before that report is answered.
+    world.succeeds(4);
+    assert_eq!(without_log(world.told()), [""; 0], "one report at a time");
+    world.reported(
+        3,
+        RpcResult {
+            held: Some(call(5)),
+            ..settled()
+        },
+    );
+    assert_eq!(
+        without_log(world.told()),
+        ["call 5", "report 4 ok started 5 next, prefetch"]
+    );
+    world.reported(4, settled());
+    world.succeeds(5);
+    world.reported(5, settled());
+    assert!(world.run.has_ended());
+}
+
+#[test]
+fn a_held_call_waits_for_a_second() {
+    let mut world = holding();
+    world.after(999).event(Event::Woke);
+    assert_eq!(world.told(), [""; 0]);
+    world.wake();
+    assert_eq!(world.now.since(START), 1000);
+    assert_eq!(world.told(), ["pulse 2 calls 3 give back 4"]);
+    world.succeeds(3);
+    assert_eq!(
+        without_log(world.told()),
+        ["report 3 ok next"],
+        "after a long call, nothing is prefetched"
+    );
+}
+
+#[test]
+fn after_a_request_for_a_pause_the_lane_reports_first() {
+    for code in [429, 503] {
+        let mut world = holding();
+        world.call_ends(3, status(code));
+        assert_eq!(
+            without_log(world.told()),
+            ["report 3 failed given back 4 next"],
+            "{code}"
+        );
+    }
+    let mut world = holding();
+    world.call_ends(3, Outcome::NotMade { retry_after_ms: 1 });
+    assert_eq!(
+        without_log(world.told()),
+        ["report 3 failed no attempt given back 4"]
+    );
+    let mut world = holding();
+    world.event(Event::Ending);
+    world.succeeds(3);
+    assert_eq!(without_log(world.told()), ["report 3 ok given back 4"]);
+}
+
+#[test]
+fn a_held_call_that_is_unwanted_or_cancelled_is_given_back() {
+    let unwanted = RpcResult {
+        unwanted: vec![call_id(4), call_id(3)],
+        ..accepted()
+    };
+    let cancelled = RpcResult {
+        cancelled: vec![call_id(4)],
+        ..accepted()
+    };
+    for result in [unwanted, cancelled] {
+        let mut world = holding();
+        world.event(Event::Dispatched(
+            vec![call_id(9)],
+            Trace::new(None, [1; 16]),
+        ));
+        world.told();
+        world.pulsed(result);
+        assert_eq!(
+            without_log(world.told()),
+            ["pulse 3 calls 3 give back 4"],
+            "a call that has started goes on"
+        );
+    }
+    let mut world = holding();
+    world.event(Event::Dispatched(
+        vec![call_id(9)],
+        Trace::new(None, [1; 16]),
+    ));
+    world.pulsed(RpcResult {
+        gone: vec![call_id(4)],
+        ..accepted()
+    });
+    world.told();
+    world.succeeds(3);
+    assert_eq!(without_log(world.told()), ["report 3 ok next, prefetch"]);
+}
+
+#[test]
+fn an_answer_with_more_than_the_lane_can_take_loses_nothing() {
+    let mut world = holding();
+    world.succeeds(3);
+    world.told();
+    world.reported(
+        3,
+        RpcResult {
+            held: Some(call(6)),
+            ..with_next(5)
+        },
+    );
+    assert_eq!(world.told(), ["call 5"], "in a lane of its own");
+    world.succeeds(4);
+    assert_eq!(
+        without_log(world.told()),
+        ["call 6", "report 4 ok started 6 next, prefetch"]
+    );
+}
+
+#[test]
+fn payloads_are_bounded_in_bytes() {
+    let large = format!(r#""{}""#, "x".repeat(4_900_000));
+    let mut world = World::calling(PLENTY, &[assignment(1, 60_000, &large), call(2)]);
+    let limits = |world: &World| match &world.sent.last().unwrap().1 {
+        Message::Pulse(_, pulse) => pulse.limits.bytes,
+        Message::Report(_, report) => report.next.unwrap().bytes,
+        Message::Call(..) => 0,
+    };
+    world.wake();
+    assert_eq!(limits(&world), 8_000_000 - 4_900_003);
+    world.pulsed(accepted());
+    world.succeeds(1);
+    assert_eq!(
+        limits(&world),
+        8_000_000 - 1,
+        "twice the last, or what is left"
+    );
+    world.succeeds(2);
+    assert_eq!(limits(&world), 64_000, "what was asked for counts");
+    world.reported(1, settled());
+    world.event(Event::Dispatched(
+        vec![call_id(3)],
+        Trace::new(None, [1; 16]),
+    ));
+    assert_eq!(limits(&world), 8_000_000 - 64_000);
+}
+
+#[test]
+fn a_run_has_a_bounded_number_of_lanes() {
+    let calls: Vec<_> = (1..=100).map(call).collect();
+    let mut world = World::calling(PLENTY, &calls);
+    world.wake();
+    let (_, Message::Pulse(_, pulse), _) = world.sent.last().unwrap() else {
+        panic!();
+    };
+    assert_eq!(pulse.limits.calls, 0);
+    assert_eq!(pulse.limits.whole_ms, 135_000);
+    assert_eq!(pulse.limits.within_ms, 125_000);
+}
+
+#[path = "run_properties.rs"]
+mod properties;
