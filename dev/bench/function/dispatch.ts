@@ -3,57 +3,46 @@
 /** The secret, as stored in the Vault and in the function's environment. */
 export const secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
-/** A current job with its job and its queue, and a payload of about a kilobyte. */
-export function assignment() {
-  const now = new Date();
-  const id = crypto.randomUUID();
+const queue = {
+  id: crypto.randomUUID(),
+  name: "bench",
+  edge_function_name: "target",
+  path: null,
+  auth: "service_role",
+  default_headers: { "x-region": "eu-central-1" },
+  timeout_ms: 60_000,
+  final_statuses: [],
+};
+
+/** The record of a call, as pulses and reports hand it out, with a payload of about a kilobyte. */
+export function record(id: string = crypto.randomUUID()) {
   return {
-    current_job: {
-      id: crypto.randomUUID(),
-      created_at: now.toISOString(),
-      worker: crypto.randomUUID(),
-      job: id,
-      queue: crypto.randomUUID(),
-      is_complete: false,
-      is_successful: false,
-      acknowledged_at: now.toISOString(),
-      lease_until: new Date(now.getTime() + 90_000).toISOString(),
-      lane: null,
-      previous: null,
-    },
+    current_job: { id },
     job: {
-      id,
-      created_at: now.toISOString(),
-      status: "in_progress",
+      id: crypto.randomUUID(),
       payload: { id: 1, amount: 12.5, text: "lorem ipsum ".repeat(80) },
       attempts: 1,
-      priority: 0,
-      run_at: now.toISOString(),
       headers: null,
-      max_attempts: null,
+      path: null,
       timeout_ms: null,
-      started_at: now.toISOString(),
     },
-    queue: {
-      id: crypto.randomUUID(),
-      name: "bench",
-      edge_function_name: "target",
-      default_headers: { "x-region": "eu-central-1" },
-      max_attempts: 3,
-      timeout_ms: 60_000,
-      backoff_base_ms: 1000,
-      backoff_max_ms: 300_000,
-      auth: "service_role",
-      final_statuses: [],
-      is_paused: false,
-    },
+    queue,
+  };
+}
+
+/** What a dispatch says of a call. */
+function announcement() {
+  return {
+    current_job: { id: crypto.randomUUID() },
+    job: { id: crypto.randomUUID(), attempts: 1 },
+    queue: { id: queue.id, name: queue.name },
   };
 }
 
 /** A signed dispatch of `count` current jobs. */
 export async function dispatch(count: number): Promise<Request> {
-  const current_jobs = Array.from({ length: count }, assignment);
-  const body = JSON.stringify({ current_jobs });
+  const current_jobs = Array.from({ length: count }, announcement);
+  const body = JSON.stringify({ protocol: 2, current_jobs });
   const id = `msg_${crypto.randomUUID()}`;
   const timestamp = Math.floor(Date.now() / 1000);
   const raw = Uint8Array.from(

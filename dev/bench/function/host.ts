@@ -7,11 +7,11 @@ import { dispatch } from "./dispatch.ts";
 type Handler = (request: Request) => Response | Promise<Response>;
 
 const [module, measurement, jobs] = Deno.args;
-const lanes: Promise<unknown>[] = [];
+const works: Promise<unknown>[] = [];
 let handler: Handler | undefined;
 
 Object.assign(globalThis, {
-  EdgeRuntime: { waitUntil: (work: Promise<unknown>) => lanes.push(work) },
+  EdgeRuntime: { waitUntil: (work: Promise<unknown>) => works.push(work) },
 });
 Deno.serve = ((serve: Handler) => {
   handler = serve;
@@ -30,7 +30,7 @@ async function drain(jobs: number): Promise<void> {
   const address = `${Deno.env.get("SUPABASE_URL")}/jobs`;
   await (await fetch(address, { method: "POST", body: count })).body?.cancel();
   await answer(await dispatch(workers));
-  await Promise.all(lanes.splice(0));
+  await Promise.all(works.splice(0));
 }
 
 /** The CPU time of all threads of this process so far, in milliseconds. */
@@ -46,7 +46,7 @@ const start = performance.now();
 await import(module);
 await answer(request);
 const first = performance.now() - start;
-await Promise.all(lanes.splice(0));
+await Promise.all(works.splice(0));
 
 if (measurement === "first") {
   console.log(JSON.stringify(first));

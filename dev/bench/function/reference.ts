@@ -1,9 +1,10 @@
 // The reference for the WebAssembly function: its work in plain TypeScript, with
 // WebCrypto and `fetch`.
 //
-// It checks the signature, answers 202, acknowledges, calls the target with the
-// same headers, reports, and continues with the next job. What it leaves out
-// (details of errors, retries, budgets, logs) costs nothing on the happy path.
+// It checks the signature, answers 202, acknowledges with the first pulse of a run,
+// keeps its lease with more of them, calls the target with the same headers, reports,
+// and continues with the next job. What it leaves out (details of errors, retries,
+// waits for work, budgets, logs) costs nothing on the happy path.
 
 interface Assignment {
   current_job: { id: string };
@@ -12,18 +13,28 @@ interface Assignment {
     payload: unknown;
     attempts: number;
     headers: Record<string, string> | null;
+    path: string | null;
     timeout_ms: number | null;
   };
   queue: {
+    id: string;
     name: string;
     edge_function_name: string;
+    path: string | null;
     default_headers: Record<string, string> | null;
     timeout_ms: number;
     auth: string;
   };
 }
 
-interface Answer {
+interface PulseAnswer {
+  accepted: boolean;
+  lease_ms: number;
+  started: Assignment[];
+  cancelled: string[];
+}
+
+interface ReportAnswer {
   accepted: boolean;
   next: Assignment | null;
 }
@@ -113,33 +124,27 @@ async function read(
   return text + decoder.decode();
 }
 
-async function report(
-  id: string,
-  isComplete: boolean,
-  isSuccessful: boolean,
-  details: Record<string, unknown>,
-): Promise<Answer> {
-  const response = await fetch(`${url}/rest/v1/rpc/end_current_job`, {
+async function rpc<Answer>(name: string, body: unknown): Promise<Answer> {
+  const response = await fetch(`${url}/rest/v1/rpc/${name}`, {
     method: "POST",
     headers: {
       "content-type": "application/json",
+      "content-profile": "public",
       "apikey": serviceKey,
       "authorization": `Bearer ${serviceKey}`,
     },
-    body: JSON.stringify({
-      cur_job_id: id,
-      _is_complete: isComplete,
-      _is_successful: isSuccessful,
-      _report: details,
-      _next_within_ms: isComplete ? 75_000 : null,
-    }),
-    signal: AbortSignal.timeout(12_000),
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(8_000),
     redirect: "manual",
   });
   return JSON.parse(await read(response.body, 16_000_000));
 }
 
-async function call({ job, queue }: Assignment, traceparent: string) {
+async function call(
+  { job, queue }: Assignment,
+  traceparent: string,
+  aborted: AbortController,
+) {
   const body = JSON.stringify(job.payload);
   const timeout = job.timeout_ms ?? queue.timeout_ms;
   const now = Date.now();
@@ -148,8 +153,11 @@ async function call({ job, queue }: Assignment, traceparent: string) {
   const span = crypto.getRandomValues(new Uint8Array(8));
   const spanId = Array.from(span, (b) => b.toString(16).padStart(2, "0"))
     .join("");
+  const timer = setTimeout(() => aborted.abort(), timeout);
   const response = await fetch(
-    `${url}/functions/v1/${queue.edge_function_name}`,
+    `${url}/functions/v1/${queue.edge_function_name}${
+      job.path ?? queue.path ?? ""
+    }`,
     {
       method: "POST",
       headers: {
@@ -168,11 +176,12 @@ async function call({ job, queue }: Assignment, traceparent: string) {
         "webhook-signature": await sign(id, timestamp, body),
       },
       body,
-      signal: AbortSignal.timeout(timeout),
+      signal: aborted.signal,
       redirect: "manual",
     },
   );
   const text = await read(response.body, resultLimit);
+  clearTimeout(timer);
   const isJson = response.headers.get("content-type")?.includes("json");
   return {
     isSuccessful: response.ok,
@@ -184,16 +193,103 @@ async function call({ job, queue }: Assignment, traceparent: string) {
   };
 }
 
-async function lane(first: Assignment, traceparent: string): Promise<void> {
-  const lane = crypto.randomUUID();
-  const { accepted } = await report(first.current_job.id, false, false, {
-    lane,
-  });
-  let next = accepted ? first : null;
-  while (next) {
-    const { isSuccessful, details } = await call(next, traceparent);
-    const id = next.current_job.id;
-    next = (await report(id, true, isSuccessful, { lane, ...details })).next;
+/** What this isolate does until nothing is left. A dispatch that comes meanwhile joins it. */
+class Run {
+  static current: Run | undefined;
+  readonly ended: Promise<void>;
+  readonly #id = crypto.randomUUID();
+  readonly #calls = new Map<string, AbortController>();
+  readonly #traceparent: string;
+  #arrived: string[] = [];
+  #number = 0;
+  #pulse: Promise<void> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
+  #end = () => {};
+
+  constructor(traceparent: string) {
+    this.#traceparent = traceparent;
+    this.ended = new Promise((end) => this.#end = end);
+  }
+
+  dispatched(ids: string[]): void {
+    this.#arrived.push(...ids);
+    this.#beat();
+  }
+
+  /** Sends the next pulse, unless one is under way, which the next one follows. */
+  #beat(): void {
+    this.#pulse ??= this.#pulseNow().finally(() => {
+      this.#pulse = undefined;
+      if (this.#arrived.length > 0) this.#beat();
+      else this.#endIfIdle();
+    });
+  }
+
+  async #pulseNow(): Promise<void> {
+    clearTimeout(this.#timer);
+    const sentAt = Date.now();
+    const acknowledge = this.#arrived;
+    this.#arrived = [];
+    this.#number += 1;
+    const answer = await rpc<PulseAnswer>("supaqueue_pulse", {
+      _run: this.#id,
+      _number: this.#number,
+      _request: {
+        protocol: 2,
+        acknowledge,
+        calls: [...this.#calls.keys()],
+        limits: {
+          calls: 100,
+          bytes: 8_000_000,
+          within_ms: 75_000,
+          whole_ms: 135_000,
+        },
+      },
+    });
+    if (!answer.accepted) return this.#abort();
+    clearTimeout(this.#deadline);
+    const left = sentAt + answer.lease_ms * 11 / 12 - Date.now();
+    this.#deadline = setTimeout(() => this.#abort(), left);
+    this.#timer = setTimeout(() => this.#beat(), answer.lease_ms / 6);
+    for (const id of answer.cancelled) this.#calls.get(id)?.abort();
+    for (const assignment of answer.started) this.#lane(assignment);
+  }
+
+  async #lane(first: Assignment): Promise<void> {
+    let next: Assignment | null = first;
+    while (next) {
+      const id: string = next.current_job.id;
+      const aborted = new AbortController();
+      this.#calls.set(id, aborted);
+      const { isSuccessful, details } = await call(
+        next,
+        this.#traceparent,
+        aborted,
+      );
+      const answer: ReportAnswer = await rpc("end_current_job", {
+        cur_job_id: id,
+        _is_complete: true,
+        _is_successful: isSuccessful,
+        _report: { run: this.#id, ...details },
+        _next: { within_ms: 75_000, bytes: 8_000_000 },
+      });
+      this.#calls.delete(id);
+      next = answer.next;
+    }
+    this.#endIfIdle();
+  }
+
+  #abort(): void {
+    for (const aborted of this.#calls.values()) aborted.abort();
+  }
+
+  #endIfIdle(): void {
+    if (this.#pulse || this.#calls.size > 0) return;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#deadline);
+    Run.current = undefined;
+    this.#end();
   }
 }
 
@@ -204,10 +300,14 @@ Deno.serve(async (request) => {
       status: 401,
     });
   }
-  const { current_jobs } = JSON.parse(body) as { current_jobs: Assignment[] };
+  const { current_jobs } = JSON.parse(body) as {
+    current_jobs: { current_job: { id: string } }[];
+  };
   const traceparent = request.headers.get("traceparent") ?? "";
-  for (const assignment of current_jobs) {
-    runtime.EdgeRuntime?.waitUntil(lane(assignment, traceparent));
+  if (!Run.current) {
+    Run.current = new Run(traceparent);
+    runtime.EdgeRuntime?.waitUntil(Run.current.ended);
   }
+  Run.current.dispatched(current_jobs.map((call) => call.current_job.id));
   return Response.json({ accepted: current_jobs.length }, { status: 202 });
 });

@@ -3,7 +3,7 @@
 //
 // POST /jobs sets how many jobs the answers to reports hand out.
 
-import { assignment } from "./dispatch.ts";
+import { record } from "./dispatch.ts";
 
 let left = 0;
 
@@ -12,12 +12,30 @@ const answers: Record<string, (body: string) => unknown> = {
     left = Number(body);
     return {};
   },
-  "/rest/v1/rpc/end_current_job": (body) => {
-    const { _is_complete } = JSON.parse(body);
-    if (!_is_complete) return { accepted: true, state: "started", next: null };
-    const next = left > 0 ? assignment() : null;
+  "/rest/v1/rpc/supaqueue_pulse": (body) => {
+    const { acknowledge = [], queues = [] } = JSON.parse(body)._request;
+    return {
+      accepted: true,
+      lease_ms: 60_000,
+      started: acknowledge.map(record),
+      cancelled: [],
+      gone: [],
+      queues: queues.map(({ id }: { id: string }) => ({
+        id,
+        again_in_ms: null,
+      })),
+    };
+  },
+  "/rest/v1/rpc/end_current_job": () => {
+    const next = left > 0 ? record() : null;
     left -= 1;
-    return { accepted: true, state: "settled", next };
+    return {
+      accepted: true,
+      state: "settled",
+      reason: null,
+      next,
+      again_in_ms: null,
+    };
   },
   "/functions/v1/target": (body) => ({ bytes: body.length }),
 };

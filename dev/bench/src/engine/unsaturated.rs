@@ -1,4 +1,4 @@
-//! Inserts and reports in a queue with free workers, where nothing is next: beside an open transaction,
+//! Inserts, acknowledgements and reports in a queue with free workers, where nothing is next: beside an open transaction,
 //! and beside jobs that are due later.
 
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::Scale;
 use super::database::{Server, TestDatabase};
-use super::lanes::{REPORT, SETTLE};
+use super::lanes::{PULSE, SETTLE, acknowledging, report};
 use super::median_ms;
 use crate::Result;
 use crate::numbers::{grouped, median};
@@ -26,11 +26,12 @@ const MAX_TIME: Duration = Duration::from_secs(5);
 /// Median times, in milliseconds.
 struct Costs {
     insert: f64,
+    acknowledge: f64,
     report: f64,
 }
 
 impl Costs {
-    /// Inserts jobs that start immediately, and reports them.
+    /// Inserts jobs that start immediately, acknowledges and reports them.
     async fn of(client: &Client) -> Result<Self> {
         let round_trip = median_ms(client, "select 1").await?;
         let insert = client
@@ -42,10 +43,14 @@ impl Costs {
         let call = client
             .prepare("select id::text from supaqueue.current_job where job = $1::text::uuid")
             .await?;
+        let pulse = client.prepare(PULSE).await?;
         let settle = client.prepare(SETTLE).await?;
-        let (mut inserts, mut reports) = (Vec::new(), Vec::new());
+        let run = "select gen_random_uuid()::text";
+        let run: String = client.query_one(run, &[]).await?.get(0);
+        let report = report(&run);
+        let (mut inserts, mut acknowledgements, mut reports) = (Vec::new(), Vec::new(), Vec::new());
         let first = Instant::now();
-        for _ in 0..200 {
+        for number in 1..=200_i32 {
             if first.elapsed() > MAX_TIME {
                 break;
             }
@@ -53,12 +58,17 @@ impl Costs {
             let job: String = client.query_one(&insert, &[]).await?.get(0);
             inserts.push(start.elapsed().as_secs_f64() * 1000.0 - round_trip);
             let call: String = client.query_one(&call, &[&job]).await?.get(0);
+            let request = acknowledging(std::slice::from_ref(&call));
             let start = Instant::now();
-            client.query_one(&settle, &[&call, &REPORT]).await?;
+            client.query_one(&pulse, &[&run, &number, &request]).await?;
+            acknowledgements.push(start.elapsed().as_secs_f64() * 1000.0 - round_trip);
+            let start = Instant::now();
+            client.query_one(&settle, &[&call, &report]).await?;
             reports.push(start.elapsed().as_secs_f64() * 1000.0 - round_trip);
         }
         Ok(Self {
             insert: median(&mut inserts),
+            acknowledge: median(&mut acknowledgements),
             report: median(&mut reports),
         })
     }
@@ -66,6 +76,7 @@ impl Costs {
     fn compare(&self, before: &Self, what: &str, table: &mut Table) {
         for (name, now, before) in [
             ("insert", self.insert, before.insert),
+            ("acknowledgement", self.acknowledge, before.acknowledge),
             ("report", self.report, before.report),
         ] {
             table.add(
