@@ -44,7 +44,13 @@ impl Budget {
     /// Leaves nothing: the isolate is about to end.
     pub(crate) fn stop(&mut self) {
         self.ends = Timestamp::from_ms(0);
+        self.jobs = 0;
         self.jobs_left = 0;
+    }
+
+    /// Begins anew with the jobs: a dispatch came, because workers were free.
+    pub(crate) fn refill(&mut self) {
+        self.jobs_left = self.jobs;
     }
 
     /// Takes one job out of the budget for one of `lanes` lanes; false if the lane is to end.
@@ -173,6 +179,18 @@ mod tests {
         assert!(!budget.take(1, 1));
         assert!(!budget.take_for_pulse());
         assert_eq!(budget.fits_ms(Timestamp::from_ms(0)), None);
+    }
+
+    #[test]
+    fn a_dispatch_refills_the_jobs_unless_the_isolate_is_ending() {
+        let mut budget = Budget::new(Timestamp::from_ms(0), 1, 1);
+        assert!(budget.take_for_pulse());
+        assert!(!budget.take_for_pulse());
+        budget.refill();
+        assert!(budget.take_for_pulse());
+        budget.stop();
+        budget.refill();
+        assert!(!budget.take_for_pulse());
     }
 
     #[test]

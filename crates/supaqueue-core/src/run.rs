@@ -176,6 +176,7 @@ impl Run {
         match event {
             Event::Dispatched(current_jobs, trace) => {
                 self.trace = trace;
+                self.budget.refill();
                 self.pulse.acknowledge(current_jobs);
             }
             Event::Answered(id, answer) => self.answered(id, answer, &mut step),
