@@ -365,7 +365,7 @@ alter table supaqueue.run enable row level security;
 comment on table supaqueue.run is 'The runs of the supaqueue function: what one isolate does with the dispatches that it gets';
 comment on column supaqueue.run.number is 'The number of its last pulse';
 comment on column supaqueue.run.lease_until is 'When this time has passed without a pulse, the run is over, and its calls are lost';
-comment on column supaqueue.run.is_over is 'Whether its calls were given up: whatever it still asks is refused';
+comment on column supaqueue.run.is_over is 'Whether its calls were given up; all further requests of the run are refused';
 
 --- schema/tables/14_ready_job.sql
 
@@ -1320,6 +1320,28 @@ begin
 end
 $$;
 
+-- Sends new calls, except those that a run has claimed, or that its report returned.
+create or replace function supaqueue.after_insert_current_job_tg_fn()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if exists (select from inserted c where c.run is null) then
+    perform supaqueue.send_current_jobs(array(
+      select c.id from inserted c where c.run is null order by c.created_at, c.id
+    ));
+  end if;
+  return null;
+end
+$$;
+
+create or replace trigger after_insert_current_job_tg
+after insert on supaqueue.current_job
+referencing new table as inserted
+for each statement
+execute function supaqueue.after_insert_current_job_tg_fn();
+
 --- schema/39_admit_jobs.sql
 
 -- Moves jobs of a queue whose time has come (after _since) from held_job to ready_job, the ones
@@ -1657,8 +1679,8 @@ $$;
 --- schema/43_start_jobs.sql
 
 -- Starts the next jobs of queues on their free workers: worker locked, job in_progress with one more
--- attempt, a current_job for both. All calls are sent to the supaqueue function at once, or belong to
--- a run (_run, in its pulse _number), which has room for that many. Returns their ids.
+-- attempt, a current_job for both. All calls are inserted, and thus sent, at once, or belong to a run
+-- (_run, in its pulse _number), which has room for that many. Returns their ids.
 --
 -- Call it with the queues' locks held, those of _exclusive exclusively.
 create or replace function supaqueue.start_jobs(
@@ -1673,9 +1695,10 @@ declare
   next_jobs uuid[];
   free_workers uuid[];
   taken uuid[];
+  queues uuid[] := '{}';
+  workers uuid[] := '{}';
   jobs uuid[] := '{}';
-  calls uuid[] := '{}';
-  lease interval := supaqueue.ms((supaqueue.settings()).dispatch_lease_ms);
+  calls uuid[];
 begin
   for _queue in select distinct unnest(_queues) order by 1 loop
     continue when exists (select from supaqueue.deleted_worker d where d.queue = _queue)
@@ -1691,41 +1714,29 @@ begin
       free_workers := supaqueue.lock_workers(_queue, cardinality(next_jobs));
       next_jobs := next_jobs[1:cardinality(free_workers)];
       taken := supaqueue.take_jobs(next_jobs);
+      free_workers := free_workers[1:cardinality(taken)];
+      perform supaqueue.set_locked(free_workers, true);
+      queues := queues || array_fill(_queue, array[cardinality(taken)]);
+      workers := workers || free_workers;
       jobs := jobs || taken;
-      perform supaqueue.set_locked(free_workers[1:cardinality(taken)], true);
-      for number in 1 .. cardinality(taken) loop
-        calls := calls || supaqueue.add_call(
-          _queue, free_workers[number], taken[number], _run, _number, null, case when _run is null then clock_timestamp() + lease end);
-      end loop;
       exit when cardinality(taken) = cardinality(next_jobs);
     end loop;
   end loop;
-  if _run is null and calls <> '{}' then
-    perform supaqueue.send_current_jobs(calls);
+  if jobs = '{}' then
+    return '{}';
   end if;
+  with added as (
+    insert into supaqueue.current_job (queue, worker, job, state, run, claimed_in, lease_until)
+    select
+      call.queue, call.worker, call.job, case when _run is null then 'sent' else 'started' end, _run, _number,
+      case when _run is null then clock_timestamp() + supaqueue.ms(s.dispatch_lease_ms) end
+    from unnest(queues, workers, jobs) with ordinality as call (queue, worker, job, number)
+    cross join supaqueue.settings() s
+    order by call.number
+    returning id, created_at
+  )
+  select array_agg(a.id order by a.created_at, a.id) into calls from added a;
   return calls;
-end
-$$;
-
--- Inserts the call of a job that was taken, and returns its id: of a run, which may hold it ready behind
--- another one, or to be sent, with a lease.
-create or replace function supaqueue.add_call(
-  _queue uuid, _worker uuid, _job uuid, _run uuid, _claimed_in integer, _previous uuid, _lease_until timestamptz,
-  _behind uuid default null
-)
-returns uuid
-language plpgsql
-set search_path = ''
-as $$
-declare
-  call uuid;
-begin
-  insert into supaqueue.current_job (queue, worker, job, state, run, claimed_in, previous, behind, lease_until)
-  values (
-    _queue, _worker, _job, case when _run is null then 'sent' when _behind is null then 'started' else 'held' end,
-    _run, _claimed_in, _previous, _behind, _lease_until)
-  returning id into call;
-  return call;
 end
 $$;
 
@@ -2886,7 +2897,7 @@ $$;
 
 --- schema/60_answer.sql
 
--- What a caller of end_current_job is told.
+-- The result of end_current_job.
 create or replace function supaqueue.answer(
   state text, reason text default null, next_record jsonb default null, held_record jsonb default null, again_in_ms integer default null
 )
@@ -2942,7 +2953,9 @@ begin
     return null;
   end if;
   job_record := supaqueue.take_job(job.place);
-  next_call := supaqueue.add_call(call.queue, call.worker, _job, call.run, null, call.id, null, _behind);
+  insert into supaqueue.current_job (queue, worker, job, state, run, previous, behind)
+  values (call.queue, call.worker, _job, case when _behind is null then 'started' else 'held' end, call.run, call.id, _behind)
+  returning id into next_call;
   if random() < 0.01 or clock_timestamp() > started_at + interval '5 milliseconds' then
     perform supaqueue.try_move_front(queue.id, _job);
   end if;
@@ -3266,7 +3279,6 @@ declare
   has_room boolean := false;
   handed_out record;
   next_record jsonb;
-  held_record jsonb;
 begin
   if _report ? 'given_back' then
     -- Before the call ends: its worker is not free.
@@ -3371,7 +3383,7 @@ as $$
 declare
   call supaqueue.current_job;
 begin
-  if exists (select from supaqueue.run r where r.id = _run and not r.is_over) then
+  if supaqueue.is_alive(_run) then
     delete from supaqueue.current_job c
     where c.id = _current_job and c.run = _run
     returning c.* into call;

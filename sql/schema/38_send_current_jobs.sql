@@ -33,3 +33,25 @@ begin
   where c.id = any (request.ids);
 end
 $$;
+
+-- Sends new calls, except those that a run has claimed, or that its report returned.
+create or replace function supaqueue.after_insert_current_job_tg_fn()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if exists (select from inserted c where c.run is null) then
+    perform supaqueue.send_current_jobs(array(
+      select c.id from inserted c where c.run is null order by c.created_at, c.id
+    ));
+  end if;
+  return null;
+end
+$$;
+
+create or replace trigger after_insert_current_job_tg
+after insert on supaqueue.current_job
+referencing new table as inserted
+for each statement
+execute function supaqueue.after_insert_current_job_tg_fn();

@@ -1,6 +1,6 @@
 -- Starts the next jobs of queues on their free workers: worker locked, job in_progress with one more
--- attempt, a current_job for both. All calls are sent to the supaqueue function at once, or belong to
--- a run (_run, in its pulse _number), which has room for that many. Returns their ids.
+-- attempt, a current_job for both. All calls are inserted, and thus sent, at once, or belong to a run
+-- (_run, in its pulse _number), which has room for that many. Returns their ids.
 --
 -- Call it with the queues' locks held, those of _exclusive exclusively.
 create or replace function supaqueue.start_jobs(
@@ -15,9 +15,10 @@ declare
   next_jobs uuid[];
   free_workers uuid[];
   taken uuid[];
+  queues uuid[] := '{}';
+  workers uuid[] := '{}';
   jobs uuid[] := '{}';
-  calls uuid[] := '{}';
-  lease interval := supaqueue.ms((supaqueue.settings()).dispatch_lease_ms);
+  calls uuid[];
 begin
   for _queue in select distinct unnest(_queues) order by 1 loop
     continue when exists (select from supaqueue.deleted_worker d where d.queue = _queue)
@@ -33,41 +34,29 @@ begin
       free_workers := supaqueue.lock_workers(_queue, cardinality(next_jobs));
       next_jobs := next_jobs[1:cardinality(free_workers)];
       taken := supaqueue.take_jobs(next_jobs);
+      free_workers := free_workers[1:cardinality(taken)];
+      perform supaqueue.set_locked(free_workers, true);
+      queues := queues || array_fill(_queue, array[cardinality(taken)]);
+      workers := workers || free_workers;
       jobs := jobs || taken;
-      perform supaqueue.set_locked(free_workers[1:cardinality(taken)], true);
-      for number in 1 .. cardinality(taken) loop
-        calls := calls || supaqueue.add_call(
-          _queue, free_workers[number], taken[number], _run, _number, null, case when _run is null then clock_timestamp() + lease end);
-      end loop;
       exit when cardinality(taken) = cardinality(next_jobs);
     end loop;
   end loop;
-  if _run is null and calls <> '{}' then
-    perform supaqueue.send_current_jobs(calls);
+  if jobs = '{}' then
+    return '{}';
   end if;
+  with added as (
+    insert into supaqueue.current_job (queue, worker, job, state, run, claimed_in, lease_until)
+    select
+      call.queue, call.worker, call.job, case when _run is null then 'sent' else 'started' end, _run, _number,
+      case when _run is null then clock_timestamp() + supaqueue.ms(s.dispatch_lease_ms) end
+    from unnest(queues, workers, jobs) with ordinality as call (queue, worker, job, number)
+    cross join supaqueue.settings() s
+    order by call.number
+    returning id, created_at
+  )
+  select array_agg(a.id order by a.created_at, a.id) into calls from added a;
   return calls;
-end
-$$;
-
--- Inserts the call of a job that was taken, and returns its id: of a run, which may hold it ready behind
--- another one, or to be sent, with a lease.
-create or replace function supaqueue.add_call(
-  _queue uuid, _worker uuid, _job uuid, _run uuid, _claimed_in integer, _previous uuid, _lease_until timestamptz,
-  _behind uuid default null
-)
-returns uuid
-language plpgsql
-set search_path = ''
-as $$
-declare
-  call uuid;
-begin
-  insert into supaqueue.current_job (queue, worker, job, state, run, claimed_in, previous, behind, lease_until)
-  values (
-    _queue, _worker, _job, case when _run is null then 'sent' when _behind is null then 'started' else 'held' end,
-    _run, _claimed_in, _previous, _behind, _lease_until)
-  returning id into call;
-  return call;
 end
 $$;
 

@@ -1,4 +1,4 @@
--- What a caller of end_current_job is told.
+-- The result of end_current_job.
 create or replace function supaqueue.answer(
   state text, reason text default null, next_record jsonb default null, held_record jsonb default null, again_in_ms integer default null
 )

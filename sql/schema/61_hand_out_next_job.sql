@@ -37,7 +37,9 @@ begin
     return null;
   end if;
   job_record := supaqueue.take_job(job.place);
-  next_call := supaqueue.add_call(call.queue, call.worker, _job, call.run, null, call.id, null, _behind);
+  insert into supaqueue.current_job (queue, worker, job, state, run, previous, behind)
+  values (call.queue, call.worker, _job, case when _behind is null then 'started' else 'held' end, call.run, call.id, _behind)
+  returning id into next_call;
   if random() < 0.01 or clock_timestamp() > started_at + interval '5 milliseconds' then
     perform supaqueue.try_move_front(queue.id, _job);
   end if;

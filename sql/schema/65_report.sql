@@ -27,7 +27,6 @@ declare
   has_room boolean := false;
   handed_out record;
   next_record jsonb;
-  held_record jsonb;
 begin
   if _report ? 'given_back' then
     -- Before the call ends: its worker is not free.
@@ -132,7 +131,7 @@ as $$
 declare
   call supaqueue.current_job;
 begin
-  if exists (select from supaqueue.run r where r.id = _run and not r.is_over) then
+  if supaqueue.is_alive(_run) then
     delete from supaqueue.current_job c
     where c.id = _current_job and c.run = _run
     returning c.* into call;

@@ -13,4 +13,4 @@ alter table supaqueue.run enable row level security;
 comment on table supaqueue.run is 'The runs of the supaqueue function: what one isolate does with the dispatches that it gets';
 comment on column supaqueue.run.number is 'The number of its last pulse';
 comment on column supaqueue.run.lease_until is 'When this time has passed without a pulse, the run is over, and its calls are lost';
-comment on column supaqueue.run.is_over is 'Whether its calls were given up: whatever it still asks is refused';
+comment on column supaqueue.run.is_over is 'Whether its calls were given up; all further requests of the run are refused';
