@@ -50,7 +50,7 @@ impl CommandLine {
         if is_given { self.word(name) } else { self }
     }
 
-    /// Adds an option whose value the shell takes from a variable, and stops where there is none.
+    /// Adds an option whose value comes from a shell variable. The shell refuses the command if the variable is not set.
     pub(crate) fn secret(mut self, name: &str, variable: &'static str) -> Self {
         self = self.word(name).needs(variable);
         self.text.push_str(&format!(" \"${{{variable}:?}}\""));

@@ -1,8 +1,8 @@
 //! How much work a run may still take on: time, jobs and bytes.
 //!
 //! The platform kills an isolate at its wall clock limit, together with every call in flight. So a
-//! job is taken only if its whole timeout still fits. The number of jobs bounds the processor time
-//! of an isolate, and the bytes bound its memory, most of which is payloads and their copies.
+//! job is taken only if its whole timeout still fits. The limit on jobs bounds the isolate's processor
+//! time. The limit on bytes bounds its memory, which is mostly payloads and copies of them.
 //!
 //! When a lane ends, its worker's next job comes with a new dispatch, and pg_net pauses for a second
 //! between two batches. If the lanes of a run ended together, nearly all of their workers would sit
@@ -87,7 +87,7 @@ impl Budget {
     }
 }
 
-/// The bytes of payloads that a run may still take, of which it has or has asked for `used`.
+/// How many more bytes of payloads a run may take that holds, or has asked for, `used` bytes.
 pub(crate) const fn bytes_left(used: u64) -> u64 {
     BYTES.saturating_sub(used)
 }

@@ -22,9 +22,9 @@ const REFUSAL_LIMIT: usize = 200;
 /// What to do.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Send a request, and tell how it ended ([`Isolate::ended`]).
+    /// Send a request, and call [`Isolate::ended`] with the result.
     Send(RequestId, Request),
-    /// Abort a request. Its end is told all the same.
+    /// Abort a request. [`Isolate::ended`] is called for it as well.
     Abort(RequestId),
     /// Log this.
     Log(Entry),

@@ -56,9 +56,9 @@ impl Raw {
         from_str(text).ok()
     }
 
-    /// The text, if it is JSON that Postgres stores as `jsonb`, whatever its settings. Some that it
-    /// does store is left out: that whose nesting nears the limits of parsers, and small texts
-    /// that stand for huge numbers.
+    /// The text, if it is JSON that every Postgres stores as `jsonb`. To be safe, this also rejects some
+    /// JSON that Postgres would store: deep nesting, which may exceed a parser's limit, and short texts
+    /// for huge numbers.
     #[must_use]
     pub fn parse_storable(text: &str) -> Option<Self> {
         let mut reader = Reader::new(text);

@@ -232,6 +232,10 @@ impl Run {
             return;
         }
         match answer {
+            Answer::Database(Verdict::Returned(result)) if !result.accepted => {
+                let reason = result.reason.as_deref();
+                self.end(reason.unwrap_or("the run is over"), step);
+            }
             Answer::Database(verdict) if self.pulse.request() == Some(id) => {
                 self.after_pulse(verdict, step);
             }

@@ -314,11 +314,6 @@ impl Run {
         };
         report.request = None;
         let (reason, after_ms) = match verdict {
-            Verdict::Returned(result) if !result.accepted => {
-                self.lanes[index].report = Some(report);
-                let reason = result.reason.unwrap_or_else(|| "the run is over".into());
-                return self.end(&reason, step);
-            }
             Verdict::Returned(result) => return self.go_on(index, result, step),
             Verdict::Refused(reason) if report.refused < 2 => {
                 let message = format!(

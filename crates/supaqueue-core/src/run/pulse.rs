@@ -163,10 +163,6 @@ impl Run {
             return;
         };
         let (reason, after_ms) = match verdict {
-            Verdict::Returned(result) if !result.accepted => {
-                let reason = result.reason.unwrap_or_else(|| "the run is over".into());
-                return self.end(&reason, step);
-            }
             Verdict::Returned(result) => return self.take_pulse(&pulse, result, step),
             Verdict::Refused(reason) => (reason, None),
             Verdict::Unreachable { reason, after_ms } => (reason, after_ms),

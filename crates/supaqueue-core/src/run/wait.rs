@@ -40,20 +40,18 @@ impl Run {
         told: &[QueueWait],
         now: Timestamp,
     ) {
-        for (queue, _) in asked {
-            let told = told.iter().find(|told| told.id == *queue);
-            let again = told.and_then(|told| told.again_in_ms);
-            let busy = self.lanes.iter().any(|lane| lane.queue() == *queue);
-            self.waits.retain_mut(|wait| {
-                if wait.queue != *queue {
-                    return true;
-                }
-                if busy {
-                    wait.since = now;
-                }
-                wait.at = now.plus(again.unwrap_or(0));
-                again.is_some()
-            });
-        }
+        let lanes = &self.lanes;
+        self.waits.retain_mut(|wait| {
+            if !asked.iter().any(|(queue, _)| *queue == wait.queue) {
+                return true;
+            }
+            if lanes.iter().any(|lane| lane.queue() == wait.queue) {
+                wait.since = now;
+            }
+            let told = told.iter().find(|told| told.id == wait.queue);
+            let again_in_ms = told.and_then(|told| told.again_in_ms);
+            wait.at = now.plus(again_in_ms.unwrap_or(0));
+            again_in_ms.is_some()
+        });
     }
 }

@@ -146,7 +146,7 @@ pub(super) fn host(config: &Config) -> String {
 /// A URL without its password, and whether it had one.
 pub(crate) fn without_password(url: &str) -> (String, bool) {
     let Ok(mut parts) = Parts::split(url) else {
-        // It may contain one all the same.
+        // A URL that cannot be parsed may still contain a password.
         return ("postgresql://HOST:PORT/DATABASE".into(), true);
     };
     let user = parts.credentials.and_then(|text| text.split_once(':'));
