@@ -44,6 +44,8 @@ macro_rules! read_as_uuid {
                 Uuid::read(reader).map(Self)
             }
         }
+
+        json::fields! { $id = Self(Uuid::NIL), }
     )*};
 }
 read_as_uuid!(JobId CurrentJobId QueueId);
@@ -152,6 +154,7 @@ impl FromJson<'_> for Auth {
     }
 }
 
+json::fields! { Auth = Self::Unknown, }
 json::object!(Assignment {
     current_job,
     job,
@@ -416,12 +419,15 @@ struct SelfTest(bool);
 
 impl FromJson<'_> for SelfTest {
     fn read(reader: &mut Reader<'_>) -> Result<Self, json::Error> {
-        let mut is_one = None;
-        reader.object(&mut |name, reader| match name {
-            "self_test" => reader.field(&mut is_one),
-            _ => Err(reader.error("expected no other field")),
+        let mut is_one = false;
+        reader.object(&mut |name, reader| {
+            if name != "self_test" {
+                return Err(reader.error("expected no other field"));
+            }
+            is_one = bool::read(reader)?;
+            Ok(())
         })?;
-        Ok(Self(is_one.unwrap_or(false)))
+        Ok(Self(is_one))
     }
 }
 

@@ -10,6 +10,9 @@ use crate::json::{Error, FromJson, Reader};
 pub(crate) struct Uuid(u128);
 
 impl Uuid {
+    /// The UUID of zeros, which no row has.
+    pub(crate) const NIL: Self = Self(0);
+
     /// A random UUID (version 4, RFC 9562, section 5.4) from random bytes.
     pub(crate) const fn from_random(bytes: [u8; 16]) -> Self {
         let random = u128::from_be_bytes(bytes);

@@ -12,34 +12,97 @@ pub trait FromJson<'de>: Sized {
     /// # Errors
     /// What was expected instead.
     fn read(reader: &mut Reader<'de>) -> Result<Self, Error>;
+}
 
-    /// The value of a field that is missing; None if it must not be.
-    #[must_use]
-    fn missing() -> Option<Self> {
-        None
+/// The type of a field of an object.
+pub(crate) trait Field<'de>: FromJson<'de> {
+    /// Whether an object must have the field.
+    const IS_REQUIRED: bool = true;
+
+    /// What the field holds until it is read.
+    fn empty() -> Self;
+}
+
+/// A [`Field`] of any type: the code that reads objects exists once, not once for each struct.
+pub(crate) trait AnyField<'de> {
+    fn is_required(&self) -> bool;
+    fn overwrite(&mut self, reader: &mut Reader<'de>) -> Result<(), Error>;
+}
+
+impl<'de, T: Field<'de>> AnyField<'de> for T {
+    fn is_required(&self) -> bool {
+        T::IS_REQUIRED
+    }
+
+    fn overwrite(&mut self, reader: &mut Reader<'de>) -> Result<(), Error> {
+        *self = T::read(reader)?;
+        Ok(())
     }
 }
 
-/// Implements [`FromJson`] for a struct: an object with these fields. Others are skipped.
+/// Implements [`FromJson`] and [`Field`] for a struct: an object with these fields, at most 16. Others are skipped.
 macro_rules! object {
-    ($type:ident $(<$life:lifetime>)? { $($field:ident),* $(,)? }) => {
-        impl<'de $(: $life, $life)?> $crate::json::FromJson<'de> for $type $(<$life>)? {
+    ($type:ident { $($field:ident),* $(,)? }) => {
+        $crate::json::object!('de, $type, { $($field),* });
+    };
+    ($type:ident<$de:lifetime> { $($field:ident),* $(,)? }) => {
+        $crate::json::object!($de, $type<$de>, { $($field),* });
+    };
+    ($de:lifetime, $type:ty, { $($field:ident),* }) => {
+        impl<$de> $crate::json::FromJson<$de> for $type {
             fn read(
-                reader: &mut $crate::json::Reader<'de>,
+                reader: &mut $crate::json::Reader<$de>,
             ) -> Result<Self, $crate::json::Error> {
-                $(let mut $field = None;)*
-                reader.object(&mut |name, reader| match name {
-                    $(stringify!($field) => reader.field(&mut $field),)*
-                    _ => reader.skip(),
-                })?;
-                Ok(Self {
-                    $($field: reader.found($field, stringify!($field))?,)*
-                })
+                let mut value = <Self as $crate::json::Field>::empty();
+                reader.fields(&mut [$((stringify!($field), &mut value.$field)),*])?;
+                Ok(value)
+            }
+        }
+
+        impl<$de> $crate::json::Field<$de> for $type {
+            fn empty() -> Self {
+                Self { $($field: $crate::json::Field::empty()),* }
             }
         }
     };
 }
 pub(crate) use object;
+
+macro_rules! fields {
+    ($($type:ty = $empty:expr,)*) => {$(
+        impl $crate::json::Field<'_> for $type {
+            fn empty() -> Self {
+                $empty
+            }
+        }
+    )*};
+}
+pub(crate) use fields;
+
+fields! {
+    u64 = 0,
+    u32 = 0,
+    u16 = 0,
+    bool = false,
+    NonZeroU32 = Self::MIN,
+    String = Self::new(),
+}
+
+impl<'de, T: FromJson<'de>> Field<'de> for Option<T> {
+    const IS_REQUIRED: bool = false;
+
+    fn empty() -> Self {
+        None
+    }
+}
+
+impl<'de, T: FromJson<'de>> Field<'de> for Vec<T> {
+    const IS_REQUIRED: bool = false;
+
+    fn empty() -> Self {
+        Self::new()
+    }
+}
 
 impl FromJson<'_> for bool {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
@@ -88,10 +151,6 @@ impl<'de, T: FromJson<'de>> FromJson<'de> for Option<T> {
         }
         T::read(reader).map(Some)
     }
-
-    fn missing() -> Option<Self> {
-        Some(None)
-    }
 }
 
 impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<T> {
@@ -102,10 +161,6 @@ impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<T> {
             Ok(())
         })?;
         Ok(list)
-    }
-
-    fn missing() -> Option<Self> {
-        Some(Self::new())
     }
 }
 

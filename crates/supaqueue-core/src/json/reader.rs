@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Error, FromJson};
+use super::Error;
+use super::from_json::AnyField;
 
 /// Deeper values are not stored: Postgres' parser recurses until `max_stack_depth`, which a project may
 /// have lowered, and so do the parsers of those who read a result.
@@ -84,25 +85,28 @@ impl<'de> Reader<'de> {
         Ok(true)
     }
 
-    /// Reads the value of a field.
-    pub(crate) fn field<T: FromJson<'de>>(&mut self, value: &mut Option<T>) -> Result<(), Error> {
-        if value.is_some() {
-            return Err(self.error("expected each field once"));
+    /// Reads an object with these fields, at most 16, each with its name.
+    pub(crate) fn fields(
+        &mut self,
+        fields: &mut [(&str, &mut dyn AnyField<'de>)],
+    ) -> Result<(), Error> {
+        let mut found = 0_u16;
+        self.object(&mut |name, reader| {
+            let Some(index) = fields.iter().position(|(known, _)| *known == name) else {
+                return reader.skip();
+            };
+            if found & 1 << index != 0 {
+                return Err(reader.error("expected each field once"));
+            }
+            found |= 1 << index;
+            fields[index].1.overwrite(reader)
+        })?;
+        for (index, (name, field)) in fields.iter().enumerate() {
+            if field.is_required() && found & 1 << index == 0 {
+                return Err(self.error(&format!("missing field `{name}`")));
+            }
         }
-        *value = Some(T::read(self)?);
         Ok(())
-    }
-
-    /// The value of a field of the object that was just read.
-    pub(crate) fn found<T: FromJson<'de>>(&self, value: Option<T>, name: &str) -> Result<T, Error> {
-        match value.or_else(T::missing) {
-            Some(value) => Ok(value),
-            None => Err(self.missing(name)),
-        }
-    }
-
-    pub(crate) fn missing(&self, name: &str) -> Error {
-        self.error(&format!("missing field `{name}`"))
     }
 
     /// Any value, as it stands.
