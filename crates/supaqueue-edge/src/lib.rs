@@ -17,6 +17,10 @@ use web_sys::{Request, Response, ResponseInit};
 
 pub use crate::platform::Platform;
 
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
+
 /// Replies to a request. The jobs of a dispatch run in the background, after the reply.
 ///
 /// # Errors

@@ -106,8 +106,8 @@ struct Size {
 
 impl Size {
     const LIMIT: Self = Self {
-        raw: 151_000,
-        gzipped: 65_000,
+        raw: 145_000,
+        gzipped: 64_000,
     };
 
     fn of(bytes: &[u8]) -> Result<Self> {
