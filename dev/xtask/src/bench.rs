@@ -4,10 +4,11 @@ use anyhow::Result;
 use xtask::repository::{Deno, Repository, succeed};
 
 /// Compares the function with the same work in plain TypeScript, on the platform's Deno.
-pub(crate) fn function(repository: &Repository) -> Result<()> {
+pub(crate) fn function(repository: &Repository, words: &[&str]) -> Result<()> {
     let mut deno = repository.deno_command(Deno::Platform);
     deno.args(["run", "--no-check", "--allow-all"])
-        .arg(repository.path("dev/bench/function/main.ts"));
+        .arg(repository.path("dev/bench/function/main.ts"))
+        .args(words);
     succeed(&mut deno)
 }
 

@@ -26,7 +26,7 @@ usage: cargo xtask <task>
   bench [quick]               measure efficiency, maximum throughput and latency
   bench peers [quick]         compare with graphile-worker, pg-boss and pgmq
   bench engine [quick]        measure the cost of a job in Postgres against its goals
-  bench function              compare the function with one in plain TypeScript
+  bench function [quick]      compare the function with one in plain TypeScript
   bench load [MINUTES|quick]  check that nothing grows under a steady load (default: an hour)";
 
 fn usage() -> String {
@@ -57,7 +57,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["sql", "check"] => sql::check(&repository)?,
         ["sql", "release"] => sql::release(&repository)?,
         ["function", words @ ..] => succeed(&mut suite::function_builder(&repository, words))?,
-        ["bench", "function"] => bench::function(&repository)?,
+        ["bench", "function", words @ ..] => bench::function(&repository, words)?,
         ["bench", "peers", ..] => {
             setup::peers(&repository)?;
             bench::stack(&repository, &words[1..])?;

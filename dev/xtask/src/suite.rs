@@ -13,7 +13,7 @@ use anyhow::{Result, bail, ensure};
 use xtask::repository::{Deno, Repository, succeed};
 
 use self::tally::{Tally, counted};
-use crate::wasm_tests;
+use crate::{bench, wasm_tests};
 use xtask::sql;
 
 /// This crate only compiles for WebAssembly.
@@ -56,8 +56,12 @@ const STEPS: [Step; 11] = [
     },
     Step {
         name: "function",
-        title: "the committed function matches a fresh build, byte for byte",
-        run: |repository| check(&mut function_builder(repository, &["check"])),
+        title: "the committed function matches a fresh build, byte for byte, and its benchmark runs",
+        run: |repository| {
+            let matches = check(&mut function_builder(repository, &["check"]))?;
+            bench::function(repository, &["quick"])?;
+            Ok(matches + Tally::ONE)
+        },
     },
     Step {
         name: "wasm",
