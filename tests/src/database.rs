@@ -235,12 +235,16 @@ pub async fn rows_read(client: &Client, tables: &str, statement: &str) -> u64 {
     after - before
 }
 
-/// Replaces a part of a function of the engine, to show that a test notices; panics if the
+/// Replaces a part of a function, of the engine unless it names its schema, to show that a test notices; panics if the
 /// function does not contain it. Returns the original definition.
 pub async fn break_function(client: &Client, function: &str, from: &str, to: &str) -> String {
+    let name = match function.contains('.') {
+        true => function.to_owned(),
+        false => format!("supaqueue.{function}"),
+    };
     let sql = get(
         client,
-        &format!("select pg_get_functiondef('supaqueue.{function}'::regproc)"),
+        &format!("select pg_get_functiondef('{name}'::regproc)"),
     )
     .await;
     assert!(

@@ -30,10 +30,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Why the database did not answer, as far as is known.
+    /// Why the database did not do what was asked, as far as is known.
     pub(crate) fn problem(&self) -> Option<&str> {
         match self {
-            Self::Returned(_) => None,
+            Self::Returned(result) => result.reason.as_deref().filter(|_| !result.accepted),
             Self::Unreachable { reason, .. } | Self::Refused(reason) => Some(reason),
         }
     }

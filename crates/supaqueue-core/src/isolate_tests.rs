@@ -261,6 +261,17 @@ fn a_refused_pulse_is_remembered_until_one_succeeds() {
     );
 }
 
+/// Such as a schema of another version: the reply to the next dispatch, which the database keeps, says so.
+#[test]
+fn the_reason_for_not_accepting_a_pulse_is_remembered() {
+    let mut isolate = isolate(&[]);
+    let actions = isolate.dispatched(dispatch(&[1]), None, moment(0));
+    let (pulse, _) = sent(&actions)[0];
+    let answer = r#"{"accepted":false,"reason":"upgrade the schema"}"#;
+    isolate.ended(pulse, json(200, answer), moment(1));
+    assert_eq!(isolate.last_refusal(), Some("upgrade the schema"));
+}
+
 #[test]
 fn an_isolate_that_is_about_to_end_asks_for_nothing_more() {
     let mut isolate = isolate(&[]);

@@ -338,6 +338,28 @@ fn an_unanswered_pulse_is_repeated_as_it_is() {
     );
 }
 
+/// As long as a restart of Postgres may take, at the worst moment: just before a pulse.
+#[test]
+fn forty_seconds_without_the_database_abort_nothing() {
+    let mut world = World::calling(PLENTY, &[call(1), call(2)]);
+    world.wake();
+    let lost_since = world.now;
+    world.succeeds(2);
+    while world.now.since(lost_since) < 40_000 {
+        while !world.sent.iter().all(|s| matches!(s.1, Message::Call(..))) {
+            world.answer(
+                |message| !matches!(message, Message::Call(..)),
+                Answer::Database(unreachable()),
+            );
+        }
+        world.wake();
+    }
+    assert!(!world.told().iter().any(|told| told.starts_with("abort")));
+    world.pulsed(accepted());
+    let deadline = world.run.deadline;
+    assert_eq!(deadline, world.now.plus(55_000), "the lease is renewed");
+}
+
 #[test]
 fn at_the_deadline_all_calls_are_aborted_and_reports_given_up() {
     let mut world = World::calling(PLENTY, &[call(1), call(2), call(3)]);
