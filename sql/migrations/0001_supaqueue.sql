@@ -183,6 +183,9 @@ create table supaqueue.queue (
   is_paused boolean not null default false,
   keep_successful_for interval default '7 days',
   keep_failed_for interval,
+  key_held text not null default 'unfinished',
+  key_held_for interval,
+  postpone_at_most interval,
   constraint queue_name_is_unique unique (name),
   constraint name_is_not_empty check (name <> ''),
   constraint edge_function_name_is_not_a_url check (edge_function_name !~ '[:/?#]'),
@@ -207,7 +210,11 @@ create table supaqueue.queue (
     and 300 <= all (final_statuses) and 599 >= all (final_statuses)
   ),
   constraint keep_successful_for_is_between_0_and_1000_years check (keep_successful_for between interval '0' and interval '1000 years'),
-  constraint keep_failed_for_is_between_0_and_1000_years check (keep_failed_for between interval '0' and interval '1000 years')
+  constraint keep_failed_for_is_between_0_and_1000_years check (keep_failed_for between interval '0' and interval '1000 years'),
+  constraint key_held_is_pending_unfinished_or_successful check (key_held in ('pending', 'unfinished', 'successful')),
+  constraint key_held_for_is_for_successful_jobs check (key_held_for is null or key_held = 'successful'),
+  constraint key_held_for_is_between_0_and_1000_years check (key_held_for between interval '0' and interval '1000 years'),
+  constraint postpone_at_most_is_between_0_and_1000_years check (postpone_at_most between interval '0' and interval '1000 years')
 );
 alter table supaqueue.queue enable row level security;
 
@@ -225,6 +232,9 @@ comment on column supaqueue.queue.final_statuses is 'HTTP statuses after which a
 comment on column supaqueue.queue.is_paused is 'A paused queue starts no job; calls under way end normally';
 comment on column supaqueue.queue.keep_successful_for is 'How long successful and cancelled jobs are kept after they finished; null: for ever';
 comment on column supaqueue.queue.keep_failed_for is 'How long failed jobs are kept after they finished; null: for ever';
+comment on column supaqueue.queue.key_held is 'How long a job holds its key: pending (until its first attempt starts), unfinished (until it has ended), or successful (also after its success). A failed or cancelled job frees it at once. Applies to jobs inserted later';
+comment on column supaqueue.queue.key_held_for is 'With key_held successful, how long after its success a job holds its key; null: as long as the job is kept';
+comment on column supaqueue.queue.postpone_at_most is 'How long after the first request enqueue can postpone a job (on_conflict => ''postpone''); null: for ever';
 
 --- schema/tables/11_worker.sql
 
@@ -257,6 +267,9 @@ create table supaqueue.job (
   payload jsonb not null default '{}',
   headers jsonb,
   path text,
+  key text collate "C",
+  key_held text,
+  key_held_for interval,
   run_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   status text not null default 'pending',
@@ -268,13 +281,17 @@ create table supaqueue.job (
   duration_ms integer,
   result jsonb,
   errors jsonb not null default '[]',
-  ended_as text
+  ended_as text,
+  key_held_until timestamptz
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 alter table supaqueue.job enable row level security;
 
 -- No index depends on what changes when a job starts (ended_as does not), so that this is a
 -- heap-only update: ready_job, held_job and current_job say where a living job is.
 create index job_finished on supaqueue.job (queue, ended_as, finished_at) where finished_at is not null;
+-- For jobs with a key.
+create unique index a_key_is_held_by_one_job on supaqueue.job (queue, key) where key_held_until is not null;
+create index job_key_held_until on supaqueue.job (key_held_until) where key_held_until < 'infinity';
 
 comment on table supaqueue.job is 'A call of a queue''s edge function: inserting one is enough';
 comment on column supaqueue.job.payload is 'The body of the call';
@@ -295,6 +312,10 @@ comment on column supaqueue.job.result is 'The answer of the successful call: JS
 comment on column supaqueue.job.errors is 'One entry per failed attempt: attempt, at, status, message, body; the last ones (setting max_errors)';
 comment on column supaqueue.job.position is 'The order of insertion, the last criterion of the order within a queue';
 comment on column supaqueue.job.ended_as is 'The status of a job that has finished; else null';
+comment on column supaqueue.job.key is 'What the job is about: at most one job of the queue holds a key at a time';
+comment on column supaqueue.job.key_held is 'How long the job holds its key (see the column of queue); null: as the queue says when it is inserted';
+comment on column supaqueue.job.key_held_for is 'With key_held successful, how long after its success; null: as long as it is kept';
+comment on column supaqueue.job.key_held_until is 'Null: the job does not hold its key; infinity: until it starts or ends; kept by Supaqueue';
 
 --- schema/tables/13_current_job.sql
 
@@ -552,6 +573,18 @@ begin
   elsif not supaqueue.is_below_function(new.path) then
     rule := 'path_has_no_leading_slash_and_no_empty_or_dot_segments';
     problem := 'its path has a leading slash, or an empty segment, or the segment . or ..; write it like users/welcome?lang=de';
+  elsif octet_length(new.key) not between 1 and 2000 then
+    rule := 'key_is_of_1_to_2000_bytes';
+    problem := 'its key is empty, or longer than 2000 bytes; use an id, or a hash of what is longer';
+  elsif new.key_held not in ('pending', 'unfinished', 'successful') then
+    rule := 'key_held_is_pending_unfinished_or_successful';
+    problem := format('its key_held is %s, not pending, unfinished or successful', new.key_held);
+  elsif new.key_held_for is not null and new.key_held is distinct from 'successful' then
+    rule := 'key_held_for_is_for_successful_jobs';
+    problem := 'it has a key_held_for, which needs the key_held successful';
+  elsif new.key_held_for not between interval '0' and interval '1000 years' then
+    rule := 'key_held_for_is_between_0_and_1000_years';
+    problem := 'its key_held_for is not between 0 and 1000 years';
   end if;
   if rule is not null then
     perform supaqueue.refuse_job(rule, problem);
@@ -561,7 +594,7 @@ end
 $$;
 
 create or replace trigger check_job_tg
-before insert or update of payload, max_attempts, timeout_ms, headers, path on supaqueue.job
+before insert or update of payload, max_attempts, timeout_ms, headers, path, key, key_held, key_held_for on supaqueue.job
 for each row
 execute function supaqueue.check_job_tg_fn();
 
@@ -572,7 +605,7 @@ execute function supaqueue.check_job_tg_fn();
 -- A finished job that becomes pending or waiting again gets all its attempts back, and
 -- is due from then on. A job whose call is in progress can be cancelled, but not be set
 -- to pending: such a row is left as it is, with a warning, so that a statement over many
--- jobs does what it can.
+-- jobs does what it can. So is a job whose key another one holds by now. See hold_key.
 create or replace function supaqueue.before_write_job_tg_fn()
 returns trigger
 language plpgsql
@@ -596,9 +629,16 @@ begin
       new.finished_at := coalesce(new.finished_at, clock_timestamp());
       new.ended_as := new.status;
     end if;
+    new.key_held_until := null;
+    if new.key is not null then
+      return supaqueue.hold_key(new);
+    end if;
     return new;
   end if;
   new.updated_at := clock_timestamp();
+  if new.key is distinct from old.key then
+    new := supaqueue.hold_key(new);
+  end if;
   if new.status = old.status then
     return new;
   end if;
@@ -609,6 +649,11 @@ begin
       return null;
     end if;
     if old.status in ('successful', 'failed', 'cancelled') then
+      if new.key_held_until is not null then
+        new.key_held_until := 'infinity';
+      elsif new.key is not null and supaqueue.is_key_held(new) then
+        return null;
+      end if;
       new.attempts := 0;
       new.finished_at := null;
       new.ended_as := null;
@@ -616,9 +661,17 @@ begin
     if old.status <> 'in_progress' and new.status = 'pending' then
       new.run_at := greatest(new.run_at, clock_timestamp());
     end if;
+    if new.key_held = 'pending' and old.status = 'in_progress' then
+      new := supaqueue.give_way(new);
+    end if;
   elsif new.status <> 'in_progress' then
     new.finished_at := coalesce(new.finished_at, clock_timestamp());
     new.ended_as := new.status;
+    if new.key_held_until is not null then
+      new.key_held_until := supaqueue.key_held_until(new);
+    end if;
+  elsif new.key_held = 'pending' then
+    new.key_held_until := null;
   end if;
   return new;
 end
@@ -644,6 +697,194 @@ create or replace trigger before_update_job_tg
 before update on supaqueue.job
 for each row
 execute function supaqueue.before_write_job_tg_fn();
+
+--- schema/19_hold_key.sql
+
+-- At most one job of a queue holds a key: the index a_key_is_held_by_one_job is the judge. A job gets
+-- its key when it is inserted, or when it is set back to pending after its end, and keeps or frees
+-- it with each change of its status. So nothing that Supaqueue does by itself can violate the index.
+
+-- Until when a job with a key holds it as things are.
+create or replace function supaqueue.key_held_until(job supaqueue.job)
+returns timestamptz
+language plpgsql
+set search_path = ''
+as $$
+declare
+  until timestamptz := case
+    when job.status = 'successful' and job.key_held = 'successful' then coalesce(job.finished_at + job.key_held_for, 'infinity')
+    when job.status in ('successful', 'failed', 'cancelled') then null
+    when job.key_held = 'pending' and job.attempts > 0 then null
+    else 'infinity'
+  end;
+begin
+  return case when until > clock_timestamp() then until end;
+end
+$$;
+
+-- Prepares a job that is inserted with a key, or gets another one. A hold that is over is
+-- released: the tick may not have come to it.
+create or replace function supaqueue.hold_key(job supaqueue.job)
+returns supaqueue.job
+language plpgsql
+set search_path = ''
+as $$
+declare
+  holder record;
+begin
+  if job.key_held is null and job.key is not null then
+    select q.key_held, q.key_held_for into job.key_held, job.key_held_for from supaqueue.queue q where q.id = job.queue;
+  end if;
+  job.key_held_until := case when job.key is not null then supaqueue.key_held_until(job) end;
+  if job.key_held_until is not null then
+    holder := supaqueue.holder_of(job.queue, job.key);
+    if holder.until <= clock_timestamp() then
+      perform supaqueue.try_release_key(holder.job);
+    end if;
+  end if;
+  return job;
+end
+$$;
+
+-- The job that holds a key, and until when: that may be over.
+create or replace function supaqueue.holder_of(_queue uuid, _key text, out job uuid, out until timestamptz)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  select j.id, j.key_held_until into job, until
+  from supaqueue.job j
+  where j.queue = _queue and j.key = _key and j.key_held_until is not null;
+end
+$$;
+
+-- Ends a hold that is over, unless somebody is changing the job just now.
+create or replace function supaqueue.release_key(_job uuid)
+returns void
+language plpgsql
+set search_path = public, extensions
+as $$
+declare
+  place refcursor := supaqueue.lock_expired_holder(_job);
+begin
+  if place is not null then
+    update supaqueue.job j set key_held_until = null where current of place;
+    close place;
+  end if;
+end
+$$;
+
+create or replace function supaqueue.lock_expired_holder(_job uuid)
+returns refcursor
+language plpgsql
+set search_path = ''
+as $$
+declare
+  place refcursor;
+begin
+  open place for
+    select from supaqueue.job j where j.id = _job and j.key_held_until <= clock_timestamp() for no key update skip locked;
+  move next from place;
+  return case when found then place end;
+end
+$$;
+
+-- The same within a user's insert, which must not fail for it.
+create or replace function supaqueue.try_release_key(_job uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform supaqueue.release_key(_job);
+exception
+  when others then
+    null;
+end
+$$;
+
+-- Whether another job holds the key of one that is set back to pending after its end. Warns then.
+create or replace function supaqueue.is_key_held(job supaqueue.job)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  holder record := supaqueue.holder_of(job.queue, job.key);
+begin
+  if holder.until <= clock_timestamp() then
+    perform supaqueue.try_release_key(holder.job);
+  elsif holder.job is not null then
+    perform supaqueue.warn_of_holder(job, holder.job);
+    return true;
+  end if;
+  return false;
+end
+$$;
+
+create or replace function supaqueue.warn_of_holder(job supaqueue.job, holder uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise warning 'did not set job % to %: its key % is held by %', job.id, job.status, quote_literal(job.key),
+      coalesce('job ' || holder, 'a job that another transaction inserts just now')
+    using hint = 'Try again when that job has ended, or cancel it.';
+end
+$$;
+
+-- Takes the key for a job that was set back to pending after its end. If another transaction has
+-- taken it since is_key_held looked, the job is left as it was before.
+create or replace function supaqueue.hold_key_again(job supaqueue.job, before supaqueue.job)
+returns void
+language plpgsql
+set search_path = public, extensions
+set lock_timeout = '100ms'
+as $$
+declare
+  place refcursor := (supaqueue.lock_job(job.id)).place;
+  violated text;
+begin
+  begin
+    update supaqueue.job j set key_held_until = 'infinity' where current of place;
+    close place;
+    return;
+  exception
+    when unique_violation or lock_not_available then
+      get stacked diagnostics violated = constraint_name;
+      if violated not in ('', 'a_key_is_held_by_one_job') then
+        raise;
+      end if;
+  end;
+  update supaqueue.job j
+  set status = before.status, attempts = before.attempts, run_at = before.run_at, finished_at = before.finished_at
+  where current of place;
+  close place;
+  perform supaqueue.warn_of_holder(job, (supaqueue.holder_of(job.queue, job.key)).job);
+end
+$$;
+
+-- Cancels a job that goes back to pending, and freed its key when it started, if another one holds
+-- the key now. If not, it stays pending without its key.
+create or replace function supaqueue.give_way(job supaqueue.job)
+returns supaqueue.job
+language plpgsql
+set search_path = ''
+as $$
+declare
+  holder record := supaqueue.holder_of(job.queue, job.key);
+begin
+  if holder.until > clock_timestamp() and holder.job <> job.id then
+    job.status := 'cancelled';
+    job.finished_at := clock_timestamp();
+    job.ended_as := 'cancelled';
+    job.errors := supaqueue.add_error(job.errors, job.attempts, format(
+      'superseded by job %s, which holds the key %L now', holder.job, job.key));
+  end if;
+  return job;
+end
+$$;
 
 --- schema/20_ms.sql
 
@@ -938,7 +1179,10 @@ set search_path = ''
 as $$
 begin
   if tg_op <> 'INSERT' then
-    if tg_op = 'UPDATE' and (new.status, new.queue, new.priority, new.run_at) = (old.status, old.queue, old.priority, old.run_at) then
+    if tg_op = 'UPDATE' and (new.status, new.queue, new.priority, new.run_at) = (old.status, old.queue, old.priority, old.run_at)
+      -- Whoever looked for a job while enqueue changed this one passed it over: it has to be dispatched again.
+      and (new.key is null or new.status <> 'pending')
+    then
       return null;
     end if;
     if old.status in ('pending', 'waiting') then
@@ -951,6 +1195,9 @@ begin
   end if;
   if tg_op <> 'DELETE' and new.status in ('pending', 'waiting') then
     perform supaqueue.add_place(new);
+    if new.key is not null and new.key_held_until is null and tg_op = 'UPDATE' and old.ended_as is not null then
+      perform supaqueue.hold_key_again(new, old);
+    end if;
   end if;
   return null;
 end
@@ -4194,7 +4441,9 @@ create or replace function supaqueue.enqueue(
   headers jsonb default null,
   max_attempts integer default null,
   timeout_ms integer default null,
-  path text default null
+  path text default null,
+  key text default null,
+  on_conflict text default 'keep'
 )
 returns uuid
 language plpgsql
@@ -4203,16 +4452,175 @@ as $$
 declare
   new_job uuid;
 begin
-  insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path)
-  values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms, path)
-  returning j.id into new_job;
-  return new_job;
+  if key is null and on_conflict = 'keep' then
+    insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path)
+    values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms, path)
+    returning j.id into new_job;
+    return new_job;
+  end if;
+  return (supaqueue.enqueue_outcome(
+    queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, on_conflict)).job;
 end
 $$;
-comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer, text) is 'Puts a job in the queue of that name; returns its id';
+comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text) is
+  'Puts a job in the queue of that name; returns its id, or that of the job that holds its key already';
+
+-- The same, and says what happened: the job was inserted, or the holder of its key was kept, replaced,
+-- postponed or merged, as on_conflict says. Only a holder that has not started is changed.
+--
+-- The holder may start, end or be deleted between a look at it and the next step: then it begins
+-- again, so that what it says is true.
+create or replace function supaqueue.enqueue_outcome(
+  queue_name text,
+  payload jsonb default '{}',
+  priority integer default 0,
+  run_at timestamptz default now(),
+  headers jsonb default null,
+  max_attempts integer default null,
+  timeout_ms integer default null,
+  path text default null,
+  key text default null,
+  on_conflict text default 'keep',
+  out job uuid,
+  out outcome text
+)
+language plpgsql
+set search_path = public, extensions
+as $$
+#variable_conflict use_column
+declare
+  _queue uuid := supaqueue.queue_id(queue_name);
+begin
+  perform supaqueue.check_on_conflict(payload, key, on_conflict);
+  if key is null then
+    job := supaqueue.enqueue(queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path);
+    outcome := 'inserted';
+    return;
+  end if;
+  for attempt in 1 .. 100 loop
+    insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key)
+    values (_queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key)
+    on conflict (queue, key) where key_held_until is not null do nothing
+    returning j.id into job;
+    if job is not null then
+      outcome := 'inserted';
+      return;
+    end if;
+    job := (supaqueue.holder_of(_queue, key)).job;
+    if job is not null and (on_conflict = 'keep' or not supaqueue.is_unstarted(job)) then
+      outcome := 'kept';
+      return;
+    elsif job is not null and supaqueue.change_holder(
+      job, payload, priority, run_at, headers, max_attempts, timeout_ms, path, on_conflict)
+    then
+      outcome := case on_conflict when 'replace' then 'replaced' when 'postpone' then 'postponed' else 'merged' end;
+      return;
+    end if;
+  end loop;
+  raise exception 'cannot enqueue: the holder of the key % changed 100 times meanwhile', quote_literal(key)
+    using errcode = 'serialization_failure', hint = 'Try again. A trigger on supaqueue.job that skips the insert has the same effect.';
+end
+$$;
+comment on function supaqueue.enqueue_outcome is
+  'Like enqueue; returns the id (job) and what happened (outcome): inserted, kept, replaced, postponed or merged';
+
+create or replace function supaqueue.check_on_conflict(payload jsonb, key text, on_conflict text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if coalesce(on_conflict, '') not in ('keep', 'replace', 'postpone', 'merge') then
+    raise exception 'cannot enqueue: on_conflict is %, not keep, replace, postpone or merge', coalesce(quote_literal(on_conflict), 'null')
+      using errcode = 'invalid_parameter_value';
+  elsif key is null and on_conflict <> 'keep' then
+    raise exception 'cannot enqueue: on_conflict is %, but the job has no key', quote_literal(on_conflict)
+      using errcode = 'invalid_parameter_value', hint = 'Add what the job is about, such as key => ''user 42''.';
+  elsif on_conflict = 'merge' and coalesce(jsonb_typeof(payload), 'null') not in ('array', 'object') then
+    raise exception 'cannot enqueue: on_conflict is ''merge'', but the payload is neither an array nor an object'
+      using errcode = 'invalid_parameter_value', hint = 'Wrap it: jsonb_build_array(…).';
+  end if;
+end
+$$;
+
+create or replace function supaqueue.is_unstarted(_job uuid)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return exists (select from supaqueue.job j where j.id = _job and j.status in ('pending', 'waiting') and j.attempts = 0);
+end
+$$;
+
+-- Changes a job as on_conflict says. Returns false, and does not keep it locked, if it has started or
+-- ended meanwhile.
+create or replace function supaqueue.change_holder(
+  _job uuid, _payload jsonb, _priority integer, _run_at timestamptz, _headers jsonb, _max_attempts integer,
+  _timeout_ms integer, _path text, _on_conflict text
+)
+returns boolean
+language plpgsql
+set search_path = public, extensions
+as $$
+declare
+  place refcursor := (supaqueue.lock_job(_job)).place;
+  holder supaqueue.job;
+begin
+  select j.* into holder from supaqueue.job j where j.id = _job;
+  if holder.key_held_until is null or not supaqueue.is_unstarted(_job) then
+    -- Only this releases the lock, which its report may need.
+    raise exception 'release the lock' using errcode = 'SQ001';
+  elsif _on_conflict = 'merge' then
+    update supaqueue.job j
+    set payload = supaqueue.merged_payload(holder, _payload)
+    where current of place;
+  else
+    update supaqueue.job j
+    set payload = _payload, priority = _priority, headers = _headers, max_attempts = _max_attempts,
+      timeout_ms = _timeout_ms, path = _path,
+      run_at = case
+        when _on_conflict = 'replace' then j.run_at
+        else (
+          select case
+            when q.postpone_at_most is null then _run_at
+            else least(_run_at, greatest(j.run_at, j.created_at + q.postpone_at_most))
+          end
+          from supaqueue.queue q
+          where q.id = j.queue
+        )
+      end
+    where current of place;
+  end if;
+  if not found then
+    perform supaqueue.refuse_skipped_update();
+  end if;
+  close place;
+  return true;
+exception
+  when sqlstate 'SQ001' then
+    return false;
+end
+$$;
+
+create or replace function supaqueue.merged_payload(holder supaqueue.job, payload jsonb)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if jsonb_typeof(holder.payload) <> jsonb_typeof(payload) then
+    raise exception 'cannot merge the payload (%) into that of job % (%), which holds the key %',
+        jsonb_typeof(payload), holder.id, jsonb_typeof(holder.payload), quote_literal(holder.key)
+      using errcode = 'invalid_parameter_value', hint = 'Two arrays can be merged, or two objects.';
+  end if;
+  return holder.payload || payload;
+end
+$$;
 
 --- schema/87_enqueue_many.sql
 
+-- With keys, one after the other: a later payload may meet the job of an earlier one.
 create or replace function supaqueue.enqueue_many(
   queue_name text,
   payloads jsonb[],
@@ -4221,7 +4629,9 @@ create or replace function supaqueue.enqueue_many(
   headers jsonb default null,
   max_attempts integer default null,
   timeout_ms integer default null,
-  path text default null
+  path text default null,
+  keys text[] default null,
+  on_conflict text default 'keep'
 )
 returns setof uuid
 language plpgsql
@@ -4230,6 +4640,19 @@ as $$
 declare
   _queue uuid := supaqueue.queue_id(queue_name);
 begin
+  if keys is not null or on_conflict is distinct from 'keep' then
+    if cardinality(keys) is distinct from cardinality(payloads) then
+      raise exception 'cannot enqueue: there are % payloads and % keys', cardinality(payloads), coalesce(cardinality(keys)::text, 'no')
+        using errcode = 'invalid_parameter_value', hint = 'Pass one key per payload; null for a job without one.';
+    end if;
+    return query
+    select supaqueue.enqueue(
+      queue_name, item.payload, enqueue_many.priority, enqueue_many.run_at, enqueue_many.headers, enqueue_many.max_attempts,
+      enqueue_many.timeout_ms, enqueue_many.path, item.key, case when item.key is null then 'keep' else enqueue_many.on_conflict end)
+    from unnest(payloads, keys) with ordinality as item (payload, key, number)
+    order by item.number;
+    return;
+  end if;
   return query
   insert into supaqueue.job (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path)
   select
@@ -4240,7 +4663,8 @@ begin
   returning id;
 end
 $$;
-comment on function supaqueue.enqueue_many(text, jsonb[], integer, timestamptz, jsonb, integer, integer, text) is 'Puts a job per payload in the queue of that name; returns their ids in the same order';
+comment on function supaqueue.enqueue_many(text, jsonb[], integer, timestamptz, jsonb, integer, integer, text, text[], text) is
+  'Puts a job per payload in the queue of that name; returns their ids in the same order, or those of the jobs that hold their keys already';
 
 --- schema/88_set_workers.sql
 
@@ -4290,7 +4714,7 @@ begin
     from pg_catalog.pg_proc p
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
-      array['place_job_tg_fn', 'add_place', 'has_call', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
+      array['place_job_tg_fn', 'add_place', 'has_call', 'hold_key', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
         'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done'],
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',
@@ -4409,11 +4833,12 @@ select supaqueue.protect_new_objects(
   '{
     "queue": "insert, update, delete",
     "worker": "insert, update (queue), delete",
-    "job": "insert, update (queue, payload, status, priority, run_at, headers, path, max_attempts, timeout_ms, attempts), delete",
+    "job": "insert, update (queue, payload, status, priority, run_at, headers, path, key, max_attempts, timeout_ms, attempts), delete",
     "setting": "update"
   }',
   array[
-    'end_current_job', 'supaqueue_pulse', 'enqueue', 'enqueue_many', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
+    'end_current_job', 'supaqueue_pulse', 'enqueue', 'enqueue_outcome', 'enqueue_many', 'check_on_conflict', 'holder_of', 'is_unstarted', 'change_holder', 'merged_payload', 'lock_job',
+    'refuse_skipped_update', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
     'set_workers', 'new_id', 'is_headers', 'is_below_function'
   ]
 );

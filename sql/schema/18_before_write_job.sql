@@ -3,7 +3,7 @@
 -- A finished job that becomes pending or waiting again gets all its attempts back, and
 -- is due from then on. A job whose call is in progress can be cancelled, but not be set
 -- to pending: such a row is left as it is, with a warning, so that a statement over many
--- jobs does what it can.
+-- jobs does what it can. So is a job whose key another one holds by now. See hold_key.
 create or replace function supaqueue.before_write_job_tg_fn()
 returns trigger
 language plpgsql
@@ -27,9 +27,16 @@ begin
       new.finished_at := coalesce(new.finished_at, clock_timestamp());
       new.ended_as := new.status;
     end if;
+    new.key_held_until := null;
+    if new.key is not null then
+      return supaqueue.hold_key(new);
+    end if;
     return new;
   end if;
   new.updated_at := clock_timestamp();
+  if new.key is distinct from old.key then
+    new := supaqueue.hold_key(new);
+  end if;
   if new.status = old.status then
     return new;
   end if;
@@ -40,6 +47,11 @@ begin
       return null;
     end if;
     if old.status in ('successful', 'failed', 'cancelled') then
+      if new.key_held_until is not null then
+        new.key_held_until := 'infinity';
+      elsif new.key is not null and supaqueue.is_key_held(new) then
+        return null;
+      end if;
       new.attempts := 0;
       new.finished_at := null;
       new.ended_as := null;
@@ -47,9 +59,17 @@ begin
     if old.status <> 'in_progress' and new.status = 'pending' then
       new.run_at := greatest(new.run_at, clock_timestamp());
     end if;
+    if new.key_held = 'pending' and old.status = 'in_progress' then
+      new := supaqueue.give_way(new);
+    end if;
   elsif new.status <> 'in_progress' then
     new.finished_at := coalesce(new.finished_at, clock_timestamp());
     new.ended_as := new.status;
+    if new.key_held_until is not null then
+      new.key_held_until := supaqueue.key_held_until(new);
+    end if;
+  elsif new.key_held = 'pending' then
+    new.key_held_until := null;
   end if;
   return new;
 end

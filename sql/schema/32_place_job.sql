@@ -8,7 +8,10 @@ set search_path = ''
 as $$
 begin
   if tg_op <> 'INSERT' then
-    if tg_op = 'UPDATE' and (new.status, new.queue, new.priority, new.run_at) = (old.status, old.queue, old.priority, old.run_at) then
+    if tg_op = 'UPDATE' and (new.status, new.queue, new.priority, new.run_at) = (old.status, old.queue, old.priority, old.run_at)
+      -- Whoever looked for a job while enqueue changed this one passed it over: it has to be dispatched again.
+      and (new.key is null or new.status <> 'pending')
+    then
       return null;
     end if;
     if old.status in ('pending', 'waiting') then
@@ -21,6 +24,9 @@ begin
   end if;
   if tg_op <> 'DELETE' and new.status in ('pending', 'waiting') then
     perform supaqueue.add_place(new);
+    if new.key is not null and new.key_held_until is null and tg_op = 'UPDATE' and old.ended_as is not null then
+      perform supaqueue.hold_key_again(new, old);
+    end if;
   end if;
   return null;
 end

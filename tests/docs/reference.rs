@@ -108,11 +108,12 @@ async fn functions_with_a_comment_have_the_signature_that_it_says() {
             .replace("timestamp with time zone", "timestamptz")
             .replace("character varying", "varchar")
             .replace("IN in_one", "in_one")
+            .replace("OUT ", "out ")
             .replace("DEFAULT", "default")
             .replace("NULL", "null")
             .replace("TABLE(", "table(")
             .replace("SETOF", "setof");
-        for cast in ["jsonb", "text", "integer", "uuid[]", "varchar"] {
+        for cast in ["uuid[]", "text[]", "jsonb", "text", "integer", "varchar"] {
             plain = plain.replace(&format!("::{cast}"), "");
         }
         match has_comment {

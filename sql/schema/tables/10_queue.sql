@@ -14,6 +14,9 @@ create table supaqueue.queue (
   is_paused boolean not null default false,
   keep_successful_for interval default '7 days',
   keep_failed_for interval,
+  key_held text not null default 'unfinished',
+  key_held_for interval,
+  postpone_at_most interval,
   constraint queue_name_is_unique unique (name),
   constraint name_is_not_empty check (name <> ''),
   constraint edge_function_name_is_not_a_url check (edge_function_name !~ '[:/?#]'),
@@ -38,7 +41,11 @@ create table supaqueue.queue (
     and 300 <= all (final_statuses) and 599 >= all (final_statuses)
   ),
   constraint keep_successful_for_is_between_0_and_1000_years check (keep_successful_for between interval '0' and interval '1000 years'),
-  constraint keep_failed_for_is_between_0_and_1000_years check (keep_failed_for between interval '0' and interval '1000 years')
+  constraint keep_failed_for_is_between_0_and_1000_years check (keep_failed_for between interval '0' and interval '1000 years'),
+  constraint key_held_is_pending_unfinished_or_successful check (key_held in ('pending', 'unfinished', 'successful')),
+  constraint key_held_for_is_for_successful_jobs check (key_held_for is null or key_held = 'successful'),
+  constraint key_held_for_is_between_0_and_1000_years check (key_held_for between interval '0' and interval '1000 years'),
+  constraint postpone_at_most_is_between_0_and_1000_years check (postpone_at_most between interval '0' and interval '1000 years')
 );
 alter table supaqueue.queue enable row level security;
 
@@ -56,3 +63,6 @@ comment on column supaqueue.queue.final_statuses is 'HTTP statuses after which a
 comment on column supaqueue.queue.is_paused is 'A paused queue starts no job; calls under way end normally';
 comment on column supaqueue.queue.keep_successful_for is 'How long successful and cancelled jobs are kept after they finished; null: for ever';
 comment on column supaqueue.queue.keep_failed_for is 'How long failed jobs are kept after they finished; null: for ever';
+comment on column supaqueue.queue.key_held is 'How long a job holds its key: pending (until its first attempt starts), unfinished (until it has ended), or successful (also after its success). A failed or cancelled job frees it at once. Applies to jobs inserted later';
+comment on column supaqueue.queue.key_held_for is 'With key_held successful, how long after its success a job holds its key; null: as long as the job is kept';
+comment on column supaqueue.queue.postpone_at_most is 'How long after the first request enqueue can postpone a job (on_conflict => ''postpone''); null: for ever';

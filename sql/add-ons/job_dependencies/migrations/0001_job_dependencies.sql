@@ -1544,7 +1544,8 @@ execute function supaqueue.add_results_tg_fn();
 
 --- schema/50_enqueue.sql
 
--- The core's enqueue, for a job that waits for others.
+-- The core's enqueue, for a job that waits for others. A holder of its key that was changed (on_conflict) waits
+-- for them, too.
 --
 -- queue_name is a varchar so that calls without depends_on are not ambiguous: Postgres prefers the
 -- core's function, whose parameter is a text.
@@ -1557,6 +1558,8 @@ create or replace function supaqueue.enqueue(
   max_attempts integer default null,
   timeout_ms integer default null,
   path text default null,
+  key text default null,
+  on_conflict text default 'keep',
   depends_on uuid[] default '{}',
   on_failure text default 'fail',
   pass_results boolean default false
@@ -1567,20 +1570,29 @@ set search_path = ''
 as $$
 declare
   new_job uuid;
+  outcome text := 'inserted';
 begin
-  insert into supaqueue.job (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path)
-  values (
-    supaqueue.queue_id(queue_name), payload, case when depends_on <> '{}' then 'waiting' else 'pending' end,
-    priority, run_at, headers, max_attempts, timeout_ms, path)
-  returning id into new_job;
+  if key is null and on_conflict = 'keep' then
+    insert into supaqueue.job (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path)
+    values (
+      supaqueue.queue_id(queue_name), payload, case when depends_on <> '{}' then 'waiting' else 'pending' end,
+      priority, run_at, headers, max_attempts, timeout_ms, path)
+    returning id into new_job;
+  else
+    select o.job, o.outcome into new_job, outcome
+    from supaqueue.enqueue_outcome(
+      queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, on_conflict) o;
+  end if;
   insert into supaqueue.job_dependencies (source, target, on_failure, pass_result)
   select distinct d.source, new_job, enqueue.on_failure, enqueue.pass_results
-  from unnest(depends_on) as d (source);
+  from unnest(depends_on) as d (source)
+  where outcome <> 'kept'
+  on conflict do nothing;
   return new_job;
 end
 $$;
-comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, uuid[], text, boolean) is
-  'Enqueues a job that waits for others (depends_on); returns its id';
+comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, uuid[], text, boolean) is
+  'Enqueues a job that waits for others (depends_on); returns its id, or that of the job that holds its key already';
 
 --- schema/51_pipeline_problem.sql
 
@@ -1614,7 +1626,7 @@ begin
           select format('job %L has an unknown key %L', j.job ->> 'name', k.key)
           from jsonb_object_keys(j.job) as k (key)
           where k.key not in (
-            'name', 'queue', 'payload', 'priority', 'run_at', 'headers', 'max_attempts', 'timeout_ms', 'path',
+            'name', 'queue', 'payload', 'priority', 'run_at', 'headers', 'max_attempts', 'timeout_ms', 'path', 'key',
             'depends_on', 'required_by', 'on_failure', 'pass_results')
           limit 1
         )
@@ -1679,7 +1691,7 @@ begin
     raise exception 'cannot enqueue the pipeline: %', problem
       using errcode = 'invalid_parameter_value', hint =
         'An example: [{"name": "a", "queue": "q"}, {"name": "b", "queue": "q", "depends_on": ["a"]}]. Further keys are '
-        'payload, priority, run_at, headers, max_attempts, timeout_ms, path, required_by, on_failure and pass_results. '
+        'payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, required_by, on_failure and pass_results. '
         'depends_on takes names of jobs in the document and ids of existing jobs, required_by only ids.';
   end if;
   documents := array(select jsonb_array_elements(pipeline));
@@ -1688,7 +1700,7 @@ begin
     select coalesce(jsonb_object_agg(j.document ->> 'name', j.id), '{}') from unnest(ids, documents) as j (id, document)
   );
 
-  insert into supaqueue.job (id, queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path)
+  insert into supaqueue.job (id, queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path, key)
   select
     j.id,
     q.id,
@@ -1699,7 +1711,8 @@ begin
     nullif(j.document -> 'headers', 'null'),
     (j.document ->> 'max_attempts')::integer,
     (j.document ->> 'timeout_ms')::integer,
-    j.document ->> 'path'
+    j.document ->> 'path',
+    j.document ->> 'key'
   from unnest(ids, documents) with ordinality as j (id, document, number)
   join (
     select n.name, supaqueue.queue_id(n.name) as id

@@ -1,0 +1,185 @@
+-- At most one job of a queue holds a key: the index a_key_is_held_by_one_job is the judge. A job gets
+-- its key when it is inserted, or when it is set back to pending after its end, and keeps or frees
+-- it with each change of its status. So nothing that Supaqueue does by itself can violate the index.
+
+-- Until when a job with a key holds it as things are.
+create or replace function supaqueue.key_held_until(job supaqueue.job)
+returns timestamptz
+language plpgsql
+set search_path = ''
+as $$
+declare
+  until timestamptz := case
+    when job.status = 'successful' and job.key_held = 'successful' then coalesce(job.finished_at + job.key_held_for, 'infinity')
+    when job.status in ('successful', 'failed', 'cancelled') then null
+    when job.key_held = 'pending' and job.attempts > 0 then null
+    else 'infinity'
+  end;
+begin
+  return case when until > clock_timestamp() then until end;
+end
+$$;
+
+-- Prepares a job that is inserted with a key, or gets another one. A hold that is over is
+-- released: the tick may not have come to it.
+create or replace function supaqueue.hold_key(job supaqueue.job)
+returns supaqueue.job
+language plpgsql
+set search_path = ''
+as $$
+declare
+  holder record;
+begin
+  if job.key_held is null and job.key is not null then
+    select q.key_held, q.key_held_for into job.key_held, job.key_held_for from supaqueue.queue q where q.id = job.queue;
+  end if;
+  job.key_held_until := case when job.key is not null then supaqueue.key_held_until(job) end;
+  if job.key_held_until is not null then
+    holder := supaqueue.holder_of(job.queue, job.key);
+    if holder.until <= clock_timestamp() then
+      perform supaqueue.try_release_key(holder.job);
+    end if;
+  end if;
+  return job;
+end
+$$;
+
+-- The job that holds a key, and until when: that may be over.
+create or replace function supaqueue.holder_of(_queue uuid, _key text, out job uuid, out until timestamptz)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  select j.id, j.key_held_until into job, until
+  from supaqueue.job j
+  where j.queue = _queue and j.key = _key and j.key_held_until is not null;
+end
+$$;
+
+-- Ends a hold that is over, unless somebody is changing the job just now.
+create or replace function supaqueue.release_key(_job uuid)
+returns void
+language plpgsql
+set search_path = public, extensions
+as $$
+declare
+  place refcursor := supaqueue.lock_expired_holder(_job);
+begin
+  if place is not null then
+    update supaqueue.job j set key_held_until = null where current of place;
+    close place;
+  end if;
+end
+$$;
+
+create or replace function supaqueue.lock_expired_holder(_job uuid)
+returns refcursor
+language plpgsql
+set search_path = ''
+as $$
+declare
+  place refcursor;
+begin
+  open place for
+    select from supaqueue.job j where j.id = _job and j.key_held_until <= clock_timestamp() for no key update skip locked;
+  move next from place;
+  return case when found then place end;
+end
+$$;
+
+-- The same within a user's insert, which must not fail for it.
+create or replace function supaqueue.try_release_key(_job uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform supaqueue.release_key(_job);
+exception
+  when others then
+    null;
+end
+$$;
+
+-- Whether another job holds the key of one that is set back to pending after its end. Warns then.
+create or replace function supaqueue.is_key_held(job supaqueue.job)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  holder record := supaqueue.holder_of(job.queue, job.key);
+begin
+  if holder.until <= clock_timestamp() then
+    perform supaqueue.try_release_key(holder.job);
+  elsif holder.job is not null then
+    perform supaqueue.warn_of_holder(job, holder.job);
+    return true;
+  end if;
+  return false;
+end
+$$;
+
+create or replace function supaqueue.warn_of_holder(job supaqueue.job, holder uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise warning 'did not set job % to %: its key % is held by %', job.id, job.status, quote_literal(job.key),
+      coalesce('job ' || holder, 'a job that another transaction inserts just now')
+    using hint = 'Try again when that job has ended, or cancel it.';
+end
+$$;
+
+-- Takes the key for a job that was set back to pending after its end. If another transaction has
+-- taken it since is_key_held looked, the job is left as it was before.
+create or replace function supaqueue.hold_key_again(job supaqueue.job, before supaqueue.job)
+returns void
+language plpgsql
+set search_path = public, extensions
+set lock_timeout = '100ms'
+as $$
+declare
+  place refcursor := (supaqueue.lock_job(job.id)).place;
+  violated text;
+begin
+  begin
+    update supaqueue.job j set key_held_until = 'infinity' where current of place;
+    close place;
+    return;
+  exception
+    when unique_violation or lock_not_available then
+      get stacked diagnostics violated = constraint_name;
+      if violated not in ('', 'a_key_is_held_by_one_job') then
+        raise;
+      end if;
+  end;
+  update supaqueue.job j
+  set status = before.status, attempts = before.attempts, run_at = before.run_at, finished_at = before.finished_at
+  where current of place;
+  close place;
+  perform supaqueue.warn_of_holder(job, (supaqueue.holder_of(job.queue, job.key)).job);
+end
+$$;
+
+-- Cancels a job that goes back to pending, and freed its key when it started, if another one holds
+-- the key now. If not, it stays pending without its key.
+create or replace function supaqueue.give_way(job supaqueue.job)
+returns supaqueue.job
+language plpgsql
+set search_path = ''
+as $$
+declare
+  holder record := supaqueue.holder_of(job.queue, job.key);
+begin
+  if holder.until > clock_timestamp() and holder.job <> job.id then
+    job.status := 'cancelled';
+    job.finished_at := clock_timestamp();
+    job.ended_as := 'cancelled';
+    job.errors := supaqueue.add_error(job.errors, job.attempts, format(
+      'superseded by job %s, which holds the key %L now', holder.job, job.key));
+  end if;
+  return job;
+end
+$$;
