@@ -733,7 +733,7 @@ declare
   holder record;
 begin
   if job.key_held is null and job.key is not null then
-    select q.key_held, q.key_held_for into job.key_held, job.key_held_for from supaqueue.queue q where q.id = job.queue;
+    select r.key_held, r.key_held_for into job.key_held, job.key_held_for from supaqueue.key_rule_of(job.queue) r;
   end if;
   job.key_held_until := case when job.key is not null then supaqueue.key_held_until(job) end;
   if job.key_held_until is not null then
@@ -743,6 +743,16 @@ begin
     end if;
   end if;
   return job;
+end
+$$;
+
+-- How long the jobs of a queue hold their keys.
+create or replace function supaqueue.key_rule_of(_queue uuid, out key_held text, out key_held_for interval)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  select q.key_held, q.key_held_for into key_held, key_held_for from supaqueue.queue q where q.id = _queue;
 end
 $$;
 
@@ -758,19 +768,21 @@ begin
 end
 $$;
 
--- Ends a hold that is over, unless somebody is changing the job just now.
+-- Ends a hold that is over. Returns false if somebody is changing the job just now.
 create or replace function supaqueue.release_key(_job uuid)
-returns void
+returns boolean
 language plpgsql
 set search_path = public, extensions
 as $$
 declare
   place refcursor := supaqueue.lock_expired_holder(_job);
 begin
-  if place is not null then
-    update supaqueue.job j set key_held_until = null where current of place;
-    close place;
+  if place is null then
+    return false;
   end if;
+  update supaqueue.job j set key_held_until = null where current of place;
+  close place;
+  return true;
 end
 $$;
 
@@ -835,12 +847,11 @@ end
 $$;
 
 -- Takes the key for a job that was set back to pending after its end. If another transaction has
--- taken it since is_key_held looked, the job is left as it was before.
-create or replace function supaqueue.hold_key_again(job supaqueue.job, before supaqueue.job)
+-- taken it since is_key_held looked, or the same statement has, the job is left as it was before.
+create or replace function supaqueue.take_key_again(job supaqueue.job, before supaqueue.job)
 returns void
 language plpgsql
 set search_path = public, extensions
-set lock_timeout = '100ms'
 as $$
 declare
   place refcursor := (supaqueue.lock_job(job.id)).place;
@@ -848,22 +859,38 @@ declare
 begin
   begin
     update supaqueue.job j set key_held_until = 'infinity' where current of place;
-    close place;
-    return;
   exception
-    when unique_violation or lock_not_available then
+    when unique_violation then
       get stacked diagnostics violated = constraint_name;
-      if violated not in ('', 'a_key_is_held_by_one_job') then
+      if violated <> 'a_key_is_held_by_one_job' then
         raise;
       end if;
+      update supaqueue.job j
+      set status = before.status, attempts = before.attempts, run_at = before.run_at, finished_at = before.finished_at
+      where current of place;
+      perform supaqueue.warn_of_holder(job, (supaqueue.holder_of(job.queue, job.key)).job);
   end;
-  update supaqueue.job j
-  set status = before.status, attempts = before.attempts, run_at = before.run_at, finished_at = before.finished_at
-  where current of place;
   close place;
-  perform supaqueue.warn_of_holder(job, (supaqueue.holder_of(job.queue, job.key)).job);
 end
 $$;
+
+create or replace function supaqueue.take_key_again_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform supaqueue.take_key_again(new, old);
+  return null;
+end
+$$;
+
+-- After place_job_tg: triggers fire in the order of their names.
+create or replace trigger take_key_again_tg
+after update on supaqueue.job
+for each row when (new.key is not null and new.key_held_until is null and old.ended_as is not null and new.ended_as is null)
+execute function supaqueue.take_key_again_tg_fn();
 
 -- Cancels a job that goes back to pending, and freed its key when it started, if another one holds
 -- the key now. If not, it stays pending without its key.
@@ -1195,9 +1222,6 @@ begin
   end if;
   if tg_op <> 'DELETE' and new.status in ('pending', 'waiting') then
     perform supaqueue.add_place(new);
-    if new.key is not null and new.key_held_until is null and tg_op = 'UPDATE' and old.ended_as is not null then
-      perform supaqueue.hold_key_again(new, old);
-    end if;
   end if;
   return null;
 end
@@ -2713,6 +2737,7 @@ begin
         when 'start' then j.status = 'pending'
         when 'call' then j.finished_at is null
         when 'delete' then j.finished_at is not null
+        when 'release' then j.key_held_until is not null
         else j.status = 'in_progress'
       end
     );
@@ -2784,6 +2809,54 @@ begin
 end
 $$;
 
+--- schema/52_release_keys.sql
+
+-- Releases keys whose hold is over. An insert of the same key does not wait for this; so that it can say
+-- what is wrong when it cannot be done.
+create or replace function supaqueue.release_keys()
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  jobs uuid[] := supaqueue.expired_holders(1000);
+  _job uuid;
+  released integer := 0;
+begin
+  foreach _job in array jobs loop
+    begin
+      released := released + supaqueue.release_key(_job)::integer;
+    exception
+      when others then
+        perform supaqueue.note_unfinished('release', j.queue, j.id, sqlstate, sqlerrm)
+        from supaqueue.job j
+        where j.id = _job;
+    end;
+  end loop;
+  return released > 0 and cardinality(jobs) = 1000;
+end
+$$;
+
+create or replace function supaqueue.expired_holders(_limit integer)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return array(
+    select j.id
+    from supaqueue.job j
+    where j.key_held_until <= clock_timestamp() and j.key_held_until < 'infinity'
+      and not exists (
+        select from supaqueue.unfinished u
+        where u.job = j.id and u.step = 'release' and u.retry_at > clock_timestamp()
+      )
+    order by j.key_held_until
+    limit _limit
+  );
+end
+$$;
+
 --- schema/53_delete_finished_jobs.sql
 
 -- Deletes finished jobs that their queue no longer keeps, the oldest first, at most retention_batch;
@@ -2835,13 +2908,17 @@ begin
   return array(
     select old.id
     from (select o.* from supaqueue.queue o where o.id = any (_queues) offset 0) q
+    -- Jobs that hold their keys are not walked over each time.
     cross join lateral (values
-      ('successful', q.keep_successful_for), ('cancelled', q.keep_successful_for), ('failed', q.keep_failed_for)
+      ('successful', case when q.keep_successful_for is not null then greatest(q.keep_successful_for, q.key_held_for) end),
+      ('cancelled', q.keep_successful_for),
+      ('failed', q.keep_failed_for)
     ) as kept (status, duration)
     cross join lateral (
       select f.id
       from supaqueue.job f
       where f.queue = q.id and f.ended_as = kept.status and f.finished_at < now() - kept.duration
+        and (f.key_held_until > clock_timestamp() and f.key_held_until < 'infinity') is not true
         and not exists (
           select from supaqueue.unfinished u
           where u.job = f.id and u.step = 'delete' and u.retry_at > clock_timestamp()
@@ -2965,6 +3042,8 @@ begin
       if to_regprocedure('supaqueue.tick_job_dependencies()') is not null then
         execute 'select supaqueue.tick_job_dependencies()' into has_more;
       end if;
+    when 'release' then
+      has_more := supaqueue.release_keys();
     when 'delete' then
       has_more := supaqueue.delete_finished_jobs();
     when 'purge' then
@@ -3102,7 +3181,7 @@ begin
     exit when not has_more or clock_timestamp() > started_at + interval '20 seconds';
   end loop;
 
-  foreach step in array array['check', 'pipelines', 'delete', 'purge'] loop
+  foreach step in array array['check', 'pipelines', 'release', 'delete', 'purge'] loop
     step_started_at := clock_timestamp();
     loop
       has_more := supaqueue.run_step(step);
@@ -4196,6 +4275,7 @@ begin
                 when 'end runs' then 'see which runs of the supaqueue function are over'
                 when 'check' then 'check where jobs are'
                 when 'pipelines' then 'go on with pipelines'
+                when 'release' then case when u.job is null then 'release keys' else 'release the key of this job' end
                 when 'delete' then case when u.job is null then 'delete finished jobs' else 'delete this job' end
                 when 'purge' then 'delete the history of the tick'
                 else u.step
@@ -4307,6 +4387,8 @@ declare
   jobs_before bigint;
   problem text;
   waits_for text;
+  holder record;
+  key_state text;
 begin
   select j.* into _job from supaqueue.job j where j.id = _id;
   if not found then
@@ -4328,19 +4410,29 @@ begin
   order by p.job = _job.id desc nulls last, p.queue is null desc
   limit 1;
 
+  if _job.key is not null and _job.ended_as is not null then
+    holder := supaqueue.holder_of(_job.queue, _job.key);
+    key_state := format(case
+        when holder.until <= clock_timestamp() then null
+        when holder.job <> _job.id then '; its key %L is held by job %s'
+        when holder.until = 'infinity' then '; it holds its key %L as long as it is kept'
+        else '; it holds its key %L until %3$s'
+      end, _job.key, holder.job, date_trunc('second', holder.until));
+  end if;
   case _job.status
     when 'successful' then
-      return format('It has finished: successful since %s.', date_trunc('second', _job.finished_at));
+      return format('It has finished: successful since %s%s.', date_trunc('second', _job.finished_at), key_state);
     when 'failed' then
-      return format('It has finished: failed since %s, after %s%s.', date_trunc('second', _job.finished_at), attempts,
-        ': ' || (_job.errors -> -1 ->> 'message'));
+      return format('It has finished: failed since %s, after %s%s%s.', date_trunc('second', _job.finished_at), attempts,
+        ': ' || (_job.errors -> -1 ->> 'message'), key_state);
     when 'cancelled' then
-      return format('It has finished: cancelled since %s%s.', date_trunc('second', _job.finished_at),
+      return format('It has finished: cancelled since %s%s%s.', date_trunc('second', _job.finished_at),
         case _call.state
           when 'sent' then '; its call will not begin'
           when 'held' then '; its call will not begin'
           when 'started' then '; the run that makes its call aborts it at its next pulse'
-        end);
+        end,
+        coalesce(': ' || substring(_job.errors -> -1 ->> 'message' from '^superseded by .*'), key_state));
     when 'in_progress' then
       return case
         when _call.id is null and exists (select from supaqueue.unfinished u where u.job = _job.id and u.step = 'settle') then
@@ -4714,12 +4806,12 @@ begin
     from pg_catalog.pg_proc p
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
-      array['place_job_tg_fn', 'add_place', 'has_call', 'hold_key', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
+      array['place_job_tg_fn', 'add_place', 'has_call', 'key_rule_of', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
         'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done'],
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',
         'again_in_ms', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
-        'stale_places', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
+        'stale_places', 'expired_holders', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
     )) as f (look_ups, searches)
     where p.pronamespace = 'supaqueue'::regnamespace and p.proname = any (look_ups || searches)
   loop

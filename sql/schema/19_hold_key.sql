@@ -31,7 +31,7 @@ declare
   holder record;
 begin
   if job.key_held is null and job.key is not null then
-    select q.key_held, q.key_held_for into job.key_held, job.key_held_for from supaqueue.queue q where q.id = job.queue;
+    select r.key_held, r.key_held_for into job.key_held, job.key_held_for from supaqueue.key_rule_of(job.queue) r;
   end if;
   job.key_held_until := case when job.key is not null then supaqueue.key_held_until(job) end;
   if job.key_held_until is not null then
@@ -41,6 +41,16 @@ begin
     end if;
   end if;
   return job;
+end
+$$;
+
+-- How long the jobs of a queue hold their keys.
+create or replace function supaqueue.key_rule_of(_queue uuid, out key_held text, out key_held_for interval)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  select q.key_held, q.key_held_for into key_held, key_held_for from supaqueue.queue q where q.id = _queue;
 end
 $$;
 
@@ -56,19 +66,21 @@ begin
 end
 $$;
 
--- Ends a hold that is over, unless somebody is changing the job just now.
+-- Ends a hold that is over. Returns false if somebody is changing the job just now.
 create or replace function supaqueue.release_key(_job uuid)
-returns void
+returns boolean
 language plpgsql
 set search_path = public, extensions
 as $$
 declare
   place refcursor := supaqueue.lock_expired_holder(_job);
 begin
-  if place is not null then
-    update supaqueue.job j set key_held_until = null where current of place;
-    close place;
+  if place is null then
+    return false;
   end if;
+  update supaqueue.job j set key_held_until = null where current of place;
+  close place;
+  return true;
 end
 $$;
 
@@ -133,12 +145,11 @@ end
 $$;
 
 -- Takes the key for a job that was set back to pending after its end. If another transaction has
--- taken it since is_key_held looked, the job is left as it was before.
-create or replace function supaqueue.hold_key_again(job supaqueue.job, before supaqueue.job)
+-- taken it since is_key_held looked, or the same statement has, the job is left as it was before.
+create or replace function supaqueue.take_key_again(job supaqueue.job, before supaqueue.job)
 returns void
 language plpgsql
 set search_path = public, extensions
-set lock_timeout = '100ms'
 as $$
 declare
   place refcursor := (supaqueue.lock_job(job.id)).place;
@@ -146,22 +157,38 @@ declare
 begin
   begin
     update supaqueue.job j set key_held_until = 'infinity' where current of place;
-    close place;
-    return;
   exception
-    when unique_violation or lock_not_available then
+    when unique_violation then
       get stacked diagnostics violated = constraint_name;
-      if violated not in ('', 'a_key_is_held_by_one_job') then
+      if violated <> 'a_key_is_held_by_one_job' then
         raise;
       end if;
+      update supaqueue.job j
+      set status = before.status, attempts = before.attempts, run_at = before.run_at, finished_at = before.finished_at
+      where current of place;
+      perform supaqueue.warn_of_holder(job, (supaqueue.holder_of(job.queue, job.key)).job);
   end;
-  update supaqueue.job j
-  set status = before.status, attempts = before.attempts, run_at = before.run_at, finished_at = before.finished_at
-  where current of place;
   close place;
-  perform supaqueue.warn_of_holder(job, (supaqueue.holder_of(job.queue, job.key)).job);
 end
 $$;
+
+create or replace function supaqueue.take_key_again_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform supaqueue.take_key_again(new, old);
+  return null;
+end
+$$;
+
+-- After place_job_tg: triggers fire in the order of their names.
+create or replace trigger take_key_again_tg
+after update on supaqueue.job
+for each row when (new.key is not null and new.key_held_until is null and old.ended_as is not null and new.ended_as is null)
+execute function supaqueue.take_key_again_tg_fn();
 
 -- Cancels a job that goes back to pending, and freed its key when it started, if another one holds
 -- the key now. If not, it stays pending without its key.

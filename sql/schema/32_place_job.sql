@@ -24,9 +24,6 @@ begin
   end if;
   if tg_op <> 'DELETE' and new.status in ('pending', 'waiting') then
     perform supaqueue.add_place(new);
-    if new.key is not null and new.key_held_until is null and tg_op = 'UPDATE' and old.ended_as is not null then
-      perform supaqueue.hold_key_again(new, old);
-    end if;
   end if;
   return null;
 end

@@ -39,6 +39,7 @@ begin
         when 'start' then j.status = 'pending'
         when 'call' then j.finished_at is null
         when 'delete' then j.finished_at is not null
+        when 'release' then j.key_held_until is not null
         else j.status = 'in_progress'
       end
     );

@@ -47,13 +47,17 @@ begin
   return array(
     select old.id
     from (select o.* from supaqueue.queue o where o.id = any (_queues) offset 0) q
+    -- Jobs that hold their keys are not walked over each time.
     cross join lateral (values
-      ('successful', q.keep_successful_for), ('cancelled', q.keep_successful_for), ('failed', q.keep_failed_for)
+      ('successful', case when q.keep_successful_for is not null then greatest(q.keep_successful_for, q.key_held_for) end),
+      ('cancelled', q.keep_successful_for),
+      ('failed', q.keep_failed_for)
     ) as kept (status, duration)
     cross join lateral (
       select f.id
       from supaqueue.job f
       where f.queue = q.id and f.ended_as = kept.status and f.finished_at < now() - kept.duration
+        and (f.key_held_until > clock_timestamp() and f.key_held_until < 'infinity') is not true
         and not exists (
           select from supaqueue.unfinished u
           where u.job = f.id and u.step = 'delete' and u.retry_at > clock_timestamp()

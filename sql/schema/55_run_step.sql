@@ -37,6 +37,8 @@ begin
       if to_regprocedure('supaqueue.tick_job_dependencies()') is not null then
         execute 'select supaqueue.tick_job_dependencies()' into has_more;
       end if;
+    when 'release' then
+      has_more := supaqueue.release_keys();
     when 'delete' then
       has_more := supaqueue.delete_finished_jobs();
     when 'purge' then

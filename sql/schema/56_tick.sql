@@ -41,7 +41,7 @@ begin
     exit when not has_more or clock_timestamp() > started_at + interval '20 seconds';
   end loop;
 
-  foreach step in array array['check', 'pipelines', 'delete', 'purge'] loop
+  foreach step in array array['check', 'pipelines', 'release', 'delete', 'purge'] loop
     step_started_at := clock_timestamp();
     loop
       has_more := supaqueue.run_step(step);

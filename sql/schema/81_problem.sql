@@ -101,6 +101,7 @@ begin
                 when 'end runs' then 'see which runs of the supaqueue function are over'
                 when 'check' then 'check where jobs are'
                 when 'pipelines' then 'go on with pipelines'
+                when 'release' then case when u.job is null then 'release keys' else 'release the key of this job' end
                 when 'delete' then case when u.job is null then 'delete finished jobs' else 'delete this job' end
                 when 'purge' then 'delete the history of the tick'
                 else u.step

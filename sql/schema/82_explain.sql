@@ -31,6 +31,8 @@ declare
   jobs_before bigint;
   problem text;
   waits_for text;
+  holder record;
+  key_state text;
 begin
   select j.* into _job from supaqueue.job j where j.id = _id;
   if not found then
@@ -52,19 +54,29 @@ begin
   order by p.job = _job.id desc nulls last, p.queue is null desc
   limit 1;
 
+  if _job.key is not null and _job.ended_as is not null then
+    holder := supaqueue.holder_of(_job.queue, _job.key);
+    key_state := format(case
+        when holder.until <= clock_timestamp() then null
+        when holder.job <> _job.id then '; its key %L is held by job %s'
+        when holder.until = 'infinity' then '; it holds its key %L as long as it is kept'
+        else '; it holds its key %L until %3$s'
+      end, _job.key, holder.job, date_trunc('second', holder.until));
+  end if;
   case _job.status
     when 'successful' then
-      return format('It has finished: successful since %s.', date_trunc('second', _job.finished_at));
+      return format('It has finished: successful since %s%s.', date_trunc('second', _job.finished_at), key_state);
     when 'failed' then
-      return format('It has finished: failed since %s, after %s%s.', date_trunc('second', _job.finished_at), attempts,
-        ': ' || (_job.errors -> -1 ->> 'message'));
+      return format('It has finished: failed since %s, after %s%s%s.', date_trunc('second', _job.finished_at), attempts,
+        ': ' || (_job.errors -> -1 ->> 'message'), key_state);
     when 'cancelled' then
-      return format('It has finished: cancelled since %s%s.', date_trunc('second', _job.finished_at),
+      return format('It has finished: cancelled since %s%s%s.', date_trunc('second', _job.finished_at),
         case _call.state
           when 'sent' then '; its call will not begin'
           when 'held' then '; its call will not begin'
           when 'started' then '; the run that makes its call aborts it at its next pulse'
-        end);
+        end,
+        coalesce(': ' || substring(_job.errors -> -1 ->> 'message' from '^superseded by .*'), key_state));
     when 'in_progress' then
       return case
         when _call.id is null and exists (select from supaqueue.unfinished u where u.job = _job.id and u.step = 'settle') then

@@ -10,6 +10,7 @@ mod job;
 mod keys;
 mod lease;
 mod migrations;
+mod on_conflict;
 mod order;
 mod plans;
 mod prefetch;

@@ -36,6 +36,17 @@ async fn a_users_trigger_sees_the_settings_of_its_session() {
     db.tick().await;
     db.run("update supaqueue.current_job set is_complete = true, is_successful = true")
         .await;
+    for keys in [
+        "update supaqueue.queue set is_paused = true, key_held = 'successful', key_held_for = '1 hour'",
+        "select supaqueue.enqueue('q', key => 'a', on_conflict => way) from unnest(array['keep', 'replace', 'merge']) way",
+        "update supaqueue.job set status = 'failed' where key = 'a'",
+        "update supaqueue.job set status = 'pending' where key = 'a'",
+        "update supaqueue.job set status = 'successful' where key = 'a'",
+        "update supaqueue.job set key_held_until = now() where key = 'a'",
+        "select supaqueue.enqueue('q', key => 'a')",
+    ] {
+        db.run(keys).await;
+    }
     assert_eq!(
         db.get("select distinct plans, finds_public from public.seen")
             .await,

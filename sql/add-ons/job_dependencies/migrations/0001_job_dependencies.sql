@@ -743,11 +743,13 @@ begin
 end
 $$;
 
--- What the tick does for job dependencies.
+-- What the tick does for job dependencies. A target that waits again takes its key again, which
+-- another transaction may be about to take: the tick does not wait for that.
 create or replace function supaqueue.tick_job_dependencies()
 returns boolean
 language sql
 set search_path = ''
+set lock_timeout = '1s'
 as $$
   select supaqueue.continue_propagations(1000)
 $$;
