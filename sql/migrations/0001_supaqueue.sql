@@ -532,7 +532,7 @@ begin
 end
 $$;
 
--- Checks what only users set. before_write_job_tg_fn checks the rest.
+-- Checks what only users set. before_write_job_tg_fn checks the rest, and hold_key the keys.
 create or replace function supaqueue.check_job_tg_fn()
 returns trigger
 language plpgsql
@@ -573,18 +573,6 @@ begin
   elsif not supaqueue.is_below_function(new.path) then
     rule := 'path_has_no_leading_slash_and_no_empty_or_dot_segments';
     problem := 'its path has a leading slash, or an empty segment, or the segment . or ..; write it like users/welcome?lang=de';
-  elsif octet_length(new.key) not between 1 and 2000 then
-    rule := 'key_is_of_1_to_2000_bytes';
-    problem := 'its key is empty, or longer than 2000 bytes; use an id, or a hash of what is longer';
-  elsif new.key_held not in ('pending', 'unfinished', 'successful') then
-    rule := 'key_held_is_pending_unfinished_or_successful';
-    problem := format('its key_held is %s, not pending, unfinished or successful', new.key_held);
-  elsif new.key_held_for is not null and new.key_held is distinct from 'successful' then
-    rule := 'key_held_for_is_for_successful_jobs';
-    problem := 'it has a key_held_for, which needs the key_held successful';
-  elsif new.key_held_for not between interval '0' and interval '1000 years' then
-    rule := 'key_held_for_is_between_0_and_1000_years';
-    problem := 'its key_held_for is not between 0 and 1000 years';
   end if;
   if rule is not null then
     perform supaqueue.refuse_job(rule, problem);
@@ -594,7 +582,7 @@ end
 $$;
 
 create or replace trigger check_job_tg
-before insert or update of payload, max_attempts, timeout_ms, headers, path, key, key_held, key_held_for on supaqueue.job
+before insert or update of payload, max_attempts, timeout_ms, headers, path on supaqueue.job
 for each row
 execute function supaqueue.check_job_tg_fn();
 
@@ -629,8 +617,7 @@ begin
       new.finished_at := coalesce(new.finished_at, clock_timestamp());
       new.ended_as := new.status;
     end if;
-    new.key_held_until := null;
-    if new.key is not null then
+    if new.key is not null or new.key_held_until is not null then
       return supaqueue.hold_key(new);
     end if;
     return new;
@@ -730,29 +717,48 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  holder record;
+  known record;
 begin
-  if job.key_held is null and job.key is not null then
-    select r.key_held, r.key_held_for into job.key_held, job.key_held_for from supaqueue.key_rule_of(job.queue) r;
+  if job.key is null then
+    job.key_held_until := null;
+    return job;
   end if;
-  job.key_held_until := case when job.key is not null then supaqueue.key_held_until(job) end;
-  if job.key_held_until is not null then
-    holder := supaqueue.holder_of(job.queue, job.key);
-    if holder.until <= clock_timestamp() then
-      perform supaqueue.try_release_key(holder.job);
-    end if;
+  known := supaqueue.key_state(job.queue, job.key);
+  if octet_length(job.key) not between 1 and 2000 then
+    perform supaqueue.refuse_job('key_is_of_1_to_2000_bytes',
+      'its key is empty, or longer than 2000 bytes; use an id, or a hash of what is longer');
+  elsif job.key_held is null then
+    job.key_held := known.key_held;
+    job.key_held_for := coalesce(job.key_held_for, known.key_held_for);
+  elsif job.key_held not in ('pending', 'unfinished', 'successful') then
+    perform supaqueue.refuse_job('key_held_is_pending_unfinished_or_successful',
+      format('its key_held is %s, not pending, unfinished or successful', job.key_held));
+  end if;
+  if job.key_held_for is not null and job.key_held <> 'successful' then
+    perform supaqueue.refuse_job('key_held_for_is_for_successful_jobs', 'its key_held_for needs the key_held successful');
+  elsif job.key_held_for not between interval '0' and interval '1000 years' then
+    perform supaqueue.refuse_job('key_held_for_is_between_0_and_1000_years', 'its key_held_for is not between 0 and 1000 years');
+  end if;
+  job.key_held_until := supaqueue.key_held_until(job);
+  if known.until <= clock_timestamp() then
+    perform supaqueue.try_release_key(known.holder);
   end if;
   return job;
 end
 $$;
 
--- How long the jobs of a queue hold their keys.
-create or replace function supaqueue.key_rule_of(_queue uuid, out key_held text, out key_held_for interval)
+-- How long the jobs of a queue hold their keys, and which job holds this one, until when.
+create or replace function supaqueue.key_state(
+  _queue uuid, _key text, out key_held text, out key_held_for interval, out holder uuid, out until timestamptz
+)
 language plpgsql
 set search_path = ''
 as $$
 begin
-  select q.key_held, q.key_held_for into key_held, key_held_for from supaqueue.queue q where q.id = _queue;
+  select q.key_held, q.key_held_for, h.id, h.key_held_until into key_held, key_held_for, holder, until
+  from supaqueue.queue q
+  left join supaqueue.job h on h.queue = _queue and h.key = _key and h.key_held_until is not null
+  where q.id = _queue;
 end
 $$;
 
@@ -4582,6 +4588,7 @@ as $$
 #variable_conflict use_column
 declare
   _queue uuid := supaqueue.queue_id(queue_name);
+  holder record;
 begin
   perform supaqueue.check_on_conflict(payload, key, on_conflict);
   if key is null then
@@ -4598,7 +4605,10 @@ begin
       outcome := 'inserted';
       return;
     end if;
-    job := (supaqueue.holder_of(_queue, key)).job;
+    holder := supaqueue.holder_of(_queue, key);
+    -- Somebody was changing the holder when the insert looked whether its hold is over.
+    continue when holder.until <= clock_timestamp() and attempt < 10;
+    job := holder.job;
     if job is not null and (on_conflict = 'keep' or not supaqueue.is_unstarted(job)) then
       outcome := 'kept';
       return;
@@ -4656,12 +4666,13 @@ language plpgsql
 set search_path = public, extensions
 as $$
 declare
-  place refcursor := (supaqueue.lock_job(_job)).place;
+  place refcursor;
   holder supaqueue.job;
 begin
+  -- Here, so that the handler's rollback releases it: its report may need the job.
+  place := (supaqueue.lock_job(_job)).place;
   select j.* into holder from supaqueue.job j where j.id = _job;
   if holder.key_held_until is null or not supaqueue.is_unstarted(_job) then
-    -- Only this releases the lock, which its report may need.
     raise exception 'release the lock' using errcode = 'SQ001';
   elsif _on_conflict = 'merge' then
     update supaqueue.job j
@@ -4806,7 +4817,7 @@ begin
     from pg_catalog.pg_proc p
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
-      array['place_job_tg_fn', 'add_place', 'has_call', 'key_rule_of', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
+      array['place_job_tg_fn', 'add_place', 'has_call', 'key_state', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
         'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done'],
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',

@@ -14,7 +14,7 @@ begin
 end
 $$;
 
--- Checks what only users set. before_write_job_tg_fn checks the rest.
+-- Checks what only users set. before_write_job_tg_fn checks the rest, and hold_key the keys.
 create or replace function supaqueue.check_job_tg_fn()
 returns trigger
 language plpgsql
@@ -55,18 +55,6 @@ begin
   elsif not supaqueue.is_below_function(new.path) then
     rule := 'path_has_no_leading_slash_and_no_empty_or_dot_segments';
     problem := 'its path has a leading slash, or an empty segment, or the segment . or ..; write it like users/welcome?lang=de';
-  elsif octet_length(new.key) not between 1 and 2000 then
-    rule := 'key_is_of_1_to_2000_bytes';
-    problem := 'its key is empty, or longer than 2000 bytes; use an id, or a hash of what is longer';
-  elsif new.key_held not in ('pending', 'unfinished', 'successful') then
-    rule := 'key_held_is_pending_unfinished_or_successful';
-    problem := format('its key_held is %s, not pending, unfinished or successful', new.key_held);
-  elsif new.key_held_for is not null and new.key_held is distinct from 'successful' then
-    rule := 'key_held_for_is_for_successful_jobs';
-    problem := 'it has a key_held_for, which needs the key_held successful';
-  elsif new.key_held_for not between interval '0' and interval '1000 years' then
-    rule := 'key_held_for_is_between_0_and_1000_years';
-    problem := 'its key_held_for is not between 0 and 1000 years';
   end if;
   if rule is not null then
     perform supaqueue.refuse_job(rule, problem);
@@ -76,6 +64,6 @@ end
 $$;
 
 create or replace trigger check_job_tg
-before insert or update of payload, max_attempts, timeout_ms, headers, path, key, key_held, key_held_for on supaqueue.job
+before insert or update of payload, max_attempts, timeout_ms, headers, path on supaqueue.job
 for each row
 execute function supaqueue.check_job_tg_fn();

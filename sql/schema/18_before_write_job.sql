@@ -27,8 +27,7 @@ begin
       new.finished_at := coalesce(new.finished_at, clock_timestamp());
       new.ended_as := new.status;
     end if;
-    new.key_held_until := null;
-    if new.key is not null then
+    if new.key is not null or new.key_held_until is not null then
       return supaqueue.hold_key(new);
     end if;
     return new;

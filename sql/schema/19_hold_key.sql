@@ -28,29 +28,48 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  holder record;
+  known record;
 begin
-  if job.key_held is null and job.key is not null then
-    select r.key_held, r.key_held_for into job.key_held, job.key_held_for from supaqueue.key_rule_of(job.queue) r;
+  if job.key is null then
+    job.key_held_until := null;
+    return job;
   end if;
-  job.key_held_until := case when job.key is not null then supaqueue.key_held_until(job) end;
-  if job.key_held_until is not null then
-    holder := supaqueue.holder_of(job.queue, job.key);
-    if holder.until <= clock_timestamp() then
-      perform supaqueue.try_release_key(holder.job);
-    end if;
+  known := supaqueue.key_state(job.queue, job.key);
+  if octet_length(job.key) not between 1 and 2000 then
+    perform supaqueue.refuse_job('key_is_of_1_to_2000_bytes',
+      'its key is empty, or longer than 2000 bytes; use an id, or a hash of what is longer');
+  elsif job.key_held is null then
+    job.key_held := known.key_held;
+    job.key_held_for := coalesce(job.key_held_for, known.key_held_for);
+  elsif job.key_held not in ('pending', 'unfinished', 'successful') then
+    perform supaqueue.refuse_job('key_held_is_pending_unfinished_or_successful',
+      format('its key_held is %s, not pending, unfinished or successful', job.key_held));
+  end if;
+  if job.key_held_for is not null and job.key_held <> 'successful' then
+    perform supaqueue.refuse_job('key_held_for_is_for_successful_jobs', 'its key_held_for needs the key_held successful');
+  elsif job.key_held_for not between interval '0' and interval '1000 years' then
+    perform supaqueue.refuse_job('key_held_for_is_between_0_and_1000_years', 'its key_held_for is not between 0 and 1000 years');
+  end if;
+  job.key_held_until := supaqueue.key_held_until(job);
+  if known.until <= clock_timestamp() then
+    perform supaqueue.try_release_key(known.holder);
   end if;
   return job;
 end
 $$;
 
--- How long the jobs of a queue hold their keys.
-create or replace function supaqueue.key_rule_of(_queue uuid, out key_held text, out key_held_for interval)
+-- How long the jobs of a queue hold their keys, and which job holds this one, until when.
+create or replace function supaqueue.key_state(
+  _queue uuid, _key text, out key_held text, out key_held_for interval, out holder uuid, out until timestamptz
+)
 language plpgsql
 set search_path = ''
 as $$
 begin
-  select q.key_held, q.key_held_for into key_held, key_held_for from supaqueue.queue q where q.id = _queue;
+  select q.key_held, q.key_held_for, h.id, h.key_held_until into key_held, key_held_for, holder, until
+  from supaqueue.queue q
+  left join supaqueue.job h on h.queue = _queue and h.key = _key and h.key_held_until is not null
+  where q.id = _queue;
 end
 $$;
 

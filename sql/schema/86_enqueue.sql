@@ -55,6 +55,7 @@ as $$
 #variable_conflict use_column
 declare
   _queue uuid := supaqueue.queue_id(queue_name);
+  holder record;
 begin
   perform supaqueue.check_on_conflict(payload, key, on_conflict);
   if key is null then
@@ -71,7 +72,10 @@ begin
       outcome := 'inserted';
       return;
     end if;
-    job := (supaqueue.holder_of(_queue, key)).job;
+    holder := supaqueue.holder_of(_queue, key);
+    -- Somebody was changing the holder when the insert looked whether its hold is over.
+    continue when holder.until <= clock_timestamp() and attempt < 10;
+    job := holder.job;
     if job is not null and (on_conflict = 'keep' or not supaqueue.is_unstarted(job)) then
       outcome := 'kept';
       return;
@@ -129,12 +133,13 @@ language plpgsql
 set search_path = public, extensions
 as $$
 declare
-  place refcursor := (supaqueue.lock_job(_job)).place;
+  place refcursor;
   holder supaqueue.job;
 begin
+  -- Here, so that the handler's rollback releases it: its report may need the job.
+  place := (supaqueue.lock_job(_job)).place;
   select j.* into holder from supaqueue.job j where j.id = _job;
   if holder.key_held_until is null or not supaqueue.is_unstarted(_job) then
-    -- Only this releases the lock, which its report may need.
     raise exception 'release the lock' using errcode = 'SQ001';
   elsif _on_conflict = 'merge' then
     update supaqueue.job j

@@ -7,6 +7,7 @@ mod database;
 mod enqueue;
 mod failure;
 mod installation;
+mod keys;
 mod pipeline;
 mod plans;
 mod race;

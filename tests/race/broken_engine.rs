@@ -9,6 +9,10 @@ use crate::by_hand::{
     a_report_does_not_undo_what_was_settled_by_hand,
 };
 use crate::deletion::{a_cancelled_job_stays_cancelled, calls_stay_below_the_number_of_workers};
+use crate::keys::{
+    RETRIED, a_changed_holder_is_started, a_holder_that_starts_meanwhile_is_kept,
+    a_holder_that_was_kept_is_not_locked, a_retry_beside_a_new_holder_does_not_fail,
+};
 use crate::lease::{
     a_late_dispatch_starts_nothing, a_late_report_is_refused,
     a_pulse_during_the_end_of_its_run_is_refused, a_renewed_run_goes_on,
@@ -243,6 +247,38 @@ async fn without_its_state_a_held_call_costs_an_attempt() {
 async fn an_upgrade_with_a_long_lock_timeout_deadlocks() {
     let db = db_with_broken("take_tables", "'200ms'", "'1min'").await;
     an_upgrade_lets_open_transactions_finish(&db)
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn without_the_event_of_a_change_a_holder_is_passed_over() {
+    let looks = "and (new.key is null or new.status <> 'pending')";
+    let db = db_with_broken("place_job_tg_fn", looks, "").await;
+    a_changed_holder_is_started(&db).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn without_a_second_look_a_holder_is_changed_after_its_start() {
+    let looks = "or not supaqueue.is_unstarted(_job)";
+    let db = db_with_broken("change_holder", looks, "").await;
+    a_holder_that_starts_meanwhile_is_kept(&db)
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn without_a_rollback_a_kept_holder_stays_locked() {
+    let releases = "raise exception 'release the lock' using errcode = 'SQ001'";
+    let db = db_with_broken("change_holder", releases, "return false").await;
+    a_holder_that_was_kept_is_not_locked(&db).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn without_its_handler_a_retry_beside_a_new_holder_fails() {
+    let handles = "when unique_violation then";
+    let db = db_with_broken("take_key_again", handles, "when division_by_zero then").await;
+    a_retry_beside_a_new_holder_does_not_fail(&db, "commit", RETRIED[0].1)
         .await
         .unwrap_err();
 }

@@ -9,6 +9,8 @@ mod broken_engine;
 mod by_hand;
 mod deletion;
 mod invariants;
+mod key_storm;
+mod keys;
 mod lease;
 mod locks;
 mod many_queues;

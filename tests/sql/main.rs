@@ -7,6 +7,7 @@ mod enqueue;
 mod explain;
 mod isolation;
 mod job;
+mod key_model;
 mod keys;
 mod lease;
 mod migrations;

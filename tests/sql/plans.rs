@@ -40,11 +40,14 @@ const PULSE: &str = "update supaqueue.current_job set is_complete = true, is_suc
          'queues', (select jsonb_agg(jsonb_build_object('id', id)) from supaqueue.queue)))";
 const BY_HAND: &str = "update supaqueue.current_job set is_complete = true, is_successful = true";
 const INSERT: &str = "select supaqueue.enqueue('q', '1')";
-const STATEMENTS: [(&str, &str); 5] = [
+/// It is inserted, and then replaced.
+const INSERT_WITH_KEY: &str = "select supaqueue.enqueue('q', '1', key => 'a', on_conflict => 'replace') from generate_series(1, 2)";
+const STATEMENTS: [(&str, &str); 6] = [
     ("a report", REPORT),
     ("a pulse", PULSE),
     ("a current job completed by hand", BY_HAND),
     ("an insert", INSERT),
+    ("an insert with a key", INSERT_WITH_KEY),
     ("a tick", TICK_IN_TRANSACTION),
 ];
 /// Frees the worker without starting the next job: triggers do not fire.
@@ -75,7 +78,7 @@ async fn the_cost_does_not_depend_on_the_number_of_jobs_even_with_a_stale_plan()
         db.run("insert into supaqueue.job (queue) select q.id from supaqueue.queue q, generate_series(1, 5000)").await;
         db.tick().await;
         for (name, statement, session) in sessions {
-            if statement == INSERT || statement == TICK_IN_TRANSACTION {
+            if [INSERT, INSERT_WITH_KEY, TICK_IN_TRANSACTION].contains(&statement) {
                 run(&admin, FREE_WORKER).await;
             }
             // A tick also checks some hundreds of jobs, however many there are.
