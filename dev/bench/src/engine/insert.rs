@@ -71,3 +71,65 @@ pub(crate) async fn many_at_once(server: &Server, table: &mut Table) -> Result<(
     );
     Ok(())
 }
+
+/// Enqueues jobs one after the other, each in a transaction that does not wait for the disk: without a key, with a
+/// key of its own, and with one that another job holds.
+pub(crate) async fn with_keys(server: &Server, table: &mut Table) -> Result<()> {
+    const JOBS: u32 = 5000;
+    let database = server.database().await?;
+    database.create_queues(&["queue"], 0).await?;
+    let client = database.connect().await?;
+    client.batch_execute("set synchronous_commit = off").await?;
+    for (name, key) in [
+        ("without a key", "null"),
+        ("with keys of their own", "'key ' || $1"),
+        ("with a key that is held", "'key 1'"),
+    ] {
+        let enqueue = client
+            .prepare(&format!(
+                "select supaqueue.enqueue('queue', key => {key}) where $1::text is not null"
+            ))
+            .await?;
+        let start = Instant::now();
+        for number in 0..JOBS {
+            client.execute(&enqueue, &[&number.to_string()]).await?;
+        }
+        let per_second = f64::from(JOBS) / start.elapsed().as_secs_f64();
+        table.add(
+            format!("enqueue one by one, {name}"),
+            format!("{per_second:.0} per second on one connection"),
+            format!("{per_second:.0}"),
+            "-",
+            true,
+        );
+    }
+    Ok(())
+}
+
+/// Inserts ten thousand jobs with keys in one statement: at least 5,000 per second.
+pub(crate) async fn many_with_keys(server: &Server, table: &mut Table) -> Result<()> {
+    let database = server.database().await?;
+    database.create_queues(&["queue"], 0).await?;
+    for (name, insert) in [
+        (
+            "insert 10,000 jobs with keys in one statement",
+            "insert into supaqueue.job (queue, key) select q.id, 'a ' || i from supaqueue.queue q, generate_series(1, 10000) i",
+        ),
+        (
+            "enqueue_many with 10,000 keys",
+            "select supaqueue.enqueue_many('queue', array_agg('{}'::jsonb), keys => array_agg('b ' || i)) from generate_series(1, 10000) i",
+        ),
+    ] {
+        let start = Instant::now();
+        database.client().batch_execute(insert).await?;
+        let time = start.elapsed().as_secs_f64();
+        table.add(
+            name,
+            format!("{time:.2} s including the commit"),
+            format!("{time:.2}"),
+            "< 2 s",
+            time < 2.0,
+        );
+    }
+    Ok(())
+}

@@ -79,6 +79,8 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
     with_noise(&server, tick::idle(&backlogs, &mut table)).await?;
     with_noise(&server, insert::one_into_busy_queue(&backlogs, &mut table)).await?;
     with_noise(&server, insert::many_at_once(&server, &mut table)).await?;
+    with_noise(&server, insert::with_keys(&server, &mut table)).await?;
+    with_noise(&server, insert::many_with_keys(&server, &mut table)).await?;
     with_noise(&server, settle::throughput(&server, scale, &mut table)).await?;
     with_noise(
         &server,
