@@ -12,6 +12,9 @@ use crate::signature::{CALL_ID_PREFIX, sign};
 use crate::time::Timestamp;
 use crate::trace::Trace;
 
+/// What the database says in the headers of a job that a schedule inserted.
+const SCHEDULE_HEADERS: [&str; 2] = ["supaqueue-schedule", "supaqueue-scheduled-at"];
+
 /// Headers that the runtime sets, or that describe the connection or the bytes of the body. A value
 /// of a user's would break the request (HTTP/2 allows none of the connection's), be wrong, or ask for
 /// a compression that the runtime does not undo. So they are dropped.
@@ -203,7 +206,7 @@ fn add_custom(
 fn is_reserved(name: &str, auth: Auth) -> bool {
     let is_key = matches!(name, "authorization" | "apikey");
     (is_key && auth != Auth::None)
-        || name.starts_with("supaqueue-")
+        || (name.starts_with("supaqueue-") && !SCHEDULE_HEADERS.contains(&name))
         || name.starts_with("webhook-")
         || CONNECTION_HEADERS.contains(&name)
 }

@@ -106,7 +106,7 @@ fn a_call_is_rejected_as_a_dispatch() {
 fn headers_of_a_job_override_those_of_its_queue_and_ours_override_both() {
     let given = Given {
         of_queue: r#"{"X-A":"queue","x-b":"queue","Content-Type":"text/plain","Authorization":"Bearer mine","host":"evil","webhook-extra":"1"}"#,
-        of_job: r#"{"x-a":"job","SUPAQUEUE-ATTEMPT":"9","supaqueue-new":"1","apikey":"mine","Content-Length":"1","traceparent":"x"}"#,
+        of_job: r#"{"x-a":"job","SUPAQUEUE-ATTEMPT":"9","supaqueue-new":"1","supaqueue-schedule":"nightly","supaqueue-scheduled-at":"2026-11-30T03:00:00Z","apikey":"mine","Content-Length":"1","traceparent":"x"}"#,
         ..PLAIN
     };
     let request = call(&given, &[]).unwrap();
@@ -120,6 +120,8 @@ fn headers_of_a_job_override_those_of_its_queue_and_ours_override_both() {
         ("content-length", None),
         ("webhook-extra", None),
         ("supaqueue-new", None),
+        ("supaqueue-schedule", Some("nightly")),
+        ("supaqueue-scheduled-at", Some("2026-11-30T03:00:00Z")),
         ("supaqueue-attempt", Some("3")),
         ("traceparent", Some(TRACEPARENT)),
     ];
