@@ -452,7 +452,8 @@ create index unfinished_job on supaqueue.unfinished (job) where job is not null;
 create index unfinished_queue on supaqueue.unfinished (queue) where queue is not null;
 create index unfinished_about on supaqueue.unfinished (coalesce(job, queue, '00000000-0000-0000-0000-000000000000'), step);
 comment on table supaqueue.unfinished is 'What Supaqueue could not do yet and tries again; supaqueue.problem shows it with remedies';
-comment on column supaqueue.unfinished.step is 'start, call, settle, take back, admit, look after (all: of a queue, or of one job), or a part of the tick';
+comment on column supaqueue.unfinished.step is 'start, call, settle, take back, admit, look after (all: of a queue, or of one job), schedule, or a part of the tick';
+comment on column supaqueue.unfinished.queue is 'The queue; of the step schedule, the schedule';
 comment on column supaqueue.unfinished.since is 'When it failed first';
 comment on column supaqueue.unfinished.tries is 'How often it was tried';
 comment on column supaqueue.unfinished.message is 'The error as Postgres reported it; null: nothing failed, it was left to the tick';
@@ -513,6 +514,83 @@ create or replace trigger before_insert_queue_tg
 before insert on supaqueue.queue
 for each row when (new.name is null)
 execute function supaqueue.before_insert_queue_tg_fn();
+
+--- schema/tables/16_schedule.sql
+
+-- Rules that insert jobs at times. next_at is kept by before_write_schedule_tg and moves in the
+-- transaction that inserts the job: see run_due.
+create table supaqueue.schedule (
+  id uuid primary key default supaqueue.new_id(),
+  created_at timestamptz not null default now(),
+  name text not null,
+  queue uuid not null references supaqueue.queue on delete cascade,
+  cron text,
+  every interval,
+  timezone text not null default 'UTC',
+  payload jsonb not null default '{}',
+  headers jsonb,
+  priority integer not null default 0,
+  path text,
+  timeout_ms integer,
+  max_attempts integer,
+  key text,
+  is_paused boolean not null default false,
+  missed text not null default 'last',
+  catch_up_within interval default '1 day',
+  overlap text not null,
+  spread interval not null default '0',
+  pause_after_failures integer,
+  parsed bigint[],
+  next_at timestamptz,
+  last_at timestamptz,
+  last_job uuid,
+  recent_jobs uuid[] not null default '{}',
+  missed_count bigint not null default 0,
+  skipped_count bigint not null default 0,
+  paused_because text,
+  constraint schedule_name_is_unique unique (name),
+  constraint name_is_not_empty check (name <> ''),
+  constraint name_is_at_most_200_bytes check (octet_length(name) <= 200),
+  constraint payload_is_not_json_null check (payload <> 'null'),
+  constraint payload_is_at_most_5_mb check (octet_length(payload::text) <= 5000000),
+  constraint headers_are_an_object_of_strings check (supaqueue.is_headers(headers)),
+  constraint headers_are_at_most_15_kb check (octet_length(headers::text) <= 15360),
+  constraint path_is_at_most_2000_characters check (length(path) <= 2000),
+  constraint path_has_no_spaces_control_characters_backslashes_or_fragment check (path !~ '[\u0001-\u0020\u007F\\#]'),
+  constraint path_has_no_leading_slash_and_no_empty_or_dot_segments check (supaqueue.is_below_function(path)),
+  constraint timeout_is_between_1_ms_and_150_seconds check (timeout_ms between 1 and 150000),
+  constraint max_attempts_is_between_1_and_1000000 check (max_attempts between 1 and 1000000),
+  constraint key_is_of_1_to_2000_bytes check (octet_length(key) between 1 and 2000),
+  constraint missed_is_last_all_or_none check (missed in ('last', 'all', 'none')),
+  constraint catch_up_within_is_between_0_and_1000_years check (catch_up_within between interval '0' and interval '1000 years'),
+  constraint overlap_is_skip_allow_or_replace check (overlap in ('skip', 'allow', 'replace')),
+  constraint spread_is_between_0_and_1_day check (spread between interval '0' and interval '1 day'),
+  constraint pause_after_failures_is_between_1_and_50 check (pause_after_failures between 1 and 50)
+) with (fillfactor = 50);
+alter table supaqueue.schedule enable row level security;
+create index schedule_next_at on supaqueue.schedule (next_at) where next_at is not null;
+create index schedule_queue on supaqueue.schedule (queue, next_at);
+
+comment on table supaqueue.schedule is 'Rules that insert jobs at times, by cron or every so often: see supaqueue.schedule(), and supaqueue.next_times() before';
+comment on column supaqueue.schedule.cron is 'Minute, hour, day of the month, month, day of the week: 0 3 * * mon-fri; or @hourly, @daily, @weekly, @monthly, @yearly';
+comment on column supaqueue.schedule.every is 'Instead of cron: the time from one job to the next, at least a second, counted from 1970-01-01 00:00 UTC';
+comment on column supaqueue.schedule.timezone is 'In which cron is read: a name of pg_timezone_names';
+comment on column supaqueue.schedule.path is 'Of its jobs, as are payload, headers, priority, timeout_ms and max_attempts';
+comment on column supaqueue.schedule.key is 'The key that each of its jobs holds until it has ended; null: schedule: and its name. With overlap allow they have no key';
+comment on column supaqueue.schedule.is_paused is 'Inserts nothing, and what would have been due meanwhile does not count as missed';
+comment on column supaqueue.schedule.missed is 'What is done after an outage: last (the last time that was missed), all (the last 100), or none';
+comment on column supaqueue.schedule.catch_up_within is 'Times that were missed longer ago are not caught up; null: any are';
+comment on column supaqueue.schedule.overlap is 'When the previous job has not ended: skip, allow, or replace (it, if it has not started). Without one: allow where missed is all, else skip';
+comment on column supaqueue.schedule.spread is 'Its jobs come later by a time up to this, always the same one: so that many schedules of the same minute do not start together';
+comment on column supaqueue.schedule.pause_after_failures is 'Paused when so many of its jobs failed in a row; null: never';
+comment on column supaqueue.schedule.parsed is 'What cron says, as bits; kept by Supaqueue, like the columns after it';
+comment on column supaqueue.schedule.next_at is 'When the next job is inserted; null: paused';
+comment on column supaqueue.schedule.last_at is 'The time for which it inserted its last job';
+comment on column supaqueue.schedule.last_job is 'The last job that it inserted';
+comment on column supaqueue.schedule.recent_jobs is 'The last 50 jobs that it inserted, the newest first';
+comment on column supaqueue.schedule.missed_count is 'How many times passed without a job because of an outage';
+comment on column supaqueue.schedule.skipped_count is 'How many times passed without a job because a previous one had not ended';
+comment on column supaqueue.schedule.paused_because is 'Why Supaqueue paused it; null: it did not';
 
 --- schema/17_check_job.sql
 
@@ -955,6 +1033,400 @@ begin
 end
 $$;
 
+--- schema/22_cron.sql
+
+-- Cron expressions, as Vixie cron reads them. Parsed, they are an array of bits: minutes, hours, days
+-- of the month (bit 0: the last one), months, days of the week (bit 0: Sunday); then 1 if a day matches when either of its
+-- two fields does, and 1 if the expression goes by elapsed time when clocks change (see next_time).
+
+create or replace function supaqueue.refuse_cron(expression text, problem text, remedy text default null)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise exception 'cannot read the cron expression %: %', coalesce(quote_literal(expression), 'null'), problem
+    using errcode = 'invalid_parameter_value', hint = coalesce(remedy || ' ', '')
+      || 'Fields: minute hour day-of-month month day-of-week. ''30 3 * * mon-fri'' is 3:30 from Monday to Friday; see select supaqueue.next_times(''30 3 * * mon-fri'', ''Europe/Berlin'');';
+end
+$$;
+
+-- Both day fields restrict the day: one of them is enough. A field that begins with * (also */2) does
+-- not restrict in this sense, and then both must match.
+create or replace function supaqueue.parse_cron(expression text)
+returns bigint[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  text_of text := lower(regexp_replace(expression, '^\s+|\s+$', '', 'g'));
+  fields text[] := regexp_split_to_array(case text_of
+    when '@hourly' then '0 * * * *'
+    when '@daily' then '0 0 * * *'
+    when '@midnight' then '0 0 * * *'
+    when '@weekly' then '0 0 * * 0'
+    when '@monthly' then '0 0 1 * *'
+    when '@yearly' then '0 0 1 1 *'
+    when '@annually' then '0 0 1 1 *'
+    else text_of
+  end, '\s+');
+  parsed bigint[];
+begin
+  if text_of ~ '^@' and cardinality(fields) <> 5 then
+    perform supaqueue.refuse_cron(expression, format('%s is not known', text_of),
+      'Known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually; for every so many minutes or seconds, use every, such as every => ''10 minutes''.');
+  elsif cardinality(fields) is distinct from 5 or text_of = '' then
+    perform supaqueue.refuse_cron(expression, format('it has %s fields, not 5', case when text_of = '' then 0 else cardinality(fields) end),
+      case when cardinality(fields) = 6 then 'Seconds have no field: use every, such as every => ''10 seconds''.' end);
+  end if;
+  parsed := array[
+    supaqueue.parse_cron_field(expression, fields[1], 'minute', 0, 59, '{}'),
+    supaqueue.parse_cron_field(expression, fields[2], 'hour', 0, 23, '{}'),
+    supaqueue.parse_cron_field(expression, fields[3], 'day of the month', 1, 31, '{}'),
+    supaqueue.parse_cron_field(expression, fields[4], 'month', 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'),
+    supaqueue.parse_cron_field(expression, fields[5], 'day of the week', 0, 7, '{sun,mon,tue,wed,thu,fri,sat}'),
+    (fields[3] !~ '^\*' and fields[5] !~ '^\*')::integer,
+    (fields[1] ~ '^\*' or fields[2] ~ '^\*')::integer
+  ];
+  -- 7 is Sunday, too.
+  parsed[5] := (parsed[5] | (parsed[5] >> 7)) & 127;
+  return parsed;
+end
+$$;
+
+create or replace function supaqueue.parse_cron_field(
+  expression text, field text, field_name text, low integer, high integer, names text[]
+)
+returns bigint
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  bits bigint := 0;
+  item text;
+  part text[];
+  first integer;
+  last integer;
+  step integer;
+  problem text;
+  remedy text;
+begin
+  foreach item in array string_to_array(field, ',') loop
+    if item in ('l', '$') and field_name = 'day of the month' then
+      bits := bits | 1;
+      continue;
+    end if;
+    part := regexp_match(item, '^(\*|([0-9a-z]{1,9})(-([0-9a-z]{1,9}))?)(/([0-9]{1,4}))?$');
+    first := case when part[1] = '*' then low else supaqueue.cron_number(part[2], low, names) end;
+    last := case when part[1] = '*' then high when part[4] is null then first else supaqueue.cron_number(part[4], low, names) end;
+    step := coalesce(part[6]::integer, 1);
+    if high = 7 and last = 0 and first > 0 then
+      last := 7;
+    end if;
+    if first is null or last is null then
+      problem := format('has %s, which is not a number%s, a range (%s), * or a step (*/%s)', quote_literal(item),
+        case when names <> '{}' then format(' or a name (%s)', names[2]) end,
+        case when names <> '{}' then names[2] || '-' || names[4] else '5-10' end, least(high, 15) / 3);
+    elsif first not between low and high or last not between low and high then
+      problem := format('has %s, which is not between %s and %s', quote_literal(item), low, high);
+    elsif first > last then
+      problem := format('has %s, a range that ends before it begins', quote_literal(item));
+      remedy := format('Write two ranges: %s-%s,%s-%s.', first, high, low, last);
+    elsif part[6] is not null and step not between 1 and high then
+      problem := format('has %s, a step that is not between 1 and %s', quote_literal(item), high);
+      remedy := 'For longer times than a field has, use every, such as every => ''90 minutes''.';
+    elsif part[6] is not null and part[1] <> '*' and part[4] is null then
+      problem := format('has %s, a step without a range', quote_literal(item));
+      remedy := format('Write %s-%s/%s.', first, high, step);
+    end if;
+    if problem is not null then
+      perform supaqueue.refuse_cron(expression, format('its %s %s', field_name, problem), remedy);
+    end if;
+    for value in 0 .. (last - first) / step loop
+      bits := bits | (1::bigint << first + value * step);
+    end loop;
+  end loop;
+  return bits;
+end
+$$;
+
+create or replace function supaqueue.cron_number(value text, low integer, names text[])
+returns integer
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return case when value ~ '^[0-9]+$' then value::integer else array_position(names, value) + low - 1 end;
+end
+$$;
+
+-- The number of the first bit of a mask from _from on; null: there is none.
+create or replace function supaqueue.first_bit(mask bigint, _from integer)
+returns integer
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  mask := mask >> _from << _from;
+  return 64 - nullif(position(B'1' in (mask & -mask)::bit(64)), 0);
+end
+$$;
+
+-- The days of a month that match, as bits: bit 1 for the first.
+create or replace function supaqueue.cron_days(cron bigint[], month timestamp)
+returns bigint
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  length integer := extract(day from month + interval '1 month' - interval '1 day');
+  -- The days of the week, repeated, and moved so that bit 1 is the first day of the month.
+  weekdays bigint := (cron[5] * 4432676798593) >> extract(dow from month)::integer << 1;
+  days bigint := cron[3] | ((cron[3] & 1) << length);
+begin
+  if cron[4] >> extract(month from month)::integer & 1 = 0 then
+    return 0;
+  end if;
+  return case cron[6] when 1 then days | weekdays else days & weekdays end & ((1::bigint << length + 1) - 2);
+end
+$$;
+
+-- The first local time that matches, from _from on; null: there is none in 41 years.
+create or replace function supaqueue.next_match(cron bigint[], _from timestamp)
+returns timestamp
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  at timestamp := date_trunc('minute', _from + interval '59.999999 seconds');
+  month timestamp := date_trunc('month', at);
+  _day integer := extract(day from at);
+  _hour integer := extract(hour from at);
+  _minute integer := extract(minute from at);
+  days bigint;
+  day integer;
+  hour integer;
+  minute integer;
+begin
+  for i in 0 .. 492 loop
+    days := supaqueue.cron_days(cron, month);
+    day := supaqueue.first_bit(days, _day);
+    while day is not null loop
+      if day > _day then
+        _hour := 0;
+        _minute := 0;
+      end if;
+      hour := supaqueue.first_bit(cron[2], _hour);
+      minute := supaqueue.first_bit(cron[1], case when hour = _hour then _minute else 0 end);
+      if minute is null then
+        hour := supaqueue.first_bit(cron[2], hour + 1);
+        minute := supaqueue.first_bit(cron[1], 0);
+      end if;
+      if hour is not null then
+        return month + make_interval(days => day - 1, hours => hour, mins => minute);
+      end if;
+      day := supaqueue.first_bit(days, day + 1);
+    end loop;
+    month := month + interval '1 month';
+    _day := 1;
+    _hour := 0;
+    _minute := 0;
+  end loop;
+  return null;
+end
+$$;
+
+--- schema/22_next_time.sql
+
+-- When a schedule is due. Cron is walked in local time from one change of the clocks to the next:
+--
+-- A time that the clocks skip is due when the gap ends, and one that comes twice is due the first time.
+-- But an expression whose minute or hour begins with * goes by elapsed time: what the clocks skip is
+-- left out, and what comes twice is due twice.
+
+-- The first time after _after; null: there is none. Without cron, every so often.
+--
+-- The work is bounded: it looks at two days at a time, and skips those before the next day that
+-- matches.
+create or replace function supaqueue.next_time(cron bigint[], every interval, timezone text, _after timestamptz)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  seconds numeric := extract(epoch from every);
+  -- Early enough to know whether the local time at _after comes a second time.
+  at timestamptz := _after - interval '25 hours';
+  until timestamptz;
+  utc_offset interval;
+  next_offset interval;
+  local_end timestamp;
+  seen timestamp := '-infinity';
+  match timestamp;
+begin
+  if cron is null then
+    return to_timestamp(((floor(extract(epoch from _after) / seconds) + 1) * seconds)::double precision);
+  end if;
+  utc_offset := supaqueue.utc_offset(timezone, at);
+  for i in 1 .. 1000 loop
+    until := at + interval '48 hours';
+    next_offset := supaqueue.utc_offset(timezone, until);
+    if next_offset <> utc_offset then
+      until := supaqueue.clock_change(timezone, at, until);
+      next_offset := supaqueue.utc_offset(timezone, until);
+    end if;
+    local_end := until at time zone 'UTC' + utc_offset;
+    if until > _after then
+      match := supaqueue.next_match(cron, greatest(
+        greatest(at, _after + interval '1 microsecond') at time zone 'UTC' + utc_offset,
+        case when cron[7] = 0 then seen end));
+      if match is null then
+        return null;
+      elsif match < local_end then
+        return (match - utc_offset) at time zone 'UTC';
+      elsif cron[7] = 0 and match < local_end + (next_offset - utc_offset) then
+        return until;
+      end if;
+    end if;
+    seen := greatest(seen, local_end);
+    at := case
+      when next_offset = utc_offset and match > local_end + interval '72 hours'
+      then until + (match - local_end - interval '48 hours')
+      else until
+    end;
+    utc_offset := case when at = until then next_offset else supaqueue.utc_offset(timezone, at) end;
+  end loop;
+  return null;
+end
+$$;
+
+create or replace function supaqueue.utc_offset(timezone text, at timestamptz)
+returns interval
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return at at time zone timezone - at at time zone 'UTC';
+end
+$$;
+
+-- When the clocks change first between two times with different offsets.
+create or replace function supaqueue.clock_change(timezone text, _after timestamptz, _until timestamptz)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  low bigint := floor(extract(epoch from _after));
+  high bigint := ceil(extract(epoch from _until));
+  middle bigint;
+  utc_offset interval := supaqueue.utc_offset(timezone, _after);
+begin
+  while high - low > 1 loop
+    middle := (low + high) / 2;
+    if supaqueue.utc_offset(timezone, to_timestamp(middle)) = utc_offset then
+      low := middle;
+    else
+      high := middle;
+    end if;
+  end loop;
+  return to_timestamp(high);
+end
+$$;
+
+-- The last time up to _until; _known is one of the times before.
+create or replace function supaqueue.last_time(
+  cron bigint[], every interval, timezone text, _known timestamptz, _until timestamptz
+)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  last timestamptz := _known;
+  later timestamptz := _until;
+  span interval := interval '1 minute';
+  middle timestamptz;
+  at timestamptz;
+begin
+  while _until - span > last loop
+    at := supaqueue.next_time(cron, every, timezone, _until - span);
+    if at <= _until then
+      last := at;
+    else
+      later := _until - span;
+      span := span * 2;
+    end if;
+  end loop;
+  -- The last time is one of those from last to later.
+  loop
+    at := supaqueue.next_time(cron, every, timezone, last);
+    exit when at is null or at > _until;
+    last := at;
+    middle := last + (later - last) / 2;
+    at := supaqueue.next_time(cron, every, timezone, middle);
+    if at <= _until then
+      last := at;
+    else
+      later := middle;
+    end if;
+  end loop;
+  return last;
+end
+$$;
+
+-- How many times there are from _first to _last. In days on which the clocks change, as on others.
+create or replace function supaqueue.count_times(
+  cron bigint[], every interval, timezone text, _first timestamptz, _last timestamptz
+)
+returns bigint
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  first timestamp := _first at time zone timezone;
+  last timestamp := _last at time zone timezone;
+begin
+  if cron is null then
+    return round(extract(epoch from _last - _first) / extract(epoch from every)) + 1;
+  end if;
+  return (
+    select coalesce(sum(supaqueue.matches_before(cron,
+      case when d.day = date_trunc('day', last) then last + interval '1 minute' - d.day else interval '24 hours' end)
+      - case when d.day = date_trunc('day', first) then supaqueue.matches_before(cron, first - d.day) else 0 end), 0)
+    from generate_series(date_trunc('day', first), last, '1 day') as d (day)
+    where supaqueue.cron_days(cron, date_trunc('month', d.day)) >> extract(day from d.day)::integer & 1 = 1
+  );
+end
+$$;
+
+-- How many times of a day that matches are before a time of day.
+create or replace function supaqueue.matches_before(cron bigint[], _time interval)
+returns bigint
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  hour integer := extract(epoch from _time)::integer / 3600;
+  minute integer := extract(epoch from _time)::integer / 60 % 60;
+begin
+  return bit_count((cron[2] & (1::bigint << hour) - 1)::bit(64)) * bit_count(cron[1]::bit(64))
+    + (cron[2] >> hour & 1) * bit_count((cron[1] & (1::bigint << minute) - 1)::bit(64));
+end
+$$;
+
 --- schema/23_settings.sql
 
 -- The settings. A missing row means the defaults, and is inserted again.
@@ -1097,6 +1569,119 @@ begin
       and n.step = _step and n.job is not distinct from _job
     for update skip locked
   ));
+end
+$$;
+
+--- schema/26_before_write_schedule.sql
+
+-- Checks a schedule, and sets when it is due next: when it is new, when what says so changes, and when
+-- a pause ends.
+create or replace function supaqueue.before_write_schedule_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  problem text;
+  is_other_time boolean := true;
+  at timestamptz;
+begin
+  new.overlap := coalesce(new.overlap, case new.missed when 'all' then 'allow' else 'skip' end);
+  problem := case
+    when num_nonnulls(new.cron, new.every) <> 1 then
+      format('it has %s; give it one of them, such as cron => ''0 3 * * *'' or every => ''10 minutes''',
+        case when new.cron is null then 'neither cron nor every' else 'both cron and every' end)
+    when new.every < interval '1 second' then 'its every is less than a second'
+    when extract(year from new.every) <> 0 or extract(month from new.every) <> 0 then
+      'its every has months or years, whose length varies; use cron, such as ''0 0 1 * *'''
+  end;
+  if problem is not null then
+    raise exception 'cannot store the schedule %: %', quote_literal(new.name), problem using errcode = 'invalid_parameter_value';
+  end if;
+  if tg_op = 'UPDATE' then
+    is_other_time := (new.name, new.cron, new.every, new.timezone, new.spread)
+      is distinct from (old.name, old.cron, old.every, old.timezone, old.spread);
+    if new.is_paused and not is_other_time then
+      new.next_at := null;
+      return new;
+    elsif old.next_at is not null and not is_other_time then
+      return new;
+    elsif old.is_paused and not new.is_paused then
+      -- Failures before the pause do not count.
+      new.recent_jobs := '{}';
+      new.paused_because := null;
+    end if;
+  end if;
+  new.timezone := supaqueue.timezone_named(new.timezone);
+  new.parsed := case when new.cron is not null then supaqueue.parse_cron(new.cron) end;
+  at := supaqueue.next_due(new, clock_timestamp());
+  if at is null then
+    raise exception 'cannot store the schedule %: its cron expression % names a day that does not exist', quote_literal(new.name), quote_literal(new.cron)
+      using errcode = 'invalid_parameter_value', hint = 'No month that it names has such a day, as with 30 2 for February 30. For the last day of a month write l: ''0 0 l * *''.';
+  end if;
+  new.next_at := case when not new.is_paused then at end;
+  -- Whatever failed before is tried at the next time.
+  perform supaqueue.note_done('schedule', new.id);
+  return new;
+end
+$$;
+
+create or replace trigger before_write_schedule_tg
+before insert or update of name, cron, every, timezone, spread, is_paused, missed, overlap on supaqueue.schedule
+for each row
+execute function supaqueue.before_write_schedule_tg_fn();
+
+-- When a schedule inserts a job next, after a time; null: never.
+create or replace function supaqueue.next_due(schedule supaqueue.schedule, _after timestamptz)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  delay interval := supaqueue.delay(schedule.name, schedule.spread);
+begin
+  return delay + supaqueue.next_time(schedule.parsed, schedule.every, schedule.timezone, _after - delay);
+end
+$$;
+
+-- How much later than its times a schedule inserts its jobs.
+create or replace function supaqueue.delay(name text, spread interval)
+returns interval
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return ('x' || left(md5(name), 8))::bit(32)::bigint % greatest(extract(epoch from spread)::bigint, 1) * interval '1 second';
+end
+$$;
+
+-- The name of a time zone as Postgres writes it. Forms such as UTC+2, which Postgres accepts, and
+-- counts in the other direction, are refused.
+create or replace function supaqueue.timezone_named(timezone text)
+returns text
+language plpgsql
+set search_path = ''
+as $$
+declare
+  found_name text;
+begin
+  -- The view reads hundreds of files. Not "stable": that would not see the rows of the same statement.
+  if timezone = 'UTC' or exists (select from supaqueue.schedule s where s.timezone = timezone_named.timezone) then
+    return timezone;
+  end if;
+  select z.name into found_name
+  from pg_catalog.pg_timezone_names z
+  where lower(z.name) = lower(timezone_named.timezone)
+  limit 1;
+  if found_name is null then
+    raise exception 'there is no time zone named %', coalesce(quote_literal(timezone), 'null')
+      using errcode = 'invalid_parameter_value',
+        hint = 'Names are like UTC or Europe/Berlin: select name from pg_timezone_names order by name.';
+  end if;
+  return found_name;
 end
 $$;
 
@@ -2454,8 +3039,8 @@ $$;
 -- wait. idle_ms: since the run had a call of the queue. _since: jobs that were due by then were claimed
 -- or could not be.
 --
--- While all workers are busy, their own reports take the next jobs. The time of the next held job
--- is exact; beside it, new jobs are looked for, with pauses that grow until linger_ms.
+-- While all workers are busy, their own reports take the next jobs. The time of the next held job,
+-- or of a schedule, is exact; beside it, new jobs are looked for, with pauses that grow until linger_ms.
 create or replace function supaqueue.again_in_ms(_queue uuid, idle_ms numeric, _since timestamptz)
 returns integer
 language plpgsql
@@ -2473,11 +3058,16 @@ begin
     return null;
   end if;
   due_in_ms := (
-    select ceil(extract(epoch from h.until - clock_timestamp()) * 1000)
-    from supaqueue.held_job h
-    where h.queue = _queue and h.until > _since and h.until < _since + interval '2 minutes'
-    order by h.until
-    limit 1
+    select ceil(extract(epoch from least(
+      (select h.until from supaqueue.held_job h
+        where h.queue = _queue and h.until > _since and h.until < _since + interval '2 minutes'
+        order by h.until
+        limit 1),
+      (select s.next_at from supaqueue.schedule s
+        where s.queue = _queue and s.next_at > _since and s.next_at < _since + interval '2 minutes'
+        order by s.next_at
+        limit 1)
+    ) - clock_timestamp()) * 1000)
   );
   if coalesce(idle_ms, 0) > setting.linger_ms then
     return case when due_in_ms <= setting.linger_ms then greatest(due_in_ms, 1) end;
@@ -2736,7 +3326,9 @@ begin
     select from supaqueue.current_job c where c.queue = d.queue and c.worker = d.worker
   );
   delete from supaqueue.unfinished u
-  where u.queue is not null and not exists (select from supaqueue.queue q where q.id = u.queue)
+  where u.queue is not null
+      and not exists (select from supaqueue.queue q where q.id = u.queue)
+      and not exists (select from supaqueue.schedule s where s.id = u.queue)
     or u.job is not null and not exists (
       select from supaqueue.job j
       where j.id = u.job and case u.step
@@ -3009,7 +3601,7 @@ $$;
 
 --- schema/55_run_step.sql
 
--- Does a step of the tick, for a queue or (null) for all. A step that fails is noted, for problem,
+-- Does a step of the tick, for a queue, a schedule (the step schedule), or (null) for all. A step that fails is noted, for problem,
 -- and tried again after a pause, and does not keep others from being done. Returns whether there is
 -- more to do.
 create or replace function supaqueue.run_step(_step text, _queue uuid default null)
@@ -3028,6 +3620,10 @@ begin
   case _step
     when 'end runs' then
       perform supaqueue.end_runs();
+    when 'schedules' then
+      has_more := supaqueue.run_schedules();
+    when 'schedule' then
+      perform supaqueue.run_due(_queue);
     when 'take back' then
       has_more := supaqueue.recover(_queue);
     when 'settle' then
@@ -3090,7 +3686,7 @@ begin
       union
       select unnest(_lost)
       union
-      select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step <> 'delete'
+      select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step not in ('delete', 'schedule')
     ) found
     order by random()
   );
@@ -3144,7 +3740,7 @@ $$;
 
 --- schema/56_tick.sql
 
--- Everything periodic: takes back lost calls, starts what is due, deletes what is no longer kept.
+-- Everything periodic: inserts the jobs of schedules, takes back lost calls, starts what is due, deletes what is no longer kept.
 -- It commits queue by queue, so that no queue waits for another and few locks are held. Safe to run
 -- at any time, also twice at once.
 --
@@ -3170,6 +3766,14 @@ begin
   end if;
 
   perform supaqueue.run_step('end runs');
+  loop
+    if not in_one_transaction then
+      commit;
+      set transaction isolation level read committed;
+    end if;
+    has_more := supaqueue.run_step('schedules');
+    exit when not has_more or clock_timestamp() > started_at + interval '5 seconds';
+  end loop;
   if not in_one_transaction then
     commit;
     set transaction isolation level read committed;
@@ -3224,6 +3828,251 @@ begin
     insert into supaqueue.last_tick (started_at, server_started_at) values (_started_at, pg_postmaster_start_time());
   end if;
   return true;
+end
+$$;
+
+--- schema/57_insert_scheduled_job.sql
+
+-- Inserts the job of a schedule for a time; returns its id, or null if there is one for that time, or a
+-- previous one has not ended. With overlap replace, one that has not started is changed instead, and its
+-- id returned.
+--
+-- The id follows from the schedule and the time, so that the primary key keeps it unique. If the key is
+-- being inserted just now by another transaction, this waits for it, but not for long.
+create or replace function supaqueue.insert_scheduled_job(
+  schedule supaqueue.schedule, _at timestamptz, _run_at timestamptz, _overlap text, _id uuid default null
+)
+returns uuid
+language plpgsql
+set search_path = public, extensions
+set lock_timeout = '1s'
+as $$
+declare
+  job_key text := case when _overlap <> 'allow' then coalesce(schedule.key, 'schedule:' || schedule.name) end;
+  job_headers jsonb := coalesce(schedule.headers, '{}') || jsonb_build_object(
+    'supaqueue-schedule', supaqueue.percent_encoded(schedule.name),
+    'supaqueue-scheduled-at', to_char(_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
+  new_job uuid;
+  holder uuid;
+begin
+  insert into supaqueue.job as j (id, queue, payload, headers, priority, run_at, path, timeout_ms, max_attempts, key, key_held)
+  values (
+    coalesce(_id, supaqueue.scheduled_job_id(schedule.id, _at)), schedule.queue, schedule.payload, job_headers, schedule.priority,
+    _run_at, schedule.path, schedule.timeout_ms, schedule.max_attempts, job_key, case when job_key is not null then 'unfinished' end)
+  on conflict do nothing
+  returning j.id into new_job;
+  if new_job is null and _overlap = 'replace' then
+    holder := (supaqueue.holder_of(schedule.queue, job_key)).job;
+    if supaqueue.change_holder(
+      holder, schedule.payload, schedule.priority, _run_at, job_headers, schedule.max_attempts, schedule.timeout_ms, schedule.path, 'replace')
+    then
+      return holder;
+    end if;
+  end if;
+  return new_job;
+end
+$$;
+
+-- Like new_id, with the schedule instead of chance.
+create or replace function supaqueue.scheduled_job_id(_schedule uuid, _at timestamptz)
+returns uuid
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  hash text := md5(_schedule::text);
+begin
+  return (
+    lpad(to_hex((extract(epoch from _at) * 1000)::bigint), 12, '0') || '7' || left(hash, 3) || '8' || substr(hash, 4, 15)
+  )::uuid;
+end
+$$;
+
+-- As the header supaqueue-queue is written: all but printable ASCII, and %, as UTF-8.
+create or replace function supaqueue.percent_encoded(value text)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  bytes bytea := convert_to(value, 'UTF8');
+begin
+  if value !~ '[^ -$&-~]' then
+    return value;
+  end if;
+  return (
+    select string_agg(case
+        when get_byte(bytes, i) between 32 and 126 and get_byte(bytes, i) <> 37 then chr(get_byte(bytes, i))
+        else '%' || upper(lpad(to_hex(get_byte(bytes, i)), 2, '0'))
+      end, '' order by i)
+    from generate_series(0, length(bytes) - 1) as i
+  );
+end
+$$;
+
+--- schema/57_run_due.sql
+
+-- Inserts the jobs of schedules that are due, and moves their next_at in the same transaction. So a
+-- time is neither lost nor served twice, also when two do this at once, or one of them crashes.
+
+-- Does so for the schedules of a queue (null: of all), at most 50; returns whether there may be more.
+-- Each fails alone.
+create or replace function supaqueue.run_schedules(_queue uuid default null)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  schedules uuid[] := supaqueue.due_schedules(_queue, 50);
+begin
+  perform supaqueue.run_step('schedule', s.id) from unnest(schedules) as s (id);
+  return cardinality(schedules) = 50;
+end
+$$;
+
+create or replace function supaqueue.due_schedules(_queue uuid, _limit integer)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+begin
+  if _queue is null then
+    return array(
+      select s.id from supaqueue.schedule s
+      where s.next_at <= at and not supaqueue.is_put_off('schedule', s.id)
+      order by s.next_at
+      limit _limit
+    );
+  end if;
+  return array(
+    select s.id from supaqueue.schedule s
+    where s.queue = _queue and s.next_at <= at and not supaqueue.is_put_off('schedule', s.id)
+    order by s.next_at
+    limit _limit
+  );
+end
+$$;
+
+-- Does so for one schedule. Of the times that were missed it takes those that it is to catch up, the
+-- last 100 at most; it does not walk over the others.
+create or replace function supaqueue.run_due(_schedule uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  schedule supaqueue.schedule := supaqueue.lock_due_schedule(_schedule, at);
+  delay interval := supaqueue.delay(schedule.name, schedule.spread);
+  first timestamptz := schedule.next_at - delay;
+  last timestamptz := first;
+  next timestamptz := supaqueue.next_time(schedule.parsed, schedule.every, schedule.timezone, first);
+  -- Two minutes are no outage: the tick may be late.
+  catch_up_within interval := case
+    when schedule.missed = 'none' then interval '2 minutes'
+    when schedule.catch_up_within is not null then greatest(schedule.catch_up_within, interval '2 minutes')
+  end;
+  times timestamptz[] := '{}';
+  times_count bigint := 1;
+  jobs uuid[] := '{}';
+  job uuid;
+  skipped integer := 0;
+begin
+  if schedule.id is null then
+    return;
+  elsif schedule.pause_after_failures is not null and supaqueue.failures_in_a_row(schedule) is not null then
+    update supaqueue.schedule s
+    set is_paused = true, paused_because = supaqueue.failures_in_a_row(schedule)
+    where s.id = schedule.id;
+    return;
+  end if;
+  if next <= at - delay then
+    last := supaqueue.last_time(schedule.parsed, schedule.every, schedule.timezone, next, at - delay);
+    times_count := supaqueue.count_times(schedule.parsed, schedule.every, schedule.timezone, first, last);
+    next := supaqueue.next_time(schedule.parsed, schedule.every, schedule.timezone, last);
+  end if;
+  if next is null then
+    raise exception 'its cron expression % has no next time', quote_literal(schedule.cron) using errcode = 'invalid_parameter_value';
+  end if;
+
+  while coalesce(last + delay >= at - catch_up_within, true) loop
+    times := last || times;
+    exit when last = first or cardinality(times) = case schedule.missed when 'all' then 100 else 1 end;
+    last := supaqueue.last_time(schedule.parsed, schedule.every, schedule.timezone, first, last - interval '1 microsecond');
+  end loop;
+  last := schedule.last_at;
+  for i in 1 .. cardinality(times) loop
+    job := supaqueue.insert_scheduled_job(schedule, times[i], times[i] + delay, schedule.overlap);
+    if job is null then
+      skipped := skipped + 1;
+    else
+      jobs := job || array_remove(jobs, job);
+      last := times[i];
+    end if;
+  end loop;
+
+  update supaqueue.schedule s
+  set next_at = next + delay,
+    last_at = last,
+    last_job = coalesce(jobs[1], s.last_job),
+    recent_jobs = supaqueue.recent_jobs(jobs, s.recent_jobs),
+    missed_count = s.missed_count + greatest(times_count - cardinality(times), 0),
+    skipped_count = s.skipped_count + skipped
+  where s.id = schedule.id;
+end
+$$;
+
+-- The last 50 jobs of a schedule, the newest first.
+create or replace function supaqueue.recent_jobs(jobs uuid[], before uuid[])
+returns uuid[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return (jobs || array(
+    select b.id from unnest(before) with ordinality as b (id, number) where b.id <> all (jobs) order by b.number
+  ))[:50];
+end
+$$;
+
+create or replace function supaqueue.lock_due_schedule(_schedule uuid, _at timestamptz)
+returns supaqueue.schedule
+language plpgsql
+set search_path = ''
+as $$
+declare
+  schedule supaqueue.schedule;
+begin
+  select s.* into schedule from supaqueue.schedule s where s.id = _schedule and s.next_at <= _at for no key update skip locked;
+  return schedule;
+end
+$$;
+
+-- That the last jobs of a schedule failed, as many as pause it; else null. Those that have not ended,
+-- or were cancelled, do not count.
+create or replace function supaqueue.failures_in_a_row(schedule supaqueue.schedule)
+returns text
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return (
+    select format('its last %s jobs failed, the last one with: %s', count(*), left((array_agg(j.message order by j.number))[1], 500))
+    from (
+      select r.number, j.ended_as, coalesce(j.errors -> -1 ->> 'message', 'no reason') as message
+      from unnest(schedule.recent_jobs) with ordinality as r (id, number)
+      join supaqueue.job j on j.id = r.id
+      where j.ended_as in ('failed', 'successful')
+      order by r.number
+      limit schedule.pause_after_failures
+    ) j
+    having count(*) = schedule.pause_after_failures and bool_and(j.ended_as = 'failed')
+  );
 end
 $$;
 
@@ -4005,7 +4854,7 @@ end
 $$;
 
 -- Gives a run calls of a queue for which it waits: those that were sent, and the next jobs of free
--- workers. Returns their ids.
+-- workers, those of schedules that are due included. Returns their ids.
 create or replace function supaqueue.claim(_queue uuid, _run uuid, _number integer, room jsonb)
 returns uuid[]
 language plpgsql
@@ -4013,9 +4862,11 @@ set search_path = ''
 as $$
 declare
   calls uuid[] := supaqueue.take_sent_calls(_queue, _run, _number, null, room);
+  schedules uuid[] := supaqueue.due_schedules(_queue, 10);
 begin
+  perform supaqueue.run_step('schedule', s.id) from unnest(schedules) as s (id);
   room := supaqueue.room_left(room, calls);
-  if supaqueue.fits(room, 0, 0) and supaqueue.has_next_job(_queue) and supaqueue.free_workers(_queue) > 0 then
+  if supaqueue.fits(room, 0, 0) and (schedules <> '{}' or supaqueue.has_next_job(_queue)) and supaqueue.free_workers(_queue) > 0 then
     calls := calls || supaqueue.start_jobs(
       array[_queue], supaqueue.lock_to_start(array[_queue], '{}', false), _run, _number, room);
   end if;
@@ -4110,6 +4961,169 @@ begin
 end
 $$;
 comment on function public.supaqueue_pulse is 'Supaqueue: the sign of life of a run; used by the supaqueue function, with the service role key';
+
+--- schema/70_schedule.sql
+
+-- Creates a schedule, or changes the one of that name: what is not given gets its default, and a pause
+-- stays. Returns when it inserts a job next; null: it is paused.
+create or replace function supaqueue.schedule(
+  name text,
+  queue_name text,
+  cron text default null,
+  every interval default null,
+  timezone text default 'UTC',
+  payload jsonb default '{}',
+  headers jsonb default null,
+  priority integer default 0,
+  path text default null,
+  timeout_ms integer default null,
+  max_attempts integer default null,
+  key text default null,
+  missed text default 'last',
+  catch_up_within interval default '1 day',
+  overlap text default null,
+  spread interval default '0',
+  pause_after_failures integer default null
+)
+returns timestamptz
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  due timestamptz;
+begin
+  insert into supaqueue.schedule as s (
+    name, queue, cron, every, timezone, payload, headers, priority, path, timeout_ms, max_attempts, key,
+    missed, catch_up_within, overlap, spread, pause_after_failures)
+  values (
+    schedule.name, supaqueue.queue_id(queue_name), schedule.cron, schedule.every, schedule.timezone, schedule.payload,
+    schedule.headers, schedule.priority, schedule.path, schedule.timeout_ms, schedule.max_attempts, schedule.key,
+    schedule.missed, schedule.catch_up_within, schedule.overlap, schedule.spread, schedule.pause_after_failures)
+  on conflict (name) do update set
+    queue = excluded.queue, cron = excluded.cron, every = excluded.every, timezone = excluded.timezone,
+    payload = excluded.payload, headers = excluded.headers, priority = excluded.priority, path = excluded.path,
+    timeout_ms = excluded.timeout_ms, max_attempts = excluded.max_attempts, key = excluded.key, missed = excluded.missed,
+    catch_up_within = excluded.catch_up_within, overlap = excluded.overlap, spread = excluded.spread,
+    pause_after_failures = excluded.pause_after_failures
+  returning s.next_at into due;
+  return due;
+end
+$$;
+comment on function supaqueue.schedule is 'Creates or changes the schedule of that name, which inserts jobs by cron or every so often; returns when it does so next';
+
+-- Deletes a schedule; its jobs stay. Returns whether there was one.
+create or replace function supaqueue.unschedule(name text)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  delete from supaqueue.schedule s where s.name = unschedule.name;
+  return found;
+end
+$$;
+comment on function supaqueue.unschedule is 'Deletes the schedule of that name, not its jobs; returns whether there was one';
+
+-- The schedule of that name, or an error that says what to do.
+create or replace function supaqueue.schedule_named(name text)
+returns supaqueue.schedule
+language plpgsql
+set search_path = ''
+as $$
+declare
+  schedule supaqueue.schedule;
+begin
+  select s.* into schedule from supaqueue.schedule s where s.name = schedule_named.name;
+  if schedule.id is null then
+    raise exception 'there is no schedule named %', coalesce(quote_literal(name), 'null')
+      using errcode = 'no_data_found', hint = 'Those there are: select name from supaqueue.schedule.';
+  end if;
+  return schedule;
+end
+$$;
+
+-- The next times of a cron expression, to be looked at before it is used.
+create or replace function supaqueue.next_times(
+  cron text, timezone text default 'UTC', n integer default 5, after timestamptz default now()
+)
+returns setof timestamptz
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  parsed bigint[] := supaqueue.parse_cron(cron);
+  at timestamptz := after;
+begin
+  timezone := supaqueue.timezone_named(timezone);
+  for i in 1 .. least(n, 10000) loop
+    at := supaqueue.next_time(parsed, null, timezone, at);
+    exit when at is null;
+    return next at;
+  end loop;
+end
+$$;
+comment on function supaqueue.next_times is 'The next times of a cron expression in a time zone: look at them before you use it';
+
+--- schema/71_run_schedule.sql
+
+-- Inserts a job of a schedule now, whether it is due or paused; returns the job. With overlap skip and
+-- replace: that of the job which has not ended, if there is one.
+create or replace function supaqueue.run_schedule(name text)
+returns uuid
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  schedule supaqueue.schedule := supaqueue.schedule_named(name);
+  job uuid := supaqueue.insert_scheduled_job(schedule, clock_timestamp(), clock_timestamp(), schedule.overlap, supaqueue.new_id());
+begin
+  if job is null then
+    return (supaqueue.holder_of(schedule.queue, coalesce(schedule.key, 'schedule:' || schedule.name))).job;
+  end if;
+  update supaqueue.schedule s
+  set last_job = job, recent_jobs = supaqueue.recent_jobs(array[job], s.recent_jobs)
+  where s.id = schedule.id;
+  return job;
+end
+$$;
+comment on function supaqueue.run_schedule is 'Inserts a job of the schedule of that name now, once; returns it, or its job that has not ended';
+
+-- Inserts the jobs of past times, "from" included and "to" not; returns those that it inserted. A time
+-- whose job there is, is left out. Overlap does not matter.
+create or replace function supaqueue.backfill(name text, "from" timestamptz, "to" timestamptz default now())
+returns setof uuid
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  schedule supaqueue.schedule := supaqueue.schedule_named(name);
+  until timestamptz := least("to", clock_timestamp());
+  at timestamptz := "from" - interval '1 microsecond';
+  times timestamptz[] := '{}';
+begin
+  loop
+    at := supaqueue.next_time(schedule.parsed, schedule.every, schedule.timezone, at);
+    exit when at is null or at >= until;
+    times := times || at;
+    if cardinality(times) > 1000 then
+      raise exception 'cannot insert more than 1000 jobs of the schedule % at once', quote_literal(name)
+        using errcode = 'program_limit_exceeded', hint = format('The first 1000 are those before %s.', at);
+    end if;
+  end loop;
+  return query
+  select j.job
+  from unnest(times) with ordinality as t (at, number)
+  cross join lateral supaqueue.insert_scheduled_job(schedule, t.at, clock_timestamp(), 'allow') as j (job)
+  where j.job is not null
+  order by t.number;
+end
+$$;
+comment on function supaqueue.backfill is 'Inserts the jobs of past times of a schedule that have none, at most 1000; returns their ids';
 
 --- schema/73_schedule_tick.sql
 
@@ -4257,7 +5271,7 @@ as $$
 declare
   subject text;
 begin
-  foreach subject in array array['the Vault and pg_net', 'the tick', 'unfinished work', 'the workers', 'the calls', 'the answers'] loop
+  foreach subject in array array['the Vault and pg_net', 'the tick', 'unfinished work', 'the schedules', 'the workers', 'the calls', 'the answers'] loop
     begin
       case subject
         when 'the Vault and pg_net' then
@@ -4270,7 +5284,7 @@ begin
           return query
           select
             q.name, u.job,
-            format('cannot %s: %s (failing since %s; tries: %s, the last one %s)',
+            case when s.id is not null then format('the schedule %s ', s.name) else '' end || format('cannot %s: %s (failing since %s; tries: %s, the last one %s)',
               case u.step
                 when 'start' then case when u.job is null then 'start jobs' else 'start this job' end
                 when 'call' then 'call the target function for this job'
@@ -4278,6 +5292,8 @@ begin
                 when 'take back' then 'take back lost calls'
                 when 'admit' then 'admit jobs that have become due'
                 when 'look after' then 'look after the queue'
+                when 'schedule' then 'insert its jobs'
+                when 'schedules' then 'insert the jobs of schedules'
                 when 'end runs' then 'see which runs of the supaqueue function are over'
                 when 'check' then 'check where jobs are'
                 when 'pipelines' then 'go on with pipelines'
@@ -4296,6 +5312,10 @@ begin
                 'A privilege is missing: grant it to the role postgres. It is tried again automatically.'
               when u.sqlstate = '42725' then
                 'Another function that was added fits the call as well: drop it, or give it another name.'
+              when u.step = 'schedule' and u.sqlstate = '22023' then
+                format('Change what the message names: update supaqueue.schedule set timezone = ''Europe/Berlin'' where name = %L; for example. It is tried again automatically.', s.name)
+              when u.step = 'schedule' then
+                'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               when u.step = 'call' then
                 'Do what the message says. It is tried again automatically, every 10 minutes at least.'
               when u.job is not null then
@@ -4303,8 +5323,9 @@ begin
               else 'It is tried again automatically. If the message does not help, run `supaqueue doctor`.'
             end
           from supaqueue.unfinished u
-          left join supaqueue.queue q on q.id = u.queue
-          where u.message is not null
+          left join supaqueue.schedule s on s.id = u.queue and u.step = 'schedule'
+          left join supaqueue.queue q on q.id = coalesce(s.queue, u.queue)
+          where u.message is not null and (u.step <> 'schedule' or s.id is not null)
             -- While the target is called, it can be.
             and (u.step <> 'call' or (supaqueue.call_of(u.job)).state is distinct from 'started')
             -- That nothing can be sent is said once, above.
@@ -4312,6 +5333,29 @@ begin
             -- Conflicts are normal unless they last.
             and (u.sqlstate not in ('40001', '40P01', '55P03') or u.since < clock_timestamp() - interval '30 seconds')
           order by u.since
+          limit 100;
+        when 'the schedules' then
+          return query
+          select
+            q.name, s.last_job,
+            format('the schedule %s %s', s.name, case
+              when s.is_paused then 'is paused: ' || s.paused_because
+              when s.next_at is null then 'has no next time'
+              else format('is due since %s, and another transaction has locked it', to_char(s.next_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
+            end),
+            case
+              when s.is_paused then format('When the cause is gone, run: update supaqueue.schedule set is_paused = false where name = %L;', s.name)
+              when s.next_at is null then format('Run: update supaqueue.schedule set timezone = timezone where name = %L;', s.name)
+              else 'Find it: select pid, state, query from pg_stat_activity where state like ''idle in transaction%'';'
+            end
+          from supaqueue.schedule s
+          join supaqueue.queue q on q.id = s.queue
+          where s.paused_because is not null
+            or s.next_at is null and not s.is_paused
+            -- The last tick that ended has come to all that were due long before.
+            or s.next_at < (select t.finished_at - interval '1 minute' from supaqueue.last_tick t)
+              and not exists (select from supaqueue.unfinished u where u.queue = s.id and u.step = 'schedule')
+          order by s.name
           limit 100;
         when 'the workers' then
           return query
@@ -4412,6 +5456,8 @@ begin
   into problem
   from supaqueue.problems() p
   where (p.queue is null or p.queue = _queue.name)
+    -- Those keep jobs from being inserted.
+    and p.problem not like 'the schedule %'
     and (p.job is null or p.job = _job.id or _job.status = 'pending' and p.problem like 'sent to%')
   order by p.job = _job.id desc nulls last, p.queue is null desc
   limit 1;
@@ -4502,6 +5548,43 @@ begin
     || coalesce(' and last ran ' || (select supaqueue.ago(t.started_at) from supaqueue.last_tick t), '') || '.';
 end
 $$;
+
+--- schema/84_explain_schedule.sql
+
+-- When a schedule inserts its next job, or why it does not, in one plain sentence.
+create or replace function supaqueue.explain_schedule(name text)
+returns text
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  schedule supaqueue.schedule;
+  queue supaqueue.queue;
+  message text;
+begin
+  select s.* into schedule from supaqueue.schedule s where s.name = explain_schedule.name;
+  if schedule.id is null then
+    return 'There is no such schedule.';
+  end if;
+  select q.* into queue from supaqueue.queue q where q.id = schedule.queue;
+  select u.message into message from supaqueue.unfinished u where u.queue = schedule.id and u.step = 'schedule';
+  if schedule.is_paused then
+    return format('It is paused%s: update supaqueue.schedule set is_paused = false where name = %L;', ', because ' || schedule.paused_because, name);
+  elsif message is not null then
+    return format('Its jobs cannot be inserted: %s. It is tried again automatically.', message);
+  elsif schedule.next_at is null then
+    return format('It has no next time: update supaqueue.schedule set timezone = timezone where name = %L;', name);
+  end if;
+  return format('Next run at %s (%s%s).%s', to_char(schedule.next_at at time zone schedule.timezone, 'YYYY-MM-DD HH24:MI:SS'), schedule.timezone,
+    case when schedule.timezone <> 'UTC' then to_char(schedule.next_at at time zone 'UTC', '", "YYYY-MM-DD HH24:MI:SS "UTC"') else '' end,
+    case when queue.is_paused then ' Its queue is paused: the job will wait.' else '' end);
+exception
+  when others then
+    return 'It could not be found out: ' || sqlerrm;
+end
+$$;
+comment on function supaqueue.explain_schedule is 'When a schedule inserts its next job, or why it does not, in one plain sentence';
 
 --- schema/85_queue_id.sql
 
@@ -4817,11 +5900,11 @@ begin
     from pg_catalog.pg_proc p
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
-      array['place_job_tg_fn', 'add_place', 'has_call', 'key_state', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
-        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done'],
+      array['place_job_tg_fn', 'add_place', 'has_call', 'key_rule_of', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
+        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done', 'lock_due_schedule', 'failures_in_a_row'],
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',
-        'again_in_ms', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
+        'again_in_ms', 'due_schedules', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
         'stale_places', 'expired_holders', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
     )) as f (look_ups, searches)
     where p.pronamespace = 'supaqueue'::regnamespace and p.proname = any (look_ups || searches)
@@ -4937,12 +6020,14 @@ select supaqueue.protect_new_objects(
     "queue": "insert, update, delete",
     "worker": "insert, update (queue), delete",
     "job": "insert, update (queue, payload, status, priority, run_at, headers, path, key, max_attempts, timeout_ms, attempts), delete",
+    "schedule": "insert, update (name, queue, cron, every, timezone, payload, headers, priority, path, timeout_ms, max_attempts, key, is_paused, missed, catch_up_within, overlap, spread, pause_after_failures), delete",
     "setting": "update"
   }',
   array[
     'end_current_job', 'supaqueue_pulse', 'enqueue', 'enqueue_outcome', 'enqueue_many', 'check_on_conflict', 'holder_of', 'is_unstarted', 'change_holder', 'merged_payload', 'lock_job',
     'refuse_skipped_update', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
-    'set_workers', 'new_id', 'is_headers', 'is_below_function'
+    'set_workers', 'new_id', 'is_headers', 'is_below_function', 'schedule', 'unschedule', 'run_schedule', 'next_times', 'backfill',
+    'explain_schedule'
   ]
 );
 

@@ -32,7 +32,9 @@ begin
     select from supaqueue.current_job c where c.queue = d.queue and c.worker = d.worker
   );
   delete from supaqueue.unfinished u
-  where u.queue is not null and not exists (select from supaqueue.queue q where q.id = u.queue)
+  where u.queue is not null
+      and not exists (select from supaqueue.queue q where q.id = u.queue)
+      and not exists (select from supaqueue.schedule s where s.id = u.queue)
     or u.job is not null and not exists (
       select from supaqueue.job j
       where j.id = u.job and case u.step

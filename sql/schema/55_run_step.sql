@@ -1,4 +1,4 @@
--- Does a step of the tick, for a queue or (null) for all. A step that fails is noted, for problem,
+-- Does a step of the tick, for a queue, a schedule (the step schedule), or (null) for all. A step that fails is noted, for problem,
 -- and tried again after a pause, and does not keep others from being done. Returns whether there is
 -- more to do.
 create or replace function supaqueue.run_step(_step text, _queue uuid default null)
@@ -17,6 +17,10 @@ begin
   case _step
     when 'end runs' then
       perform supaqueue.end_runs();
+    when 'schedules' then
+      has_more := supaqueue.run_schedules();
+    when 'schedule' then
+      perform supaqueue.run_due(_queue);
     when 'take back' then
       has_more := supaqueue.recover(_queue);
     when 'settle' then
@@ -79,7 +83,7 @@ begin
       union
       select unnest(_lost)
       union
-      select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step <> 'delete'
+      select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step not in ('delete', 'schedule')
     ) found
     order by random()
   );

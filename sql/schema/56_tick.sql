@@ -1,4 +1,4 @@
--- Everything periodic: takes back lost calls, starts what is due, deletes what is no longer kept.
+-- Everything periodic: inserts the jobs of schedules, takes back lost calls, starts what is due, deletes what is no longer kept.
 -- It commits queue by queue, so that no queue waits for another and few locks are held. Safe to run
 -- at any time, also twice at once.
 --
@@ -24,6 +24,14 @@ begin
   end if;
 
   perform supaqueue.run_step('end runs');
+  loop
+    if not in_one_transaction then
+      commit;
+      set transaction isolation level read committed;
+    end if;
+    has_more := supaqueue.run_step('schedules');
+    exit when not has_more or clock_timestamp() > started_at + interval '5 seconds';
+  end loop;
   if not in_one_transaction then
     commit;
     set transaction isolation level read committed;

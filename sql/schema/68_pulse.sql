@@ -119,7 +119,7 @@ end
 $$;
 
 -- Gives a run calls of a queue for which it waits: those that were sent, and the next jobs of free
--- workers. Returns their ids.
+-- workers, those of schedules that are due included. Returns their ids.
 create or replace function supaqueue.claim(_queue uuid, _run uuid, _number integer, room jsonb)
 returns uuid[]
 language plpgsql
@@ -127,9 +127,11 @@ set search_path = ''
 as $$
 declare
   calls uuid[] := supaqueue.take_sent_calls(_queue, _run, _number, null, room);
+  schedules uuid[] := supaqueue.due_schedules(_queue, 10);
 begin
+  perform supaqueue.run_step('schedule', s.id) from unnest(schedules) as s (id);
   room := supaqueue.room_left(room, calls);
-  if supaqueue.fits(room, 0, 0) and supaqueue.has_next_job(_queue) and supaqueue.free_workers(_queue) > 0 then
+  if supaqueue.fits(room, 0, 0) and (schedules <> '{}' or supaqueue.has_next_job(_queue)) and supaqueue.free_workers(_queue) > 0 then
     calls := calls || supaqueue.start_jobs(
       array[_queue], supaqueue.lock_to_start(array[_queue], '{}', false), _run, _number, room);
   end if;

@@ -77,7 +77,7 @@ as $$
 declare
   subject text;
 begin
-  foreach subject in array array['the Vault and pg_net', 'the tick', 'unfinished work', 'the workers', 'the calls', 'the answers'] loop
+  foreach subject in array array['the Vault and pg_net', 'the tick', 'unfinished work', 'the schedules', 'the workers', 'the calls', 'the answers'] loop
     begin
       case subject
         when 'the Vault and pg_net' then
@@ -90,7 +90,7 @@ begin
           return query
           select
             q.name, u.job,
-            format('cannot %s: %s (failing since %s; tries: %s, the last one %s)',
+            case when s.id is not null then format('the schedule %s ', s.name) else '' end || format('cannot %s: %s (failing since %s; tries: %s, the last one %s)',
               case u.step
                 when 'start' then case when u.job is null then 'start jobs' else 'start this job' end
                 when 'call' then 'call the target function for this job'
@@ -98,6 +98,8 @@ begin
                 when 'take back' then 'take back lost calls'
                 when 'admit' then 'admit jobs that have become due'
                 when 'look after' then 'look after the queue'
+                when 'schedule' then 'insert its jobs'
+                when 'schedules' then 'insert the jobs of schedules'
                 when 'end runs' then 'see which runs of the supaqueue function are over'
                 when 'check' then 'check where jobs are'
                 when 'pipelines' then 'go on with pipelines'
@@ -116,6 +118,10 @@ begin
                 'A privilege is missing: grant it to the role postgres. It is tried again automatically.'
               when u.sqlstate = '42725' then
                 'Another function that was added fits the call as well: drop it, or give it another name.'
+              when u.step = 'schedule' and u.sqlstate = '22023' then
+                format('Change what the message names: update supaqueue.schedule set timezone = ''Europe/Berlin'' where name = %L; for example. It is tried again automatically.', s.name)
+              when u.step = 'schedule' then
+                'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               when u.step = 'call' then
                 'Do what the message says. It is tried again automatically, every 10 minutes at least.'
               when u.job is not null then
@@ -123,8 +129,9 @@ begin
               else 'It is tried again automatically. If the message does not help, run `supaqueue doctor`.'
             end
           from supaqueue.unfinished u
-          left join supaqueue.queue q on q.id = u.queue
-          where u.message is not null
+          left join supaqueue.schedule s on s.id = u.queue and u.step = 'schedule'
+          left join supaqueue.queue q on q.id = coalesce(s.queue, u.queue)
+          where u.message is not null and (u.step <> 'schedule' or s.id is not null)
             -- While the target is called, it can be.
             and (u.step <> 'call' or (supaqueue.call_of(u.job)).state is distinct from 'started')
             -- That nothing can be sent is said once, above.
@@ -132,6 +139,29 @@ begin
             -- Conflicts are normal unless they last.
             and (u.sqlstate not in ('40001', '40P01', '55P03') or u.since < clock_timestamp() - interval '30 seconds')
           order by u.since
+          limit 100;
+        when 'the schedules' then
+          return query
+          select
+            q.name, s.last_job,
+            format('the schedule %s %s', s.name, case
+              when s.is_paused then 'is paused: ' || s.paused_because
+              when s.next_at is null then 'has no next time'
+              else format('is due since %s, and another transaction has locked it', to_char(s.next_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
+            end),
+            case
+              when s.is_paused then format('When the cause is gone, run: update supaqueue.schedule set is_paused = false where name = %L;', s.name)
+              when s.next_at is null then format('Run: update supaqueue.schedule set timezone = timezone where name = %L;', s.name)
+              else 'Find it: select pid, state, query from pg_stat_activity where state like ''idle in transaction%'';'
+            end
+          from supaqueue.schedule s
+          join supaqueue.queue q on q.id = s.queue
+          where s.paused_because is not null
+            or s.next_at is null and not s.is_paused
+            -- The last tick that ended has come to all that were due long before.
+            or s.next_at < (select t.finished_at - interval '1 minute' from supaqueue.last_tick t)
+              and not exists (select from supaqueue.unfinished u where u.queue = s.id and u.step = 'schedule')
+          order by s.name
           limit 100;
         when 'the workers' then
           return query

@@ -50,6 +50,8 @@ begin
   into problem
   from supaqueue.problems() p
   where (p.queue is null or p.queue = _queue.name)
+    -- Those keep jobs from being inserted.
+    and p.problem not like 'the schedule %'
     and (p.job is null or p.job = _job.id or _job.status = 'pending' and p.problem like 'sent to%')
   order by p.job = _job.id desc nulls last, p.queue is null desc
   limit 1;

@@ -3,12 +3,14 @@ select supaqueue.protect_new_objects(
     "queue": "insert, update, delete",
     "worker": "insert, update (queue), delete",
     "job": "insert, update (queue, payload, status, priority, run_at, headers, path, key, max_attempts, timeout_ms, attempts), delete",
+    "schedule": "insert, update (name, queue, cron, every, timezone, payload, headers, priority, path, timeout_ms, max_attempts, key, is_paused, missed, catch_up_within, overlap, spread, pause_after_failures), delete",
     "setting": "update"
   }',
   array[
     'end_current_job', 'supaqueue_pulse', 'enqueue', 'enqueue_outcome', 'enqueue_many', 'check_on_conflict', 'holder_of', 'is_unstarted', 'change_holder', 'merged_payload', 'lock_job',
     'refuse_skipped_update', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
-    'set_workers', 'new_id', 'is_headers', 'is_below_function'
+    'set_workers', 'new_id', 'is_headers', 'is_below_function', 'schedule', 'unschedule', 'run_schedule', 'next_times', 'backfill',
+    'explain_schedule'
   ]
 );
 

@@ -113,7 +113,9 @@ async fn functions_with_a_comment_have_the_signature_that_it_says() {
             .replace("NULL", "null")
             .replace("TABLE(", "table(")
             .replace("SETOF", "setof");
-        for cast in ["uuid[]", "text[]", "jsonb", "text", "integer", "varchar"] {
+        for cast in [
+            "uuid[]", "text[]", "jsonb", "text", "integer", "varchar", "interval",
+        ] {
             plain = plain.replace(&format!("::{cast}"), "");
         }
         match has_comment {

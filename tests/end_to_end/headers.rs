@@ -59,6 +59,25 @@ fn a_jobs_headers_take_precedence_over_its_queues() {
 }
 
 #[test]
+fn a_target_is_told_which_schedule_calls_it_and_for_which_time() {
+    test(async |project| {
+        project
+            .queue("daily", "echo-headers", 1, "path = null")
+            .await;
+        project
+            .get("select supaqueue.schedule('täglich', 'daily', '0 3 * * *')")
+            .await;
+        project
+            .get("select supaqueue.backfill('täglich', '2026-03-01', '2026-03-02')")
+            .await;
+        let headers = "result ->> 'supaqueue-schedule', result ->> 'supaqueue-scheduled-at'";
+        let want = "t%C3%A4glich|2026-03-01T03:00:00Z";
+        project.finish_as("daily", headers, want).await;
+        project.get("select supaqueue.unschedule('täglich')").await;
+    });
+}
+
+#[test]
 fn the_queue_chooses_the_api_key() {
     test(async |project| {
         let anon = format!("Bearer {}", project.stack.anon_key());

@@ -3,8 +3,10 @@
 use supaqueue_tests::{Db, get, refusal};
 
 /// What service_role may execute; anybody may use `new_id`, the default of `job.id`.
-const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago change_holder check_on_conflict end_current_job enqueue enqueue_many enqueue_outcome explain holder_of is_below_function is_headers is_unstarted lock_job merged_payload new_id problems \
-    queue_id reason refuse_skipped_update schedule_tick set_workers supaqueue_pulse";
+const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago backfill change_holder check_on_conflict end_current_job enqueue enqueue_many enqueue_outcome explain \
+    explain_schedule holder_of is_below_function is_headers is_unstarted lock_job merged_payload new_id \
+    next_times problems queue_id reason refuse_skipped_update run_schedule schedule schedule_tick set_workers \
+    supaqueue_pulse unschedule";
 
 #[tokio::test]
 async fn every_function_has_a_pinned_search_path_and_the_right_roles() {
@@ -50,7 +52,8 @@ async fn only_triggers_and_entrances_are_security_definer() {
             "select p.oid::regprocedure from pg_proc p
              where p.pronamespace in ('supaqueue'::regnamespace, 'public'::regnamespace) and p.prosecdef
                and p.prorettype <> 'trigger'::regtype
-               and p.proname not in ('end_current_job', 'supaqueue_pulse', 'explain', 'problems', 'schedule_tick', 'reason')"
+               and p.proname not in ('end_current_job', 'supaqueue_pulse', 'explain', 'problems', 'schedule_tick', 'reason',
+                 'run_schedule', 'backfill', 'next_times', 'explain_schedule')"
         )
         .await,
         ""

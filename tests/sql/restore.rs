@@ -55,6 +55,8 @@ async fn a_data_only_dump_loads_into_a_database_with_the_schema() {
         "insert into supaqueue.job (queue, status) values (supaqueue.queue_id('q'), 'waiting')",
     )
     .await;
+    old.run("select supaqueue.schedule('s', 'q', '30 3 * * mon', timezone => 'Europe/Berlin')")
+        .await;
     old.run("select public.end_current_job((select min(id::text)::uuid from supaqueue.current_job), true, true)").await;
     old.tick().await;
 
@@ -70,6 +72,7 @@ async fn a_data_only_dump_loads_into_a_database_with_the_schema() {
         "select * from supaqueue.version order by part, number",
         "select * from supaqueue.job order by id",
         "select * from supaqueue.worker order by id",
+        "select * from supaqueue.schedule",
     ] {
         assert_eq!(new.get(rows).await, old.get(rows).await, "{rows}");
     }

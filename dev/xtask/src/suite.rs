@@ -212,7 +212,7 @@ fn postgres15(repository: &Repository) -> Result<Tally> {
         return Ok(Tally::default());
     }
     let mut cargo = native_tests(repository);
-    for test in ["sql", "race", "job_dependencies"] {
+    for test in ["sql", "race", "schedules", "job_dependencies"] {
         cargo.args(["--test", test]);
     }
     cargo.env("SUPAQUEUE_POSTGRES_BIN", POSTGRES_15);
