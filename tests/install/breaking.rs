@@ -240,7 +240,12 @@ fn a_copy_runs_no_job_of_its_original_without_a_yes() {
             "supaqueue_url",
             "https://original.supabase.co",
         ));
-        project.run("update supaqueue.job set status = 'cancelled'");
+        project.run("update supaqueue.job set status = 'cancelled'; select supaqueue.schedule('s', 'hello', '@daily')");
+        project
+            .fails(Cli::DOUBLE, &project.install_line())
+            .assert_says(&["has a schedule", "https://original.supabase.co"])
+            .assert_says(&["set is_paused = true", "--take-over-jobs"]);
+        project.run("update supaqueue.schedule set is_paused = true");
         project.install(Cli::DOUBLE);
     });
 }

@@ -41,6 +41,8 @@ pub struct DatabaseState {
     pub unreadable: BTreeMap<String, String>,
     /// The number of jobs that have not ended; there may be more if it is 1000 or more.
     pub living_jobs: usize,
+    /// The number of schedules that are not paused.
+    pub schedules: usize,
     /// The `pg_cron` job for the tick.
     pub tick: Option<CronJob>,
 }

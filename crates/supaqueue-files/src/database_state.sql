@@ -54,6 +54,10 @@ begin
     $sql$ into part;
     state := state || jsonb_build_object('living_jobs', part);
   end if;
+  if to_regclass('supaqueue.schedule') is not null then
+    execute 'select to_jsonb(count(*)) from supaqueue.schedule where next_at is not null' into part;
+    state := state || jsonb_build_object('schedules', part);
+  end if;
   if to_regclass('cron.job') is not null then
     execute $sql$
       select to_jsonb(j) from cron.job j where j.jobname = 'supaqueue_tick' order by j.active desc limit 1

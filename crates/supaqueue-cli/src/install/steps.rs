@@ -48,14 +48,26 @@ impl Installation {
             }
             (None, _) => return Ok(()),
         };
+        if arguments.take_over_jobs {
+            return Ok(());
+        }
         let jobs = match self.state.living_jobs {
-            0 => return Ok(()),
-            _ if arguments.take_over_jobs => return Ok(()),
-            1 => "a job that has".to_owned(),
-            jobs => format!("{jobs} or more jobs that have"),
+            0 => None,
+            1 => Some("a job that has not ended".to_owned()),
+            jobs => Some(format!("{jobs} or more jobs that have not ended")),
         };
+        let schedules = match self.state.schedules {
+            0 => None,
+            1 => Some("a schedule".to_owned()),
+            schedules => Some(format!("{schedules} schedules")),
+        };
+        let found: Vec<_> = jobs.into_iter().chain(schedules).collect();
+        if found.is_empty() {
+            return Ok(());
+        }
         let message = format!(
-            "the database has {jobs} not ended, and that {other} may run as well, as in a copy of it"
+            "the database has {}, and {other} may run them as well: it may be a copy of that project's",
+            found.join(" and ")
         );
         if prompt::is_interactive() {
             errln!("{message}.");
@@ -63,7 +75,7 @@ impl Installation {
         }
         Err(user_error(
             message,
-            "Nothing was changed. If they must not run here, cancel them: update supaqueue.job set status = 'cancelled' where status in ('pending', 'waiting', 'in_progress'); To run them here, run this again with --take-over-jobs.",
+            "Nothing was changed. If they must not run here, cancel the jobs and pause the schedules: update supaqueue.job set status = 'cancelled' where status in ('pending', 'waiting', 'in_progress'); update supaqueue.schedule set is_paused = true; To run them here, run this again with --take-over-jobs.",
         ))
     }
 
