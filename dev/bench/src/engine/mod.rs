@@ -90,6 +90,7 @@ pub(crate) async fn measure(scale: Scale) -> Result<()> {
     with_noise(&server, wal::measure(&server, &mut table)).await?;
     with_noise(&server, unsaturated::measure(&server, scale, &mut table)).await?;
     with_noise(&server, queues::measure(&server, scale, &mut table)).await?;
+    with_noise(&server, tick::schedules(&server, &mut table)).await?;
 
     println!("\n{table}");
     results::store(numbers, table.numbers())
