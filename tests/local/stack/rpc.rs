@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use supaqueue_local::Stack;
 use supaqueue_tests::{assert_rows, run};
 
-use crate::{connect, on_stack, rpc};
+use crate::{connect, http, on_stack, rpc};
 
 /// The functions that these tests call.
 pub(crate) const FUNCTIONS: &str = r#"
@@ -122,16 +122,16 @@ fn a_deeply_nested_payload_passes() {
 fn a_call_runs_as_the_role_of_its_key_with_the_claims_of_its_user() {
     on_stack(async |stack| {
         let keys = stack.keys();
-        for (key, role) in [
-            (keys.anon(), "anon"),
-            (keys.publishable(), "anon"),
-            (keys.service_role(), "service_role"),
-            (keys.secret(), "service_role"),
+        for (key, role, timeout) in [
+            (keys.anon(), "anon", "3s"),
+            (keys.publishable(), "anon", "3s"),
+            (keys.service_role(), "service_role", "8s"),
+            (keys.secret(), "service_role", "8s"),
         ] {
             let who = json(&call_as(&stack, key, "who", "{}").await.1);
             assert_eq!(who["role"], role);
             assert_eq!(who["session"], "authenticator");
-            assert_eq!(who["timeout"], "8s");
+            assert_eq!(who["timeout"], timeout, "{role}");
         }
         let user = keys.sign(&json!({"role": "authenticated", "sub": "user 1"}));
         let request = rpc(&stack, "who").header("apikey", keys.publishable());
@@ -205,6 +205,27 @@ fn an_unknown_function_is_404_with_the_message_of_postgrest() {
 }
 
 #[test]
+fn a_similar_function_or_its_arguments_are_suggested() {
+    on_stack(async |stack| {
+        let hint = async |function: &str, body: &str| {
+            json(&call(&stack, function, body).await.1)["hint"].clone()
+        };
+        let suggested =
+            |text: &str| json!(format!("Perhaps you meant to call the function {text}"));
+        assert_eq!(
+            hint("insert_lat", "{}").await,
+            suggested("public.insert_late")
+        );
+        let swapped = hint("add", r#"{"a": 1, "c": 2}"#).await;
+        assert_eq!(swapped, suggested("public.add(a, b)"));
+        assert_eq!(hint("a name like no other", "{}").await, Value::Null);
+        let answer = call(&stack, "add", r#"{"a": 1, "c": 2}"#).await;
+        let details = "Searched for the function public.add with parameters a, c or with a single unnamed json/jsonb parameter, but no matches were found in the schema cache.";
+        assert_error(answer, 404, "details", details);
+    });
+}
+
+#[test]
 fn a_body_that_is_not_an_object_is_400() {
     on_stack(async |stack| {
         for body in ["{", "[]", "1", r#"{"a": 1"#] {
@@ -221,6 +242,19 @@ fn schemas_other_than_public_are_406() {
         let request = rpc(&stack, "tick").header("apikey", stack.service_role_key());
         let request = request.header("content-profile", "supaqueue");
         assert_eq!(request.send().await.unwrap().status(), 406);
+
+        let url = format!("{}/rest/v1/job", stack.gateway_url());
+        for (method, header) in [("POST", "content-profile"), ("GET", "accept-profile")] {
+            let request = http()
+                .request(method.parse().unwrap(), &url)
+                .header("apikey", stack.service_role_key())
+                .header(header, "supaqueue");
+            let response = request.send().await.unwrap();
+            let answer = (response.status().as_u16(), response.text().await.unwrap());
+            assert_error(answer.clone(), 406, "code", "PGRST106");
+            let hint = "Only the following schemas are exposed: public";
+            assert_error(answer, 406, "hint", hint);
+        }
     });
 }
 

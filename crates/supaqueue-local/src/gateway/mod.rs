@@ -144,16 +144,11 @@ impl Drop for Gateway {
 fn router(backend: Arc<Backend>) -> Router {
     Router::new()
         .route("/rest/v1/rpc/{function}", any(call_rpc))
+        .route("/rest/v1/{table}", any(use_table))
         .route("/functions/v1/{name}", any(call_function))
         .route("/functions/v1/{name}/", any(call_function))
         .route("/functions/v1/{name}/{*rest}", any(call_function))
-        .fallback(async || {
-            edge_functions::error_response(
-                404,
-                "404",
-                "The local gateway serves /rest/v1/rpc/* and /functions/v1/* only",
-            )
-        })
+        .fallback(not_served)
         .with_state(backend)
 }
 
@@ -173,6 +168,25 @@ async fn call_rpc(
         }
         Err(refusal) => ApiError::new(401, refusal.code, refusal.message).into_response(),
     }
+}
+
+/// Tables are not served; but a schema that is not exposed is refused as on the platform.
+async fn use_table(State(backend): State<Arc<Backend>>, request: Request) -> Response {
+    if let Err(refusal) = backend.keys.claims_of(request.headers()) {
+        return ApiError::new(401, refusal.code, refusal.message).into_response();
+    }
+    match rpc::check_profile(request.method(), request.headers()) {
+        Ok(()) => not_served().await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn not_served() -> Response {
+    edge_functions::error_response(
+        404,
+        "404",
+        "The local gateway serves /rest/v1/rpc/* and /functions/v1/* only",
+    )
 }
 
 async fn call_function(

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
@@ -28,6 +29,8 @@ const BODY_LIMIT: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Rpc {
     pool: Pool,
+    /// By role, the statement that begins its session.
+    sessions: Arc<OnceCell<HashMap<String, String>>>,
     statements: Arc<Mutex<HashMap<Call, CallStatement>>>,
 }
 
@@ -54,6 +57,7 @@ impl Rpc {
             .map_err(|error| Error::Invalid(format!("cannot create a connection pool: {error}")))?;
         Ok(Self {
             pool,
+            sessions: Arc::default(),
             statements: Arc::default(),
         })
     }
@@ -98,15 +102,7 @@ impl Rpc {
                 "The local gateway only emulates POST",
             ));
         }
-        if let Some(profile) = headers
-            .get("content-profile")
-            .and_then(|value| value.to_str().ok())
-            && profile != SCHEMA
-        {
-            let mut error = ApiError::new(406, "PGRST106", format!("Invalid schema: {profile}"));
-            error.hint = Some(format!("Only the following schemas are exposed: {SCHEMA}"));
-            return Err(error);
-        }
+        check_profile(method, headers)?;
         let body = to_bytes(body, BODY_LIMIT)
             .await
             .map_err(|_| ApiError::new(413, "413", "Request Too Long"))?;
@@ -126,7 +122,10 @@ impl Rpc {
             attempts += 1;
             let connection = self.connection().await?;
             let statement = self.statement(&connection, &call).await?;
-            match run(&connection, &statement, headers, claims, &body).await {
+            let role = claims["role"].as_str().unwrap_or("anon");
+            let session = self.session(&connection, role).await?;
+            let result = run(&connection, &session, &statement, headers, claims, &body).await;
+            match result {
                 // The function was replaced since the lookup: repeat it once.
                 Err(error) if is_stale(&error) && attempts == 1 => {
                     lock(&self.statements).clear();
@@ -157,6 +156,36 @@ impl Rpc {
         })
     }
 
+    /// The statement that assumes a role, with the settings of that role: Postgres itself applies
+    /// only those of the role that connects.
+    async fn session(&self, connection: &Object, role: &str) -> Result<String, ApiError> {
+        const SESSION: &str = "select set_config('role', $1, true),
+            set_config('request.jwt.claims', $2, true),
+            set_config('request.headers', $3, true), set_config('request.method', 'POST', true)";
+        let load = async || {
+            let rows = connection
+                .query(
+                    "select r.rolname::text, string_agg(format(', set_config(%L, %L, true)',
+                       split_part(c, '=', 1), substr(c, strpos(c, '=') + 1)), '')
+                     from pg_catalog.pg_db_role_setting s
+                     join pg_catalog.pg_roles r on r.oid = s.setrole and r.rolname <> current_user
+                     cross join unnest(s.setconfig) as c
+                     where s.setdatabase = 0 and pg_has_role(r.oid, 'member')
+                     group by 1",
+                    &[],
+                )
+                .await
+                .map_err(|error| ApiError::from_postgres(&error, &Value::Null))?;
+            let sessions = rows.iter().map(|row| {
+                let settings: &str = row.get(1);
+                (row.get(0), format!("{SESSION}{settings}"))
+            });
+            Ok(sessions.collect())
+        };
+        let sessions = self.sessions.get_or_try_init(load).await?;
+        Ok(sessions.get(role).map_or(SESSION, String::as_str).into())
+    }
+
     async fn statement(&self, connection: &Object, call: &Call) -> Result<CallStatement, ApiError> {
         if let Some(statement) = lock(&self.statements).get(call) {
             return Ok(statement.clone());
@@ -167,20 +196,33 @@ impl Rpc {
     }
 }
 
+/// Refuses a schema that the API does not expose.
+pub(super) fn check_profile(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    let header = match *method {
+        Method::GET | Method::HEAD => "accept-profile",
+        _ => "content-profile",
+    };
+    let profile = headers.get(header).and_then(|value| value.to_str().ok());
+    match profile {
+        Some(profile) if profile != SCHEMA => {
+            let mut error = ApiError::new(406, "PGRST106", format!("Invalid schema: {profile}"));
+            error.hint = Some(format!("Only the following schemas are exposed: {SCHEMA}"));
+            Err(error)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Runs one call in one transaction as the role of the request, with its four messages pipelined.
 async fn run(
     connection: &Object,
+    session: &str,
     statement: &CallStatement,
     headers: &HeaderMap,
     claims: &Value,
     body: &str,
 ) -> Result<Option<String>, tokio_postgres::Error> {
-    let set_session = connection
-        .prepare_cached(
-            "select set_config('role', $1, true), set_config('request.jwt.claims', $2, true),
-               set_config('request.headers', $3, true), set_config('request.method', 'POST', true)",
-        )
-        .await?;
+    let set_session = connection.prepare_cached(session).await?;
     let call = connection
         .prepare_typed_cached(&statement.sql, &[Type::TEXT])
         .await?;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use deadpool_postgres::Object;
 use postgres_protocol::escape::escape_identifier;
 use serde_json::Value;
+use tokio_postgres::Row;
 
 use super::api_error::ApiError;
 
@@ -24,7 +25,7 @@ pub(super) struct CallStatement {
 /// Finds the function that accepts arguments with these names.
 pub(super) async fn look_up(
     connection: &Object,
-    (function, names): &Call,
+    call @ (function, names): &Call,
 ) -> Result<CallStatement, ApiError> {
     let rows = connection
         .query(
@@ -104,27 +105,7 @@ pub(super) async fn look_up(
         })
     });
     let Some(statement) = statements.next() else {
-        let arguments = match names.is_empty() {
-            true => "without parameters".to_owned(),
-            false => format!(
-                "with parameter{} {}",
-                if names.len() > 1 { "s" } else { "" },
-                list(names)
-            ),
-        };
-        let mut error = ApiError::new(
-            404,
-            "PGRST202",
-            format!(
-                "Could not find the function {SCHEMA}.{function}({}) in the schema cache",
-                list(names)
-            ),
-        );
-        error.details = Some(
-            format!("Searched for the function {SCHEMA}.{function} {arguments}, but no matches were found in the schema cache.")
-                .into(),
-        );
-        return Err(error);
+        return Err(not_found(connection, call, &rows).await?);
     };
     if statements.next().is_some() {
         return Err(ApiError::new(
@@ -136,6 +117,64 @@ pub(super) async fn look_up(
         ));
     }
     Ok(statement)
+}
+
+/// No function of that name takes these arguments. Names the most similar function, or arguments.
+async fn not_found(
+    connection: &Object,
+    (function, names): &Call,
+    of_that_name: &[Row],
+) -> Result<ApiError, ApiError> {
+    let similar = if of_that_name.is_empty() {
+        let functions = connection
+            .query(
+                "select distinct p.proname::text from pg_catalog.pg_proc p
+                 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+                 where n.nspname = $1 and p.prokind = 'f'",
+                &[&SCHEMA],
+            )
+            .await
+            .map_err(|error| ApiError::from_postgres(&error, &Value::Null))?;
+        most_similar(function, functions.iter().map(|row| row.get(0)))
+    } else {
+        let signatures = of_that_name.iter().map(|row| {
+            let names: Vec<String> = row.get(0);
+            format!("({})", list(&names.into_iter().collect()))
+        });
+        most_similar(&format!("({})", list(names)), signatures)
+            .map(|names| format!("{function}{names}"))
+    };
+    let arguments = match names.len() {
+        0 => "without parameters".to_owned(),
+        number => format!(
+            "with parameter{} {} or with a single unnamed json/jsonb parameter",
+            if number > 1 { "s" } else { "" },
+            list(names)
+        ),
+    };
+    let message = format!(
+        "Could not find the function {SCHEMA}.{function}({}) in the schema cache",
+        list(names)
+    );
+    let mut error = ApiError::new(404, "PGRST202", message);
+    error.details = Some(
+        format!("Searched for the function {SCHEMA}.{function} {arguments}, but no matches were found in the schema cache.")
+            .into(),
+    );
+    error.hint =
+        similar.map(|similar| format!("Perhaps you meant to call the function {SCHEMA}.{similar}"));
+    Ok(error)
+}
+
+/// PostgREST suggests nothing that is less similar than this.
+const SIMILAR: f64 = 0.33;
+
+fn most_similar(text: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+    candidates
+        .map(|candidate| (strsim::normalized_levenshtein(text, &candidate), candidate))
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
 }
 
 fn list(names: &BTreeSet<String>) -> String {

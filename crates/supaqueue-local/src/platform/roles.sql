@@ -26,6 +26,8 @@ grant anon, authenticated, service_role to authenticator;
 grant anon, authenticated, service_role, authenticator to postgres;
 grant pg_monitor, pg_signal_backend to postgres;
 
--- The timeouts of API sessions.
+-- The timeouts of API sessions. The API applies those of the role that a request assumes.
 alter role authenticator set statement_timeout = '8s';
 alter role authenticator set lock_timeout = '8s';
+alter role anon set statement_timeout = '3s';
+alter role authenticated set statement_timeout = '8s';
