@@ -118,7 +118,7 @@ fn print_stack(stack: &Stack) {
         row(kind.extension(), &extension);
     }
     outln!(
-        "\nFor development and tests only: the gateway serves /rest/v1/rpc/* and /functions/v1/*."
+        "\nFor development and tests only: the gateway serves /rest/v1/rpc/*, inserts into /rest/v1/* and /functions/v1/*."
     );
     if stack.postgres().is_some() {
         outln!("The database is deleted when the stack stops.");

@@ -1,8 +1,8 @@
 //! A local Supabase-like environment for Supaqueue, used by `supaqueue dev`, the demo and the tests.
 //!
 //! A [`Stack`] is the complete environment: Postgres with the roles, privileges and extensions of a
-//! hosted project, a gateway on one port that serves `/rest/v1/rpc/*` and `/functions/v1/*`, edge
-//! functions run by Deno, and Supaqueue installed. A [`Postgres`] is only the cluster, with a
+//! hosted project, a gateway on one port that serves `/rest/v1/rpc/*`, inserts into `/rest/v1/*` and
+//! `/functions/v1/*`, edge functions run by Deno, and Supaqueue installed. A [`Postgres`] is only the cluster, with a
 //! database per test. [`EmulatedExtensions`] runs the background workers of the extensions that
 //! Postgres lacks.
 //!

@@ -40,6 +40,9 @@ pub(crate) const FUNCTIONS: &str = r#"
   create function public.insert_late() returns void language sql
     as 'insert into public.late values (1)';
   create function public.changing() returns int language sql as 'select 1';
+  create table public.note (id int generated always as identity, "the text" text default 'none', by text default current_user);
+  create table public.guarded (id int);
+  alter table public.guarded enable row level security;
 "#;
 
 /// The status and body of the response to a call with this key.
@@ -255,6 +258,47 @@ fn schemas_other_than_public_are_406() {
             let hint = "Only the following schemas are exposed: public";
             assert_error(answer, 406, "hint", hint);
         }
+    });
+}
+
+#[test]
+fn rows_are_inserted_as_the_role_of_the_key() {
+    on_stack(async |stack| {
+        let insert = async |path: &str, body: &str, headers: &[(&str, &str)]| {
+            let url = format!("{}/rest/v1/{path}", stack.gateway_url());
+            let mut request = http().post(url).header("apikey", stack.anon_key());
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let response = request.body(body.to_owned()).send().await.unwrap();
+            (response.status().as_u16(), response.text().await.unwrap())
+        };
+        let created = (201, String::new());
+        for body in [
+            r#"{"the text": "a"}"#,
+            r#"[{"the text": "b"}, {"the text": null}]"#,
+            "{}",
+            "[]",
+        ] {
+            assert_eq!(insert("note", body, &[]).await, created, "{body}");
+        }
+        let path = r#"note?columns=%22the%20text%22"#;
+        assert_eq!(insert(path, r#"[{"the text": "c"}]"#, &[]).await, created);
+        let rows = r#"select "the text", by from public.note order by id"#;
+        let want = "a|anon\nb|anon\nnull|anon\nnone|anon\nc|anon";
+        assert_rows(&connect(&stack).await, rows, want).await;
+
+        let check = async |path: &str, body: &str, status: u16, code: &str| {
+            assert_error(insert(path, body, &[]).await, status, "code", code);
+        };
+        check("guarded", r#"{"id": 1}"#, 401, "42501").await;
+        check("absent", r#"{"id": 1}"#, 404, "PGRST205").await;
+        check("note", r#"{"txt": 1}"#, 400, "PGRST204").await;
+        check("note", r#"[{"by": "x"}, {}]"#, 400, "PGRST102").await;
+        check("note", "1", 400, "PGRST102").await;
+        check("note?select=id", "{}", 501, "501").await;
+        let prefer = [("prefer", "return=representation")];
+        assert_eq!(insert("note", "{}", &prefer).await.0, 501);
     });
 }
 

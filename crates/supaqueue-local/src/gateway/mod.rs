@@ -2,6 +2,7 @@
 
 mod api_error;
 mod edge_functions;
+mod insert;
 mod keys;
 mod rpc;
 mod rpc_lookup;
@@ -144,11 +145,17 @@ impl Drop for Gateway {
 fn router(backend: Arc<Backend>) -> Router {
     Router::new()
         .route("/rest/v1/rpc/{function}", any(call_rpc))
-        .route("/rest/v1/{table}", any(use_table))
+        .route("/rest/v1/{table}", any(insert))
         .route("/functions/v1/{name}", any(call_function))
         .route("/functions/v1/{name}/", any(call_function))
         .route("/functions/v1/{name}/{*rest}", any(call_function))
-        .fallback(not_served)
+        .fallback(async || {
+            edge_functions::error_response(
+                404,
+                "404",
+                "The local gateway serves /rest/v1/rpc/*, inserts into /rest/v1/* and /functions/v1/* only",
+            )
+        })
         .with_state(backend)
 }
 
@@ -170,23 +177,28 @@ async fn call_rpc(
     }
 }
 
-/// Tables are not served; but a schema that is not exposed is refused as on the platform.
-async fn use_table(State(backend): State<Arc<Backend>>, request: Request) -> Response {
-    if let Err(refusal) = backend.keys.claims_of(request.headers()) {
-        return ApiError::new(401, refusal.code, refusal.message).into_response();
-    }
-    match rpc::check_profile(request.method(), request.headers()) {
-        Ok(()) => not_served().await,
+async fn insert(
+    State(backend): State<Arc<Backend>>,
+    Path(table): Path<String>,
+    request: Request,
+) -> Response {
+    backend.travel().await;
+    let (parts, body) = request.into_parts();
+    let claims = match backend.keys.claims_of(&parts.headers) {
+        Ok(claims) => claims,
+        Err(refusal) => {
+            return ApiError::new(401, refusal.code, refusal.message).into_response();
+        }
+    };
+    let (method, query, headers) = (&parts.method, parts.uri.query(), &parts.headers);
+    let rpc = &backend.rpc;
+    match rpc
+        .insert(&table, method, query, headers, &claims, body)
+        .await
+    {
+        Ok(status) => status.into_response(),
         Err(error) => error.into_response(),
     }
-}
-
-async fn not_served() -> Response {
-    edge_functions::error_response(
-        404,
-        "404",
-        "The local gateway serves /rest/v1/rpc/* and /functions/v1/* only",
-    )
 }
 
 async fn call_function(

@@ -1,4 +1,4 @@
-//! `POST /rest/v1/rpc/{function}`, emulating PostgREST.
+//! `POST /rest/v1/rpc/{function}` and `POST /rest/v1/{table}`, emulating PostgREST.
 //!
 //! Arguments and results are passed as text so that numbers keep their digits. Not emulated:
 //! `safeupdate`, which on the platform rejects UPDATE and DELETE without WHERE.
@@ -18,6 +18,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::api_error::ApiError;
+use super::insert;
 use super::rpc_lookup::{Call, CallStatement, SCHEMA, look_up};
 use crate::postgres::Database;
 use crate::{Error, Result, lock};
@@ -103,14 +104,10 @@ impl Rpc {
             ));
         }
         check_profile(method, headers)?;
-        let body = to_bytes(body, BODY_LIMIT)
-            .await
-            .map_err(|_| ApiError::new(413, "413", "Request Too Long"))?;
-        let body = if body.is_empty() {
-            "{}".into()
-        } else {
-            String::from_utf8_lossy(&body)
-        };
+        let mut body = read(body).await?;
+        if body.is_empty() {
+            body = "{}".into();
+        }
         let names: BTreeSet<String> = serde_json::from_str::<HashMap<String, IgnoredAny>>(&body)
             .map_err(|_| ApiError::new(400, "PGRST102", "Empty or invalid json"))?
             .into_keys()
@@ -122,10 +119,8 @@ impl Rpc {
             attempts += 1;
             let connection = self.connection().await?;
             let statement = self.statement(&connection, &call).await?;
-            let role = claims["role"].as_str().unwrap_or("anon");
-            let session = self.session(&connection, role).await?;
-            let result = run(&connection, &session, &statement, headers, claims, &body).await;
-            match result {
+            let session = self.session(&connection, claims).await?;
+            match run(&connection, &session, &statement, headers, claims, &body).await {
                 // The function was replaced since the lookup: repeat it once.
                 Err(error) if is_stale(&error) && attempts == 1 => {
                     lock(&self.statements).clear();
@@ -135,6 +130,28 @@ impl Rpc {
                 Ok(json) => return Ok(json.filter(|_| !statement.is_void)),
             }
         }
+    }
+
+    /// Handles an insert into a table by a request that authenticated with `claims`.
+    pub(crate) async fn insert(
+        &self,
+        table: &str,
+        method: &Method,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        claims: &Value,
+        body: Body,
+    ) -> Result<StatusCode, ApiError> {
+        check_profile(method, headers)?;
+        insert::check(method, headers, query)?;
+        let body = read(body).await?;
+        let connection = self.connection().await?;
+        let statement = insert::statement(&connection, table, &body).await?;
+        let session = self.session(&connection, claims).await?;
+        run(&connection, &session, &statement, headers, claims, &body)
+            .await
+            .map_err(|error| ApiError::from_postgres(&error, claims))?;
+        Ok(StatusCode::CREATED)
     }
 
     async fn connection(&self) -> Result<Object, ApiError> {
@@ -158,7 +175,7 @@ impl Rpc {
 
     /// The statement that assumes a role, with the settings of that role: Postgres itself applies
     /// only those of the role that connects.
-    async fn session(&self, connection: &Object, role: &str) -> Result<String, ApiError> {
+    async fn session(&self, connection: &Object, claims: &Value) -> Result<String, ApiError> {
         const SESSION: &str = "select set_config('role', $1, true),
             set_config('request.jwt.claims', $2, true),
             set_config('request.headers', $3, true), set_config('request.method', 'POST', true)";
@@ -183,7 +200,10 @@ impl Rpc {
             Ok(sessions.collect())
         };
         let sessions = self.sessions.get_or_try_init(load).await?;
-        Ok(sessions.get(role).map_or(SESSION, String::as_str).into())
+        Ok(sessions
+            .get(role_of(claims))
+            .map_or(SESSION, String::as_str)
+            .into())
     }
 
     async fn statement(&self, connection: &Object, call: &Call) -> Result<CallStatement, ApiError> {
@@ -196,8 +216,19 @@ impl Rpc {
     }
 }
 
+async fn read(body: Body) -> Result<String, ApiError> {
+    let body = to_bytes(body, BODY_LIMIT)
+        .await
+        .map_err(|_| ApiError::new(413, "413", "Request Too Long"))?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+fn role_of(claims: &Value) -> &str {
+    claims["role"].as_str().unwrap_or("anon")
+}
+
 /// Refuses a schema that the API does not expose.
-pub(super) fn check_profile(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+fn check_profile(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
     let header = match *method {
         Method::GET | Method::HEAD => "accept-profile",
         _ => "content-profile",
@@ -237,7 +268,7 @@ async fn run(
         .collect::<HashMap<_, _>>()
         .into_iter()
         .collect();
-    let role = claims["role"].as_str().unwrap_or("anon");
+    let role = role_of(claims);
     let (claims, headers) = (claims.to_string(), headers.to_string());
 
     let session: [&(dyn ToSql + Sync); 3] = [&role, &claims, &headers];
@@ -256,10 +287,10 @@ async fn run(
     // Deferred constraints and triggers fail here.
     commit?;
     Ok(Some(match rows.first() {
-        Some(row) => row
+        Some(row) if !statement.is_void => row
             .get::<_, Option<String>>(0)
             .unwrap_or_else(|| "null".into()),
-        None => "null".into(),
+        _ => "null".into(),
     }))
 }
 
