@@ -18,6 +18,8 @@ $$;
 
 drop function if exists public.end_current_job(uuid, boolean, boolean, jsonb, jsonb);
 drop function if exists public.supaqueue_pulse(uuid, integer, jsonb);
+drop function if exists public.supaqueue_enqueue(text, jsonb, jsonb);
+drop function if exists public.supaqueue_enqueue_many(text, jsonb);
 
 do $$
 begin

@@ -15,8 +15,8 @@ begin
   end if;
   if id is null then
     raise exception 'there is no queue named %', coalesce(quote_literal(queue_name), 'null')
-      using errcode = 'no_data_found',
-        hint = 'Create it: insert into supaqueue.queue (name, edge_function_name) values (…). Those there are: select name from supaqueue.queue.';
+      using errcode = 'undefined_object',
+        hint = 'Create it: insert into supaqueue.queue (name, edge_function_name) values (…). The existing ones: select name from supaqueue.queue.';
   end if;
   return id;
 end

@@ -90,7 +90,7 @@ begin
     using errcode = 'serialization_failure', hint = 'Try again. A trigger on supaqueue.job that skips the insert has the same effect.';
 end
 $$;
-comment on function supaqueue.enqueue_outcome is
+comment on function supaqueue.enqueue_outcome(text, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text) is
   'Like enqueue; returns the id (job) and what happened (outcome): inserted, kept, replaced, postponed or merged';
 
 create or replace function supaqueue.check_on_conflict(payload jsonb, key text, on_conflict text)

@@ -1,5 +1,7 @@
 //! `enqueue` with `depends_on`, and `enqueue_pipeline` for a whole pipeline.
 
+use supaqueue_tests::{get, refusal};
+
 use crate::database::AddOnDb;
 
 #[tokio::test]
@@ -175,4 +177,42 @@ async fn an_invalid_document_is_rejected_with_the_reason() {
         db.get("select supaqueue.enqueue_pipeline('[]')").await,
         "{}"
     );
+}
+
+#[tokio::test]
+async fn the_api_takes_dependencies() {
+    let db = AddOnDb::new(0).await;
+    db.run("select add_jobs('q', 'a', 'b')").await;
+    let api = db.database().connect_as("service_role").await.unwrap();
+    let (a, b) = (
+        db.get("select id('a')").await,
+        db.get("select id('b')").await,
+    );
+    let enqueue = |options: &str| {
+        format!(
+            r#"select supaqueue_enqueue('q', '{{"name": "c"}}', '{{"depends_on": ["{a}", "{b}"], {options}}}') ->> 'outcome'"#
+        )
+    };
+    let options = r#""key": "k", "priority": 3, "on_failure": "wait", "pass_results": true"#;
+    assert_eq!(get(&api, &enqueue(options)).await, "inserted");
+    assert_eq!(get(&api, &enqueue(options)).await, "kept");
+    assert_eq!(
+        db.get("select status, priority, key from supaqueue.job where payload ->> 'name' = 'c'")
+            .await,
+        "waiting|3|k"
+    );
+    assert_eq!(
+        db.get("select count(*), bool_and(pass_result and on_failure = 'wait') from supaqueue.job_dependencies").await,
+        "2|t"
+    );
+    for depends_on in [r#"["a"]"#, r#""a""#, "{}"] {
+        let enqueue =
+            format!(r#"select supaqueue_enqueue('q', '{{}}', '{{"depends_on": {depends_on}}}')"#);
+        assert_eq!(
+            refusal(&api, &enqueue).await,
+            format!(
+                "cannot enqueue: the option depends_on must be a list of ids, not {depends_on}"
+            )
+        );
+    }
 }

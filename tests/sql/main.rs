@@ -1,6 +1,7 @@
 //! The engine in Postgres. File = subject, test = claim.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
+mod api;
 mod constraints;
 mod dispatch;
 mod enqueue;

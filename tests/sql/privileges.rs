@@ -3,10 +3,8 @@
 use supaqueue_tests::{Db, get, refusal};
 
 /// What service_role may execute; anybody may use `new_id`, the default of `job.id`.
-const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago backfill change_holder check_on_conflict end_current_job enqueue enqueue_many enqueue_outcome explain \
-    explain_schedule holder_of is_below_function is_headers is_unstarted lock_job merged_payload new_id \
-    next_times problems queue_id reason refuse_skipped_update run_schedule schedule schedule_tick set_workers \
-    supaqueue_pulse unschedule";
+const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago change_holder check_on_conflict checked_options end_current_job enqueue enqueue_many enqueue_outcome explain holder_of is_below_function is_headers is_unstarted lock_job merged_payload new_id problems \
+    queue_id reason refuse_skipped_update schedule_tick set_workers supaqueue_enqueue supaqueue_enqueue_many supaqueue_pulse";
 
 #[tokio::test]
 async fn every_function_has_a_pinned_search_path_and_the_right_roles() {
@@ -16,7 +14,7 @@ async fn every_function_has_a_pinned_search_path_and_the_right_roles() {
         db.get(
             "select p.oid::regprocedure
              from pg_proc p
-             where (p.pronamespace = 'supaqueue'::regnamespace or p.proname in ('end_current_job', 'supaqueue_pulse'))
+             where p.pronamespace in ('supaqueue'::regnamespace, 'public'::regnamespace)
                and (
                  p.proname <> 'tick' and not coalesce(p.proconfig && array['search_path=\"\"', 'search_path=public, extensions'], false)
                  or p.prosecdef and not p.proconfig @> array['search_path=\"\"']
@@ -34,7 +32,7 @@ async fn every_function_has_a_pinned_search_path_and_the_right_roles() {
     assert_eq!(
         db.get(
             "select string_agg(distinct p.proname, ' ' order by p.proname) from pg_proc p
-             where (p.pronamespace = 'supaqueue'::regnamespace or p.proname in ('end_current_job', 'supaqueue_pulse'))
+             where p.pronamespace in ('supaqueue'::regnamespace, 'public'::regnamespace)
                and has_function_privilege('service_role', p.oid, 'execute')"
         )
         .await,
@@ -91,7 +89,7 @@ async fn anon_and_authenticated_have_no_access() {
             "select format('%s %s.%I(%s)', case p.prokind when 'p' then 'call' else 'select' end, n.nspname, p.proname,
                (select string_agg(format('null::%s', format_type(t, null)), ', ' order by i) from unnest(p.proargtypes) with ordinality a (t, i)))
              from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-             where (n.nspname = 'supaqueue' or p.proname in ('end_current_job', 'supaqueue_pulse')) and p.proname <> 'new_id' and (p.prokind = 'p' or p.prorettype <> 'trigger'::regtype)",
+             where n.nspname in ('supaqueue', 'public') and p.proname <> 'new_id' and (p.prokind = 'p' or p.prorettype <> 'trigger'::regtype)",
         )
         .await;
     let tables = db

@@ -599,7 +599,7 @@ async fn every_update_and_delete_has_a_where_clause() {
     let functions = db
         .get(
             "select replace(p.prosrc, chr(10), ' ') from pg_proc p
-         where p.pronamespace = 'supaqueue'::regnamespace or p.proname in ('end_current_job', 'supaqueue_pulse')",
+         where p.pronamespace in ('supaqueue'::regnamespace, 'public'::regnamespace)",
         )
         .await;
     let mut statements = 0;

@@ -37,6 +37,7 @@ begin
     supaqueue.job_dependencies, supaqueue.dependent_job, supaqueue.dependency_change, supaqueue.dependency_turn;
   drop function
     supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, uuid[], text, boolean),
+    supaqueue.enqueue_outcome(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, uuid[], text, boolean),
     supaqueue.explain_waiting(uuid),
     supaqueue.pipeline_mermaid(uuid, integer),
     supaqueue.pipeline(uuid),

@@ -1,6 +1,10 @@
 -- Finds silent faults in a running installation. Works even if parts of it are missing.
 create or replace function pg_temp.supaqueue_doctor() returns jsonb language plpgsql set search_path = '' as $$
 declare
+  -- What service_role calls through the API.
+  entrances constant text[] := array[
+    'public.end_current_job', 'public.supaqueue_pulse', 'public.supaqueue_enqueue', 'public.supaqueue_enqueue_many'
+  ];
   report jsonb := '{}';
   part jsonb;
 begin
@@ -33,7 +37,7 @@ begin
       select format('%s may execute %s', r.rolname, p.oid::regprocedure)
       from pg_catalog.pg_proc p
       cross join pg_catalog.pg_roles r
-      where (p.pronamespace = to_regnamespace('supaqueue') or p.oid in (to_regproc('public.end_current_job'), to_regproc('public.supaqueue_pulse')))
+      where (p.pronamespace = to_regnamespace('supaqueue') or p.oid in (select to_regproc(name) from unnest(entrances) as name))
         and r.rolname in ('anon', 'authenticated')
         and has_function_privilege(r.oid, p.oid, 'execute')
         and has_schema_privilege(r.oid, p.pronamespace, 'usage')
@@ -45,12 +49,10 @@ begin
       select 'service_role may not execute ' || p.oid::regprocedure
       from pg_catalog.pg_proc p
       join pg_catalog.pg_roles r on r.rolname = 'service_role'
-      where p.oid in (to_regproc('public.end_current_job'), to_regproc('public.supaqueue_pulse'))
+      where p.oid in (select to_regproc(name) from unnest(entrances) as name)
         and not has_function_privilege(r.oid, p.oid, 'execute')
       union all
-      select f.name || ' is missing'
-      from (values ('public.end_current_job'), ('public.supaqueue_pulse')) as f (name)
-      where to_regproc(f.name) is null
+      select name || ' is missing' from unnest(entrances) as name where to_regproc(name) is null
     ) wrong;
     report := report || jsonb_build_object('privileges', part);
   end if;

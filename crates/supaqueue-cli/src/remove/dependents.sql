@@ -4,7 +4,8 @@ with recursive ours as (
   where c.relnamespace = to_regnamespace('supaqueue')
   union all
   select 'pg_catalog.pg_proc'::regclass, p.oid from pg_catalog.pg_proc p
-  where p.pronamespace = to_regnamespace('supaqueue') or p.oid in (to_regproc('public.end_current_job'), to_regproc('public.supaqueue_pulse'))
+  where p.pronamespace = to_regnamespace('supaqueue')
+    or (p.pronamespace = to_regnamespace('public') and p.proname in ('end_current_job', 'supaqueue_pulse', 'supaqueue_enqueue', 'supaqueue_enqueue_many'))
 ),
 view as (
   select distinct r.ev_class as oid
