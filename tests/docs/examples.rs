@@ -4,7 +4,7 @@ use std::fs;
 
 use supaqueue_files::add_on;
 use supaqueue_tests::{Db, repository};
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::page::Page;
 
@@ -47,19 +47,28 @@ pub(crate) async fn add_job_dependencies(db: &Db) {
 }
 
 #[test]
-fn typescript_is_taken_from_functions_that_are_tested() {
-    let functions: Vec<String> = WalkDir::new(repository().join("tests/functions"))
+fn typescript_is_taken_from_programs_that_are_tested() {
+    let functions: Vec<String> = ["tests/functions", "tests/api"]
         .into_iter()
+        .flat_map(|folder| {
+            let is_ours = |entry: &DirEntry| entry.file_name() != "node_modules";
+            WalkDir::new(repository().join(folder))
+                .into_iter()
+                .filter_entry(is_ours)
+        })
         .map(|entry| entry.unwrap().into_path())
         .filter(|path| path.is_file())
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
     let mut examples = 0;
     for page in Page::all() {
-        for block in page.blocks("ts") {
+        for block in page.blocks("ts").chain(page.blocks("js")) {
             let is_tested = functions.iter().any(|text| text.contains(block));
             let path = page.path.display();
-            assert!(is_tested, "{path}: no file in tests/functions has\n{block}");
+            assert!(
+                is_tested,
+                "{path}: no file in tests/functions or tests/api has\n{block}"
+            );
             examples += 1;
         }
     }

@@ -40,13 +40,19 @@ pub(crate) fn test(repository: &Repository) -> Result<()> {
     let _lock = lock(repository)?;
     rust(repository)?;
     packages(repository, Packages::All)?;
+    folder(repository, "tests/api", "supabase-js")?;
     tools(repository)
 }
 
 /// Installs the queues that `bench peers` compares, which nothing else needs.
 pub(crate) fn peers(repository: &Repository) -> Result<()> {
     let _lock = lock(repository)?;
-    let folder = repository.path("dev/bench/peers");
+    folder(repository, "dev/bench/peers", "graphile-worker and pg-boss")
+}
+
+/// Installs the npm packages of a folder, which only its own programs need.
+fn folder(repository: &Repository, folder: &str, packages: &str) -> Result<()> {
+    let folder = repository.path(folder);
     let manifest = folder.join("package-lock.json");
     let lock = fs::read_to_string(&manifest)
         .with_context(|| format!("cannot read {}", manifest.display()))?;
@@ -55,7 +61,7 @@ pub(crate) fn peers(repository: &Repository) -> Result<()> {
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
-    step("npm packages: graphile-worker and pg-boss", || {
+    step(&format!("npm packages: {packages}"), || {
         npm_ci(repository, &folder, &["--ignore-scripts"])?;
         fs::write(&stamp, &lock).with_context(|| format!("cannot write {}", stamp.display()))
     })
