@@ -126,17 +126,49 @@ fn it_runs_the_users_functions_and_lists_the_extensions() {
     let (_folder, path) = functions();
     let mut dev = Dev::start(&["--functions", &path]);
     assert!(get(&dev, "hello").ends_with("hello there"));
-    assert_eq!(
-        dev.out.next().unwrap().unwrap().trim_start(),
-        "hello | called"
-    );
+    let mut lines = dev.out.by_ref().map(Result::unwrap);
+    let log = lines.find(|line| !line.is_empty()).unwrap();
+    assert_eq!(log.trim_start(), "hello | called");
     assert_eq!(dev.printed("Functions"), "hello, supaqueue");
-    for extension in ["pg_net", "supabase_vault", "pg_cron"] {
-        let version = dev.printed(extension);
+    let extensions = dev.printed("Extensions").split(", ");
+    for (name, printed) in ["pg_net", "supabase_vault", "pg_cron"]
+        .iter()
+        .zip(extensions)
+    {
+        let version = printed.strip_prefix(name).unwrap().trim();
         let is_version = version == "emulated" || version.starts_with(|c: char| c.is_ascii_digit());
-        assert!(is_version, "{extension}: {version}");
+        assert!(is_version, "{printed}");
+    }
+    for line in &dev.banner {
+        let is_jwt = line.contains(" eyJ");
+        assert!(is_jwt || line.chars().count() <= 80, "too wide: {line}");
+        assert!(!line.contains('\x1b'), "color outside a terminal: {line:?}");
     }
     assert_eq!(dev.stop(Signal::SIGINT), Some(0));
+}
+
+#[test]
+fn no_color_is_respected_at_a_terminal() {
+    for (no_color, is_colored) in [("", true), ("1", false)] {
+        let temporary = tempfile::tempdir().unwrap();
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        let mut command = Dev::command(&temporary, &[]);
+        command.env("NO_COLOR", no_color).stdout(terminal.slave);
+        let mut child = command.spawn().unwrap();
+        // Closes our copy of the terminal's other end.
+        drop(command);
+        let screen = BufReader::new(std::fs::File::from(terminal.master)).lines();
+        let mut lines = screen.map(Result::unwrap);
+        let first = lines.next().unwrap();
+        lines.find(|line| line.starts_with("Press Ctrl-C")).unwrap();
+        assert_eq!(
+            first.contains('\x1b'),
+            is_colored,
+            "NO_COLOR={no_color}: {first:?}"
+        );
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
 }
 
 #[test]

@@ -166,7 +166,7 @@ async fn clusters_run_side_by_side() {
 async fn the_error_names_a_folder_without_postgres() {
     let folder = tempfile::tempdir().unwrap();
     let name = folder.path().to_str().unwrap();
-    assert_error(Postgres::builder().bin(name), &[name, "./scripts/setup"]).await;
+    assert_error(Postgres::builder().bin(name), &[name, "scripts/setup"]).await;
 }
 
 #[tokio::test]

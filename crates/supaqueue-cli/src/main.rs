@@ -1,11 +1,11 @@
-//! The `supaqueue` program. `supaqueue dev` needs Unix, as the local stack does; everything else
-//! also runs on Windows.
+//! The `supaqueue` program. On Windows, `supaqueue dev` only says what to do instead, as the local
+//! stack needs Unix.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod add_on;
 mod command;
 mod command_line;
-#[cfg(unix)]
+#[cfg_attr(not(unix), path = "dev/unsupported.rs")]
 mod dev;
 mod doctor;
 mod install;
@@ -33,7 +33,6 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    #[cfg(unix)]
     Dev(dev::Arguments),
     Install(install::Arguments),
     Remove(remove::Arguments),
@@ -45,7 +44,6 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     match Cli::parse().command {
-        #[cfg(unix)]
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Install(arguments) => install::run(arguments).await,
         Command::Remove(arguments) => remove::run(arguments).await,

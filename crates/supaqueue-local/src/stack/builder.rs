@@ -7,7 +7,7 @@ use crate::Result;
 /// The Postgres that a stack uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum PostgresSource {
-    /// A temporary cluster of the Postgres that `./scripts/setup` installs.
+    /// A temporary cluster of the Postgres that npm installed, or the one on PATH.
     #[default]
     Embedded,
     /// A temporary cluster of the Postgres in this folder.
@@ -122,9 +122,8 @@ impl StackBuilder {
         self
     }
 
-    /// The Deno that runs the functions. By default `SUPAQUEUE_DENO`, else the version that
-    /// `./scripts/setup` installs because the edge runtime is compatible with it, else the one on
-    /// PATH.
+    /// The Deno that runs the functions. By default `SUPAQUEUE_DENO`, else the one that npm installed,
+    /// else the one on PATH.
     pub fn deno(mut self, program: impl Into<PathBuf>) -> Self {
         self.deno = Some(program.into());
         self

@@ -1,15 +1,20 @@
 //! `supaqueue dev`: runs the local stack until Ctrl-C.
 
-use std::io::IsTerminal;
+mod programs;
+mod screen;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use supaqueue_local::{Error, ExtensionKind, LogLine, PostgresSource, Stack};
+use supaqueue_local::{Error, PostgresSource, Stack};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::output::{errln, outln, spinner};
+use crate::output::{errln, spinner};
 use crate::signal::stop_requested;
+use crate::user_error;
+
+use screen::{Log, print_stack};
 
 /// The exit status for invalid input, which is also clap's.
 const INVALID_INPUT: u8 = 2;
@@ -29,7 +34,7 @@ pub(crate) struct Arguments {
     /// Use a running Postgres on this machine instead of starting one. What is created in it stays; one with an installation of Supaqueue is refused
     #[arg(long, value_name = "URL", conflicts_with = "postgres_bin")]
     db_url: Option<String>,
-    /// Use the `postgres` and `initdb` in this folder instead of the embedded Postgres
+    /// Use the `postgres` and `initdb` in this folder instead of those that npm installed
     #[arg(long, value_name = "DIR")]
     postgres_bin: Option<PathBuf>,
     /// The gateway's port [default: a free one]
@@ -43,7 +48,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(error) => error,
     };
-    errln!("supaqueue dev: {error:#}");
+    user_error::print("supaqueue dev", &error);
     match error.downcast_ref() {
         Some(Error::Invalid(_) | Error::File { .. }) => ExitCode::from(INVALID_INPUT),
         _ => ExitCode::FAILURE,
@@ -59,13 +64,18 @@ async fn dev(arguments: Arguments) -> Result<()> {
     // One future for startup and operation, so that Ctrl-C shuts down cleanly during both.
     let mut stop = std::pin::pin!(stop_requested());
 
-    let mut builder = Stack::builder().port(arguments.port.unwrap_or(0)).postgres(
-        match (arguments.db_url, arguments.postgres_bin) {
-            (Some(url), _) => PostgresSource::Url(url),
-            (None, Some(bin)) => PostgresSource::Bin(bin),
-            (None, None) => PostgresSource::Embedded,
-        },
-    );
+    let postgres = match (arguments.db_url, arguments.postgres_bin) {
+        (Some(url), _) => PostgresSource::Url(url),
+        (None, Some(bin)) => PostgresSource::Bin(bin),
+        (None, None) => PostgresSource::Embedded,
+    };
+    tokio::select! {
+        provided = programs::provide(&postgres) => provided?,
+        _ = &mut stop => return Ok(()),
+    }
+    let mut builder = Stack::builder()
+        .port(arguments.port.unwrap_or(0))
+        .postgres(postgres);
     let mut functions = arguments.functions;
     if functions.is_empty() && Path::new(DEFAULT_FUNCTIONS).is_dir() {
         functions.push(DEFAULT_FUNCTIONS.into());
@@ -85,11 +95,12 @@ async fn dev(arguments: Arguments) -> Result<()> {
     };
     let mut logs = stack.logs();
     print_stack(&stack);
+    let log = Log::of(&stack);
     loop {
         tokio::select! {
             _ = &mut stop => break,
             line = logs.recv() => match line {
-                Ok(line) => print_line(&line),
+                Ok(line) => log.print(&line),
                 Err(RecvError::Lagged(lost)) => errln!("({lost} log lines were dropped)"),
                 Err(RecvError::Closed) => break,
             },
@@ -98,38 +109,4 @@ async fn dev(arguments: Arguments) -> Result<()> {
     errln!("stopping");
     stack.stop().await;
     Ok(())
-}
-
-fn print_stack(stack: &Stack) {
-    let row = |name: &str, value: &str| outln!("{name:<17} {value}");
-    row("Database", stack.db_url());
-    row("API URL", stack.gateway_url());
-    row("anon key", stack.anon_key());
-    row("service_role key", stack.service_role_key());
-    row("publishable key", stack.keys().publishable());
-    row("secret key", stack.keys().secret());
-    row("Functions", &stack.functions().join(", "));
-    row("Postgres", stack.postgres_version());
-    for kind in ExtensionKind::ALL {
-        let extension = match stack.extensions().real(kind) {
-            Some(version) => version.to_owned(),
-            None => "emulated".to_owned(),
-        };
-        row(kind.extension(), &extension);
-    }
-    outln!(
-        "\nFor development and tests only: the gateway serves /rest/v1/rpc/*, inserts into /rest/v1/* and /functions/v1/*."
-    );
-    if stack.postgres().is_some() {
-        outln!("The database is deleted when the stack stops.");
-    }
-    outln!("Press Ctrl-C to stop. Logs of the functions follow.");
-}
-
-fn print_line(line: &LogLine) {
-    if std::io::stdout().is_terminal() {
-        outln!("\x1b[2m{:>16} |\x1b[0m {}", line.source, line.text);
-    } else {
-        outln!("{:>16} | {}", line.source, line.text);
-    }
 }
