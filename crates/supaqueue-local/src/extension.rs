@@ -118,6 +118,53 @@ impl Extensions {
     }
 }
 
+/// The extensions that can be created. The Vault before 0.3 needs pgsodium, which is not set up here.
+pub(crate) async fn available(client: &Client) -> Result<Vec<Kind>> {
+    let rows = client
+        .query(
+            "select e.name::text
+             from pg_catalog.pg_available_extensions e
+             join pg_catalog.pg_available_extension_versions v
+               on v.name = e.name and v.version = e.default_version
+             where not 'pgsodium' = any (coalesce(v.requires, '{}'))",
+            &[],
+        )
+        .await
+        .map_err(Error::database("cannot read the available extensions"))?;
+    let is_available = |kind: &Kind| {
+        rows.iter()
+            .any(|row| row.get::<_, &str>(0) == kind.extension())
+    };
+    Ok(Kind::ALL.into_iter().filter(is_available).collect())
+}
+
+/// Those of the [`available`] extensions whose background workers serve the connected database, or
+/// that need none. A server loads them only when it starts.
+pub(crate) async fn usable(client: &Client) -> Result<Vec<Kind>> {
+    let row = client
+        .query_one(
+            "select
+               string_to_array(replace(current_setting('shared_preload_libraries'), ' ', ''), ','),
+               coalesce(current_setting('pg_net.database_name', true), 'postgres') = current_database(),
+               coalesce(current_setting('cron.database_name', true), 'postgres') = current_database()",
+            &[],
+        )
+        .await
+        .map_err(Error::database("cannot read the server's settings"))?;
+    let loaded: Vec<String> = row.get(0);
+    let (serves_net, serves_cron): (bool, bool) = (row.get(1), row.get(2));
+    let mut kinds = available(client).await?;
+    kinds.retain(|kind| {
+        loaded.iter().any(|name| name == kind.extension())
+            && match kind {
+                Kind::Net => serves_net,
+                Kind::Vault => true,
+                Kind::Cron => serves_cron,
+            }
+    });
+    Ok(kinds)
+}
+
 /// Creates each extension whose schema does not exist yet: the real one if `is_available`,
 /// otherwise an emulation.
 pub(crate) async fn set_up(client: &Client, is_available: impl Fn(Kind) -> bool) -> Result<()> {

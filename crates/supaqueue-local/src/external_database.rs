@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 use tokio_postgres::config::Host;
 use url::Url;
 
-use crate::extension::{self, Kind};
+use crate::extension;
 use crate::postgres::{parse, server};
 use crate::{Database, Error, Result};
 
@@ -32,10 +32,6 @@ pub(crate) async fn set_up(url: String) -> Result<(Database, Option<String>)> {
                  where to_regrole(name) is null
                ),
                array(
-                 select name::text from pg_available_extensions
-                 where name in ('pg_net', 'supabase_vault', 'pg_cron')
-               ),
-               array(
                  select name from unnest('{net,vault,cron}'::text[]) as name
                  where to_regnamespace(name) is null
                )
@@ -46,8 +42,7 @@ pub(crate) async fn set_up(url: String) -> Result<(Database, Option<String>)> {
         .await
         .map_err(Error::database("cannot inspect the database"))?;
     let is_superuser: bool = row.get(0);
-    let (roles, available, schemas): (Vec<String>, Vec<String>, Vec<String>) =
-        (row.get(1), row.get(2), row.get(3));
+    let (roles, schemas): (Vec<String>, Vec<String>) = (row.get(1), row.get(2));
     if roles.is_empty() && schemas.is_empty() {
         return Ok((database, secret));
     }
@@ -72,10 +67,8 @@ pub(crate) async fn set_up(url: String) -> Result<(Database, Option<String>)> {
             .await
             .map_err(Error::database(doing))?;
     }
-    extension::set_up(&client, |kind: Kind| {
-        available.iter().any(|name| name == kind.extension())
-    })
-    .await?;
+    let usable = extension::usable(&client).await?;
+    extension::set_up(&client, |kind| usable.contains(&kind)).await?;
     Ok((database, secret))
 }
 

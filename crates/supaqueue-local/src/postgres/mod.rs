@@ -87,7 +87,8 @@ pub struct Postgres {
     password: String,
     process: Mutex<Arc<Process>>,
     log: ServerLog,
-    preloaded: Vec<&'static str>,
+    /// The extensions that Postgres has; the others are emulated.
+    real: Vec<Kind>,
     version: u32,
 }
 
@@ -100,7 +101,8 @@ impl Postgres {
     async fn start(builder: PostgresBuilder) -> Result<Self> {
         let program = Program::find(builder.bin.as_deref())?;
         let folder = Folder::create(program.user)?;
-        let password = crate::random_hex(16);
+        // Short, so that an address fits on a line of a terminal.
+        let password = crate::random_hex(8);
         initdb(&program, &folder, &password).await?;
 
         let mut settings: Vec<String> = [
@@ -135,7 +137,7 @@ impl Postgres {
             password,
             process: Mutex::new(Arc::new(process)),
             log,
-            preloaded: Vec::new(),
+            real: Vec::new(),
             version: 0,
         };
         postgres.wait_until_ready().await?;
@@ -280,7 +282,9 @@ impl Postgres {
             )?;
             *lock(&self.process) = Arc::new(process);
             match self.wait_until_ready().await {
-                Err(Error::PostgresFailed { .. }) if Instant::now() < deadline => {
+                Err(Error::PostgresFailed { .. })
+                    if self.log.contains("in use") && Instant::now() < deadline =>
+                {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 other => return other,
@@ -327,24 +331,16 @@ impl Postgres {
     async fn set_up(&mut self, migrations: &[String]) -> Result<()> {
         let main = self.database("postgres");
         let admin = main.connect_as_admin().await?;
-        let row = admin
-            .query_one(
-                "select current_setting('server_version_num')::int, array(select name::text from pg_available_extensions)",
-                &[],
-            )
+        self.version = admin
+            .query_one("select current_setting('server_version_num')::int", &[])
             .await
-            .map_err(Error::database("cannot read the version of Postgres"))?;
-        self.version = row.get::<_, i32>(0).unsigned_abs();
-        let available: Vec<String> = row.get(1);
-        self.preloaded = Kind::ALL.map(Kind::extension).into();
-        self.preloaded
-            .retain(|name| available.iter().any(|available| available == name));
-        if !self.preloaded.is_empty() {
-            self.settings.push(format!(
-                "shared_preload_libraries={}",
-                self.preloaded.join(",")
-            ));
+            .map_err(Error::database("cannot read the version of Postgres"))?
+            .get::<_, i32>(0)
+            .unsigned_abs();
+        self.real = crate::extension::available(&admin).await?;
+        if !self.real.is_empty() {
             drop(admin);
+            self.preload()?;
             self.restart(false).await?;
         }
         let admin = main.connect_as_admin().await?;
@@ -388,7 +384,30 @@ impl Postgres {
     }
 
     fn has(&self, kind: Kind) -> bool {
-        self.preloaded.contains(&kind.extension())
+        self.real.contains(&kind)
+    }
+
+    /// Makes the server load the real extensions when it starts again.
+    fn preload(&mut self) -> Result<()> {
+        let libraries: Vec<_> = self.real.iter().map(|kind| kind.extension()).collect();
+        let libraries = libraries.join(",");
+        self.settings
+            .push(format!("shared_preload_libraries={libraries}"));
+        if self.has(Kind::Vault) {
+            // The Vault's root key is what this script prints.
+            let script = self.folder.path().join("vault_key");
+            let text = format!("#!/bin/sh\necho {}\n", crate::random_hex(32));
+            server::write(&self.program, &script, 0o700, &text)?;
+            self.settings
+                .push(format!("vault.getkey_script={}", script.display()));
+        }
+        if self.has(Kind::Cron) {
+            // Otherwise pg_cron runs jobs through connections, for which it has no password.
+            self.settings.extend(
+                ["cron.use_background_workers=on", "max_worker_processes=32"].map(str::to_owned),
+            );
+        }
+        Ok(())
     }
 
     /// Sets up the database `postgres` as the project's, with real extensions where available.

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -17,17 +18,7 @@ use crate::{Error, Result};
 
 pub(super) async fn initdb(program: &Program, folder: &Folder, password: &str) -> Result<()> {
     let passwords = folder.path().join("password");
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&passwords)
-        .and_then(|mut file| file.write_all(password.as_bytes()))
-        .map_err(Error::file("cannot write", &passwords))?;
-    if let Some(user) = program.user {
-        std::os::unix::fs::chown(&passwords, Some(user.uid), Some(user.gid))
-            .map_err(Error::file("cannot change the owner of", &passwords))?;
-    }
+    write(program, &passwords, 0o600, password)?;
     let mut command = Command::new(program.bin.join("initdb"));
     command
         .args([
@@ -58,6 +49,22 @@ pub(super) async fn initdb(program: &Program, folder: &Folder, password: &str) -
         Ok(())
     } else {
         Err(log.failure("initdb"))
+    }
+}
+
+/// Writes a new file that belongs to the user that Postgres runs as.
+pub(super) fn write(program: &Program, path: &Path, mode: u32, text: &str) -> Result<()> {
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(Error::file("cannot write", path))?;
+    match program.user {
+        Some(user) => std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))
+            .map_err(Error::file("cannot change the owner of", path)),
+        None => Ok(()),
     }
 }
 
