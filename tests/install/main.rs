@@ -11,6 +11,7 @@ mod failures;
 mod files;
 mod local;
 mod management_api;
+mod npm;
 mod pasting;
 mod program;
 mod project;

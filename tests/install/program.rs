@@ -113,7 +113,8 @@ pub(crate) fn supabase(environment: &Environment, cli: Cli) -> Command {
     command
 }
 
-fn set_up(command: &mut Command, environment: &Environment, cli: Cli) {
+/// Gives a command the environment, and nothing else of this machine.
+pub(crate) fn set_up(command: &mut Command, environment: &Environment, cli: Cli) {
     command
         .current_dir(&environment.folder)
         .stdout(Stdio::piped())

@@ -22,7 +22,8 @@ usage: cargo xtask <task>
   function build|check        build, or verify, supabase/functions/supaqueue/supaqueue.js
   function check --quick      compare only the hash of its sources
   test [STEP…]                run every test, or only the named steps
-  package                     build the npm packages of this platform into target/packages
+  package [TARGET]            build the npm packages of this platform, or of a target of the
+                              Rust compiler, into target/packages
   bench [quick]               measure efficiency, maximum throughput and latency
   bench peers [quick]         compare with graphile-worker, pg-boss and pgmq
   bench engine [quick]        measure the cost of a job in Postgres against its goals
@@ -64,7 +65,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         }
         ["bench", words @ ..] => bench::stack(&repository, words)?,
         ["test", steps @ ..] => return suite::run(&repository, steps),
-        ["package"] => npm::package(&repository)?,
+        ["package"] => npm::package(&repository, None)?,
+        ["package", target] => npm::package(&repository, Some(target))?,
         ["help" | "--help" | "-h"] => println!("{}", usage()),
         [] => bail!("no task given\n\n{}", usage()),
         _ => bail!("unknown task: {}\n\n{}", arguments.join(" "), usage()),

@@ -3,18 +3,46 @@
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 
-const name = `@supaqueue/${process.platform}-${process.arch}`;
+const require = createRequire(import.meta.url);
+const { optionalDependencies } = require("../package.json");
+
+function fail(message) {
+  console.error(`supaqueue: ${message}`);
+  process.exit(1);
+}
+
+/** Whether this is Alpine Linux, or another Linux with musl instead of glibc. */
+function isMusl() {
+  if (process.platform !== "linux" || !process.report) {
+    return false;
+  }
+  // Otherwise the report contains the names of connected hosts, which can take seconds to look up.
+  process.report.excludeNetwork = true;
+  return !process.report.getReport().header.glibcVersionRuntime;
+}
+
+const libc = isMusl() ? "-musl" : "";
+const platform = `${process.platform}-${process.arch}${libc}`;
+const name = `@supaqueue/${platform}`;
+if (!(name in optionalDependencies)) {
+  const supported = Object.keys(optionalDependencies)
+    .map((name) => name.replace("@supaqueue/", ""));
+  fail(
+    `there is no program for ${platform}, only for ${supported.join(", ")}. ` +
+      "To build it from source: https://github.com/supaqueue/supaqueue#install",
+  );
+}
 const file = process.platform === "win32" ? "supaqueue.exe" : "supaqueue";
 
 let program;
 try {
-  program = createRequire(import.meta.url).resolve(`${name}/bin/${file}`);
+  program = require.resolve(`${name}/bin/${file}`);
 } catch {
-  console.error(
-    `supaqueue: cannot find the package ${name}. If your platform is supported, install again ` +
-      "without --omit=optional; otherwise build the program from source.",
+  fail(
+    `cannot find the package ${name}, an optional dependency of supaqueue. ` +
+      "Install again without --omit=optional. If it is still missing, delete node_modules and " +
+      "the lock file first: it may have been written on another platform.",
   );
-  process.exit(1);
 }
 
 // How the program names itself in the commands that it prints: npm and npx set this variable.
@@ -30,10 +58,7 @@ process.on("SIGINT", () => {});
 for (const signal of ["SIGTERM", "SIGHUP"]) {
   process.on(signal, () => child.kill(signal));
 }
-child.on("error", (error) => {
-  console.error(`supaqueue: cannot run ${program}: ${error.message}`);
-  process.exit(1);
-});
+child.on("error", (error) => fail(`cannot run ${program}: ${error.message}`));
 child.on("exit", (code, signal) => {
   if (signal) {
     process.removeAllListeners(signal);
