@@ -8,6 +8,7 @@ use std::{env, fs};
 
 use serde::Deserialize;
 
+use crate::postgres::major_of_postgres;
 use crate::stack::PostgresSource;
 use crate::{Error, Result};
 
@@ -158,7 +159,9 @@ pub(crate) fn find_postgres() -> Option<PathBuf> {
     });
     packaged.or_else(|| {
         let bin = which::which("postgres").ok()?.parent()?.to_owned();
-        bin.join("initdb").is_file().then_some(bin)
+        // An older one is as good as none: npm's package can be added.
+        let is_usable = bin.join("initdb").is_file() && major_of_postgres(&bin).is_ok();
+        is_usable.then_some(bin)
     })
 }
 

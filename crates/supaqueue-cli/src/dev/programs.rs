@@ -52,11 +52,11 @@ pub(super) async fn provide(postgres: &PostgresSource) -> Result<()> {
 async fn add(programs: &[Program], project: &Path, command: &[String]) -> Result<()> {
     let line = command.join(" ");
     errln!(
-        "{}, and the local stack needs that. In {}, this adds it:\n\n  {line}\n",
+        "{}. The local stack needs what is missing.\nThis adds it to the project in {}:\n\n  {line}\n",
         not_installed(programs),
         project.display(),
     );
-    confirm("Run it?")
+    confirm("Run this command?")
         .await
         .map_err(|error| user_error(error, format!("Run it yourself: {line}\n  {VARIABLES}")))?;
     let failed = |why: String| {
@@ -75,7 +75,10 @@ async fn add(programs: &[Program], project: &Path, command: &[String]) -> Result
         .await
         .map_err(|error| failed(format!("cannot start {program}: {error}")))?;
     match status.success() {
-        true => Ok(()),
+        true => {
+            errln!();
+            Ok(())
+        }
         false => Err(failed(format!("{program} failed ({status})"))),
     }
 }

@@ -15,6 +15,7 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 pub use database::{Database, connect};
 pub(crate) use database::{parse, server};
 use program::Program;
+pub(crate) use program::major_of_postgres;
 use server::{initdb, launch, start_on_free_port};
 use server_log::ServerLog;
 

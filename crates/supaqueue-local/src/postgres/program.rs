@@ -49,7 +49,7 @@ impl Program {
         complete_postgres(&bin)?;
         if !geteuid().is_root() {
             return Ok(Self {
-                major: major(&bin)?,
+                major: major_of_postgres(&bin)?,
                 bin,
                 user: None,
             });
@@ -62,15 +62,15 @@ impl Program {
             copy_to_cache(&bin)?
         };
         Ok(Self {
-            major: major(&bin)?,
+            major: major_of_postgres(&bin)?,
             bin,
             user: Some(user),
         })
     }
 }
 
-/// The version that `postgres` reports. This also checks that it runs.
-fn major(bin: &Path) -> Result<u32> {
+/// The version that `postgres` reports. This also checks that it runs, and is not too old.
+pub(crate) fn major_of_postgres(bin: &Path) -> Result<u32> {
     let program = bin.join("postgres");
     let name = program.display().to_string();
     let output = Command::new(&program)
