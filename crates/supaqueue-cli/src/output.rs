@@ -27,7 +27,7 @@ macro_rules! errln {
 
 pub(crate) use {errln, outln};
 
-/// Whether colors can be written to a stream: it is a terminal, and `NO_COLOR` (https://no-color.org)
+/// Whether colors can be written to a stream: it is a terminal, and `NO_COLOR` (<https://no-color.org>)
 /// is not set.
 #[cfg(unix)]
 pub(crate) fn is_colored(stream: &impl IsTerminal) -> bool {

@@ -8,6 +8,7 @@ use std::{env, fs};
 
 use serde::Deserialize;
 
+use crate::functions::check_deno;
 use crate::postgres::major_of_postgres;
 use crate::stack::PostgresSource;
 use crate::{Error, Result};
@@ -175,7 +176,10 @@ pub(crate) fn find_deno() -> Option<PathBuf> {
                 .iter()
                 .find_map(|name| deno_of_package(&folder.join(name), platform.as_ref()?))
         })
-        .or_else(|| which::which("deno").ok())
+        .or_else(|| {
+            let deno = which::which("deno").ok()?;
+            check_deno(&deno).is_ok().then_some(deno)
+        })
 }
 
 /// The program of the npm package `deno`, which it has in a dependency, and in its own folder too once

@@ -1,3 +1,5 @@
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use supaqueue_local::PostgresSource::{Bin, Url};
@@ -21,6 +23,29 @@ fn the_error_names_a_program_that_does_not_run_and_the_remedy() {
         for program in ["/bin/false", "/bin/true", "/nowhere/deno"] {
             let words = [program, "Deno", "scripts/setup"];
             assert_error(builder().deno(program), &words).await;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        for (program, says, words) in [
+            (
+                "deno",
+                "deno 1.46.3 (stable)",
+                ["is version 1.46.3", "2 is the oldest"],
+            ),
+            (
+                "postgres",
+                "postgres (PostgreSQL) 14.9",
+                ["is version 14", "15 is the oldest"],
+            ),
+        ] {
+            let path = folder.path().join(program);
+            std::fs::write(&path, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+            std::fs::write(folder.path().join("initdb"), "").unwrap();
+            let stack = match program {
+                "deno" => builder().deno(path),
+                _ => builder().postgres(Bin(folder.path().into())),
+            };
+            assert_error(stack, &words).await;
         }
         let folder = tempfile::tempdir().unwrap();
         for program in ["postgres", "initdb"] {

@@ -6,6 +6,9 @@ use std::process::Command;
 use crate::programs::{DENO_VARIABLE, find_deno};
 use crate::{Error, Result};
 
+/// The oldest major version, which is the one of the edge runtime.
+const OLDEST: u32 = 2;
+
 /// Finds Deno and checks that it runs: `deno` if given, else `SUPAQUEUE_DENO`, else the one that npm
 /// installed, else the one on PATH.
 pub(crate) fn find(deno: Option<PathBuf>) -> Result<PathBuf> {
@@ -19,19 +22,31 @@ pub(crate) fn find(deno: Option<PathBuf>) -> Result<PathBuf> {
 }
 
 /// Fails early: otherwise an unusable program would be noticed only at the first call.
-fn check(deno: &Path) -> Result<()> {
+pub(crate) fn check(deno: &Path) -> Result<()> {
     let unusable = |why: &str| Error::NoDeno(format!("{} {}", deno.display(), why.trim()));
     let output = Command::new(deno)
         .arg("--version")
         .env("DENO_NO_UPDATE_CHECK", "1")
         .output()
         .map_err(|error| unusable(&format!("does not run: {error}")))?;
-    let version = String::from_utf8_lossy(&output.stdout);
-    if output.status.success() && version.starts_with("deno ") {
-        return Ok(());
+    // "deno 2.1.4 (stable, release, x86_64-unknown-linux-gnu)"
+    let text = String::from_utf8_lossy(&output.stdout);
+    let version = text
+        .strip_prefix("deno ")
+        .filter(|_| output.status.success())
+        .and_then(|text| text.split_whitespace().next());
+    let Some(version) = version else {
+        let error = String::from_utf8_lossy(&output.stderr);
+        return Err(unusable(&format!("is not a working Deno: {text}{error}")));
+    };
+    match version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok())
+    {
+        Some(OLDEST..) => Ok(()),
+        _ => Err(unusable(&format!(
+            "is version {version}, and {OLDEST} is the oldest that works"
+        ))),
     }
-    let error = String::from_utf8_lossy(&output.stderr);
-    Err(unusable(&format!(
-        "is not a working Deno: {version}{error}"
-    )))
 }

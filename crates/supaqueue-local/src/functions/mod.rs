@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use crate::folder::Folder;
 use crate::log::LogSink;
 use crate::{Error, Result, lock};
-pub(crate) use deno::find as find_deno;
+pub(crate) use deno::{check as check_deno, find as find_deno};
 pub(crate) use function::Function;
 pub(crate) use isolate::Isolate;
 
