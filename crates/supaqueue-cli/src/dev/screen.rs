@@ -89,7 +89,9 @@ impl Log {
     }
 
     pub(super) fn print(&self, line: &LogLine) {
-        outln!("{}", self.format(line));
+        if !is_frame_of_the_runtime(&line.text) {
+            outln!("{}", self.format(line));
+        }
     }
 
     fn format(&self, line: &LogLine) -> String {
@@ -104,6 +106,17 @@ impl Log {
             (true, color) => format!("{DIM}{source:>width$} |{RESET} {color}{text}{RESET}"),
         }
     }
+}
+
+/// Whether a line is a stack frame in Deno or in what emulates the edge runtime: most frames of an
+/// error are, and tell nothing about the function.
+fn is_frame_of_the_runtime(line: &str) -> bool {
+    let frame = line.trim_start().strip_prefix("at ");
+    frame.is_some_and(|frame| {
+        frame.contains("ext:deno_")
+            || frame.contains("ext:core/")
+            || frame.contains("/edge_runtime.ts:")
+    })
 }
 
 fn color_of(level: &str) -> &'static str {
@@ -182,6 +195,27 @@ mod tests {
         );
         for other in ["{}", "plain", r#"{"level":1}"#, r#"{"event":"x"}"#, "[1]"] {
             check(other, other);
+        }
+    }
+
+    #[test]
+    fn the_stack_of_an_error_ends_where_the_function_does() {
+        for (line, is_hidden) in [
+            ("Error: no such thing", false),
+            (
+                "    at file:///app/supabase/functions/hello/index.ts:1:26",
+                false,
+            ),
+            ("    at handle (file:///app/text:1.ts:1:26)", false),
+            (
+                "    at file:///tmp/supaqueue-HKwiI7QL/edge_runtime.ts:39:12",
+                true,
+            ),
+            ("    at mapped (ext:deno_http/00_serve.ts:384:24)", true),
+            ("    at ext:deno_http/00_serve.ts:624:29", true),
+            ("looked at ext:deno_http", false),
+        ] {
+            assert_eq!(is_frame_of_the_runtime(line), is_hidden, "{line}");
         }
     }
 
