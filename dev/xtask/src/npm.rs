@@ -33,8 +33,6 @@ pub const TARGETS: [&str; 7] = [
 pub fn package(repository: &Repository, target: Option<&str>) -> Result<()> {
     let mut build = repository.cargo();
     build.args(["build", "--locked", "--release"]);
-    // Not in Cargo.toml: the function's profile inherits from this one.
-    build.args(["--config", "profile.release.strip=true"]);
     build.args(["--package", "supaqueue-cli"]);
     build.args(target.iter().flat_map(|target| ["--target", target]));
     succeed(&mut build)?;
