@@ -1,30 +1,30 @@
--- Version 1 of supaqueue, assembled by `cargo xtask sql build`. Apply it in one transaction.
+-- Version 1 of supaqueue, assembled by `cargo xtask sql build`. It can be applied to any database, at any time: where this
+-- version or a newer one is installed, it does nothing.
 
---- begin
-
-do $$
+do $supaqueue$
 declare
   installed integer;
 begin
-  if to_regclass('supaqueue.version') is not null then
-    execute 'select max(v.number) from supaqueue.version v where v.part = $1' into installed using 'supaqueue';
-  end if;
-  if coalesce(installed, 0) <> 0 then
-    raise exception 'cannot apply version 1 of supaqueue: this database has %', coalesce('version ' || installed, 'none')
-      using errcode = 'object_not_in_prerequisite_state',
-        hint = 'Nothing was changed. `supaqueue install` applies the versions that are missing.';
-  end if;
-  -- Before anything is changed: a busy project uses the tables all the time.
-  if to_regproc('supaqueue.take_tables') is not null then
-    perform supaqueue.take_tables();
-  end if;
-  -- Forgotten at the end of the transaction, so that `end` notices where there was none.
-  perform set_config('supaqueue.applying', 'supaqueue 1', true);
-end
-$$;
+
+if to_regclass('supaqueue.version') is not null then
+  select max(v.number) into installed from supaqueue.version v where v.part = 'supaqueue';
+end if;
+if installed >= 1 then
+  raise notice 'version 1 of supaqueue: nothing to do, this database has version %', installed;
+  return;
+elsif coalesce(installed, 0) <> 0 then
+  raise exception 'cannot apply version 1 of supaqueue: this database has %', coalesce('version ' || installed, 'none')
+    using errcode = 'object_not_in_prerequisite_state',
+      hint = 'Nothing was changed. Apply the versions before it first; `supaqueue install --write-migration` writes them.';
+end if;
+-- Before anything is changed: a busy project uses the tables all the time.
+if to_regproc('supaqueue.take_tables') is not null then
+  perform supaqueue.take_tables();
+end if;
 
 --- known objects
 
+execute $migration$
 select set_config('supaqueue.known_objects', coalesce(string_agg(object, ' '), ''), true) as known_objects
 from (
   select 'schema' || n.oid from pg_catalog.pg_namespace n where n.nspname = 'supaqueue'
@@ -37,9 +37,11 @@ from (
   from pg_catalog.pg_proc p
   where p.pronamespace in (to_regnamespace('supaqueue'), 'public'::regnamespace)
 ) as known (object);
+$migration$;
 
 --- schema/tables/01_schema.sql
 
+execute $migration$
 -- Everything Supaqueue keeps in a database lives in one schema, out of the
 -- API's reach: only postgres and service_role may use it.
 
@@ -50,8 +52,36 @@ comment on schema supaqueue is 'Supaqueue: queues of calls to edge functions';
 create schema if not exists extensions;
 create extension if not exists pgcrypto with schema extensions;
 
+-- The others that it needs, so that a database that only migrations have built has them, too. The view problem names
+-- one that is missing.
+do $$
+declare
+  missing record;
+begin
+  for missing in
+    select e.name, e.sql
+    from (values
+      ('pg_net', 'create extension pg_net with schema extensions', to_regnamespace('net')),
+      ('supabase_vault', 'create extension supabase_vault cascade', to_regnamespace('vault')),
+      ('pg_cron', 'create extension pg_cron', to_regnamespace('cron'))
+    ) as e (name, sql, schema)
+    join pg_catalog.pg_available_extensions a on a.name = e.name and a.installed_version is null
+    where e.schema is null
+  loop
+    begin
+      execute missing.sql;
+    exception
+      when others then
+        raise warning 'cannot create the extension %: %', missing.name, sqlerrm;
+    end;
+  end loop;
+end
+$$;
+$migration$;
+
 --- schema/tables/02_version.sql
 
+execute $migration$
 create table supaqueue.version (
   part text not null,
   number integer not null,
@@ -65,9 +95,11 @@ alter table supaqueue.version enable row level security;
 comment on table supaqueue.version is 'The versions of Supaqueue and of its add-ons that were applied to this database; the highest number of a part is its version';
 comment on column supaqueue.version.part is 'supaqueue, or the name of an add-on';
 comment on column supaqueue.version.finished_at is 'When the work that an upgrade does after its transaction was done, such as building indexes concurrently; null: `supaqueue install` still has to do it';
+$migration$;
 
 --- schema/03_new_id.sql
 
+execute $migration$
 -- A version 7 UUID (RFC 9562, section 5.7): 48 bits of milliseconds, then
 -- random bits. Ids in order of time keep the primary keys' newest pages few,
 -- so that the cost of a job does not grow with the table.
@@ -85,9 +117,11 @@ begin
   )::uuid;
 end
 $$;
+$migration$;
 
 --- schema/04_is_below_function.sql
 
+execute $migration$
 -- Whether the address of a function, a slash and this path are an address of that function still, for every server on
 -- the way: a path with dot segments would lead elsewhere, with the project's key. Encoded dots and slashes count, since
 -- a URL parser takes %2e for a dot (https://url.spec.whatwg.org/#double-dot-path-segment), and servers may decode %2f.
@@ -101,9 +135,11 @@ set search_path = ''
 as $$
   select path !~* '^([^?]*(/|%2f))?(/|%2f|(\.|%2e){1,2}(/|%2f|\?|$))'
 $$;
+$migration$;
 
 --- schema/04_is_headers.sql
 
+execute $migration$
 -- Whether a value is an object of strings with names that HTTP allows
 -- (RFC 9110, section 5.6.2) and values that an HTTP client sends: one line of Latin-1.
 create or replace function supaqueue.is_headers(value jsonb)
@@ -122,9 +158,11 @@ as $$
       or header.value #>> '{}' ~ '[^\t\u0020-\u007E\u00A0-\u00FF]'
   )
 $$;
+$migration$;
 
 --- schema/tables/05_setting.sql
 
+execute $migration$
 -- What holds for all queues: one row, in force as soon as it is updated. See settings().
 create table supaqueue.setting (
   is_only_row boolean primary key default true,
@@ -164,9 +202,11 @@ comment on column supaqueue.setting.poll_ms is 'How soon a waiting run asks for 
 comment on column supaqueue.setting.max_retry_after_ms is 'The longest wait that a target function can ask for with retry-after, in milliseconds';
 comment on column supaqueue.setting.max_errors is 'Failed attempts kept in the errors of a job: the last ones';
 comment on column supaqueue.setting.retention_batch is 'Finished jobs deleted in one tick, at most';
+$migration$;
 
 --- schema/tables/10_queue.sql
 
+execute $migration$
 create table supaqueue.queue (
   id uuid primary key default supaqueue.new_id(),
   created_at timestamptz not null default now(),
@@ -232,12 +272,11 @@ comment on column supaqueue.queue.final_statuses is 'HTTP statuses after which a
 comment on column supaqueue.queue.is_paused is 'A paused queue starts no job; calls under way end normally';
 comment on column supaqueue.queue.keep_successful_for is 'How long successful and cancelled jobs are kept after they finished; null: for ever';
 comment on column supaqueue.queue.keep_failed_for is 'How long failed jobs are kept after they finished; null: for ever';
-comment on column supaqueue.queue.key_held is 'How long a job holds its key: pending (until its first attempt starts), unfinished (until it has ended), or successful (also after its success). A failed or cancelled job frees it at once. Applies to jobs inserted later';
-comment on column supaqueue.queue.key_held_for is 'With key_held successful, how long after its success a job holds its key; null: as long as the job is kept';
-comment on column supaqueue.queue.postpone_at_most is 'How long after the first request enqueue can postpone a job (on_conflict => ''postpone''); null: for ever';
+$migration$;
 
 --- schema/tables/11_worker.sql
 
+execute $migration$
 create table supaqueue.worker (
   id uuid primary key default supaqueue.new_id(),
   created_at timestamptz not null default now(),
@@ -251,9 +290,11 @@ create index worker_queue on supaqueue.worker (queue, id);
 
 comment on table supaqueue.worker is 'The slots of a queue: as many calls of the queue run at once, at most, as it has workers';
 comment on column supaqueue.worker.locked is 'Whether the worker processes a job now; kept by Supaqueue';
+$migration$;
 
 --- schema/tables/12_job.sql
 
+execute $migration$
 -- The columns that change during a call come last: an update writes to the log what lies between
 -- the first and the last changed byte of a row, and that must not include the payload.
 create table supaqueue.job (
@@ -312,13 +353,11 @@ comment on column supaqueue.job.result is 'The answer of the successful call: JS
 comment on column supaqueue.job.errors is 'One entry per failed attempt: attempt, at, status, message, body; the last ones (setting max_errors)';
 comment on column supaqueue.job.position is 'The order of insertion, the last criterion of the order within a queue';
 comment on column supaqueue.job.ended_as is 'The status of a job that has finished; else null';
-comment on column supaqueue.job.key is 'What the job is about: at most one job of the queue holds a key at a time';
-comment on column supaqueue.job.key_held is 'How long the job holds its key (see the column of queue); null: as the queue says when it is inserted';
-comment on column supaqueue.job.key_held_for is 'With key_held successful, how long after its success; null: as long as it is kept';
-comment on column supaqueue.job.key_held_until is 'Null: the job does not hold its key; infinity: until it starts or ends; kept by Supaqueue';
+$migration$;
 
 --- schema/tables/13_current_job.sql
 
+execute $migration$
 -- No foreign keys: they would lock rows of this table whenever a worker or a job is
 -- deleted, and a report would have to wait for that transaction, or deadlock with it.
 -- So a row may name a deleted worker (see deleted_worker) or a deleted job, whose
@@ -368,9 +407,11 @@ comment on column supaqueue.current_job.previous is 'The current job whose repor
 comment on column supaqueue.current_job.held is 'The call that its run holds ready behind it';
 comment on column supaqueue.current_job.behind is 'The call of its worker behind which it was held ready';
 comment on column supaqueue.current_job.lease_until is 'When this time has passed, a sent call is sent again; null: the lease is that of its run';
+$migration$;
 
 --- schema/tables/13_run.sql
 
+execute $migration$
 -- A run holds its calls as long as its pulse renews its lease: reports do not touch its row. Once
 -- a run is over, it stays so, and the tick takes back its calls.
 create table supaqueue.run (
@@ -387,9 +428,11 @@ comment on table supaqueue.run is 'The runs of the supaqueue function: what one 
 comment on column supaqueue.run.number is 'The number of its last pulse';
 comment on column supaqueue.run.lease_until is 'When this time has passed without a pulse, the run is over, and its calls are lost';
 comment on column supaqueue.run.is_over is 'Whether its calls were given up; all further requests of the run are refused';
+$migration$;
 
 --- schema/tables/14_ready_job.sql
 
+execute $migration$
 -- The pending jobs that may run now, in the order in which they are started. A job's row is
 -- inserted when it is admitted and deleted when it starts, always with the job locked.
 create table supaqueue.ready_job (
@@ -429,9 +472,11 @@ create table supaqueue.queue_front (
 ) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 alter table supaqueue.queue_front enable row level security;
 comment on table supaqueue.queue_front is 'Where the search for the next job of a queue starts; kept by Supaqueue';
+$migration$;
 
 --- schema/tables/15_unfinished.sql
 
+execute $migration$
 -- What could not be done when it was due. The tick does it again, with growing pauses, and deletes
 -- the row when it has worked. Rows without a message are no failures: the tick only has to look.
 create table supaqueue.unfinished (
@@ -486,9 +531,11 @@ create table supaqueue.deleted_worker (
 );
 alter table supaqueue.deleted_worker enable row level security;
 comment on table supaqueue.deleted_worker is 'Workers that were deleted during a call, which a free worker takes over; kept by Supaqueue';
+$migration$;
 
 --- schema/16_name_queue.sql
 
+execute $migration$
 -- Gives a queue without a name that of its function, numbered if taken.
 create or replace function supaqueue.before_insert_queue_tg_fn()
 returns trigger
@@ -514,6 +561,7 @@ create or replace trigger before_insert_queue_tg
 before insert on supaqueue.queue
 for each row when (new.name is null)
 execute function supaqueue.before_insert_queue_tg_fn();
+$migration$;
 
 --- schema/tables/16_schedule.sql
 
@@ -594,6 +642,7 @@ comment on column supaqueue.schedule.paused_because is 'Why Supaqueue paused it;
 
 --- schema/17_check_job.sql
 
+execute $migration$
 -- Refuses to store a job, under the name of the rule that it breaks.
 --
 -- These rules are not check constraints: every update of a job would parse and evaluate
@@ -663,9 +712,11 @@ create or replace trigger check_job_tg
 before insert or update of payload, max_attempts, timeout_ms, headers, path on supaqueue.job
 for each row
 execute function supaqueue.check_job_tg_fn();
+$migration$;
 
 --- schema/18_before_write_job.sql
 
+execute $migration$
 -- Checks a job that is inserted or updated, and sets what follows from its status.
 --
 -- A finished job that becomes pending or waiting again gets all its attempts back, and
@@ -762,6 +813,7 @@ create or replace trigger before_update_job_tg
 before update on supaqueue.job
 for each row
 execute function supaqueue.before_write_job_tg_fn();
+$migration$;
 
 --- schema/19_hold_key.sql
 
@@ -999,6 +1051,7 @@ $$;
 
 --- schema/20_ms.sql
 
+execute $migration$
 -- Milliseconds as an interval.
 create or replace function supaqueue.ms(milliseconds double precision)
 returns interval
@@ -1011,9 +1064,11 @@ begin
   return milliseconds * interval '1 millisecond';
 end
 $$;
+$migration$;
 
 --- schema/21_add_error.sql
 
+execute $migration$
 -- The errors of a job with one more, without the oldest ones beyond the setting max_errors.
 create or replace function supaqueue.add_error(
   errors jsonb, attempt integer, message text, status integer default null, body jsonb default null
@@ -1032,6 +1087,7 @@ begin
   return entries;
 end
 $$;
+$migration$;
 
 --- schema/22_cron.sql
 
@@ -1429,6 +1485,7 @@ $$;
 
 --- schema/23_settings.sql
 
+execute $migration$
 -- The settings. A missing row means the defaults, and is inserted again.
 create or replace function supaqueue.settings()
 returns supaqueue.setting
@@ -1449,9 +1506,11 @@ $$;
 
 -- So that the row can be updated from the beginning.
 select supaqueue.settings();
+$migration$;
 
 --- schema/24_replace_row.sql
 
+execute $migration$
 -- A row that is loaded replaces the one that is there, so that the data of another database can be
 -- loaded into one that has the schema. "enable always": dumps are loaded with triggers off.
 create or replace function supaqueue.replace_row_tg_fn()
@@ -1489,9 +1548,11 @@ before insert on supaqueue.last_tick
 for each row
 execute function supaqueue.replace_row_tg_fn();
 alter table supaqueue.last_tick enable always trigger replace_row_tg;
+$migration$;
 
 --- schema/25_note_unfinished.sql
 
+execute $migration$
 -- Notes what could not be done, for the tick to do it again (see the table unfinished). The pause
 -- is as long as it has not worked, at least 5 seconds, so that it doubles; at most 10 minutes for a
 -- job, and 30 seconds for what concerns a whole queue.
@@ -1571,6 +1632,7 @@ begin
   ));
 end
 $$;
+$migration$;
 
 --- schema/26_before_write_schedule.sql
 
@@ -1687,6 +1749,7 @@ $$;
 
 --- schema/30_lock_queues.sql
 
+execute $migration$
 -- Locks queues until the end of the transaction, in the order of their ids.
 --
 -- Whoever makes a job ready takes the lock shared, and then looks for a free worker. Whoever
@@ -1715,9 +1778,11 @@ begin
   end loop;
 end
 $$;
+$migration$;
 
 --- schema/31_wake_up.sql
 
+execute $migration$
 -- Queues in which a transaction made something startable are dispatched once, at its end.
 --
 -- A deferred trigger fires once per row, so only the first row of a transaction queues the event,
@@ -1784,9 +1849,11 @@ begin
   end if;
 end
 $$;
+$migration$;
 
 --- schema/32_place_job.sql
 
+execute $migration$
 -- Each living job is in one of three places: ready_job, held_job or current_job. This trigger keeps
 -- the first two; whoever starts or settles a job keeps the third.
 create or replace function supaqueue.place_job_tg_fn()
@@ -1856,9 +1923,11 @@ create or replace trigger after_truncate_job_tg
 after truncate on supaqueue.job
 for each statement
 execute function supaqueue.after_truncate_job_tg_fn();
+$migration$;
 
 --- schema/33_queue_front.sql
 
+execute $migration$
 -- The front of a queue: see the table. It is exact because of the queue's lock. Whoever moves it
 -- forward holds the lock exclusively, so that no other transaction is between its dispatch and its
 -- commit; whoever has made jobs ready holds the lock (shared, at least) from lower_fronts to the
@@ -1948,9 +2017,11 @@ begin
   );
 end
 $$;
+$migration$;
 
 --- schema/34_sign.sql
 
+execute $migration$
 -- The key in a secret of the form whsec_<base64>, or null where it has
 -- another form (Standard Webhooks, "Signature scheme").
 create or replace function supaqueue.signing_key(secret text)
@@ -1982,9 +2053,11 @@ as $$
       convert_to(webhook_id || '.' || webhook_timestamp || '.' || body, 'UTF8'), key, 'sha256'),
     'base64')
 $$;
+$migration$;
 
 --- schema/35_dispatch_problem.sql
 
+execute $migration$
 -- Why nothing can be sent to the supaqueue function now, or null. Never fails.
 create or replace function supaqueue.dispatch_problem(out problem text, out remedy text)
 language plpgsql
@@ -2042,9 +2115,11 @@ exception
     remedy := 'If they were encrypted with the key of another project (a restore, a branch): run `supaqueue install` for the project of this database, which replaces them. By hand: delete from vault.secrets where name like ''supaqueue_%'';';
 end
 $$;
+$migration$;
 
 --- schema/36_post.sql
 
+execute $migration$
 -- Sends a body to the supaqueue function, signed with the Vault's secret;
 -- returns the id of the pg_net request. It leaves when the transaction commits.
 --
@@ -2085,9 +2160,11 @@ begin
   );
 end
 $$;
+$migration$;
 
 --- schema/37_record.sql
 
+execute $migration$
 -- A current job with its job and queue, as a run gets them: only what a call needs. Whole rows
 -- would make a report a twentieth slower.
 create or replace function supaqueue.record_of(_current_job uuid, job_record jsonb, queue supaqueue.queue)
@@ -2143,9 +2220,11 @@ begin
   return supaqueue.record_of(call.id, supaqueue.job_record(job), queue);
 end
 $$;
+$migration$;
 
 --- schema/38_send_current_jobs.sql
 
+execute $migration$
 -- Sends current jobs to the supaqueue function, at most jobs_per_request in one request. Without
 -- their payloads, which every role could read in pg_net's tables: a run gets them when it
 -- acknowledges the calls (see acknowledge). What is sent is enough for a log.
@@ -2203,9 +2282,11 @@ after insert on supaqueue.current_job
 referencing new table as inserted
 for each statement
 execute function supaqueue.after_insert_current_job_tg_fn();
+$migration$;
 
 --- schema/39_admit_jobs.sql
 
+execute $migration$
 -- Moves jobs of a queue whose time has come (after _since) from held_job to ready_job, the ones
 -- due first, at most _limit. Returns how many. A job that is locked just now stays for the next time.
 create or replace function supaqueue.admit_jobs(_queue uuid, _since timestamptz, _limit integer)
@@ -2242,9 +2323,11 @@ begin
   return cardinality(due);
 end
 $$;
+$migration$;
 
 --- schema/40_fits.sql
 
+execute $migration$
 -- What a run has room for, as it says in its pulses ("limits") and reports ("_next"): calls, bytes of
 -- payloads, and within_ms, the longest timeout that still fits its isolate. What it does not say is
 -- unlimited.
@@ -2347,9 +2430,11 @@ begin
   return _jobs;
 end
 $$;
+$migration$;
 
 --- schema/40_next_jobs.sql
 
+execute $migration$
 -- Locks the jobs of a queue that are next, at most _limit, and returns their ids. Jobs that
 -- have just become due are admitted first. The tick admits those that became due long ago: their
 -- rows may be many that vacuum may not remove yet.
@@ -2422,9 +2507,11 @@ begin
   );
 end
 $$;
+$migration$;
 
 --- schema/41_adopt_calls.sql
 
+execute $migration$
 -- Lets free workers take over the calls of a queue whose workers were deleted, or moved to another
 -- queue. Returns whether a call is left without a worker. Call it with the queue's lock held
 -- exclusively.
@@ -2471,9 +2558,11 @@ begin
   );
 end
 $$;
+$migration$;
 
 --- schema/42_take_jobs.sql
 
+execute $migration$
 -- Sets a job, which is locked (lock_job), to in_progress, and returns its record.
 --
 -- Users' triggers run within this: they find what they expect in the search path, and none of our
@@ -2537,9 +2626,11 @@ begin
   return jobs;
 end
 $$;
+$migration$;
 
 --- schema/43_start_jobs.sql
 
+execute $migration$
 -- Starts the next jobs of queues on their free workers: worker locked, job in_progress with one more
 -- attempt, a current_job for both. All calls are inserted, and thus sent, at once, or belong to a run
 -- (_run, in its pulse _number), which has room for that many. Returns their ids.
@@ -2693,9 +2784,11 @@ begin
   where w.id = l.id;
 end
 $$;
+$migration$;
 
 --- schema/44_dispatch.sql
 
+execute $migration$
 -- Locks queues before jobs are started in them, and returns those that are locked exclusively: those
 -- of _exclusive, all if a worker became usable, and any with calls that a free worker must take over.
 create or replace function supaqueue.lock_to_start(_queues uuid[], _exclusive uuid[], has_usable_workers boolean)
@@ -2748,9 +2841,11 @@ begin
   return null;
 end
 $$;
+$migration$;
 
 --- schema/45_wake_up_triggers.sql
 
+execute $migration$
 -- What makes something startable wakes its queue, and a deferred trigger dispatches it (see wake_up).
 
 drop trigger if exists dispatch_tg on supaqueue.ready_job;
@@ -2816,9 +2911,11 @@ after update on supaqueue.queue
 deferrable initially deferred
 for each row when (old.is_paused and not new.is_paused)
 execute function supaqueue.dispatch_tg_fn();
+$migration$;
 
 --- schema/46_backoff_ms.sql
 
+execute $migration$
 -- The wait before the next attempt: random between 0 and a bound that starts at
 -- base and doubles with each attempt up to max ("full jitter"). In milliseconds.
 create or replace function supaqueue.backoff_ms(attempts integer, base_ms integer, max_ms integer)
@@ -2831,9 +2928,11 @@ begin
   return random() * least(max_ms, base_ms * power(2, least(greatest(attempts, 1) - 1, 40)));
 end
 $$;
+$migration$;
 
 --- schema/47_settle_job.sql
 
+execute $migration$
 -- Locks a job, and returns a cursor on it (null if it is gone) and what a call of it depends on. An update "where
 -- current of" it never searches, whatever its plan was made for, and so needs no settings that users'
 -- triggers would see.
@@ -3000,9 +3099,11 @@ exception
       jsonb_build_object('is_successful', _is_successful, 'report', _report));
 end
 $$;
+$migration$;
 
 --- schema/48_request_outcome.sql
 
+execute $migration$
 -- What pg_net knows about a request that was made at _sent_at: why a job was not acknowledged.
 --
 -- pg_net's answers have an index on the time only, and may be millions.
@@ -3032,9 +3133,11 @@ exception
     return 'pg_net''s answer cannot be read: ' || sqlerrm;
 end
 $$;
+$migration$;
 
 --- schema/49_again_in_ms.sql
 
+execute $migration$
 -- In how many milliseconds a run that waits for work of a queue should ask again; null: it should not
 -- wait. idle_ms: since the run had a call of the queue. _since: jobs that were due by then were claimed
 -- or could not be.
@@ -3075,9 +3178,11 @@ begin
   return greatest(least(due_in_ms, greatest(setting.poll_ms, floor(coalesce(idle_ms, 0) / 4))), 1);
 end
 $$;
+$migration$;
 
 --- schema/50_recover.sql
 
+execute $migration$
 -- Marks the runs over whose lease has ended, and deletes them later. Not before the server has been
 -- up for a lease: until then, the pulses of those that live may not have come through.
 create or replace function supaqueue.end_runs()
@@ -3240,9 +3345,11 @@ begin
   return '{}';
 end
 $$;
+$migration$;
 
 --- schema/51_settle_again.sql
 
+execute $migration$
 -- Settles the jobs of a queue (or one of them) that could not be settled when their calls ended, or
 -- before, by hand.
 create or replace function supaqueue.settle_again(_queue uuid, _job uuid default null)
@@ -3289,9 +3396,11 @@ begin
   return call;
 end
 $$;
+$migration$;
 
 --- schema/52_check_places.sql
 
+execute $migration$
 -- Walks through all jobs, some at each tick, and repairs what does not fit: jobs that were loaded
 -- without triggers, or whose current_job somebody deleted. After the server was started, and when
 -- somebody deleted a call, in larger steps.
@@ -3406,6 +3515,7 @@ begin
   );
 end
 $$;
+$migration$;
 
 --- schema/52_release_keys.sql
 
@@ -3457,6 +3567,7 @@ $$;
 
 --- schema/53_delete_finished_jobs.sql
 
+execute $migration$
 -- Deletes finished jobs that their queue no longer keeps, the oldest first, at most retention_batch;
 -- returns whether there may be more. Looks at 500 queues at a time, and goes on with the others at
 -- the next tick.
@@ -3554,9 +3665,11 @@ exception
     end if;
 end
 $$;
+$migration$;
 
 --- schema/54_purge_tick_history.sql
 
+execute $migration$
 -- Deletes the rows that pg_cron keeps of each run of the tick, after an hour. They have an index on
 -- runid only, and may be millions: this looks at a few at a time, in that order.
 create or replace function supaqueue.purge_tick_history()
@@ -3598,10 +3711,12 @@ begin
   update supaqueue.last_tick t set purged_until = runs[cardinality(runs)] where t.is_only_row and runs <> '{}';
 end
 $$;
+$migration$;
 
 --- schema/55_run_step.sql
 
--- Does a step of the tick, for a queue, a schedule (the step schedule), or (null) for all. A step that fails is noted, for problem,
+execute $migration$
+-- Does a step of the tick, for a queue or (null) for all. A step that fails is noted, for problem,
 -- and tried again after a pause, and does not keep others from being done. Returns whether there is
 -- more to do.
 create or replace function supaqueue.run_step(_step text, _queue uuid default null)
@@ -3737,10 +3852,12 @@ exception
     return false;
 end
 $$;
+$migration$;
 
 --- schema/56_tick.sql
 
--- Everything periodic: inserts the jobs of schedules, takes back lost calls, starts what is due, deletes what is no longer kept.
+execute $migration$
+-- Everything periodic: takes back lost calls, starts what is due, deletes what is no longer kept.
 -- It commits queue by queue, so that no queue waits for another and few locks are held. Safe to run
 -- at any time, also twice at once.
 --
@@ -3830,6 +3947,7 @@ begin
   return true;
 end
 $$;
+$migration$;
 
 --- schema/57_insert_scheduled_job.sql
 
@@ -4078,6 +4196,7 @@ $$;
 
 --- schema/60_answer.sql
 
+execute $migration$
 -- The result of end_current_job.
 create or replace function supaqueue.answer(
   state text, reason text default null, next_record jsonb default null, held_record jsonb default null, again_in_ms integer default null
@@ -4092,9 +4211,11 @@ begin
     'accepted', state <> 'refused', 'state', state, 'reason', reason, 'next', next_record, 'held', held_record, 'again_in_ms', again_in_ms);
 end
 $$;
+$migration$;
 
 --- schema/61_hand_out_next_job.sql
 
+execute $migration$
 -- Gives the run of a call that ended the next job of its worker, as the record that it needs. Null if
 -- there is none: no job is ready, the queue is paused, there is no room for the next job (_next), or
 -- the worker is gone.
@@ -4176,9 +4297,11 @@ begin
   return queue;
 end
 $$;
+$migration$;
 
 --- schema/62_take_sent_calls.sql
 
+execute $migration$
 -- Gives a run calls of a queue that were sent and that no run has acknowledged, the oldest first, as
 -- many as it has room for: in its pulse _claimed_in, or with its report of the call _previous. Returns
 -- their ids.
@@ -4228,9 +4351,11 @@ begin
   where c.id = _current_job;
 end
 $$;
+$migration$;
 
 --- schema/63_free_worker.sql
 
+execute $migration$
 -- Frees the worker of a call that ended, and starts what can be started then, in its queue and in
 -- those that the transaction has woken so far.
 --
@@ -4272,9 +4397,11 @@ begin
   return next_record;
 end
 $$;
+$migration$;
 
 --- schema/64_acknowledge.sql
 
+execute $migration$
 -- Gives a run the calls that a dispatch brought, in its pulse _number, as many as it has room for.
 -- Returns their ids. What is not sent any more is left out: it was sent again under a new id, or
 -- another run has it.
@@ -4428,9 +4555,11 @@ begin
   );
 end
 $$;
+$migration$;
 
 --- schema/65_report.sql
 
+execute $migration$
 -- Settles the job of a call that a run reports, and gives the run the worker's next job. If there is
 -- none, the worker is freed, and the run gets what waits for pg_net.
 --
@@ -4601,9 +4730,11 @@ begin
   where c.previous = _previous and c.run = _run;
 end
 $$;
+$migration$;
 
 --- schema/66_settle_by_hand.sql
 
+execute $migration$
 -- Settles the job of a call without a run's report. If a run makes the call, only the job is settled:
 -- the worker stays locked until the run, which its next pulse tells, has aborted the call and reported
 -- it. A job that is to be retried stays in progress until then.
@@ -4655,9 +4786,11 @@ begin
   where c.id = _current_job and not c.is_complete;
 end
 $$;
+$migration$;
 
 --- schema/67_end_current_job.sql
 
+execute $migration$
 -- Ends a call. It lives in public because PostgREST exposes that schema; only service_role may call it.
 --
 -- The first three arguments are enough to settle a job by hand. _is_complete false changes nothing, and
@@ -4730,9 +4863,11 @@ create or replace trigger after_update_current_job_tg
 after update on supaqueue.current_job
 for each row when (new.is_complete and not old.is_complete)
 execute function supaqueue.after_update_current_job_tg_fn();
+$migration$;
 
 --- schema/68_pulse.sql
 
+execute $migration$
 -- A run's sign of life: see public.supaqueue_pulse. One at a time, numbered from 1: a higher number
 -- than the last one may take calls, the same one gets the same calls again, a lower one changes
 -- nothing.
@@ -4922,9 +5057,11 @@ begin
   return array(select jsonb_array_elements_text(coalesce(nullif(list, 'null'), '[]'))::uuid);
 end
 $$;
+$migration$;
 
 --- schema/69_supaqueue_pulse.sql
 
+execute $migration$
 -- The pulse of a run, for all its calls. It lives in public because PostgREST exposes that schema; only
 -- service_role may call it. _request may hold:
 --   protocol     2
@@ -4961,6 +5098,7 @@ begin
 end
 $$;
 comment on function public.supaqueue_pulse is 'Supaqueue: the sign of life of a run; used by the supaqueue function, with the service role key';
+$migration$;
 
 --- schema/70_schedule.sql
 
@@ -5127,6 +5265,7 @@ comment on function supaqueue.backfill is 'Inserts the jobs of past times of a s
 
 --- schema/73_schedule_tick.sql
 
+execute $migration$
 -- Schedules the tick with pg_cron, and makes it active if it was not: every 5 seconds, or
 -- every minute where pg_cron is older than 1.5. Returns the schedule, or null without pg_cron.
 create or replace function supaqueue.schedule_tick()
@@ -5158,8 +5297,24 @@ end
 $$;
 comment on function supaqueue.schedule_tick is 'Has pg_cron run supaqueue.tick(); without pg_cron, something else has to call it every few seconds';
 
+-- A database that only migrations have built has no other occasion. One that is there stays as it is.
+do $$
+begin
+  if to_regclass('cron.job') is null then
+    return;
+  elsif not exists (select from cron.job j where j.jobname = 'supaqueue_tick') then
+    perform supaqueue.schedule_tick();
+  end if;
+exception
+  when others then
+    raise warning 'cannot schedule the tick: %', sqlerrm;
+end
+$$;
+$migration$;
+
 --- schema/80_queue_status.sql
 
+execute $migration$
 -- Jobs are counted up to 100,001 each: asking must not cost what a backlog of millions costs.
 create or replace view supaqueue.queue_status with (security_invoker = true) as
 select
@@ -5189,9 +5344,11 @@ left join (
   group by c.queue
 ) c on c.queue = q.id;
 comment on view supaqueue.queue_status is 'Each queue with its workers and its number of jobs per status; 100001 means more than 100,000';
+$migration$;
 
 --- schema/81_problem.sql
 
+execute $migration$
 -- Why the tick does not run, or null.
 create or replace function supaqueue.tick_problem(out problem text, out remedy text)
 language plpgsql
@@ -5401,9 +5558,11 @@ $$;
 create or replace view supaqueue.problem with (security_invoker = true) as
 select * from supaqueue.problems();
 comment on view supaqueue.problem is 'Why jobs are not running, with remedies; empty if all is well';
+$migration$;
 
 --- schema/82_explain.sql
 
+execute $migration$
 -- Why a job is not running, in one plain sentence: the first reason that holds, from the job's own
 -- to its queue's to the project's. Never fails.
 create or replace function supaqueue.explain(job uuid)
@@ -5548,6 +5707,7 @@ begin
     || coalesce(' and last ran ' || (select supaqueue.ago(t.started_at) from supaqueue.last_tick t), '') || '.';
 end
 $$;
+$migration$;
 
 --- schema/84_explain_schedule.sql
 
@@ -5588,6 +5748,7 @@ comment on function supaqueue.explain_schedule is 'When a schedule inserts its n
 
 --- schema/85_queue_id.sql
 
+execute $migration$
 -- The id of a queue by its name, or an error that says what to do.
 create or replace function supaqueue.queue_id(queue_name text)
 returns uuid
@@ -5611,9 +5772,11 @@ begin
   return id;
 end
 $$;
+$migration$;
 
 --- schema/86_enqueue.sql
 
+execute $migration$
 create or replace function supaqueue.enqueue(
   queue_name text,
   payload jsonb default '{}',
@@ -5803,10 +5966,12 @@ begin
   return holder.payload || payload;
 end
 $$;
+comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer, text) is 'Puts a job in the queue of that name; returns its id';
+$migration$;
 
 --- schema/87_enqueue_many.sql
 
--- With keys, one after the other: a later payload may meet the job of an earlier one.
+execute $migration$
 create or replace function supaqueue.enqueue_many(
   queue_name text,
   payloads jsonb[],
@@ -5849,11 +6014,12 @@ begin
   returning id;
 end
 $$;
-comment on function supaqueue.enqueue_many(text, jsonb[], integer, timestamptz, jsonb, integer, integer, text, text[], text) is
-  'Puts a job per payload in the queue of that name; returns their ids in the same order, or those of the jobs that hold their keys already';
+comment on function supaqueue.enqueue_many(text, jsonb[], integer, timestamptz, jsonb, integer, integer, text) is 'Puts a job per payload in the queue of that name; returns their ids in the same order';
+$migration$;
 
 --- schema/88_set_workers.sql
 
+execute $migration$
 -- Adds or deletes workers until the queue has that many. Free workers go first;
 -- a worker that is deleted under its call leaves the call to end normally.
 create or replace function supaqueue.set_workers(queue_name text, number integer)
@@ -5883,6 +6049,7 @@ begin
 end
 $$;
 comment on function supaqueue.set_workers is 'Gives the queue of that name that many workers: as many calls at once, at most';
+$migration$;
 
 --- schema/89_supaqueue_enqueue.sql
 
@@ -6022,6 +6189,7 @@ comment on function public.supaqueue_enqueue_many is
 
 --- schema/90_plan_settings.sql
 
+execute $migration$
 -- Makes functions that look rows up use indexes even with a stale plan: a session that planned a
 -- statement when a table held three jobs would still read the whole table when it holds a million.
 --
@@ -6054,9 +6222,11 @@ begin
   end loop;
 end
 $$;
+$migration$;
 
 --- schema/91_take_tables.sql
 
+execute $migration$
 -- Locks all tables and views of the schema until the end of the transaction, before
 -- an upgrade changes them.
 --
@@ -6098,9 +6268,11 @@ end
 $$;
 
 select supaqueue.take_tables();
+$migration$;
 
 --- schema/92_protect_new_objects.sql
 
+execute $migration$
 -- Lets only postgres and service_role use what this version has created.
 --
 -- Revoked by name: PUBLIC can execute every new function, and the platform's
@@ -6148,9 +6320,11 @@ begin
   end loop;
 end
 $$;
+$migration$;
 
 --- schema/93_privileges.sql
 
+execute $migration$
 select supaqueue.protect_new_objects(
   '{
     "queue": "insert, update, delete",
@@ -6169,16 +6343,11 @@ select supaqueue.protect_new_objects(
 
 -- The default of job.id, for roles that the developer lets insert jobs.
 grant execute on function supaqueue.new_id() to public;
+$migration$;
 
 --- end
 
-do $$
-begin
-  if current_setting('supaqueue.applying', true) is distinct from 'supaqueue 1' then
-    raise exception 'cannot record version 1 of supaqueue: it was not applied in one transaction'
-      using errcode = 'no_active_sql_transaction',
-        hint = 'Remove what was made with sql/remove.sql, then apply the migration as a whole: psql -v ON_ERROR_STOP=1 -1 -f <file>.';
-  end if;
-  insert into supaqueue.version (part, number, name, finished_at) values ('supaqueue', 1, '0001_supaqueue', now());
+insert into supaqueue.version (part, number, name, finished_at) values ('supaqueue', 1, '0001_supaqueue', now());
+
 end
-$$;
+$supaqueue$;

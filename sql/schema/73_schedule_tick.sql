@@ -28,3 +28,17 @@ begin
 end
 $$;
 comment on function supaqueue.schedule_tick is 'Has pg_cron run supaqueue.tick(); without pg_cron, something else has to call it every few seconds';
+
+-- A database that only migrations have built has no other occasion. One that is there stays as it is.
+do $$
+begin
+  if to_regclass('cron.job') is null then
+    return;
+  elsif not exists (select from cron.job j where j.jobname = 'supaqueue_tick') then
+    perform supaqueue.schedule_tick();
+  end if;
+exception
+  when others then
+    raise warning 'cannot schedule the tick: %', sqlerrm;
+end
+$$;

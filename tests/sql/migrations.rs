@@ -6,6 +6,13 @@ use supaqueue_tests::{Db, postgres, repository, run};
 /// All that a dump would show of the schemas supaqueue and public, as text.
 const DUMP: &str = include_str!("dump.sql");
 
+/// A database as the platform makes it.
+async fn without_supaqueue() -> Db {
+    let db = Db::without_secrets().await;
+    db.run(REMOVE).await;
+    db
+}
+
 #[tokio::test]
 async fn the_schema_and_the_migrations_give_the_same_dump() {
     let migrated = Db::without_secrets().await;
@@ -43,37 +50,58 @@ async fn the_version_is_recorded_with_its_name() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_there_is_refused_and_nothing_changes() {
+async fn a_version_that_is_there_is_not_applied_again() {
     let db = Db::new().await;
-    let before = db.get(DUMP).await;
-    assert_eq!(
-        db.refusal(&core().from_scratch()).await,
-        "cannot apply version 1 of supaqueue: this database has version 1; \
-         Nothing was changed. `supaqueue install` applies the versions that are missing."
-    );
-    assert_eq!(db.get(DUMP).await, before);
+    db.run("update supaqueue.setting set jobs_per_request = 7; select cron.unschedule('supaqueue_tick')")
+        .await;
+    let everything = "select (select string_agg(v::text, ' ') from supaqueue.version v), (select s::text from supaqueue.setting s),
+        (select count(*) from cron.job)";
+    let before = (db.get(DUMP).await, db.get(everything).await);
+    db.run(&core().from_scratch()).await;
+    assert_eq!((db.get(DUMP).await, db.get(everything).await), before);
 }
 
 /// As `psql -f` runs a file: each statement is a transaction, and an error ends only that.
 #[tokio::test]
-async fn a_migration_that_is_not_one_transaction_is_not_recorded() {
-    let db = Db::without_secrets().await;
-    db.run("drop schema supaqueue cascade; drop function public.end_current_job, public.supaqueue_pulse, public.supaqueue_enqueue, public.supaqueue_enqueue_many")
-        .await;
-    let migration = core().from_scratch();
-    let sections: Vec<&str> = migration.split("\n--- ").collect();
-    let (end, others) = sections.split_last().unwrap();
-    for section in others {
-        db.run(&format!("--- {section}")).await;
+async fn a_migration_is_all_or_nothing_wherever_it_is_applied() {
+    let db = without_supaqueue().await;
+    for version in core().versions {
+        let statement = db.client().prepare(version.sql).await;
+        assert!(statement.is_ok(), "{} is one statement", version.name);
     }
-    let refusal = db.refusal(&format!("--- {end}")).await;
+    db.run("create function public.end_current_job(uuid, boolean, boolean, jsonb, jsonb) returns integer language sql return 1")
+        .await;
+    let before = db.get(DUMP).await;
+    let refusal = db.refusal(&core().from_scratch()).await;
     assert!(
-        refusal.starts_with(
-            "cannot record version 1 of supaqueue: it was not applied in one transaction"
-        ),
+        refusal.starts_with("cannot change return type of existing function"),
         "{refusal}"
     );
-    assert_eq!(db.get("select count(*) from supaqueue.version").await, "0");
+    assert_eq!(db.get(DUMP).await, before);
+    assert_eq!(
+        db.get("select to_regnamespace('supaqueue') is null, count(*) from cron.job")
+            .await,
+        "t|0"
+    );
+}
+
+/// As a preview branch or `supabase db reset` does it.
+#[tokio::test]
+async fn a_database_that_only_migrations_have_built_has_its_tick() {
+    let db = without_supaqueue().await;
+    let tick = "select string_agg(schedule || '|' || command || '|' || active, ', ') from cron.job";
+    assert_eq!(db.get(tick).await, "null");
+    db.run(&core().from_scratch()).await;
+    assert_eq!(db.get(tick).await, "5 seconds|call supaqueue.tick()|true");
+    // What its owner has changed stays, also when an upgrade replaces the code.
+    db.run("select cron.alter_job(jobid, schedule => '* * * * *', active => false) from cron.job")
+        .await;
+    db.run(&format!(
+        "select supaqueue.take_tables(); {}",
+        core().code()
+    ))
+    .await;
+    assert_eq!(db.get(tick).await, "* * * * *|call supaqueue.tick()|false");
 }
 
 #[tokio::test]
@@ -81,9 +109,7 @@ async fn remove_leaves_nothing_behind() {
     let all = "select (select string_agg(nspname, ' ' order by nspname) from pg_namespace where nspname not like 'pg\\_%'),
       (select string_agg(oid::regprocedure::text, ' ' order by oid) from pg_proc where pronamespace = 'public'::regnamespace),
       (select count(*) from vault.secrets), (select count(*) from cron.job)";
-    let db = Db::without_secrets().await;
-    db.run("drop schema supaqueue cascade; drop function public.end_current_job, public.supaqueue_pulse, public.supaqueue_enqueue, public.supaqueue_enqueue_many")
-        .await;
+    let db = without_supaqueue().await;
     let untouched = (db.get(all).await, db.get(DUMP).await);
 
     db.run(&core().from_scratch()).await;

@@ -68,6 +68,74 @@ async fn an_upgraded_database_is_what_a_new_one_is() {
     );
 }
 
+/// `supabase db push` and `supaqueue install` of any age, in any order: each applies the files that it has, one after the other.
+#[tokio::test]
+async fn versions_are_applied_once_in_any_order_of_programs_and_files() {
+    let want = Db::new().await;
+    upgrade(&want, 2, ALL).await;
+    let want = want.get(DUMP).await;
+    let file = |number: usize| ledger(2).versions[number - 1].sql;
+    // Files that are pushed, in order; `install` of a program with this version comes before them and after them.
+    for (before, pushed, after) in [
+        (0, vec![1, 2], 2),
+        (1, vec![1, 2], 2),
+        (2, vec![1, 2], 2),
+        (2, vec![1], 2),
+        (2, vec![2, 1, 2], 2),
+        (1, vec![1], 2),
+        (0, vec![1], 2),
+        (1, vec![2], 2),
+    ] {
+        let case = format!("install {before}, push {pushed:?}, install {after}");
+        let db = Db::new().await;
+        upgrade(&db, before, ALL).await;
+        let rows =
+            "select string_agg(v::text, ' ') from supaqueue.version v where v.part = 'ledger'";
+        for number in pushed {
+            let (rows_before, dump) = (db.get(rows).await, db.get(DUMP).await);
+            let installed = state(&db)
+                .await
+                .versions
+                .get("ledger")
+                .copied()
+                .unwrap_or(0);
+            db.run(file(number)).await;
+            if installed >= number as i32 {
+                assert_eq!(
+                    (db.get(rows).await, db.get(DUMP).await),
+                    (rows_before, dump),
+                    "{case}: a no-op"
+                );
+            }
+        }
+        upgrade(&db, after, ALL).await;
+        assert_eq!(db.get(DUMP).await, want, "{case}");
+        assert_eq!(state(&db).await.unfinished, [], "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_without_the_one_before_it_is_refused() {
+    let db = Db::new().await;
+    let before = db.get(DUMP).await;
+    let refusal = db.refusal(ledger(2).versions[1].sql).await;
+    assert_eq!(
+        refusal,
+        "cannot apply version 2 of ledger: this database has none; Nothing was changed. Apply the versions before it first; \
+         `supaqueue install --write-migration` writes them."
+    );
+    db.run("create schema other; alter table supaqueue.version set schema other")
+        .await;
+    let refusal = db.refusal(ledger(1).versions[0].sql).await;
+    assert!(
+        refusal.contains("Supaqueue is not installed in this database"),
+        "{refusal}"
+    );
+    db.run("alter table other.version set schema supaqueue; drop schema other")
+        .await;
+    assert_eq!(db.get(DUMP).await, before);
+}
+
 #[tokio::test]
 async fn an_upgrade_keeps_what_users_granted_and_protects_what_is_new() {
     let db = Db::new().await;

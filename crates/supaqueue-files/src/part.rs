@@ -23,7 +23,8 @@ pub struct Version {
     pub number: i32,
     /// The name of its file without the ending, such as `0001_supaqueue`.
     pub name: &'static str,
-    /// Brings the version before it, or nothing, to this one; statements for one transaction.
+    /// Brings the version before it, or nothing, to this one: one statement, which does nothing where this version or a newer
+    /// one is installed.
     pub sql: &'static str,
     /// Statements to run after that transaction, each by itself. Each can be repeated.
     pub after: Vec<&'static str>,
@@ -72,11 +73,12 @@ impl Part {
         self.versions.iter().map(|version| version.sql).collect()
     }
 
-    /// Its functions, triggers, views and privileges, for tables of its newest version.
+    /// Its functions, triggers, views and privileges, for tables of its newest version: one statement.
     #[must_use]
     pub fn code(&self) -> String {
         let sql = self.versions.last().map_or("", |version| version.sql);
-        sql.split("\n--- ")
+        let sections: String = sql
+            .split("\n--- ")
             .skip(1)
             .filter(|section| {
                 let title = section.lines().next().unwrap_or_default();
@@ -84,7 +86,8 @@ impl Part {
                     || (title.starts_with("schema/") && !title.starts_with("schema/tables/"))
             })
             .map(|section| format!("--- {section}\n"))
-            .collect()
+            .collect();
+        format!("do $supaqueue$ begin\n{sections}end $supaqueue$;\n")
     }
 }
 

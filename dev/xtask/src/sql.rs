@@ -11,7 +11,8 @@
 //!   the version's transaction: what a transaction cannot do (`create index concurrently`) or
 //!   should not (backfills). Each of them can be repeated.
 //! - `migrations`: what users run. Version 1 is the whole schema; each later version is its step
-//!   and all of the code, which therefore replaces what it finds (`create or replace`).
+//!   and all of the code, which therefore replaces what it finds (`create or replace`). A file is one statement, which does
+//!   nothing where its version or a newer one is installed: `supabase db push` and `supaqueue install` may come in any order.
 //!
 //! `sql/released.sha256` lists the migrations that were released, as `sha256sum` writes it: those
 //! never change. The newest of a part can be missing there, and is assembled anew by each build.
@@ -60,6 +61,17 @@ impl Part {
         schema.sort_by(|a, b| base(&a.path).cmp(base(&b.path)));
         ensure!(!schema.is_empty(), "{} has no schema", folder.display());
         let steps = files(folder, "steps")?;
+        for file in schema.iter().chain(&steps) {
+            // They quote the file in its migration.
+            let is_quotable = !["$migration$", "$supaqueue$"]
+                .iter()
+                .any(|quote| file.text.contains(quote));
+            ensure!(
+                is_quotable,
+                "{} contains $migration$ or $supaqueue$: choose another quote",
+                file.path
+            );
+        }
         for (number, step) in (2..).zip(&steps) {
             ensure!(
                 base(&step.path).starts_with(&format!("{number:04}_")),
@@ -95,12 +107,13 @@ impl Part {
             }
             None => (format!("0001_{}", self.name), self.schema.iter().collect()),
         };
-        let mut text = format!(
-            "-- Version {number} of {}, assembled by `cargo xtask sql build`. Apply it in one transaction.\n",
-            self.name
-        );
+        let needs_core = match &*self.name {
+            CORE => "",
+            _ => include_str!("sql/needs_core.sql"),
+        };
         let fill = |template: &str| {
             template
+                .replace(":needs_core\n", needs_core)
                 .replace(":part", &self.name)
                 .replace(":number", &number.to_string())
                 .replace(":previous", &(number - 1).to_string())
@@ -110,15 +123,12 @@ impl Part {
                     if self.has_work_after { "null" } else { "now()" },
                 )
         };
-        if self.name != CORE {
-            text += &section("needs", &fill(include_str!("sql/needs_core.sql")));
-        }
-        text += &section("begin", &fill(include_str!("sql/begin.sql")));
+        let mut text = fill(include_str!("sql/begin.sql"));
         text += &section("known objects", include_str!("sql/known_objects.sql"));
         for file in sections {
             text += &section(&file.path, &file.text);
         }
-        text += &section("end", &fill(include_str!("sql/end.sql")));
+        text += &fill(include_str!("sql/end.sql"));
         File {
             path: format!("migrations/{name}.sql"),
             text,
@@ -287,7 +297,11 @@ fn is_table(file: &File) -> bool {
     file.path.starts_with("schema/tables/")
 }
 
-/// A file as it stands in a migration. `supaqueue-files` finds the code by these titles.
+/// A file as it stands in a migration: a statement of its own, which an error message can quote. `supaqueue-files` finds the
+/// code by these titles.
 fn section(title: &str, text: &str) -> String {
-    format!("\n--- {title}\n\n{}\n", text.trim())
+    format!(
+        "\n--- {title}\n\nexecute $migration$\n{}\n$migration$;\n",
+        text.trim()
+    )
 }

@@ -1,41 +1,33 @@
--- Version 1 of job_dependencies, assembled by `cargo xtask sql build`. Apply it in one transaction.
+-- Version 1 of job_dependencies, assembled by `cargo xtask sql build`. It can be applied to any database, at any time: where this
+-- version or a newer one is installed, it does nothing.
 
---- needs
-
-do $$
-begin
-  if to_regclass('supaqueue.version') is null then
-    raise exception 'cannot apply version 1 of job_dependencies: Supaqueue is not installed in this database'
-      using errcode = 'object_not_in_prerequisite_state', hint = 'Run `supaqueue install` first.';
-  end if;
-end
-$$;
-
---- begin
-
-do $$
+do $supaqueue$
 declare
   installed integer;
 begin
-  if to_regclass('supaqueue.version') is not null then
-    execute 'select max(v.number) from supaqueue.version v where v.part = $1' into installed using 'job_dependencies';
-  end if;
-  if coalesce(installed, 0) <> 0 then
-    raise exception 'cannot apply version 1 of job_dependencies: this database has %', coalesce('version ' || installed, 'none')
-      using errcode = 'object_not_in_prerequisite_state',
-        hint = 'Nothing was changed. `supaqueue install` applies the versions that are missing.';
-  end if;
-  -- Before anything is changed: a busy project uses the tables all the time.
-  if to_regproc('supaqueue.take_tables') is not null then
-    perform supaqueue.take_tables();
-  end if;
-  -- Forgotten at the end of the transaction, so that `end` notices where there was none.
-  perform set_config('supaqueue.applying', 'job_dependencies 1', true);
-end
-$$;
+
+if to_regclass('supaqueue.version') is not null then
+  select max(v.number) into installed from supaqueue.version v where v.part = 'job_dependencies';
+else
+  raise exception 'cannot apply version 1 of job_dependencies: Supaqueue is not installed in this database'
+    using errcode = 'object_not_in_prerequisite_state', hint = 'Apply the migrations of Supaqueue itself first.';
+end if;
+if installed >= 1 then
+  raise notice 'version 1 of job_dependencies: nothing to do, this database has version %', installed;
+  return;
+elsif coalesce(installed, 0) <> 0 then
+  raise exception 'cannot apply version 1 of job_dependencies: this database has %', coalesce('version ' || installed, 'none')
+    using errcode = 'object_not_in_prerequisite_state',
+      hint = 'Nothing was changed. Apply the versions before it first; `supaqueue install --write-migration` writes them.';
+end if;
+-- Before anything is changed: a busy project uses the tables all the time.
+if to_regproc('supaqueue.take_tables') is not null then
+  perform supaqueue.take_tables();
+end if;
 
 --- known objects
 
+execute $migration$
 select set_config('supaqueue.known_objects', coalesce(string_agg(object, ' '), ''), true) as known_objects
 from (
   select 'schema' || n.oid from pg_catalog.pg_namespace n where n.nspname = 'supaqueue'
@@ -48,9 +40,11 @@ from (
   from pg_catalog.pg_proc p
   where p.pronamespace in (to_regnamespace('supaqueue'), 'public'::regnamespace)
 ) as known (object);
+$migration$;
 
 --- schema/tables/01_job_dependencies.sql
 
+execute $migration$
 -- No foreign keys: within a transaction a dependency may be inserted before its
 -- jobs (both must exist at the commit), and one whose deleted source blocks a
 -- target is kept, so that the user can see and delete it.
@@ -79,9 +73,11 @@ comment on column supaqueue.job_dependencies.source is 'The job that must finish
 comment on column supaqueue.job_dependencies.target is 'The job that waits; it must not have started yet';
 comment on column supaqueue.job_dependencies.on_failure is 'What to do when the source fails, is cancelled, or is deleted before it finished: fail cancels the target, wait keeps it waiting, continue ignores the source';
 comment on column supaqueue.job_dependencies.pass_result is 'Whether the result of the source is added to the target''s payload, under "sources"';
+$migration$;
 
 --- schema/tables/02_dependent_job.sql
 
+execute $migration$
 -- What each target still waits for, as counts, so that the cost of finishing a source
 -- depends on its own dependencies and not on those of its targets.
 --
@@ -103,9 +99,11 @@ comment on column supaqueue.dependent_job.position is 'The position of the targe
 comment on column supaqueue.dependent_job.unfinished is 'Number of sources it still waits for';
 comment on column supaqueue.dependent_job.failed is 'Number of failed sources with on_failure = fail';
 comment on column supaqueue.dependent_job.is_cancelled_for_source is 'Whether it was cancelled because a source failed; if so, retrying the source restores it';
+$migration$;
 
 --- schema/tables/03_dependency_change.sql
 
+execute $migration$
 -- The changes to dependencies that a transaction has made but not counted yet. They are
 -- counted at the commit, so that a long transaction holds no lock that a report needs.
 -- Unlogged, since no row outlives its transaction.
@@ -123,9 +121,11 @@ create index dependency_change_xact on supaqueue.dependency_change (xact);
 
 comment on table supaqueue.dependency_change is 'Changes to job dependencies until their transaction commits; maintained by Supaqueue';
 comment on column supaqueue.dependency_change.is_first is 'Whether this is the row whose trigger counts all changes of the transaction';
+$migration$;
 
 --- schema/tables/04_dependency_turn.sql
 
+execute $migration$
 -- Two transactions that add dependencies to the same jobs take turns by updating this row,
 -- so that they cannot close a cycle together. It is a row rather than an advisory lock so
 -- that a transaction with an older snapshot fails instead of missing the other's changes.
@@ -139,9 +139,11 @@ alter table supaqueue.dependency_turn enable row level security;
 insert into supaqueue.dependency_turn default values;
 
 comment on table supaqueue.dependency_turn is 'Transactions that add job dependencies take turns on its only row; maintained by Supaqueue';
+$migration$;
 
 --- schema/05_dependency_effect.sql
 
+execute $migration$
 -- What one source contributes to the counts of a target.
 create or replace view supaqueue.dependency_effect with (security_invoker = true) as
 select
@@ -155,9 +157,11 @@ from (values
 ) as s (status, state)
 cross join (values ('fail'), ('wait'), ('continue')) as f (on_failure);
 comment on view supaqueue.dependency_effect is 'What a source adds to the counts in supaqueue.dependent_job, by its status and on_failure';
+$migration$;
 
 --- schema/tables/05_propagation.sql
 
+execute $migration$
 -- Changes of jobs that have not reached all their targets yet. A statement propagates to a thousand targets
 -- at most; the tick and later reports do the rest.
 --
@@ -191,9 +195,11 @@ comment on column supaqueue.propagation.retry_at is 'When to try again, after a 
 create type supaqueue.target_change as (
   target uuid, unfinished integer, failed integer, failed_source uuid, is_requeued boolean
 );
+$migration$;
 
 --- schema/10_find_cycle.sql
 
+execute $migration$
 -- Returns the nodes of a cycle in a graph, in order, or null if it has none.
 --
 -- Kahn's algorithm: removes nodes without incoming edges until none is left; the nodes
@@ -273,9 +279,11 @@ begin
   return array(select names[p.number] from unnest(path) with ordinality as p (number, place) order by p.place);
 end
 $$;
+$migration$;
 
 --- schema/11_reachable.sql
 
+execute $migration$
 -- Here and in all following files, the add-on reads its tables row by row through an index, whatever
 -- the statistics were when a session planned the query (see the core's dispatch). The planner may
 -- arrange a join as it likes, and then scans a table that was small at the time; it cannot rearrange
@@ -302,9 +310,11 @@ as $$
   )
   select coalesce(array_agg(r.job), '{}') from reached r
 $$;
+$migration$;
 
 --- schema/12_delete_edges.sql
 
+execute $migration$
 -- Deletes dependencies by their place, without counting them.
 create or replace function supaqueue.delete_edges(_edges tid[])
 returns void
@@ -319,9 +329,11 @@ begin
   perform set_config('supaqueue.own_change_depth', outer_depth, true);
 end
 $$;
+$migration$;
 
 --- schema/13_refuse_cycle.sql
 
+execute $migration$
 -- Fails if the dependencies that this transaction added close a cycle.
 --
 -- Such a cycle contains an added dependency, so only jobs that can be reached from the
@@ -361,9 +373,11 @@ begin
   end if;
 end
 $$;
+$migration$;
 
 --- schema/20_with_dependencies.sql
 
+execute $migration$
 -- Returns the changes of jobs that affect dependencies, as propagations that have not started.
 create or replace function supaqueue.with_dependencies(
   _jobs uuid[], _old_statuses text[], _new_statuses text[], are_deleted boolean default false
@@ -398,9 +412,11 @@ begin
   );
 end
 $$;
+$migration$;
 
 --- schema/21_affected_targets.sql
 
+execute $migration$
 -- Returns what changes of jobs mean to their first _limit targets, whose counts it locks, and leaves
 -- the rest to the tick, in supaqueue.propagation.
 --
@@ -525,9 +541,11 @@ begin
   return found.targets;
 end
 $$;
+$migration$;
 
 --- schema/22_decide_targets.sql
 
+execute $migration$
 -- Adds differences to the counts of targets, which must be locked, locks the targets, and returns the statuses
 -- that follow: pending if nothing is left to wait for, cancelled if a source failed, waiting if a source is
 -- retried. A source whose retry has not reached the target yet (propagation) counts as unfinished, too.
@@ -604,9 +622,11 @@ begin
   where d.place is not null;
 end
 $$;
+$migration$;
 
 --- schema/23_update_targets.sql
 
+execute $migration$
 -- Counts changes of targets, and sets the statuses that follow (decide_targets). Returns the targets whose
 -- status changed, to be propagated by the caller: the trigger on job leaves them alone.
 --
@@ -642,9 +662,11 @@ begin
   return supaqueue.with_dependencies(changed.jobs, changed.old_statuses, changed.new_statuses);
 end
 $$;
+$migration$;
 
 --- schema/24_propagate.sql
 
+execute $migration$
 -- Propagates changes of jobs to their targets, level by level: a target whose last source succeeded becomes
 -- pending, the targets of a failed source are cancelled, and so on. Stops after _limit targets, and at
 -- those that other transactions hold, and leaves the rest to the tick. Only the first level waits for locks:
@@ -670,9 +692,11 @@ begin
   end loop;
 end
 $$;
+$migration$;
 
 --- schema/25_take_propagations.sql
 
+execute $migration$
 -- Takes at most _limit rows of supaqueue.propagation out of the table, to go on with them: what is
 -- still left then comes back (affected_targets). A row whose step differs is taken without others.
 create or replace function supaqueue.take_propagations(_limit integer)
@@ -704,9 +728,11 @@ as $$
   )
   select coalesce(array_agg(d.propagation), '{}') from deleted d
 $$;
+$migration$;
 
 --- schema/26_tick_job_dependencies.sql
 
+execute $migration$
 -- Continues unfinished propagations for about _limit targets, and returns whether there is more to do. It
 -- waits for no lock and never fails: after a failure it takes smaller steps until the failing target is
 -- isolated, and retries that one after growing pauses.
@@ -806,9 +832,11 @@ begin
   perform supaqueue.note_unfinished('learn that a source ended', null, targets[1], _sqlstate, _message);
 end
 $$;
+$migration$;
 
 --- schema/28_wait_for_job_lock.sql
 
+execute $migration$
 -- Waits until no other transaction holds a lock of a job or propagates its changes, and keeps no lock
 -- itself. A locking query would keep the lock even of a row that changed while it waited and does not match
 -- any more; only rolling back a subtransaction releases it.
@@ -825,9 +853,11 @@ exception
   when sqlstate 'SQ001' then null;
 end
 $$;
+$migration$;
 
 --- schema/29_hold_jobs.sql
 
+execute $migration$
 -- Locks those targets that are pending and have not started, and returns them.
 --
 -- Another transaction may hold one, to start it or to make it wait for another source. We wait for that
@@ -891,9 +921,11 @@ begin
   return array(select j.ctid from supaqueue.job j where j.id = any (_jobs));
 end
 $$;
+$migration$;
 
 --- schema/30_refuse_unknown_jobs.sql
 
+execute $migration$
 -- Fails if a dependency that this transaction added, and did not delete again, names a job that
 -- does not exist.
 create or replace function supaqueue.refuse_unknown_jobs()
@@ -920,9 +952,11 @@ begin
   end if;
 end
 $$;
+$migration$;
 
 --- schema/31_refuse_started_targets.sql
 
+execute $migration$
 -- Fails if a dependency that this transaction added, and did not delete again, has a target that
 -- has started. A job that is pending for a retry has started, too.
 create or replace function supaqueue.refuse_started_targets(_targets uuid[])
@@ -965,9 +999,11 @@ begin
   end if;
 end
 $$;
+$migration$;
 
 --- schema/33_try_lock_jobs.sql
 
+execute $migration$
 -- Locks jobs against a change of their status, and their propagations, without waiting. Returns null if all are
 -- locked, else a job that another transaction holds (or any of them, if that is not known).
 --
@@ -1007,9 +1043,11 @@ exception
     return jobs[1];
 end
 $$;
+$migration$;
 
 --- schema/34_lock_for_counting.sql
 
+execute $migration$
 -- Locks what counting the dependencies needs: the counts, and the jobs, whose status then stays
 -- the same until the commit. It waits for a source that is just finishing, and sees the result.
 --
@@ -1060,9 +1098,11 @@ begin
   end loop;
 end
 $$;
+$migration$;
 
 --- schema/35_check_dependency_changes.sql
 
+execute $migration$
 -- Checks the changes to dependencies that this transaction made, before they are counted.
 create or replace function supaqueue.check_dependency_changes()
 returns void
@@ -1103,9 +1143,11 @@ begin
   end if;
 end
 $$;
+$migration$;
 
 --- schema/36_take_dependency_changes.sql
 
+execute $migration$
 -- Takes the changes to dependencies that this transaction made, and returns what they mean to their targets.
 --
 -- A source counts with the status that it had before a change that has not reached the target yet. One that is
@@ -1144,9 +1186,11 @@ begin
   return coalesce(targets, '{}');
 end
 $$;
+$migration$;
 
 --- schema/37_record_dependency_changes.sql
 
+execute $migration$
 -- Records changes to dependencies, which are counted at the commit: the trigger of the first one counts all
 -- (count_dependencies_tg_fn).
 --
@@ -1243,9 +1287,11 @@ create or replace trigger refuse_truncate_tg
 before truncate on supaqueue.job_dependencies
 for each statement
 execute function supaqueue.refuse_truncate_tg_fn();
+$migration$;
 
 --- schema/38_count_dependencies.sql
 
+execute $migration$
 -- Counts the transaction's changes to dependencies at its commit: checks those that it added, and updates the
 -- statuses of the targets. Then propagates what had to wait for that, and dispatches.
 create or replace function supaqueue.count_dependencies_tg_fn()
@@ -1278,9 +1324,11 @@ after insert on supaqueue.dependency_change
 deferrable initially deferred
 for each row when (new.is_first)
 execute function supaqueue.count_dependencies_tg_fn();
+$migration$;
 
 --- schema/40_after_update_job.sql
 
+execute $migration$
 -- Propagates changes of jobs within the statement that made them: in a report, that is before the
 -- search for the worker's next job.
 create or replace function supaqueue.propagate_updated_jobs_tg_fn()
@@ -1342,9 +1390,11 @@ referencing old table as old_jobs new table as new_jobs
 for each statement
 when (current_setting('supaqueue.own_change_depth', true) is distinct from pg_trigger_depth()::text)
 execute function supaqueue.propagate_updated_jobs_tg_fn();
+$migration$;
 
 --- schema/41_after_insert_job.sql
 
+execute $migration$
 -- Sets jobs to waiting that are inserted after a dependency of which they are the target.
 create or replace function supaqueue.hold_inserted_jobs_tg_fn()
 returns trigger
@@ -1364,9 +1414,11 @@ referencing new table as inserted
 for each statement
 when (current_setting('supaqueue.has_early_dependencies', true) = 'on')
 execute function supaqueue.hold_inserted_jobs_tg_fn();
+$migration$;
 
 --- schema/42_after_delete_job.sql
 
+execute $migration$
 -- Forgets what deleted jobs waited for.
 create or replace function supaqueue.forget_targets(_jobs uuid[])
 returns void
@@ -1422,9 +1474,11 @@ after delete on supaqueue.job
 referencing old table as deleted
 for each statement
 execute function supaqueue.propagate_deleted_jobs_tg_fn();
+$migration$;
 
 --- schema/43_before_delete_job.sql
 
+execute $migration$
 -- Makes retention keep a source until all its targets have finished.
 create or replace function supaqueue.keep_source_tg_fn()
 returns trigger
@@ -1448,9 +1502,11 @@ create or replace trigger keep_source_tg
 before delete on supaqueue.job
 for each row when (current_setting('supaqueue.is_retention', true) = 'on')
 execute function supaqueue.keep_source_tg_fn();
+$migration$;
 
 --- schema/44_after_truncate_job.sql
 
+execute $migration$
 -- Truncating the jobs deletes all dependencies.
 create or replace function supaqueue.propagate_truncated_jobs_tg_fn()
 returns trigger
@@ -1470,9 +1526,11 @@ create or replace trigger propagate_truncated_jobs_tg
 after truncate on supaqueue.job
 for each statement
 execute function supaqueue.propagate_truncated_jobs_tg_fn();
+$migration$;
 
 --- schema/45_before_update_job.sql
 
+execute $migration$
 -- Adds the results of its sources to a job that is released, for dependencies with pass_result: its
 -- payload gets the key "sources", a list with one entry per source, in the order in which the
 -- sources were inserted:
@@ -1543,11 +1601,12 @@ create or replace trigger add_results_tg
 before update on supaqueue.job
 for each row when (new.status = 'pending' and old.status not in ('pending', 'in_progress'))
 execute function supaqueue.add_results_tg_fn();
+$migration$;
 
 --- schema/50_enqueue.sql
 
--- The core's enqueue_outcome and enqueue, for a job that waits for others. A holder of its key that was changed
--- (on_conflict) waits for them, too.
+execute $migration$
+-- The core's enqueue, for a job that waits for others.
 --
 -- queue_name is a varchar so that calls without depends_on are not ambiguous: Postgres prefers the
 -- core's functions, whose parameter is a text.
@@ -1618,11 +1677,13 @@ as $$
     queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, on_conflict,
     depends_on, on_failure, pass_results) o
 $$;
-comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, uuid[], text, boolean) is
-  'Enqueues a job that waits for others (depends_on); returns its id, or that of the job that holds its key already';
+comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, uuid[], text, boolean) is
+  'Enqueues a job that waits for others (depends_on); returns its id';
+$migration$;
 
 --- schema/51_pipeline_problem.sql
 
+execute $migration$
 -- What is wrong with the document of a pipeline (see enqueue_pipeline), or null.
 create or replace function supaqueue.pipeline_problem(pipeline jsonb)
 returns text
@@ -1695,9 +1756,11 @@ begin
     || ' → ' || members[1];
 end
 $$;
+$migration$;
 
 --- schema/52_enqueue_pipeline.sql
 
+execute $migration$
 -- Inserts the jobs of a document and their dependencies; returns the ids by name.
 --
 -- The document is a list of {"name", "queue", "payload", "depends_on", …}. depends_on lists names
@@ -1762,9 +1825,11 @@ begin
 end
 $$;
 comment on function supaqueue.enqueue_pipeline is 'Enqueues the jobs of a JSON document with their dependencies; returns the ids by name';
+$migration$;
 
 --- schema/60_pipeline.sql
 
+execute $migration$
 -- Returns all jobs connected with a job by dependencies, in the order in which they were inserted. A
 -- source that was deleted while one of its targets waited comes last, as 'deleted'.
 create or replace function supaqueue.pipeline(job uuid)
@@ -1806,9 +1871,11 @@ as $$
   order by j.position nulls last, m.id
 $$;
 comment on function supaqueue.pipeline is 'All jobs connected with a job by dependencies, with their statuses';
+$migration$;
 
 --- schema/61_pipeline_mermaid.sql
 
+execute $migration$
 -- Returns a pipeline as a Mermaid flowchart. More than max_siblings jobs of one queue with the same
 -- sources and targets become one node with a count per status, so that a wide pipeline stays
 -- readable.
@@ -1876,9 +1943,11 @@ as $$
   select string_agg(l.text, e'\n' order by l.part, l.number) from line l
 $$;
 comment on function supaqueue.pipeline_mermaid is 'All jobs connected with a job by dependencies, as a Mermaid flowchart';
+$migration$;
 
 --- schema/62_explain_waiting.sql
 
+execute $migration$
 -- Why a target is waiting, in one plain sentence; null if it waits for no other job.
 create or replace function supaqueue.explain_waiting(job uuid)
 returns text
@@ -1904,9 +1973,11 @@ as $$
   )
 $$;
 comment on function supaqueue.explain_waiting is 'Why a target of job dependencies is waiting, in one plain sentence';
+$migration$;
 
 --- schema/89_plan_settings.sql
 
+execute $migration$
 -- Makes functions use indexes even with a stale plan (see the core's plan_settings). None of them updates
 -- supaqueue.job, because users' triggers there must see their own settings.
 do $$
@@ -1929,23 +2000,20 @@ begin
   end loop;
 end
 $$;
+$migration$;
 
 --- schema/90_privileges.sql
 
+execute $migration$
 select supaqueue.protect_new_objects(
   '{"job_dependencies": "insert, update, delete"}',
   array['enqueue', 'enqueue_outcome', 'enqueue_pipeline', 'pipeline_problem', 'find_cycle', 'pipeline', 'pipeline_mermaid', 'explain_waiting']
 );
+$migration$;
 
 --- end
 
-do $$
-begin
-  if current_setting('supaqueue.applying', true) is distinct from 'job_dependencies 1' then
-    raise exception 'cannot record version 1 of job_dependencies: it was not applied in one transaction'
-      using errcode = 'no_active_sql_transaction',
-        hint = 'Remove what was made with sql/remove.sql, then apply the migration as a whole: psql -v ON_ERROR_STOP=1 -1 -f <file>.';
-  end if;
-  insert into supaqueue.version (part, number, name, finished_at) values ('job_dependencies', 1, '0001_job_dependencies', now());
+insert into supaqueue.version (part, number, name, finished_at) values ('job_dependencies', 1, '0001_job_dependencies', now());
+
 end
-$$;
+$supaqueue$;
