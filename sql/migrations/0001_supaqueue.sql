@@ -94,7 +94,7 @@ alter table supaqueue.version enable row level security;
 
 comment on table supaqueue.version is 'The versions of Supaqueue and of its add-ons that were applied to this database; the highest number of a part is its version';
 comment on column supaqueue.version.part is 'supaqueue, or the name of an add-on';
-comment on column supaqueue.version.finished_at is 'When the work that an upgrade does after its transaction was done, such as building indexes concurrently; null: `supaqueue install` still has to do it';
+comment on column supaqueue.version.finished_at is 'When the work that an upgrade does after its transaction was done, such as building indexes concurrently; null: `supaqueue install` for this database still has to do it';
 $migration$;
 
 --- schema/03_new_id.sql
@@ -1089,399 +1089,20 @@ end
 $$;
 $migration$;
 
---- schema/22_cron.sql
+--- schema/22_command.sql
 
--- Cron expressions, as Vixie cron reads them. Parsed, they are an array of bits: minutes, hours, days
--- of the month (bit 0: the last one), months, days of the week (bit 0: Sunday); then 1 if a day matches when either of its
--- two fields does, and 1 if the expression goes by elapsed time when clocks change (see next_time).
-
-create or replace function supaqueue.refuse_cron(expression text, problem text, remedy text default null)
-returns void
-language plpgsql
-set search_path = ''
-as $$
-begin
-  raise exception 'cannot read the cron expression %: %', coalesce(quote_literal(expression), 'null'), problem
-    using errcode = 'invalid_parameter_value', hint = coalesce(remedy || ' ', '')
-      || 'Fields: minute hour day-of-month month day-of-week. ''30 3 * * mon-fri'' is 3:30 from Monday to Friday; see select supaqueue.next_times(''30 3 * * mon-fri'', ''Europe/Berlin'');';
-end
-$$;
-
--- Both day fields restrict the day: one of them is enough. A field that begins with * (also */2) does
--- not restrict in this sense, and then both must match.
-create or replace function supaqueue.parse_cron(expression text)
-returns bigint[]
-language plpgsql
+execute $migration$
+-- How to run a command of the program for this database. Without an option it would mean the linked project, which is
+-- production as a rule; and the database does not know its own: a copy has the Vault of the original.
+create or replace function supaqueue.command(name text)
+returns text
+language sql
 immutable
 set search_path = ''
 as $$
-declare
-  text_of text := lower(regexp_replace(expression, '^\s+|\s+$', '', 'g'));
-  fields text[] := regexp_split_to_array(case text_of
-    when '@hourly' then '0 * * * *'
-    when '@daily' then '0 0 * * *'
-    when '@midnight' then '0 0 * * *'
-    when '@weekly' then '0 0 * * 0'
-    when '@monthly' then '0 0 1 * *'
-    when '@yearly' then '0 0 1 1 *'
-    when '@annually' then '0 0 1 1 *'
-    else text_of
-  end, '\s+');
-  parsed bigint[];
-begin
-  if text_of ~ '^@' and cardinality(fields) <> 5 then
-    perform supaqueue.refuse_cron(expression, format('%s is not known', text_of),
-      'Known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually; for every so many minutes or seconds, use every, such as every => ''10 minutes''.');
-  elsif cardinality(fields) is distinct from 5 or text_of = '' then
-    perform supaqueue.refuse_cron(expression, format('it has %s fields, not 5', case when text_of = '' then 0 else cardinality(fields) end),
-      case when cardinality(fields) = 6 then 'Seconds have no field: use every, such as every => ''10 seconds''.' end);
-  end if;
-  parsed := array[
-    supaqueue.parse_cron_field(expression, fields[1], 'minute', 0, 59, '{}'),
-    supaqueue.parse_cron_field(expression, fields[2], 'hour', 0, 23, '{}'),
-    supaqueue.parse_cron_field(expression, fields[3], 'day of the month', 1, 31, '{}'),
-    supaqueue.parse_cron_field(expression, fields[4], 'month', 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'),
-    supaqueue.parse_cron_field(expression, fields[5], 'day of the week', 0, 7, '{sun,mon,tue,wed,thu,fri,sat}'),
-    (fields[3] !~ '^\*' and fields[5] !~ '^\*')::integer,
-    (fields[1] ~ '^\*' or fields[2] ~ '^\*')::integer
-  ];
-  -- 7 is Sunday, too.
-  parsed[5] := (parsed[5] | (parsed[5] >> 7)) & 127;
-  return parsed;
-end
+  select format('`supaqueue %s --project-ref <ref>` with the ref of this very project or preview branch (for a local stack --local, for any other Postgres --db-url)', name)
 $$;
-
-create or replace function supaqueue.parse_cron_field(
-  expression text, field text, field_name text, low integer, high integer, names text[]
-)
-returns bigint
-language plpgsql
-immutable
-set search_path = ''
-as $$
-declare
-  bits bigint := 0;
-  item text;
-  part text[];
-  first integer;
-  last integer;
-  step integer;
-  problem text;
-  remedy text;
-begin
-  foreach item in array string_to_array(field, ',') loop
-    if item in ('l', '$') and field_name = 'day of the month' then
-      bits := bits | 1;
-      continue;
-    end if;
-    part := regexp_match(item, '^(\*|([0-9a-z]{1,9})(-([0-9a-z]{1,9}))?)(/([0-9]{1,4}))?$');
-    first := case when part[1] = '*' then low else supaqueue.cron_number(part[2], low, names) end;
-    last := case when part[1] = '*' then high when part[4] is null then first else supaqueue.cron_number(part[4], low, names) end;
-    step := coalesce(part[6]::integer, 1);
-    if high = 7 and last = 0 and first > 0 then
-      last := 7;
-    end if;
-    if first is null or last is null then
-      problem := format('has %s, which is not a number%s, a range (%s), * or a step (*/%s)', quote_literal(item),
-        case when names <> '{}' then format(' or a name (%s)', names[2]) end,
-        case when names <> '{}' then names[2] || '-' || names[4] else '5-10' end, least(high, 15) / 3);
-    elsif first not between low and high or last not between low and high then
-      problem := format('has %s, which is not between %s and %s', quote_literal(item), low, high);
-    elsif first > last then
-      problem := format('has %s, a range that ends before it begins', quote_literal(item));
-      remedy := format('Write two ranges: %s-%s,%s-%s.', first, high, low, last);
-    elsif part[6] is not null and step not between 1 and high then
-      problem := format('has %s, a step that is not between 1 and %s', quote_literal(item), high);
-      remedy := 'For longer times than a field has, use every, such as every => ''90 minutes''.';
-    elsif part[6] is not null and part[1] <> '*' and part[4] is null then
-      problem := format('has %s, a step without a range', quote_literal(item));
-      remedy := format('Write %s-%s/%s.', first, high, step);
-    end if;
-    if problem is not null then
-      perform supaqueue.refuse_cron(expression, format('its %s %s', field_name, problem), remedy);
-    end if;
-    for value in 0 .. (last - first) / step loop
-      bits := bits | (1::bigint << first + value * step);
-    end loop;
-  end loop;
-  return bits;
-end
-$$;
-
-create or replace function supaqueue.cron_number(value text, low integer, names text[])
-returns integer
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-  return case when value ~ '^[0-9]+$' then value::integer else array_position(names, value) + low - 1 end;
-end
-$$;
-
--- The number of the first bit of a mask from _from on; null: there is none.
-create or replace function supaqueue.first_bit(mask bigint, _from integer)
-returns integer
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-  mask := mask >> _from << _from;
-  return 64 - nullif(position(B'1' in (mask & -mask)::bit(64)), 0);
-end
-$$;
-
--- The days of a month that match, as bits: bit 1 for the first.
-create or replace function supaqueue.cron_days(cron bigint[], month timestamp)
-returns bigint
-language plpgsql
-immutable
-set search_path = ''
-as $$
-declare
-  length integer := extract(day from month + interval '1 month' - interval '1 day');
-  -- The days of the week, repeated, and moved so that bit 1 is the first day of the month.
-  weekdays bigint := (cron[5] * 4432676798593) >> extract(dow from month)::integer << 1;
-  days bigint := cron[3] | ((cron[3] & 1) << length);
-begin
-  if cron[4] >> extract(month from month)::integer & 1 = 0 then
-    return 0;
-  end if;
-  return case cron[6] when 1 then days | weekdays else days & weekdays end & ((1::bigint << length + 1) - 2);
-end
-$$;
-
--- The first local time that matches, from _from on; null: there is none in 41 years.
-create or replace function supaqueue.next_match(cron bigint[], _from timestamp)
-returns timestamp
-language plpgsql
-immutable
-set search_path = ''
-as $$
-declare
-  at timestamp := date_trunc('minute', _from + interval '59.999999 seconds');
-  month timestamp := date_trunc('month', at);
-  _day integer := extract(day from at);
-  _hour integer := extract(hour from at);
-  _minute integer := extract(minute from at);
-  days bigint;
-  day integer;
-  hour integer;
-  minute integer;
-begin
-  for i in 0 .. 492 loop
-    days := supaqueue.cron_days(cron, month);
-    day := supaqueue.first_bit(days, _day);
-    while day is not null loop
-      if day > _day then
-        _hour := 0;
-        _minute := 0;
-      end if;
-      hour := supaqueue.first_bit(cron[2], _hour);
-      minute := supaqueue.first_bit(cron[1], case when hour = _hour then _minute else 0 end);
-      if minute is null then
-        hour := supaqueue.first_bit(cron[2], hour + 1);
-        minute := supaqueue.first_bit(cron[1], 0);
-      end if;
-      if hour is not null then
-        return month + make_interval(days => day - 1, hours => hour, mins => minute);
-      end if;
-      day := supaqueue.first_bit(days, day + 1);
-    end loop;
-    month := month + interval '1 month';
-    _day := 1;
-    _hour := 0;
-    _minute := 0;
-  end loop;
-  return null;
-end
-$$;
-
---- schema/22_next_time.sql
-
--- When a schedule is due. Cron is walked in local time from one change of the clocks to the next:
---
--- A time that the clocks skip is due when the gap ends, and one that comes twice is due the first time.
--- But an expression whose minute or hour begins with * goes by elapsed time: what the clocks skip is
--- left out, and what comes twice is due twice.
-
--- The first time after _after; null: there is none. Without cron, every so often.
---
--- The work is bounded: it looks at two days at a time, and skips those before the next day that
--- matches.
-create or replace function supaqueue.next_time(cron bigint[], every interval, timezone text, _after timestamptz)
-returns timestamptz
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  seconds numeric := extract(epoch from every);
-  -- Early enough to know whether the local time at _after comes a second time.
-  at timestamptz := _after - interval '25 hours';
-  until timestamptz;
-  utc_offset interval;
-  next_offset interval;
-  local_end timestamp;
-  seen timestamp := '-infinity';
-  match timestamp;
-begin
-  if cron is null then
-    return to_timestamp(((floor(extract(epoch from _after) / seconds) + 1) * seconds)::double precision);
-  end if;
-  utc_offset := supaqueue.utc_offset(timezone, at);
-  for i in 1 .. 1000 loop
-    until := at + interval '48 hours';
-    next_offset := supaqueue.utc_offset(timezone, until);
-    if next_offset <> utc_offset then
-      until := supaqueue.clock_change(timezone, at, until);
-      next_offset := supaqueue.utc_offset(timezone, until);
-    end if;
-    local_end := until at time zone 'UTC' + utc_offset;
-    if until > _after then
-      match := supaqueue.next_match(cron, greatest(
-        greatest(at, _after + interval '1 microsecond') at time zone 'UTC' + utc_offset,
-        case when cron[7] = 0 then seen end));
-      if match is null then
-        return null;
-      elsif match < local_end then
-        return (match - utc_offset) at time zone 'UTC';
-      elsif cron[7] = 0 and match < local_end + (next_offset - utc_offset) then
-        return until;
-      end if;
-    end if;
-    seen := greatest(seen, local_end);
-    at := case
-      when next_offset = utc_offset and match > local_end + interval '72 hours'
-      then until + (match - local_end - interval '48 hours')
-      else until
-    end;
-    utc_offset := case when at = until then next_offset else supaqueue.utc_offset(timezone, at) end;
-  end loop;
-  return null;
-end
-$$;
-
-create or replace function supaqueue.utc_offset(timezone text, at timestamptz)
-returns interval
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  return at at time zone timezone - at at time zone 'UTC';
-end
-$$;
-
--- When the clocks change first between two times with different offsets.
-create or replace function supaqueue.clock_change(timezone text, _after timestamptz, _until timestamptz)
-returns timestamptz
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  low bigint := floor(extract(epoch from _after));
-  high bigint := ceil(extract(epoch from _until));
-  middle bigint;
-  utc_offset interval := supaqueue.utc_offset(timezone, _after);
-begin
-  while high - low > 1 loop
-    middle := (low + high) / 2;
-    if supaqueue.utc_offset(timezone, to_timestamp(middle)) = utc_offset then
-      low := middle;
-    else
-      high := middle;
-    end if;
-  end loop;
-  return to_timestamp(high);
-end
-$$;
-
--- The last time up to _until; _known is one of the times before.
-create or replace function supaqueue.last_time(
-  cron bigint[], every interval, timezone text, _known timestamptz, _until timestamptz
-)
-returns timestamptz
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  last timestamptz := _known;
-  later timestamptz := _until;
-  span interval := interval '1 minute';
-  middle timestamptz;
-  at timestamptz;
-begin
-  while _until - span > last loop
-    at := supaqueue.next_time(cron, every, timezone, _until - span);
-    if at <= _until then
-      last := at;
-    else
-      later := _until - span;
-      span := span * 2;
-    end if;
-  end loop;
-  -- The last time is one of those from last to later.
-  loop
-    at := supaqueue.next_time(cron, every, timezone, last);
-    exit when at is null or at > _until;
-    last := at;
-    middle := last + (later - last) / 2;
-    at := supaqueue.next_time(cron, every, timezone, middle);
-    if at <= _until then
-      last := at;
-    else
-      later := middle;
-    end if;
-  end loop;
-  return last;
-end
-$$;
-
--- How many times there are from _first to _last. In days on which the clocks change, as on others.
-create or replace function supaqueue.count_times(
-  cron bigint[], every interval, timezone text, _first timestamptz, _last timestamptz
-)
-returns bigint
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  first timestamp := _first at time zone timezone;
-  last timestamp := _last at time zone timezone;
-begin
-  if cron is null then
-    return round(extract(epoch from _last - _first) / extract(epoch from every)) + 1;
-  end if;
-  return (
-    select coalesce(sum(supaqueue.matches_before(cron,
-      case when d.day = date_trunc('day', last) then last + interval '1 minute' - d.day else interval '24 hours' end)
-      - case when d.day = date_trunc('day', first) then supaqueue.matches_before(cron, first - d.day) else 0 end), 0)
-    from generate_series(date_trunc('day', first), last, '1 day') as d (day)
-    where supaqueue.cron_days(cron, date_trunc('month', d.day)) >> extract(day from d.day)::integer & 1 = 1
-  );
-end
-$$;
-
--- How many times of a day that matches are before a time of day.
-create or replace function supaqueue.matches_before(cron bigint[], _time interval)
-returns bigint
-language plpgsql
-immutable
-set search_path = ''
-as $$
-declare
-  hour integer := extract(epoch from _time)::integer / 3600;
-  minute integer := extract(epoch from _time)::integer / 60 % 60;
-begin
-  return bit_count((cron[2] & (1::bigint << hour) - 1)::bit(64)) * bit_count(cron[1]::bit(64))
-    + (cron[2] >> hour & 1) * bit_count((cron[1] & (1::bigint << minute) - 1)::bit(64));
-end
-$$;
+$migration$;
 
 --- schema/23_settings.sql
 
@@ -2082,7 +1703,7 @@ begin
     return;
   elsif to_regclass('vault.decrypted_secrets') is null then
     problem := 'the extension supabase_vault is not installed';
-    remedy := 'Run: create extension supabase_vault; then `supaqueue install` again.';
+    remedy := 'Run: create extension supabase_vault; and then ' || supaqueue.command('install');
     return;
   end if;
 
@@ -2095,13 +1716,13 @@ begin
 
   if secret is null then
     problem := 'the Vault of this database has no secret named supaqueue_secret';
-    remedy := 'Run `supaqueue install` for the project of this database (--project-ref; a preview branch has its own): it stores one in the Vault and in the function''s environment.';
+    remedy := 'Run ' || supaqueue.command('install') || ': it stores one in the Vault and in the function''s environment.';
   elsif supaqueue.signing_key(secret) is null then
     problem := 'the Vault''s supaqueue_secret is not a key of the form whsec_<base64>';
-    remedy := 'Run `supaqueue rotate-secret`, or store the value of SUPAQUEUE_SECRET with vault.update_secret.';
+    remedy := 'Run ' || supaqueue.command('rotate-secret') || ', or store the value of SUPAQUEUE_SECRET with vault.update_secret.';
   elsif url is null then
     problem := 'the Vault of this database has no secret named supaqueue_url';
-    remedy := 'Run: select vault.create_secret(''https://<project>.supabase.co'', ''supaqueue_url'');';
+    remedy := 'Run, with the URL of this very project or preview branch: select vault.create_secret(''https://<ref>.supabase.co'', ''supaqueue_url'');';
   elsif url !~ '^https?://[^/?#\s]+/?$' then
     problem := 'the Vault''s supaqueue_url is not a URL of the form https://host';
     remedy := 'Change it with vault.update_secret to the project''s URL, without a path.';
@@ -2112,7 +1733,7 @@ exception
     remedy := 'Find it: select l.pid, a.query from pg_locks l join pg_stat_activity a using (pid) where l.relation = ''vault.secrets''::regclass;';
   when others then
     problem := 'the secrets in the Vault cannot be read: ' || sqlerrm;
-    remedy := 'If they were encrypted with the key of another project (a restore, a branch): run `supaqueue install` for the project of this database, which replaces them. By hand: delete from vault.secrets where name like ''supaqueue_%'';';
+    remedy := 'If they were encrypted with the key of another project (a restore, a branch): run ' || supaqueue.command('install') || ', which replaces them. By hand: delete from vault.secrets where name like ''supaqueue_%'';';
 end
 $$;
 $migration$;
@@ -5091,8 +4712,8 @@ begin
       using errcode = 'invalid_parameter_value';
   elsif protocol <> '2' then
     return jsonb_build_object('accepted', false, 'reason', format(
-      'the supaqueue function speaks protocol %s, and the schema supaqueue speaks 2: upgrade the %s with `supaqueue install`',
-      protocol, case when protocol ~ '^([3-9]|[1-9]\d+)$' then 'schema' else 'function' end));
+      'the supaqueue function speaks protocol %s, and the schema supaqueue speaks 2: upgrade the %s with %s',
+      protocol, case when protocol ~ '^([3-9]|[1-9]\d+)$' then 'schema' else 'function' end, supaqueue.command('install')));
   end if;
   return supaqueue.pulse(_run, _number, coalesce(_request, '{}'));
 end
@@ -5477,7 +5098,7 @@ begin
                 'Do what the message says. It is tried again automatically, every 10 minutes at least.'
               when u.job is not null then
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
-              else 'It is tried again automatically. If the message does not help, run `supaqueue doctor`.'
+              else format('It is tried again automatically. If the message does not help, run %s.', supaqueue.command('doctor'))
             end
           from supaqueue.unfinished u
           left join supaqueue.schedule s on s.id = u.queue and u.step = 'schedule'
@@ -5526,7 +5147,8 @@ begin
             q.name, c.job,
             format('sent to the supaqueue function %s times without being acknowledged; the last request: %s',
               c.dispatches, supaqueue.request_outcome(c.request_id, c.created_at)),
-            'See the logs of the function, and run `supaqueue doctor`. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.'
+            format('See the logs of the function, and run %s. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.',
+              supaqueue.command('doctor'))
           from supaqueue.current_job c
           join supaqueue.queue q on q.id = c.queue
           where c.state = 'sent' and c.dispatches > 1
@@ -5549,7 +5171,7 @@ begin
     exception
       when others then
         return query
-        select null::text, null::uuid, format('could not look at %s: %s', subject, sqlerrm), 'Run `supaqueue doctor`.';
+        select null::text, null::uuid, format('could not look at %s: %s', subject, sqlerrm), format('Run %s.', supaqueue.command('doctor'));
     end;
   end loop;
 end

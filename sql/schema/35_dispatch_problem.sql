@@ -22,7 +22,7 @@ begin
     return;
   elsif to_regclass('vault.decrypted_secrets') is null then
     problem := 'the extension supabase_vault is not installed';
-    remedy := 'Run: create extension supabase_vault; then `supaqueue install` again.';
+    remedy := 'Run: create extension supabase_vault; and then ' || supaqueue.command('install');
     return;
   end if;
 
@@ -35,13 +35,13 @@ begin
 
   if secret is null then
     problem := 'the Vault of this database has no secret named supaqueue_secret';
-    remedy := 'Run `supaqueue install` for the project of this database (--project-ref; a preview branch has its own): it stores one in the Vault and in the function''s environment.';
+    remedy := 'Run ' || supaqueue.command('install') || ': it stores one in the Vault and in the function''s environment.';
   elsif supaqueue.signing_key(secret) is null then
     problem := 'the Vault''s supaqueue_secret is not a key of the form whsec_<base64>';
-    remedy := 'Run `supaqueue rotate-secret`, or store the value of SUPAQUEUE_SECRET with vault.update_secret.';
+    remedy := 'Run ' || supaqueue.command('rotate-secret') || ', or store the value of SUPAQUEUE_SECRET with vault.update_secret.';
   elsif url is null then
     problem := 'the Vault of this database has no secret named supaqueue_url';
-    remedy := 'Run: select vault.create_secret(''https://<project>.supabase.co'', ''supaqueue_url'');';
+    remedy := 'Run, with the URL of this very project or preview branch: select vault.create_secret(''https://<ref>.supabase.co'', ''supaqueue_url'');';
   elsif url !~ '^https?://[^/?#\s]+/?$' then
     problem := 'the Vault''s supaqueue_url is not a URL of the form https://host';
     remedy := 'Change it with vault.update_secret to the project''s URL, without a path.';
@@ -52,6 +52,6 @@ exception
     remedy := 'Find it: select l.pid, a.query from pg_locks l join pg_stat_activity a using (pid) where l.relation = ''vault.secrets''::regclass;';
   when others then
     problem := 'the secrets in the Vault cannot be read: ' || sqlerrm;
-    remedy := 'If they were encrypted with the key of another project (a restore, a branch): run `supaqueue install` for the project of this database, which replaces them. By hand: delete from vault.secrets where name like ''supaqueue_%'';';
+    remedy := 'If they were encrypted with the key of another project (a restore, a branch): run ' || supaqueue.command('install') || ', which replaces them. By hand: delete from vault.secrets where name like ''supaqueue_%'';';
 end
 $$;

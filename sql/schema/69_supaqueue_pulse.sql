@@ -27,8 +27,8 @@ begin
       using errcode = 'invalid_parameter_value';
   elsif protocol <> '2' then
     return jsonb_build_object('accepted', false, 'reason', format(
-      'the supaqueue function speaks protocol %s, and the schema supaqueue speaks 2: upgrade the %s with `supaqueue install`',
-      protocol, case when protocol ~ '^([3-9]|[1-9]\d+)$' then 'schema' else 'function' end));
+      'the supaqueue function speaks protocol %s, and the schema supaqueue speaks 2: upgrade the %s with %s',
+      protocol, case when protocol ~ '^([3-9]|[1-9]\d+)$' then 'schema' else 'function' end, supaqueue.command('install')));
   end if;
   return supaqueue.pulse(_run, _number, coalesce(_request, '{}'));
 end

@@ -126,7 +126,7 @@ begin
                 'Do what the message says. It is tried again automatically, every 10 minutes at least.'
               when u.job is not null then
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
-              else 'It is tried again automatically. If the message does not help, run `supaqueue doctor`.'
+              else format('It is tried again automatically. If the message does not help, run %s.', supaqueue.command('doctor'))
             end
           from supaqueue.unfinished u
           left join supaqueue.schedule s on s.id = u.queue and u.step = 'schedule'
@@ -175,7 +175,8 @@ begin
             q.name, c.job,
             format('sent to the supaqueue function %s times without being acknowledged; the last request: %s',
               c.dispatches, supaqueue.request_outcome(c.request_id, c.created_at)),
-            'See the logs of the function, and run `supaqueue doctor`. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.'
+            format('See the logs of the function, and run %s. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.',
+              supaqueue.command('doctor'))
           from supaqueue.current_job c
           join supaqueue.queue q on q.id = c.queue
           where c.state = 'sent' and c.dispatches > 1
@@ -198,7 +199,7 @@ begin
     exception
       when others then
         return query
-        select null::text, null::uuid, format('could not look at %s: %s', subject, sqlerrm), 'Run `supaqueue doctor`.';
+        select null::text, null::uuid, format('could not look at %s: %s', subject, sqlerrm), format('Run %s.', supaqueue.command('doctor'));
     end;
   end loop;
 end

@@ -151,8 +151,8 @@ async fn an_insert_whose_job_cannot_start_warns_with_the_reason_and_a_remedy() {
         warnings,
         [
             "supaqueue could not start jobs: the Vault of this database has no secret named supaqueue_secret; \
-             Run `supaqueue install` for the project of this database (--project-ref; a preview branch has its own): \
-             it stores one in the Vault and in the function's environment. They stay pending and are started later."
+             Run `supaqueue install --project-ref <ref>` with the ref of this very project or preview branch \
+             (for a local stack --local, for any other Postgres --db-url): it stores one in the Vault and in the function's environment. They stay pending and are started later."
         ]
     );
 }

@@ -20,6 +20,7 @@ mod privileges;
 mod problem;
 mod pulse;
 mod queue_status;
+mod remedies;
 mod report;
 mod restore;
 mod result;

@@ -530,7 +530,7 @@ async fn another_protocol_is_refused_with_the_side_to_upgrade() {
         let answer = beat(&db, RUN, &json!({"protocol": protocol})).await;
         assert_eq!(answer["accepted"], false);
         let reason = answer["reason"].as_str().unwrap();
-        let upgrade = format!("upgrade the {side} with `supaqueue install`");
+        let upgrade = format!("upgrade the {side} with `supaqueue install --project-ref <ref>`");
         assert!(reason.contains(&upgrade), "{reason}");
     }
     assert_eq!(db.get("select count(*) from supaqueue.run").await, "0");

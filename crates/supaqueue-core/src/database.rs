@@ -117,8 +117,8 @@ fn answered(status: u16, retry_after: Option<&str>, body: &str, now: Timestamp) 
     let code = error.code.unwrap_or_default();
     if code == NO_SUCH_FUNCTION {
         return unreachable(
-            "the Data API does not know Supaqueue's functions: apply its migration (`supaqueue install`), or \
-             delete this function; if it was installed just now, run: notify pgrst, 'reload schema'"
+            "the Data API does not know Supaqueue's functions: apply its migration (`supaqueue install` for this project), \
+             or delete this function; if it was installed just now, run: notify pgrst, 'reload schema'"
                 .into(),
         );
     }

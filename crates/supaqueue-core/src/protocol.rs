@@ -465,7 +465,7 @@ impl fmt::Display for DispatchError {
             Self::Malformed(error) => write!(f, "the body is not a dispatch: {error}"),
             Self::Protocol(number) => write!(
                 f,
-                "the database speaks protocol {number}, this function {PROTOCOL}: run `supaqueue install`, \
+                "the database speaks protocol {number}, this function {PROTOCOL}: run `supaqueue install` for this project, \
                  which brings both to the same version"
             ),
         }
@@ -569,7 +569,7 @@ mod tests {
             (r#"{"protocol":2,"current_jobs":[{]}"#, "at byte 31"),
             (
                 r#"{"protocol":3,"current_jobs":[]}"#,
-                "the database speaks protocol 3, this function 2: run `supaqueue install`",
+                "the database speaks protocol 3, this function 2: run `supaqueue install` for this project",
             ),
         ];
         for (body, want) in cases {

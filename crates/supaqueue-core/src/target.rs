@@ -72,8 +72,8 @@ pub(crate) fn request(
     }
     if queue.auth == Auth::Unknown {
         return Err(CannotCall::Yet(
-            "this function does not know auth of the queue: run `supaqueue install`, which brings the \
-             database and the function to the same version"
+            "this function does not know auth of the queue: run `supaqueue install` for this project, which brings \
+             the database and the function to the same version"
                 .into(),
         ));
     }

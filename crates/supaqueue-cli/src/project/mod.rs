@@ -247,7 +247,7 @@ impl Project {
             Deployment::DatabaseOnly => state.url.clone().ok_or_else(|| {
                 user_error(
                     "the project's URL is unknown",
-                    "Pass --project-url to `supaqueue install`: the gateway's URL as the database reaches it, without a path.",
+                    format!("Pass it to `{} --project-url URL`: the gateway's URL as the database reaches it, without a path.", self.command("install")),
                 )
             }),
         }
