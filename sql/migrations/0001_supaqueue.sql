@@ -1147,6 +1147,13 @@ begin
       delete from supaqueue.setting s where s.is_only_row;
     when 'last_tick' then
       delete from supaqueue.last_tick t where t.is_only_row;
+    when 'queue' then
+      -- One that a migration has made and that was not used.
+      delete from supaqueue.worker w
+      using supaqueue.queue q
+      where w.queue = q.id and q.name = new.name and q.id <> new.id and not exists (select from supaqueue.job j where j.queue = q.id);
+      delete from supaqueue.queue q
+      where q.name = new.name and q.id <> new.id and not exists (select from supaqueue.job j where j.queue = q.id);
   end case;
   return new;
 end
@@ -1169,6 +1176,12 @@ before insert on supaqueue.last_tick
 for each row
 execute function supaqueue.replace_row_tg_fn();
 alter table supaqueue.last_tick enable always trigger replace_row_tg;
+
+create or replace trigger replace_row_tg
+before insert on supaqueue.queue
+for each row
+execute function supaqueue.replace_row_tg_fn();
+alter table supaqueue.queue enable replica trigger replace_row_tg;
 $migration$;
 
 --- schema/25_note_unfinished.sql

@@ -1,6 +1,6 @@
 //! Rows that were loaded without triggers, as a restore or a seed file loads them.
 
-use supaqueue_tests::{Db, get, run};
+use supaqueue_tests::{Db, get, refusal, run};
 use tokio_postgres::Client;
 
 /// The tables of the schema, each with the columns that a dump names.
@@ -61,7 +61,8 @@ async fn a_data_only_dump_loads_into_a_database_with_the_schema() {
     old.tick().await;
 
     let new = Db::new().await;
-    // A project that was in use: its own rows of configuration are there.
+    // The same migrations made the queue in both, and a project that was in use has its own rows of configuration.
+    new.queue("q", 1).await;
     new.run("select supaqueue.settings()").await;
     new.tick().await;
     let from = old.database().connect_as_admin().await.unwrap();
@@ -71,6 +72,7 @@ async fn a_data_only_dump_loads_into_a_database_with_the_schema() {
         "select jobs_per_request from supaqueue.setting",
         "select * from supaqueue.version order by part, number",
         "select * from supaqueue.job order by id",
+        "select * from supaqueue.queue",
         "select * from supaqueue.worker order by id",
         "select * from supaqueue.schedule",
     ] {
@@ -86,6 +88,37 @@ async fn a_data_only_dump_loads_into_a_database_with_the_schema() {
     tick_until(&new, "select count(*) from supaqueue.current_job", "2").await;
     let id = new.get("select supaqueue.enqueue('q', '6')").await;
     assert_eq!(new.get(&format!("select max(position) = (select position from supaqueue.job where id = '{id}') from supaqueue.job")).await, "t");
+}
+
+/// A queue that was used is not replaced by one of the same name, and a name is not taken twice outside of a restore.
+#[tokio::test]
+async fn a_queue_with_jobs_is_not_replaced() {
+    let db = Db::new().await;
+    db.queue("used", 1).await;
+    db.queue("unused", 1).await;
+    db.run("select supaqueue.enqueue('used')").await;
+    let loader = db.database().connect_as_admin().await.unwrap();
+    let insert = |name: &str| {
+        format!("insert into supaqueue.queue (name, edge_function_name) values ('{name}', 'hello')")
+    };
+    for name in ["used", "unused"] {
+        assert_eq!(
+            db.refusal(&insert(name)).await,
+            "queue_name_is_unique",
+            "{name}"
+        );
+    }
+    run(&loader, "set session_replication_role = replica").await;
+    assert_eq!(
+        refusal(&loader, &insert("used")).await,
+        "queue_name_is_unique"
+    );
+    run(&loader, &insert("unused")).await;
+    assert_eq!(
+        db.get("select name, (select count(*) from supaqueue.worker w where w.queue = q.id) from supaqueue.queue q order by name")
+            .await,
+        "unused|0\nused|1"
+    );
 }
 
 #[tokio::test]
