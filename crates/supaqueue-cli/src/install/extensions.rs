@@ -19,7 +19,7 @@ pub(super) async fn create_missing(
         (
             state.has_net,
             "pg_net",
-            "create extension if not exists pg_net",
+            "create extension if not exists pg_net with schema extensions",
         ),
         (
             state.has_cron,
