@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::local::GATEWAY_URL;
 use super::private_temp_dir::PrivateTempDir;
 use super::supabase_cli::SupabaseCli;
 use crate::user_error::user_error;
@@ -81,13 +82,18 @@ pub(crate) fn is_at_platform(url: &str) -> bool {
     url.ends_with(PLATFORM)
 }
 
+fn project_url(reference: &str, stored: Option<&str>) -> String {
+    match stored {
+        // The local stack's gateway is no domain of a hosted project: `supabase db push` stores what is under [db.vault].
+        Some(custom) if !is_at_platform(custom) && custom != GATEWAY_URL => custom.to_owned(),
+        _ => format!("https://{reference}{PLATFORM}"),
+    }
+}
+
 impl Hosted {
     /// The project's URL: its custom domain if the Vault already has one, else the platform's.
     pub(crate) fn url(&self, stored: Option<&str>) -> String {
-        match stored {
-            Some(custom) if !is_at_platform(custom) => custom.to_owned(),
-            _ => format!("https://{}{PLATFORM}", self.reference),
-        }
+        project_url(&self.reference, stored)
     }
 
     fn arguments(&self, words: &[&str]) -> Vec<String> {
@@ -273,4 +279,23 @@ pub(crate) fn digest(value: &str) -> String {
 /// Whether a text has the form of such a digest. The platform might show something else.
 fn is_digest(shown: &str) -> bool {
     shown.len() == 64 && shown.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_custom_domain_is_kept() {
+        let platform = "https://abc.supabase.co";
+        for (stored, want) in [
+            (None, platform),
+            (Some(platform), platform),
+            (Some("https://other.supabase.co"), platform),
+            (Some(GATEWAY_URL), platform),
+            (Some("https://api.example.com"), "https://api.example.com"),
+        ] {
+            assert_eq!(project_url("abc", stored), want);
+        }
+    }
 }

@@ -256,7 +256,9 @@ impl Project {
     /// Whether a URL belongs to another project, as in a copied database.
     pub(crate) fn is_of_another(&self, url: &str) -> bool {
         match &self.deployment {
-            Deployment::Hosted(hosted) => hosted::is_at_platform(url) && url != hosted.url(None),
+            Deployment::Hosted(hosted) => {
+                url == GATEWAY_URL || hosted::is_at_platform(url) && url != hosted.url(None)
+            }
             Deployment::Local(_) => hosted::is_at_platform(url),
             Deployment::DatabaseOnly => false,
         }
