@@ -40,6 +40,40 @@ async fn the_statements_of_the_guide_run_in_order() {
     assert_eq!(jobs, want);
 }
 
+/// A seed file also runs on preview branches.
+#[tokio::test]
+async fn the_seed_file_gives_a_secret_and_a_url_to_a_local_stack_alone() {
+    let db = Db::without_secrets().await;
+    let operations = Page::read("docs/operations.md");
+    let mut blocks = operations.blocks("sql");
+    let seed = blocks
+        .find(|block| block.contains("app.settings.jwt_secret"))
+        .unwrap();
+    let secrets = "select count(*) from vault.secrets";
+    for secret in ["", "set app.settings.jwt_secret = 'another'"] {
+        db.run(secret).await;
+        db.run(seed).await;
+        assert_eq!(db.get(secrets).await, "0", "{secret}");
+    }
+    let (_, secret) = seed
+        .split_once("app.settings.jwt_secret', true) = ")
+        .unwrap();
+    db.run(&format!("set app.settings.jwt_secret = {secret}"))
+        .await;
+    db.run(seed).await;
+    let problem = db
+        .get("select problem from supaqueue.dispatch_problem()")
+        .await;
+    assert_eq!(problem, "null");
+    let environment = operations
+        .blocks("sh")
+        .find_map(|block| block.strip_prefix("SUPAQUEUE_SECRET="));
+    let stored = db
+        .get("select decrypted_secret from vault.decrypted_secrets where name = 'supaqueue_secret'")
+        .await;
+    assert_eq!(environment.unwrap().trim(), stored);
+}
+
 /// Installs the add-on that the pages describe.
 pub(crate) async fn add_job_dependencies(db: &Db) {
     let add_on = add_on("job_dependencies").unwrap();

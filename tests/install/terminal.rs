@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -85,8 +85,8 @@ fn a_signal_is_not_taken_for_the_doctors_verdict() {
     });
 }
 
-/// `supaqueue install` at a terminal, without an option that names the project.
-struct Terminal {
+/// The program at a terminal.
+pub(crate) struct Terminal {
     child: Child,
     keyboard: File,
     screen: Arc<Mutex<String>>,
@@ -94,10 +94,14 @@ struct Terminal {
 }
 
 impl Terminal {
+    /// `supaqueue install`, without an option that names the project.
     fn install(project: &Project) -> Self {
-        let terminal = openpty(None, None).unwrap();
         let line = format!("install --project-url {}", project.stack.gateway_url());
-        let mut command = project.command(Cli::DOUBLE, &line);
+        Self::start(&mut project.command(Cli::DOUBLE, &line))
+    }
+
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let terminal = openpty(None, None).unwrap();
         let side = || terminal.slave.try_clone().unwrap();
         let child = command
             .stdin(side())
@@ -125,19 +129,19 @@ impl Terminal {
         }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.screen.lock().unwrap().clone()
     }
 
-    fn types(&mut self, keys: &str) {
+    pub(crate) fn types(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    fn is_sent(&self, signal: Signal) {
+    pub(crate) fn is_sent(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
-    fn says(&self, words: &str) {
+    pub(crate) fn says(&self, words: &str) {
         eventually(|| {
             let text = self.text();
             text.contains(words)
@@ -147,7 +151,7 @@ impl Terminal {
     }
 
     /// Waits for it to exit. Returns the status.
-    fn ends(&mut self) -> Option<i32> {
+    pub(crate) fn ends(&mut self) -> Option<i32> {
         let status = eventually(|| {
             let running = || format!("it is still running: {}", self.screen.lock().unwrap());
             self.child.try_wait().unwrap().ok_or(running)

@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use supaqueue_files::{DatabaseState, Part};
 
 use crate::command;
-use crate::project::{Project, ProjectOptions};
+use crate::output::errln;
+use crate::project::{Project, ProjectOptions, supabase_dir};
 use crate::prompt::Confirmation;
 use crate::steps::Steps;
 use crate::user_error::user_error;
@@ -24,9 +25,18 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Adds or updates an add-on
-    Add(Options),
+    Add(AddOptions),
     /// Removes an add-on and its data
     Remove(Options),
+}
+
+#[derive(Debug, Args)]
+struct AddOptions {
+    #[command(flatten)]
+    options: Options,
+    /// Only write its migrations, and those of the core, to supabase/migrations, for `supabase db push`
+    #[arg(long)]
+    write_migration: bool,
 }
 
 #[derive(Debug, Args)]
@@ -42,7 +52,10 @@ struct Options {
 /// Runs the command until it ends or is interrupted.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     let (verb, options) = match &arguments.action {
-        Action::Add(options) => ("add", options),
+        Action::Add(add) if add.write_migration => {
+            return command::run("add-on", async { write_migration(&add.options) }).await;
+        }
+        Action::Add(add) => ("add", &add.options),
         Action::Remove(options) => ("remove", options),
     };
     let command = |project: &ProjectOptions| {
@@ -57,6 +70,24 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         change(&project, add_on, &arguments.action, options, steps).await
     })
     .await
+}
+
+/// Writes files to the user's `supabase` folder instead of changing the project.
+fn write_migration(options: &Options) -> Result<ExitCode> {
+    let add_on = find(&options.name)?;
+    let dir = options
+        .project
+        .supabase_dir()
+        .ok_or_else(supabase_dir::missing)?;
+    let written = dir.write_migrations(Some(&add_on))?;
+    for path in &written {
+        errln!("✓ {path}");
+    }
+    match written.is_empty() {
+        true => errln!("All files are up to date."),
+        false => errln!("Next: `{}`", dir.supabase("db push")),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn change(

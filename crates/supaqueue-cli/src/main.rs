@@ -8,6 +8,7 @@ mod command_line;
 #[cfg_attr(not(unix), path = "dev/unsupported.rs")]
 mod dev;
 mod doctor;
+mod init;
 mod install;
 mod output;
 mod project;
@@ -34,6 +35,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Dev(dev::Arguments),
+    Init(init::Arguments),
     Install(install::Arguments),
     Remove(remove::Arguments),
     Doctor(doctor::Arguments),
@@ -45,6 +47,7 @@ enum Command {
 async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Init(arguments) => init::run(arguments).await,
         Command::Install(arguments) => install::run(arguments).await,
         Command::Remove(arguments) => remove::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,

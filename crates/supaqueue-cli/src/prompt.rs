@@ -27,6 +27,11 @@ impl Confirmation {
         command.flag("--yes", self.yes)
     }
 
+    /// Whether no question is to be asked.
+    pub(crate) fn is_given(&self) -> bool {
+        self.yes
+    }
+
     /// Asks for confirmation, unless `--yes` was given.
     pub(crate) async fn ask(&self, question: &str) -> Result<()> {
         if self.yes {
@@ -64,6 +69,21 @@ pub(crate) async fn select(question: &str, names: &[String]) -> Result<usize> {
         match answer.parse::<usize>() {
             Ok(number) if (1..=names.len()).contains(&number) => return Ok(number - 1),
             _ => errln!("Enter a number from 1 to {}.", names.len()),
+        }
+    }
+}
+
+/// Asks for a value until one can be read. An empty answer is the default.
+pub(crate) async fn enter<T>(
+    question: &str,
+    default: &str,
+    read: impl Fn(&str) -> Result<T>,
+) -> Result<T> {
+    loop {
+        let answer = ask(&format!("{question} [{default}] ")).await?;
+        match read(if answer.is_empty() { default } else { &answer }) {
+            Ok(value) => return Ok(value),
+            Err(error) => errln!("{error}."),
         }
     }
 }

@@ -13,7 +13,7 @@ use anyhow::Result;
 use crate::command;
 use crate::command_line::CommandLine;
 use crate::output::errln;
-use crate::project::{ProjectOptions, supabase_dir};
+use crate::project::{Deployment, Project, ProjectOptions, supabase_dir};
 use crate::prompt::Confirmation;
 use crate::steps::Steps;
 pub(crate) use embedded::embedded_function;
@@ -112,10 +112,29 @@ async fn install(arguments: &Arguments, steps: &mut Steps) -> Result<()> {
         env!("CARGO_PKG_VERSION"),
         installation.project.name()
     );
-    for next_step in installation.next_steps() {
+    for next_step in installation
+        .next_steps()
+        .into_iter()
+        .chain(write_migrations(&installation.project)?)
+    {
         errln!("Next step: {next_step}");
     }
     Ok(())
+}
+
+/// What to do where the user's migrations lack the schema: what is built from them would have none of it.
+fn write_migrations(project: &Project) -> Result<Option<String>> {
+    let is_self_hosted = matches!(project.deployment, Deployment::DatabaseOnly);
+    let Some(dir) = project.options.supabase_dir().filter(|_| !is_self_hosted) else {
+        return Ok(None);
+    };
+    if dir.migrations()?.is_empty() || dir.missing_migrations(None)?.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "add the schema to your migrations, or preview branches and `supabase db reset` come up without it: `{}`",
+        dir.supaqueue("install --write-migration")
+    )))
 }
 
 /// Writes files to the user's `supabase` folder instead of changing the project.
@@ -127,7 +146,7 @@ fn write_files(arguments: &Arguments) -> Result<()> {
     let mut written = Vec::new();
     let mut next = Vec::new();
     if arguments.write_migration {
-        written.extend(dir.write_migrations(jiff::Timestamp::now())?);
+        written.extend(dir.write_migrations(None)?);
         next.push(format!("`{}`", dir.supabase("db push")));
     }
     if arguments.write_function {

@@ -3,6 +3,7 @@
 
 mod atomic_file;
 pub(crate) mod database;
+pub(crate) mod file_set;
 pub(crate) mod hosted;
 pub(crate) mod local;
 mod postgres;

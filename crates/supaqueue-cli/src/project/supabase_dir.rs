@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use supaqueue_files::{core, function_files};
+use supaqueue_files::{Part, add_ons, core, function_files};
 use toml_edit::{DocumentMut, Item, Value};
 
-use super::atomic_file;
+use super::file_set::FileSet;
 use super::hosted::FUNCTION;
 use crate::command_line::CommandLine;
 use crate::user_error::user_error;
@@ -47,11 +47,20 @@ impl SupabaseDir {
         self.0.parent().unwrap_or(&self.0)
     }
 
-    /// A command of the Supabase CLI, which finds this folder where it is run.
+    /// A command of the Supabase CLI for this folder.
     pub(crate) fn supabase(&self, command: &str) -> CommandLine {
+        CommandLine::of(&format!("supabase {command}")).option("--workdir", self.workdir())
+    }
+
+    /// A command of this program for this folder.
+    pub(crate) fn supaqueue(&self, command: &str) -> CommandLine {
+        CommandLine::supaqueue(command).option("--workdir", self.workdir())
+    }
+
+    /// The project's folder, if the programs do not find it where they are run.
+    fn workdir(&self) -> Option<&Path> {
         let is_found = Self::find(None).is_some_and(|found| found.0 == self.0);
-        let workdir = (!is_found).then(|| self.parent());
-        CommandLine::of(&format!("supabase {command}")).option("--workdir", workdir)
+        (!is_found).then(|| self.parent())
     }
 
     /// The reference of the project linked by `supabase link`.
@@ -99,63 +108,149 @@ impl SupabaseDir {
         names.filter(needs_jwt).collect()
     }
 
-    /// Writes the missing migrations and returns their paths. They are named after `now`, one second
-    /// apart.
-    pub(crate) fn write_migrations(&self, now: Timestamp) -> Result<Vec<String>> {
-        let folder = self.0.join("migrations");
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        let existing: Vec<String> = std::fs::read_dir(&folder)
-            .with_context(|| format!("cannot read {}", folder.display()))?
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+    /// The user's functions.
+    pub(crate) fn functions(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.join("functions"));
+        let mut names: Vec<String> = entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let is_folder = entry.path().is_dir();
+                entry.file_name().into_string().ok().filter(|_| is_folder)
+            })
+            .filter(|name| is_function_name(name))
             .collect();
-        // Later than every existing one: `db push` rejects migrations older than the last it applied.
-        let newest = existing
+        names.sort();
+        names
+    }
+
+    /// The entry point of a function.
+    pub(crate) fn entry_point(&self, function: &str) -> PathBuf {
+        self.0.join("functions").join(function).join("index.ts")
+    }
+
+    /// The names of the migrations.
+    pub(crate) fn migrations(&self) -> Result<Vec<String>> {
+        let folder = self.0.join("migrations");
+        if !folder.exists() {
+            return Ok(Vec::new());
+        }
+        let entries = std::fs::read_dir(&folder);
+        let entries = entries.with_context(|| format!("cannot read {}", folder.display()))?;
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| name.ends_with(".sql"))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The path of a migration.
+    pub(crate) fn migration(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.join("migrations").join(name)
+    }
+
+    /// The time stamp of the next migration: later than every existing one, because `db push` rejects migrations older than
+    /// the last that it applied.
+    pub(crate) fn next_stamp(&self, now: Timestamp) -> Result<u64> {
+        let migrations = self.migrations()?;
+        let stamps = migrations
             .iter()
-            .filter_map(|name| name.split('_').next()?.parse::<u64>().ok())
-            .max()
-            .unwrap_or(0);
-        let mut stamp = time_stamp(now)?.max(newest + 1);
-        let mut written = Vec::new();
-        for version in core().versions {
-            let suffix = format!("_supaqueue_{:04}.sql", version.number);
-            if existing.iter().any(|name| name.ends_with(&suffix)) {
-                continue;
-            }
-            let path = folder.join(format!("{stamp}{suffix}"));
-            atomic_file::write(&path, version.sql.as_bytes())?;
-            written.push(path.display().to_string());
+            .filter_map(|name| name.split('_').next()?.parse::<u64>().ok());
+        Ok(time_stamp(now)?.max(stamps.max().unwrap_or(0) + 1))
+    }
+
+    /// Adds the migrations that are missing, from a time stamp on, one second apart. Returns the next time stamp.
+    pub(crate) fn add_migrations(
+        &self,
+        files: &mut FileSet,
+        add_on: Option<&Part>,
+        mut stamp: u64,
+    ) -> Result<u64> {
+        for (name, sql) in self.missing_migrations(add_on)? {
+            files.add(self.migration(format!("{stamp}{name}")), sql);
             stamp += 1;
         }
-        Ok(written)
+        Ok(stamp)
+    }
+
+    /// Writes the migrations that are missing, and returns their paths.
+    pub(crate) fn write_migrations(&self, add_on: Option<&Part>) -> Result<Vec<String>> {
+        let mut files = FileSet::default();
+        self.add_migrations(&mut files, add_on, self.next_stamp(Timestamp::now())?)?;
+        files.write()?;
+        Ok(files.names())
+    }
+
+    /// The migrations that are missing, of the core, of the add-ons that the folder has, and of `add_on`: the end of the
+    /// name, and the text.
+    pub(crate) fn missing_migrations(
+        &self,
+        add_on: Option<&Part>,
+    ) -> Result<Vec<(String, &'static str)>> {
+        let existing = self.migrations()?;
+        let is_wanted = |part: &Part| {
+            let name = format!("_supaqueue_{}_0", part.name);
+            add_on == Some(part) || existing.iter().any(|file| file.contains(&name))
+        };
+        let add_ons = add_ons().into_iter().filter(is_wanted);
+        let mut missing = Vec::new();
+        for part in std::iter::once(core()).chain(add_ons) {
+            let name = match part.name {
+                "supaqueue" => "_supaqueue".to_owned(),
+                add_on => format!("_supaqueue_{add_on}"),
+            };
+            for version in &part.versions {
+                let name = format!("{name}_{:04}.sql", version.number);
+                if !existing.iter().any(|file| file.ends_with(&name)) {
+                    missing.push((name, version.sql));
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The files of the function.
+    pub(crate) fn function_files(&self) -> impl Iterator<Item = (PathBuf, &'static [u8])> {
+        let folder = self.0.join("functions").join(FUNCTION);
+        function_files().map(move |(name, bytes)| (folder.join(name), bytes))
+    }
+
+    /// Adds `config.toml`, if it does not let calls of these functions in without a JWT.
+    pub(crate) fn add_config(&self, files: &mut FileSet, functions: &[&str]) -> Result<()> {
+        let (path, mut text) = (self.config_path(), self.config()?);
+        for function in functions {
+            text = without_jwt(&text, function).map_err(|error| {
+                user_error(
+                    format!("cannot parse {}: {error}", path.display()),
+                    "Fix the file and run this again.",
+                )
+            })?;
+        }
+        files.add(path, text);
+        Ok(())
     }
 
     /// Writes the function's files and its entry in `config.toml`, and returns the paths of those
     /// that changed.
     pub(crate) fn write_function(&self) -> Result<Vec<String>> {
-        let folder = self.0.join("functions").join(FUNCTION);
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        let mut files: Vec<(PathBuf, Vec<u8>)> = function_files()
-            .map(|(name, bytes)| (folder.join(name), bytes.to_vec()))
-            .collect();
-        let (path, text) = (self.config_path(), self.config()?);
-        let with_entry = with_entry(&text).map_err(|error| {
-            user_error(
-                format!("cannot parse {}: {error}", path.display()),
-                "Fix the file and run this again.",
-            )
-        })?;
-        files.push((path, with_entry.into_bytes()));
-        let mut written = Vec::new();
-        for (path, bytes) in files {
-            if std::fs::read(&path).ok().as_deref() != Some(&bytes) {
-                atomic_file::write(&path, &bytes)?;
-                written.push(path.display().to_string());
-            }
+        let mut files = FileSet::default();
+        for (path, bytes) in self.function_files() {
+            files.add(path, bytes);
         }
-        Ok(written)
+        self.add_config(&mut files, &[FUNCTION])?;
+        files.write()?;
+        Ok(files.names())
     }
+}
+
+/// Whether a folder of functions with this name is a function of the user's.
+pub(crate) fn is_function_name(name: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(is_word)
+        && name != FUNCTION
 }
 
 /// A time stamp as in `supabase migration new`: YYYYMMDDhhmmss, in UTC.
@@ -163,12 +258,12 @@ fn time_stamp(time: Timestamp) -> Result<u64> {
     Ok(time.strftime("%Y%m%d%H%M%S").to_string().parse()?)
 }
 
-/// Disables JWT verification for the function in a `config.toml` and leaves every other byte as it is.
-fn with_entry(text: &str) -> Result<String> {
+/// Disables JWT verification for a function in a `config.toml` and leaves every other byte as it is.
+fn without_jwt(text: &str, function: &str) -> Result<String> {
     let mut document: DocumentMut = text.parse().context("invalid TOML")?;
     let entry = document
         .get("functions")
-        .and_then(|functions| functions.get(FUNCTION));
+        .and_then(|functions| functions.get(function));
     let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
     match entry
         .and_then(|entry| entry.get("verify_jwt"))
@@ -183,12 +278,12 @@ fn with_entry(text: &str) -> Result<String> {
                 _ => &newline.repeat(2),
             };
             return Ok(format!(
-                "{text}{gap}[functions.{FUNCTION}]{newline}verify_jwt = false{newline}"
+                "{text}{gap}[functions.{function}]{newline}verify_jwt = false{newline}"
             ));
         }
         _ => {}
     }
-    match &mut document["functions"][FUNCTION]["verify_jwt"] {
+    match &mut document["functions"][function]["verify_jwt"] {
         Item::Value(value) => {
             // Keeps what surrounds the value, such as a comment at the end of the line.
             let decor = value.decor().clone();
@@ -247,7 +342,7 @@ mod tests {
                 "a = 1\r\n\r\n[functions.supaqueue]\r\nverify_jwt = false\r\n".to_owned(),
             ),
         ] {
-            assert_eq!(with_entry(text).unwrap(), want);
+            assert_eq!(without_jwt(text, FUNCTION).unwrap(), want);
         }
     }
 
@@ -255,22 +350,29 @@ mod tests {
     fn a_correct_entry_is_kept_and_a_wrong_one_is_corrected() {
         let right =
             format!("{OTHER}[functions.supaqueue]\nenabled = true\nverify_jwt = false # ours\n");
-        assert_eq!(with_entry(&right).unwrap(), right);
+        assert_eq!(without_jwt(&right, FUNCTION).unwrap(), right);
         let wrong = right.replace("verify_jwt = false", "verify_jwt = true");
-        assert_eq!(with_entry(&wrong).unwrap(), right);
+        assert_eq!(without_jwt(&wrong, FUNCTION).unwrap(), right);
         let without = "[functions.supaqueue]\nenabled = true\n\n[auth]\nx = 1\n";
         assert_eq!(
-            with_entry(without).unwrap(),
+            without_jwt(without, FUNCTION).unwrap(),
             "[functions.supaqueue]\nenabled = true\nverify_jwt = false\n\n[auth]\nx = 1\n"
         );
         let inline = "functions = { hello = { verify_jwt = true } }\n";
         assert_eq!(
-            with_entry(inline).unwrap().parse::<DocumentMut>().unwrap()["functions"]["supaqueue"]["verify_jwt"].as_bool(),
+            without_jwt(inline, FUNCTION)
+                .unwrap()
+                .parse::<DocumentMut>()
+                .unwrap()["functions"]["supaqueue"]["verify_jwt"]
+                .as_bool(),
             Some(false)
         );
         let windows = wrong.replace('\n', "\r\n");
-        assert_eq!(with_entry(&windows).unwrap(), right.replace('\n', "\r\n"));
-        assert!(with_entry("a = ").is_err());
+        assert_eq!(
+            without_jwt(&windows, FUNCTION).unwrap(),
+            right.replace('\n', "\r\n")
+        );
+        assert!(without_jwt("a = ", FUNCTION).is_err());
     }
 
     #[test]
@@ -302,24 +404,26 @@ mod tests {
         std::fs::write(supabase.join("config.toml"), "").unwrap();
         std::fs::write(supabase.join("migrations/20990101000000_mine.sql"), "").unwrap();
         let dir = SupabaseDir::find(Some(folder.path())).unwrap();
-        let written = dir
-            .write_migrations("2026-11-23T08:00:00Z".parse().unwrap())
-            .unwrap();
-        assert_eq!(written.len(), core().versions.len());
+        let files = |now: &str| {
+            let mut files = FileSet::default();
+            let stamp = dir.next_stamp(now.parse().unwrap()).unwrap();
+            dir.add_migrations(&mut files, None, stamp).unwrap();
+            files
+        };
+        let written = files("2026-11-23T08:00:00Z");
+        let names = written.names();
+        assert_eq!(names.len(), core().versions.len());
         assert!(
-            written[0].ends_with("20990101000001_supaqueue_0001.sql"),
+            names[0].ends_with("20990101000001_supaqueue_0001.sql"),
             "{}",
-            written[0]
+            names[0]
         );
+        written.write().unwrap();
         assert_eq!(
-            std::fs::read_to_string(&written[0]).unwrap(),
+            std::fs::read_to_string(&names[0]).unwrap(),
             core().versions[0].sql
         );
-        assert_eq!(
-            dir.write_migrations("2026-11-24T08:00:00Z".parse().unwrap())
-                .unwrap(),
-            Vec::<String>::new()
-        );
+        assert!(files("2026-11-24T08:00:00Z").names().is_empty());
     }
 
     #[test]
