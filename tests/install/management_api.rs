@@ -93,6 +93,8 @@ struct Content {
     /// As they are listed.
     functions: BTreeMap<String, Value>,
     secrets: BTreeMap<String, String>,
+    /// Whether the project is a preview branch, which the platform neither lists nor shows among the projects.
+    is_branch: bool,
     deployments: u64,
     trap: Option<(Pattern, Fault)>,
     /// Whether a call has gone wrong since the trap was set.
@@ -121,7 +123,7 @@ impl Platform {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let secrets = get(list_secrets).post(set_secrets).delete(unset_secrets);
         let project = Router::new()
-            .route("/", get(|| async { Json(the_project()) }))
+            .route("/", get(show_project))
             .route("/config/database/pooler", get(pooler))
             .route("/api-keys", get(api_keys))
             .route("/secrets", secrets)
@@ -130,15 +132,17 @@ impl Platform {
             .route("/functions/{slug}", delete(delete_function))
             .route("/database/query", post(query));
         let router = Router::new()
-            .route(
-                "/v1/projects",
-                get(|| async { Json(json!([the_project()])) }),
-            )
+            .route("/v1/projects", get(list_projects))
             .nest(&format!("/v1/projects/{REF}"), project)
             .layer(middleware::from_fn_with_state(self.clone(), guard))
             .with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         address
+    }
+
+    /// Makes the project a preview branch.
+    pub(crate) fn make_branch(&self) {
+        self.state().is_branch = true;
     }
 
     fn state(&self) -> MutexGuard<'_, Content> {
@@ -384,6 +388,22 @@ fn the_project() -> Value {
         "region": "eu-west-1", "created_at": "2026-01-01T00:00:00Z", "status": "ACTIVE_HEALTHY",
         "database": { "host": format!("db.{REF}.supabase.test"), "version": "17.4", "postgres_engine": "17", "release_channel": "ga" }
     })
+}
+
+async fn show_project(State(platform): State<Arc<Platform>>) -> Response {
+    match platform.state().is_branch {
+        true => refusal(404, "Project not found"),
+        false => answer(200, the_project()),
+    }
+}
+
+async fn list_projects(State(platform): State<Arc<Platform>>) -> Json<Value> {
+    let mut project = the_project();
+    if platform.state().is_branch {
+        project["id"] = "parentparentparentpa".into();
+        project["ref"] = project["id"].clone();
+    }
+    Json(json!([project]))
 }
 
 async fn pooler() -> Json<Value> {

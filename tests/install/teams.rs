@@ -228,6 +228,32 @@ fn an_add_on_is_pushed_and_installed_in_any_order() {
     });
 }
 
+/// The platform builds it from the migrations. With the real CLI, which looks the project up by itself.
+#[test]
+fn a_preview_branch_works_after_install_with_its_own_reference() {
+    test(|project| {
+        project.platform.make_branch();
+        project.run(&core().from_scratch());
+        project.queue("hello", "succeed", 1);
+        project.run("select supaqueue.enqueue('hello')");
+        let remedy = "select remedy like '%`supaqueue install --project-ref <ref>`%' from supaqueue.problem where problem like '%no secret%'";
+        project.assert(remedy, "t");
+        project
+            .succeeds(Cli::REAL_3, &project.install_line())
+            .assert_says(&["✓ project: preview branch", REF])
+            .assert_says(&["✓ migrations", "already up to date"])
+            .assert_says(&["✓ verification", "round trip"]);
+        project.eventually("select status from supaqueue.job", "successful");
+        // Another reference is no branch.
+        project
+            .fails(Cli::REAL_3, "doctor --project-ref zzzzzzzzzzzzzzzzzzzz")
+            .assert_says(&[
+                "failed",
+                "has no project zzzzzzzzzzzzzzzzzzzz, and no preview branch",
+            ]);
+    });
+}
+
 /// `[db.vault]` is not for the local stack alone: why the documentation keeps the secret and the URL out of it.
 #[test]
 fn a_push_stores_what_is_under_db_vault_in_the_project_that_it_pushes_to() {

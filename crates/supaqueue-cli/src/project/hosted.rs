@@ -67,6 +67,22 @@ pub(crate) async fn projects(cli: &SupabaseCli) -> Result<Vec<ListedProject>> {
     items(cli.json(&["projects", "list"]).await?, "projects")
 }
 
+/// A preview branch. It is not among the account's projects, and answers as one.
+pub(crate) async fn branch(cli: &SupabaseCli, reference: &str) -> Result<Hosted> {
+    let branch = Hosted {
+        cli: cli.clone(),
+        reference: reference.to_owned(),
+        name: "preview branch".to_owned(),
+    };
+    match branch.functions().await {
+        Ok(_) => Ok(branch),
+        Err(error) => Err(user_error(
+            format!("this account has no project {reference}, and no preview branch: {error}"),
+            "Run `supabase projects list` or `supabase branches list`, and check that you are logged in to the right account.",
+        )),
+    }
+}
+
 /// The items of a list, which some versions of the CLI wrap in an object.
 fn items<T: DeserializeOwned>(mut list: Value, name: &str) -> Result<Vec<T>> {
     let items = list.get_mut(name).map(Value::take).unwrap_or(list);

@@ -163,7 +163,21 @@ impl ProjectOptions {
             Candidates::Only(project) => return Ok(*project),
             Candidates::Account(cli, projects) => (cli, projects),
         };
-        let listed = self.select_listed(&projects).await?;
+        let linked = || {
+            std::env::var("SUPABASE_PROJECT_ID")
+                .ok()
+                .or_else(|| self.supabase_dir()?.linked_project())
+        };
+        let listed = match self.project_ref.clone().or_else(linked) {
+            None => self.ask(&projects).await?,
+            Some(reference) => {
+                let mut projects = projects.iter();
+                match projects.find(|project| project.id == reference) {
+                    Some(listed) => listed,
+                    None => return Ok(self.hosted(hosted::branch(&cli, &reference).await?)),
+                }
+            }
+        };
         if !matches!(
             listed.status.as_str(),
             "" | "ACTIVE_HEALTHY" | "ACTIVE_UNHEALTHY"
@@ -176,40 +190,28 @@ impl ProjectOptions {
                 "Restore it in the dashboard, or wait until it has started, and run this again.",
             ));
         }
-        Ok(Project {
+        Ok(self.hosted(Hosted {
+            cli,
+            reference: listed.id.clone(),
+            name: listed.name.clone(),
+        }))
+    }
+
+    fn hosted(&self, hosted: Hosted) -> Project {
+        Project {
             options: Self {
-                project_ref: Some(listed.id.clone()),
+                project_ref: Some(hosted.reference.clone()),
                 ..self.clone()
             },
             database: Database::Hosted {
-                cli: cli.clone(),
-                reference: listed.id.clone(),
+                cli: hosted.cli.clone(),
+                reference: hosted.reference.clone(),
             },
-            deployment: Deployment::Hosted(Hosted {
-                cli,
-                reference: listed.id.clone(),
-                name: listed.name.clone(),
-            }),
-        })
+            deployment: Deployment::Hosted(hosted),
+        }
     }
 
-    async fn select_listed<'a>(&self, projects: &'a [ListedProject]) -> Result<&'a ListedProject> {
-        let linked = || {
-            std::env::var("SUPABASE_PROJECT_ID")
-                .ok()
-                .or_else(|| self.supabase_dir()?.linked_project())
-        };
-        if let Some(reference) = self.project_ref.clone().or_else(linked) {
-            return projects
-                .iter()
-                .find(|project| project.id == reference)
-                .ok_or_else(|| {
-                    user_error(
-                        format!("this account has no project {reference}"),
-                        "Run `supabase projects list` and check that you are logged in to the right account.",
-                    )
-                });
-        }
+    async fn ask<'a>(&self, projects: &'a [ListedProject]) -> Result<&'a ListedProject> {
         if projects.is_empty() {
             return Err(user_error(
                 "this account has no projects",
