@@ -186,7 +186,7 @@ begin
           return query
           select
             q.name, last.id, 'the target function answers with 401',
-            format('If the answer is the gateway''s (see errors), deploy it with `supabase functions deploy %s --no-verify-jwt`, or give the queue another auth.', q.edge_function_name)
+            format('If the answer is the gateway''s (see errors), set verify_jwt = false for it in supabase/config.toml and deploy it to this very project (`supabase functions deploy %s --project-ref <ref>`), or give the queue another auth.', q.edge_function_name)
           from supaqueue.queue q
           cross join lateral (
             select j.id, j.http_status, j.finished_at from supaqueue.job j

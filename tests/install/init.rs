@@ -121,11 +121,12 @@ fn every_file_is_written_once_and_named() {
         )
     );
 
-    for options in [
-        "--yes",
-        "--yes --function hello --queue hello",
-        "--yes --workers 7",
-    ] {
+    folder
+        .init("--yes --workers 7")
+        .assert_status(1)
+        .assert_says(&["first queue already", "--workers"])
+        .assert_says(&["--queue", "set_workers"]);
+    for options in ["--yes", "--yes --function hello --queue hello"] {
         let again = folder.init(options).assert_status(0);
         again.assert_says(&["Nothing was changed"]);
         assert!(!again.text.contains('✓'), "{}", again.text);
@@ -318,7 +319,7 @@ fn a_project_runs_its_first_job_after_the_commands_that_init_names() {
         fs::write(work.join("supabase/config.toml"), CONFIG).unwrap();
         fs::write(work.join("supabase/.temp/project-ref"), REF).unwrap();
         let init = project.succeeds(Cli::Missing, "init --yes --workers 3");
-        init.assert_says(&["  supabase db push"])
+        init.assert_says(&["  supabase db push --linked"])
             .assert_says(&["  supaqueue install"])
             .assert_says(&["  supabase functions deploy hello"]);
         assert!(!init.text.contains("supabase link"), "{}", init.text);

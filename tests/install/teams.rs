@@ -201,7 +201,7 @@ fn an_add_on_is_pushed_and_installed_in_any_order() {
                 "✓ supabase/migrations/",
                 "_supaqueue_job_dependencies_0001.sql",
             ])
-            .assert_says(&["Next: `supabase db push`"]);
+            .assert_says(&["Next: `supabase db push --linked`"]);
         for line in [add, "install --write-migration"] {
             project
                 .succeeds(Cli::Missing, line)

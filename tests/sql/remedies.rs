@@ -51,6 +51,12 @@ fn the_program_the_function_and_the_migrations_name_the_database() {
     let is_named = |text: &str| NAMED.iter().any(|name| text.contains(name));
     let mut seen = 0;
     for (path, text) in &texts {
+        assert!(
+            !path.ends_with(".sql")
+                || !text.contains("functions deploy")
+                || text.contains("--project-ref <ref>"),
+            "{path}"
+        );
         let code = text.split("#[cfg(test)]").next().unwrap();
         let commands = COMMANDS
             .iter()

@@ -85,7 +85,7 @@ fn write_migration(options: &Options) -> Result<ExitCode> {
     }
     match written.is_empty() {
         true => errln!("All files are up to date."),
-        false => errln!("Next: `{}`", dir.supabase("db push")),
+        false => errln!("Next: `{}`", dir.push()),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -32,7 +32,13 @@ impl FirstQueue {
     pub(super) async fn choose(arguments: &Arguments, dir: &SupabaseDir) -> Result<Option<Self>> {
         let is_asked_for = arguments.function.is_some() || arguments.queue.is_some();
         if !is_asked_for && dir.migrations()?.iter().any(|name| name.contains(MARK)) {
-            return Ok(None);
+            return match arguments.workers {
+                None => Ok(None),
+                Some(_) => Err(user_error(
+                    "the project has a first queue already, and --workers alone does not say whose workers it means",
+                    "Name another queue with --queue. To change one that is there: select supaqueue.set_workers('<queue>', <number>);",
+                )),
+            };
         }
         let asks = !arguments.confirmation.is_given();
         let existing = dir.functions();

@@ -84,15 +84,17 @@ fn print_next(dir: &SupabaseDir, queue: Option<&FirstQueue>) {
     if dir.linked_project().is_none() {
         errln!("  {}", dir.supabase("link"));
     }
-    errln!("  {}", dir.supabase("db push"));
+    errln!("  {}", dir.push());
     errln!("  {}", dir.supaqueue("install"));
-    let Some(queue) = queue else { return };
-    errln!(
-        "  {}",
-        dir.supabase("functions deploy").word(&queue.function)
-    );
-    errln!("Then run a job, for example from the SQL editor:");
-    errln!("  {}", queue.enqueue());
+    if let Some(queue) = queue {
+        let deploy = dir.supabase("functions deploy");
+        errln!("  {}", deploy.word(&queue.function));
+        errln!("Then run a job, for example from the SQL editor:");
+        errln!("  {}", queue.enqueue());
+    }
+    errln!("For the local stack of `supabase start`, instead:");
+    errln!("  {}", dir.supabase("migration up"));
+    errln!("  {}", dir.supaqueue("install --local"));
 }
 
 /// Lines about files that were not written although they differ.

@@ -147,7 +147,7 @@ fn write_files(arguments: &Arguments) -> Result<()> {
     let mut next = Vec::new();
     if arguments.write_migration {
         written.extend(dir.write_migrations(None)?);
-        next.push(format!("`{}`", dir.supabase("db push")));
+        next.push(format!("`{}`", dir.push()));
     }
     if arguments.write_function {
         written.extend(dir.write_function()?);

@@ -52,6 +52,12 @@ impl SupabaseDir {
         CommandLine::of(&format!("supabase {command}")).option("--workdir", self.workdir())
     }
 
+    /// The command that pushes migrations to the linked project. From version 3 on, the CLI means the local stack without an
+    /// option; this one is the only one that version 2 knows as well.
+    pub(crate) fn push(&self) -> CommandLine {
+        self.supabase("db push --linked")
+    }
+
     /// A command of this program for this folder.
     pub(crate) fn supaqueue(&self, command: &str) -> CommandLine {
         CommandLine::supaqueue(command).option("--workdir", self.workdir())
