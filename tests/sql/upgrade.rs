@@ -2,7 +2,7 @@
 
 use include_dir::{Dir, include_dir};
 use supaqueue_files::{DatabaseState, Part, add_on, core, of_parts};
-use supaqueue_tests::{Db, repository};
+use supaqueue_tests::{Db, Session, repository};
 use xtask::sql;
 
 const DUMP: &str = include_str!("dump.sql");
@@ -112,6 +112,23 @@ async fn versions_are_applied_once_in_any_order_of_programs_and_files() {
         assert_eq!(db.get(DUMP).await, want, "{case}");
         assert_eq!(state(&db).await.unfinished, [], "{case}");
     }
+}
+
+/// A push and an installation at the same time.
+#[tokio::test]
+async fn the_second_of_two_at_once_finds_the_version_of_the_first() {
+    let db = Db::new().await;
+    for version in ledger(2).versions {
+        let [first, second] = [Session::new(&db).await, Session::new(&db).await];
+        first.run("begin").await;
+        first.run(version.sql).await;
+        let pushed = second.start(version.sql);
+        assert!(pushed.blocks(&db).await, "the second waits");
+        first.run("commit").await;
+        assert_eq!(pushed.finish().await.map(drop), Ok(()));
+    }
+    let versions = "select number from supaqueue.version where part = 'ledger' order by number";
+    assert_eq!(db.get(versions).await, "1\n2");
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ declare
   installed integer;
 begin
 
+-- Whoever comes second finds the version of the first.
+perform pg_advisory_xact_lock(hashtextextended('supaqueue.version', 0));
 if to_regclass('supaqueue.version') is not null then
   select max(v.number) into installed from supaqueue.version v where v.part = ':part';
 :needs_core
