@@ -234,7 +234,7 @@ create table supaqueue.queue (
   constraint edge_function_name_is_of_letters_digits_underscores_hyphens check (edge_function_name ~ '^[A-Za-z][A-Za-z0-9_-]*$'),
   constraint edge_function_is_not_supaqueue_itself check (
     -- The self-test of `supaqueue install` and `supaqueue doctor` is the one exception.
-    edge_function_name <> 'supaqueue' or name = 'supaqueue_self_test'
+    edge_function_name <> 'supaqueue' or name like 'supaqueue\_self\_test\_%'
   ),
   constraint path_is_at_most_2000_characters check (length(path) <= 2000),
   constraint path_has_no_spaces_control_characters_backslashes_or_fragment check (path !~ '[\u0001-\u0020\u007F\\#]'),
@@ -2758,6 +2758,10 @@ begin
   from net._http_response r
   where r.id = _request and r.created between _sent_at - interval '1 second' and _sent_at + interval '2 minutes';
   return case
+    -- The queue has no index either. Its first requests are the oldest.
+    when not found and exists (
+      select from (select w.id from net.http_request_queue w limit 10000) w where w.id = _request
+    ) then 'pg_net has not sent it'
     when not found then 'pg_net has no answer to it'
     when response.timed_out then 'it was not answered in time'
     when response.status_code is not null then
@@ -4982,6 +4986,62 @@ left join (
 comment on view supaqueue.queue_status is 'Each queue with its workers and its number of jobs per status; 100001 means more than 100,000';
 $migration$;
 
+--- schema/81_lock_problems.sql
+
+-- The sessions that hold locks of Supaqueue in an open transaction and do nothing. Reads none of the
+-- tables that they may have locked, but for the names of queues, and goes on without those.
+create or replace function supaqueue.lock_problems()
+returns table (problem text, remedy text)
+language plpgsql
+stable
+set search_path = ''
+set lock_timeout = '100ms'
+as $$
+declare
+  at timestamptz := clock_timestamp() - interval '30 seconds';
+  session record;
+  keys jsonb := jsonb_build_object(hashtextextended('supaqueue.tick', 0), 'the tick');
+  held text;
+begin
+  for session in
+    select a.pid, a.usename, a.application_name, a.state_change, left(regexp_replace(a.query, '\s+', ' ', 'g'), 80) as query
+    from pg_catalog.pg_stat_activity a
+    where a.datname = current_database() and a.state like 'idle in transaction%' and a.state_change < at
+    order by a.state_change
+    limit 100
+  loop
+    begin
+      select keys || coalesce(jsonb_object_agg(hashtextextended('supaqueue.queue:' || q.id, 0), 'queue ' || q.name), '{}') into keys
+      from supaqueue.queue q;
+    exception
+      when lock_not_available then
+        null;
+    end;
+    select string_agg(distinct coalesce(l.relation::regclass::text, keys ->> supaqueue.lock_key(l.classid, l.objid)), ', ') into held
+    from pg_catalog.pg_locks l
+    left join pg_catalog.pg_class c on c.oid = l.relation and c.relkind = 'r' and c.relnamespace = 'supaqueue'::regnamespace
+    where l.pid = session.pid and l.granted and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+      and (c.oid is not null and l.mode <> 'AccessShareLock' or l.locktype = 'advisory' and keys ? supaqueue.lock_key(l.classid, l.objid));
+    continue when held is null;
+    problem := format('a session has had a transaction open and idle since %s UTC, with locks on %s: process %s, %s%s; its last statement: %s',
+      to_char(session.state_change at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS'), held, session.pid, session.usename,
+      ', ' || nullif(session.application_name, ''), session.query);
+    remedy := format('End that transaction. If its program does not, run: select pg_terminate_backend(%s);', session.pid);
+    return next;
+  end loop;
+end
+$$;
+
+-- The key of an advisory lock, as pg_locks shows its halves.
+create or replace function supaqueue.lock_key(_high oid, _low oid)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select ((_high::bigint << 32) | _low::bigint)::text
+$$;
+
 --- schema/81_problem.sql
 
 execute $migration$
@@ -5001,11 +5061,7 @@ begin
   -- A new installation and a server that has just started get the time for a first tick.
   alive_at := greatest(last.started_at, pg_postmaster_start_time(), (select max(v.applied_at) from supaqueue.version v));
   when_it_ran := coalesce('it last ran ' || supaqueue.ago(last.started_at), 'it has never run');
-  if current_setting('default_transaction_read_only') = 'on' then
-    problem := 'the database is read-only, as the platform makes it when the disk is full';
-    remedy := 'Free space or enlarge the disk. See the database settings of the project.';
-    return;
-  elsif to_regclass('cron.job') is null then
+  if to_regclass('cron.job') is null then
     if alive_at < clock_timestamp() - interval '150 seconds' then
       problem := format('the tick does not run (%s), and the extension pg_cron is not installed', when_it_ran);
       remedy := 'Run: create extension pg_cron; select supaqueue.schedule_tick();';
@@ -5015,7 +5071,7 @@ begin
   select j.active, j.schedule, j.command into job
   from cron.job j
   where j.jobname = 'supaqueue_tick'
-  order by j.active and j.command = 'call supaqueue.tick()' desc
+  order by j.active and j.command ~* '^\s*call\s+supaqueue\.tick\(' desc
   limit 1;
   if not found then
     problem := format('the tick is not scheduled; %s', when_it_ran);
@@ -5023,7 +5079,7 @@ begin
   elsif not job.active then
     problem := format('the tick is inactive in pg_cron; %s', when_it_ran);
     remedy := 'Run: select supaqueue.schedule_tick();';
-  elsif job.command <> 'call supaqueue.tick()' then
+  elsif job.command !~* '^\s*call\s+supaqueue\.tick\(' then
     problem := format('the job supaqueue_tick of pg_cron runs something else (%s)', left(job.command, 100));
     remedy := 'Run: select supaqueue.schedule_tick();';
   elsif alive_at < clock_timestamp() - interval '150 seconds'
@@ -5031,8 +5087,8 @@ begin
   then
     problem := format('the tick is scheduled (%s) and does not run: %s', job.schedule, when_it_ran);
     remedy := 'pg_cron''s scheduler may have stopped: restart the database. See also: select * from cron.job_run_details order by runid desc limit 5;';
-  elsif last.finished_at < last.started_at - interval '5 minutes' then
-    problem := format('the tick starts and does not end: the last complete one ended %s', supaqueue.ago(last.finished_at));
+  elsif coalesce(last.finished_at, (select max(v.applied_at) from supaqueue.version v)) < last.started_at - interval '5 minutes' then
+    problem := 'the tick starts and does not end: ' || coalesce('the last complete one ended ' || supaqueue.ago(last.finished_at), 'none has ever ended');
     remedy := 'See what it waits for: select pid, wait_event, query from pg_stat_activity where query like ''%supaqueue.tick%'';';
   end if;
 end
@@ -5064,15 +5120,23 @@ as $$
 declare
   subject text;
 begin
-  foreach subject in array array['the Vault and pg_net', 'the tick', 'unfinished work', 'the schedules', 'the workers', 'the calls', 'the answers'] loop
+  foreach subject in array array[
+    'the Vault and pg_net', 'the settings', 'the tick', 'the locks', 'unfinished work', 'the workers', 'the calls', 'the answers'
+  ] loop
     begin
       case subject
         when 'the Vault and pg_net' then
           return query
           select null::text, null::uuid, p.problem, p.remedy from supaqueue.dispatch_problem() p where p.problem is not null;
+        when 'the settings' then
+          return query
+          select null::text, null::uuid, p.problem, p.remedy from supaqueue.setting_problems() p;
         when 'the tick' then
           return query
           select null::text, null::uuid, p.problem, p.remedy from supaqueue.tick_problem() p where p.problem is not null;
+        when 'the locks' then
+          return query
+          select null::text, null::uuid, p.problem, p.remedy from supaqueue.lock_problems() p;
         when 'unfinished work' then
           return query
           select
@@ -5160,12 +5224,16 @@ begin
           return query
           select
             q.name, c.job,
-            format('sent to the supaqueue function %s times without being acknowledged; the last request: %s',
-              c.dispatches, supaqueue.request_outcome(c.request_id, c.created_at)),
-            format('See the logs of the function, and run %s. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.',
-              supaqueue.command('doctor'))
+            format('sent to the supaqueue function %s times without being acknowledged; the last request: %s', c.dispatches, r.outcome),
+            case r.outcome
+              when 'pg_net has not sent it' then
+                'pg_net is busy or has stopped. See: select url, count(*) from net.http_request_queue group by url; If that does not shrink, run: select net.worker_restart();'
+              else
+                'See the logs of the function, and run `supaqueue doctor`. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.'
+            end
           from supaqueue.current_job c
           join supaqueue.queue q on q.id = c.queue
+          cross join lateral supaqueue.request_outcome(c.request_id, c.created_at) as r (outcome)
           where c.state = 'sent' and c.dispatches > 1
           order by c.id
           limit 100;
@@ -5196,6 +5264,56 @@ create or replace view supaqueue.problem with (security_invoker = true) as
 select * from supaqueue.problems();
 comment on view supaqueue.problem is 'Why jobs are not running, with remedies; empty if all is well';
 $migration$;
+
+--- schema/81_setting_problems.sql
+
+-- The settings of the database, and of the roles that Supaqueue's code runs as, under which nothing runs.
+create or replace function supaqueue.setting_problems()
+returns table (problem text, remedy text)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return query
+  select
+    format('%s of %s is %s: %s', s.name, s.place, s.value, case s.name
+      when 'session_replication_role' then 'no trigger fires, so no job starts'
+      else 'no job can start or end'
+    end),
+    format('Run: begin; set transaction read write; alter %s reset %s; commit; It holds for new connections, so restart the database.', s.place, s.name)
+  from supaqueue.settings_of_roles() s
+  where s.name = 'session_replication_role' and s.value = 'replica'
+    or s.name = 'default_transaction_read_only' and s.value in ('on', 'true', 'yes', '1');
+  if not found and current_setting('default_transaction_read_only') = 'on' then
+    problem := 'the database is read-only, as the platform makes it when the disk is full';
+    remedy := 'Free space or enlarge the disk. See the database settings of the project.';
+    return next;
+  end if;
+end
+$$;
+
+-- What `alter database` and `alter role` have set for the roles that Supaqueue's code runs as; place is
+-- what stands between alter and set.
+create or replace function supaqueue.settings_of_roles()
+returns table (place text, name text, value text)
+language sql
+stable
+set search_path = ''
+as $$
+  select
+    case
+      when s.setrole = 0 and s.setdatabase = 0 then 'role all'
+      when s.setrole = 0 then format('database %I', current_database())
+      else format('role %I%s', r.rolname, case when s.setdatabase <> 0 then format(' in database %I', current_database()) end)
+    end,
+    split_part(c.setting, '=', 1), substring(c.setting from '=(.*)')
+  from pg_catalog.pg_db_role_setting s
+  cross join unnest(s.setconfig) as c (setting)
+  left join pg_catalog.pg_roles r on r.oid = s.setrole
+  where s.setdatabase in (0, (select d.oid from pg_catalog.pg_database d where d.datname = current_database()))
+    and (s.setrole = 0 or r.rolname in ('postgres', 'authenticator', 'service_role'))
+$$;
 
 --- schema/82_explain.sql
 

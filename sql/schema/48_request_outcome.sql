@@ -16,6 +16,10 @@ begin
   from net._http_response r
   where r.id = _request and r.created between _sent_at - interval '1 second' and _sent_at + interval '2 minutes';
   return case
+    -- The queue has no index either. Its first requests are the oldest.
+    when not found and exists (
+      select from (select w.id from net.http_request_queue w limit 10000) w where w.id = _request
+    ) then 'pg_net has not sent it'
     when not found then 'pg_net has no answer to it'
     when response.timed_out then 'it was not answered in time'
     when response.status_code is not null then

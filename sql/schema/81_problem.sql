@@ -14,11 +14,7 @@ begin
   -- A new installation and a server that has just started get the time for a first tick.
   alive_at := greatest(last.started_at, pg_postmaster_start_time(), (select max(v.applied_at) from supaqueue.version v));
   when_it_ran := coalesce('it last ran ' || supaqueue.ago(last.started_at), 'it has never run');
-  if current_setting('default_transaction_read_only') = 'on' then
-    problem := 'the database is read-only, as the platform makes it when the disk is full';
-    remedy := 'Free space or enlarge the disk. See the database settings of the project.';
-    return;
-  elsif to_regclass('cron.job') is null then
+  if to_regclass('cron.job') is null then
     if alive_at < clock_timestamp() - interval '150 seconds' then
       problem := format('the tick does not run (%s), and the extension pg_cron is not installed', when_it_ran);
       remedy := 'Run: create extension pg_cron; select supaqueue.schedule_tick();';
@@ -28,7 +24,7 @@ begin
   select j.active, j.schedule, j.command into job
   from cron.job j
   where j.jobname = 'supaqueue_tick'
-  order by j.active and j.command = 'call supaqueue.tick()' desc
+  order by j.active and j.command ~* '^\s*call\s+supaqueue\.tick\(' desc
   limit 1;
   if not found then
     problem := format('the tick is not scheduled; %s', when_it_ran);
@@ -36,7 +32,7 @@ begin
   elsif not job.active then
     problem := format('the tick is inactive in pg_cron; %s', when_it_ran);
     remedy := 'Run: select supaqueue.schedule_tick();';
-  elsif job.command <> 'call supaqueue.tick()' then
+  elsif job.command !~* '^\s*call\s+supaqueue\.tick\(' then
     problem := format('the job supaqueue_tick of pg_cron runs something else (%s)', left(job.command, 100));
     remedy := 'Run: select supaqueue.schedule_tick();';
   elsif alive_at < clock_timestamp() - interval '150 seconds'
@@ -44,8 +40,8 @@ begin
   then
     problem := format('the tick is scheduled (%s) and does not run: %s', job.schedule, when_it_ran);
     remedy := 'pg_cron''s scheduler may have stopped: restart the database. See also: select * from cron.job_run_details order by runid desc limit 5;';
-  elsif last.finished_at < last.started_at - interval '5 minutes' then
-    problem := format('the tick starts and does not end: the last complete one ended %s', supaqueue.ago(last.finished_at));
+  elsif coalesce(last.finished_at, (select max(v.applied_at) from supaqueue.version v)) < last.started_at - interval '5 minutes' then
+    problem := 'the tick starts and does not end: ' || coalesce('the last complete one ended ' || supaqueue.ago(last.finished_at), 'none has ever ended');
     remedy := 'See what it waits for: select pid, wait_event, query from pg_stat_activity where query like ''%supaqueue.tick%'';';
   end if;
 end
@@ -77,15 +73,23 @@ as $$
 declare
   subject text;
 begin
-  foreach subject in array array['the Vault and pg_net', 'the tick', 'unfinished work', 'the schedules', 'the workers', 'the calls', 'the answers'] loop
+  foreach subject in array array[
+    'the Vault and pg_net', 'the settings', 'the tick', 'the locks', 'unfinished work', 'the workers', 'the calls', 'the answers'
+  ] loop
     begin
       case subject
         when 'the Vault and pg_net' then
           return query
           select null::text, null::uuid, p.problem, p.remedy from supaqueue.dispatch_problem() p where p.problem is not null;
+        when 'the settings' then
+          return query
+          select null::text, null::uuid, p.problem, p.remedy from supaqueue.setting_problems() p;
         when 'the tick' then
           return query
           select null::text, null::uuid, p.problem, p.remedy from supaqueue.tick_problem() p where p.problem is not null;
+        when 'the locks' then
+          return query
+          select null::text, null::uuid, p.problem, p.remedy from supaqueue.lock_problems() p;
         when 'unfinished work' then
           return query
           select
@@ -173,12 +177,16 @@ begin
           return query
           select
             q.name, c.job,
-            format('sent to the supaqueue function %s times without being acknowledged; the last request: %s',
-              c.dispatches, supaqueue.request_outcome(c.request_id, c.created_at)),
-            format('See the logs of the function, and run %s. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.',
-              supaqueue.command('doctor'))
+            format('sent to the supaqueue function %s times without being acknowledged; the last request: %s', c.dispatches, r.outcome),
+            case r.outcome
+              when 'pg_net has not sent it' then
+                'pg_net is busy or has stopped. See: select url, count(*) from net.http_request_queue group by url; If that does not shrink, run: select net.worker_restart();'
+              else
+                'See the logs of the function, and run `supaqueue doctor`. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.'
+            end
           from supaqueue.current_job c
           join supaqueue.queue q on q.id = c.queue
+          cross join lateral supaqueue.request_outcome(c.request_id, c.created_at) as r (outcome)
           where c.state = 'sent' and c.dispatches > 1
           order by c.id
           limit 100;

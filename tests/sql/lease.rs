@@ -76,7 +76,7 @@ async fn an_unacknowledged_call_is_a_problem() {
     db.tick().await;
     assert_eq!(
         db.get("select queue, problem from supaqueue.problem").await,
-        "q|sent to the supaqueue function 2 times without being acknowledged; the last request: pg_net has no answer to it"
+        "q|sent to the supaqueue function 2 times without being acknowledged; the last request: pg_net has not sent it"
     );
 }
 

@@ -2,7 +2,7 @@
 //! and fail in no state of the project.
 
 use supaqueue_tests::protocol::{LOSE_CALLS, RUN, acknowledge, current_job_of};
-use supaqueue_tests::{Db, SECRET, TICK, get, run};
+use supaqueue_tests::{Db, SECRET, TICK, break_function, eventually, get, run};
 use tokio_postgres::Client;
 
 const PROBLEM: &str = "select problem from supaqueue.problem where queue is null order by 1";
@@ -146,6 +146,118 @@ async fn pgcrypto_in_another_schema_is_named() {
     says_why(&db, "pgcrypto is not in the schema extensions").await;
     run(&admin, "alter extension pgcrypto set schema extensions").await;
     starts_again(&db).await;
+}
+
+/// Settings that hold for the next session.
+#[tokio::test]
+async fn settings_under_which_nothing_runs_are_named() {
+    let (db, admin) = project().await;
+    let database = db.get("select quote_ident(current_database())").await;
+    for (setting, words) in [
+        (
+            "session_replication_role = 'replica'",
+            "no trigger fires, so no job starts",
+        ),
+        (
+            "default_transaction_read_only = on",
+            "no job can start or end",
+        ),
+    ] {
+        run(&admin, &format!("alter database {database} set {setting}")).await;
+        let problem = db.get(PROBLEM).await;
+        assert!(
+            problem.contains(words) && problem.contains(&database),
+            "{problem}"
+        );
+        let remedy = db
+            .get("select substring(remedy from 'Run: (.*;)') from supaqueue.problem")
+            .await;
+        let another = db.connect().await;
+        assert_eq!(
+            get(&another, PROBLEM).await,
+            problem,
+            "in a session that has it"
+        );
+        // On the platform, postgres may do it, too.
+        run(&db.database().connect_as_admin().await.unwrap(), &remedy).await;
+        assert_eq!(db.get(PROBLEM).await, "");
+    }
+    run(
+        &admin,
+        &format!("alter role anon in database {database} set default_transaction_read_only = on"),
+    )
+    .await;
+    assert_eq!(db.get(PROBLEM).await, "", "a role of others");
+    db.run("set default_transaction_read_only = on").await;
+    assert!(
+        db.get(PROBLEM)
+            .await
+            .starts_with("the database is read-only")
+    );
+}
+
+/// A session that has taken a lock and does nothing, as a debugger or a forgotten editor.
+#[tokio::test]
+async fn an_idle_session_that_holds_locks_is_named_and_can_be_ended() {
+    let (db, _) = project().await;
+    let original = "interval '30 seconds'";
+    assert_eq!(db.get("select count(*) from supaqueue.problem").await, "0");
+    let holder = db.connect().await;
+    run(
+        &holder,
+        "begin; update supaqueue.queue set max_attempts = 4; set constraints all immediate",
+    )
+    .await;
+    assert_eq!(db.get(PROBLEM).await, "", "a moment is normal");
+    break_function(db.client(), "lock_problems", original, "interval '0'").await;
+    let pid = get(&holder, "select pg_backend_pid()").await;
+    let problem = db
+        .get("select problem || ' / ' || remedy from supaqueue.problem")
+        .await;
+    for words in [
+        "supaqueue.queue",
+        &format!("process {pid}"),
+        "last statement: select pg_backend_pid()",
+        &format!("pg_terminate_backend({pid})"),
+    ] {
+        assert!(problem.contains(words), "{words} is missing in: {problem}");
+    }
+    // One that only reads, and one that uses no table of ours.
+    run(
+        &holder,
+        "rollback; begin; select count(*) from supaqueue.job; create temp table mine ()",
+    )
+    .await;
+    assert_eq!(db.get(PROBLEM).await, "");
+
+    run(
+        &holder,
+        "rollback; begin; select supaqueue.set_workers('q', 3); set constraints all immediate",
+    )
+    .await;
+    let remedy = db.get("select substring(remedy from 'run: (.*;)') from supaqueue.problem where problem like '%queue q%'").await;
+    db.run(&remedy).await;
+    eventually(db.client(), PROBLEM, "").await;
+}
+
+#[tokio::test]
+async fn requests_that_pg_net_does_not_send_are_named() {
+    let (db, admin) = project().await;
+    db.run("select supaqueue.enqueue('q')").await;
+    db.run(LOSE_CALLS).await;
+    db.tick().await;
+    let problem = "select problem || ' / ' || remedy from supaqueue.problem";
+    let unsent = db.get(problem).await;
+    assert!(
+        unsent.contains("pg_net has not sent it / ") && unsent.contains("net.worker_restart()"),
+        "{unsent}"
+    );
+    run(&admin, "delete from net.http_request_queue").await;
+    let unanswered = db.get(problem).await;
+    assert!(
+        unanswered.contains("pg_net has no answer to it / "),
+        "{unanswered}"
+    );
 }
 
 /// Tables and extensions that are gone, renamed, or closed to us.

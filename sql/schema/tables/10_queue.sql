@@ -23,7 +23,7 @@ create table supaqueue.queue (
   constraint edge_function_name_is_of_letters_digits_underscores_hyphens check (edge_function_name ~ '^[A-Za-z][A-Za-z0-9_-]*$'),
   constraint edge_function_is_not_supaqueue_itself check (
     -- The self-test of `supaqueue install` and `supaqueue doctor` is the one exception.
-    edge_function_name <> 'supaqueue' or name = 'supaqueue_self_test'
+    edge_function_name <> 'supaqueue' or name like 'supaqueue\_self\_test\_%'
   ),
   constraint path_is_at_most_2000_characters check (length(path) <= 2000),
   constraint path_has_no_spaces_control_characters_backslashes_or_fragment check (path !~ '[\u0001-\u0020\u007F\\#]'),
