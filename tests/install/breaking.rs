@@ -3,7 +3,7 @@
 
 use crate::management_api::REF;
 use crate::program::{self, Cli, Run};
-use crate::project::{Project, RUNTIME, eventually, test};
+use crate::project::{Project, eventually, test};
 use crate::states::{KEY, State};
 
 /// Runs the doctor with the CLI, which shows it all of a hosted project.
@@ -49,7 +49,7 @@ pub(crate) fn in_the_database(project: &Project) {
         (
             &*update_vault("supaqueue_url", "http://127.0.0.1/path"),
             &*update_vault("supaqueue_url", url),
-            "failed", "is not a project URL",
+            "failed", "is not a URL of the form https://host",
         ),
         (
             "update supaqueue.version set number = 0",
@@ -79,12 +79,12 @@ pub(crate) fn in_the_database(project: &Project) {
         (
             "select cron.alter_job(jobid, active => false) from cron.job",
             "select supaqueue.schedule_tick()",
-            "failed", "its pg_cron job supaqueue_tick is inactive",
+            "failed", "the tick is inactive in pg_cron",
         ),
         (
             "select cron.alter_job(jobid, command => 'select 1') from cron.job",
             "select supaqueue.schedule_tick()",
-            "failed", "runs something else: select 1",
+            "failed", "runs something else (select 1)",
         ),
         (
             "insert into supaqueue.queue (edge_function_name) values ('succeed'); select supaqueue.enqueue('succeed')",
@@ -141,19 +141,25 @@ pub(crate) fn while_it_runs(project: &Project) {
         .run("update supaqueue.worker set locked = true where queue = supaqueue.queue_id('hello')");
     assert_fails_with(project, &["workers locked without a call: 1"]);
 
-    assert_fails_with(project, &["tick", "it is not scheduled"]);
+    assert_fails_with(project, &["problem", "the tick is not scheduled"]);
 
-    // It is scheduled, but has not run for a while.
+    // It is scheduled, but has not run for a while. Postgres has been running for longer.
     project.run("update supaqueue.last_tick set started_at = now() - interval '10 minutes'");
     project.run("select cron.schedule('supaqueue_tick', '0 0 1 1 *', 'call supaqueue.tick()')");
-    assert_fails_with(project, &["it last ran 60"]);
+    let alive = "pg_postmaster_start_time(), (select max(v.applied_at) from supaqueue.version v)";
+    let tick_problem = project.break_function("tick_problem", alive, "'-infinity'");
+    assert_fails_with(project, &["does not run: it last ran at"]);
+    project.run(&tick_problem);
     project.run("select cron.schedule('supaqueue_tick', '1 second', 'call supaqueue.tick()')");
     project.eventually("select count(*) from supaqueue.worker where locked", "0");
     direct(project).assert_status(0);
 
     // pg_net sends nothing.
     project.stack.stop_net_worker();
-    assert_fails_with(project, &["the doctor's requests were not sent"]);
+    direct(project)
+        .assert_status(1)
+        .assert_says(&["failed", "pg_net", "worker is not up"])
+        .assert_says(&["failed", "the doctor's requests were not sent"]);
     project.stack.start_net_worker();
 
     project
@@ -196,13 +202,10 @@ fn the_doctor_names_a_missing_installation_and_missing_extensions() {
         project.platform.set_secret("SUPAQUEUE_SECRET", Some(other));
         let differs = "SUPAQUEUE_SECRET differs from the value that this program sets";
         hosted(project, Cli::DOUBLE).assert_says(&["warning", differs]);
-        let admin = RUNTIME
-            .block_on(project.stack.database().connect_as_admin())
-            .unwrap();
-        RUNTIME.block_on(supaqueue_tests::run(&admin, "drop schema cron cascade"));
-        direct(project).assert_says(&["warning", "pg_cron is missing"]);
-        RUNTIME.block_on(supaqueue_tests::run(&admin, "drop schema net cascade"));
-        assert_fails_with(project, &["pg_net is missing"]);
+        project.run_as_admin("drop schema cron cascade");
+        direct(project).assert_says(&["warning", "tick", "pg_cron is missing"]);
+        project.run_as_admin("drop schema net cascade");
+        assert_fails_with(project, &["problem", "pg_net is not installed"]);
     });
 }
 
@@ -262,7 +265,7 @@ fn the_doctor_names_queues_whose_calls_the_gateway_rejects() {
         );
         let run = hosted(project, Cli::DOUBLE);
         run.assert_says(&[
-            "warning",
+            "failed",
             "queue none: the gateway answers 401",
             "verify_jwt",
         ]);
@@ -282,19 +285,16 @@ fn a_vault_that_cannot_be_decrypted_is_named_and_filled_anew() {
         project.bring_to(State::Installed);
         let ticks = "select count(*) from supaqueue.last_tick where finished_at is not null";
         project.eventually(ticks, "1");
-        let admin = RUNTIME
-            .block_on(project.stack.database().connect_as_admin())
-            .unwrap();
-        let break_vault = |sql: &str| RUNTIME.block_on(supaqueue_tests::run(&admin, sql));
-        break_vault("update vault.emulation_key set key = extensions.gen_random_bytes(32)");
+        project
+            .run_as_admin("update vault.emulation_key set key = extensions.gen_random_bytes(32)");
         direct(project)
             .assert_status(1)
             .assert_says(&[
                 "failed",
-                "cannot decrypt supaqueue_secret: ",
+                "the secrets in the Vault cannot be read: ",
                 "invalid ciphertext",
             ])
-            .assert_says(&["failed", "cannot decrypt supaqueue_url: "])
+            .assert_says(&["skipped", "self-test: nothing can be sent"])
             .assert_says(&[
                 "→",
                 "`supaqueue install --db-url postgresql://postgres@127.0.0.1:",
@@ -306,10 +306,10 @@ fn a_vault_that_cannot_be_decrypted_is_named_and_filled_anew() {
         assert_ne!(project.secret(), KEY);
         direct(project).assert_status(0);
 
-        break_vault(
+        project.run_as_admin(
             "update vault.secrets set nonce = extensions.gen_random_bytes(16) where name = 'supaqueue_secret'",
         );
-        assert_fails_with(project, &["cannot decrypt supaqueue_secret: "]);
+        assert_fails_with(project, &["the secrets in the Vault cannot be read: "]);
         project
             .succeeds(
                 Cli::DOUBLE,

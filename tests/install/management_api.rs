@@ -93,8 +93,7 @@ struct Content {
     /// As they are listed.
     functions: BTreeMap<String, Value>,
     secrets: BTreeMap<String, String>,
-    /// Whether the project is a preview branch, which the platform neither lists nor shows among the projects.
-    is_branch: bool,
+    are_legacy_keys_off: bool,
     deployments: u64,
     trap: Option<(Pattern, Fault)>,
     /// Whether a call has gone wrong since the trap was set.
@@ -245,6 +244,11 @@ impl Platform {
             Some(value) => state.secrets.insert(name.into(), value.into()),
             None => state.secrets.remove(name),
         });
+    }
+
+    /// Leaves the project only keys that are no JWTs.
+    pub(crate) fn turn_off_legacy_keys(&self) {
+        self.state().are_legacy_keys_off = true;
     }
 
     /// Changes whether a function, also one that was not listed before, requires a JWT, as a user can in the dashboard.
@@ -416,12 +420,15 @@ async fn pooler() -> Json<Value> {
     }]))
 }
 
-async fn api_keys() -> Json<Value> {
-    Json(json!([
-        { "name": "anon", "api_key": "eyJanon", "type": "legacy", "id": "anon" },
-        { "name": "service_role", "api_key": "eyJservice", "type": "legacy", "id": "service_role" },
-        { "name": "default", "api_key": "sb_publishable_test", "type": "publishable", "id": "p" }
-    ]))
+async fn api_keys(State(platform): State<Arc<Platform>>) -> Json<Value> {
+    let legacy = [
+        json!({ "name": "anon", "api_key": "eyJanon", "type": "legacy", "id": "anon" }),
+        json!({ "name": "service_role", "api_key": "eyJservice", "type": "legacy", "id": "service_role" }),
+    ];
+    let new = json!({ "name": "default", "api_key": "sb_publishable_test", "type": "publishable", "id": "p" });
+    let has_legacy = !platform.state().are_legacy_keys_off;
+    let keys = legacy.into_iter().filter(|_| has_legacy);
+    Json(keys.chain([new]).collect())
 }
 
 /// The platform lists digests, not values.

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use supaqueue_local::Stack;
-use supaqueue_tests::{get, repository, run};
+use supaqueue_tests::{break_function, get, repository, run};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_postgres::Client;
@@ -123,6 +123,19 @@ impl Project {
 
     pub(crate) fn get(&self, sql: &str) -> String {
         RUNTIME.block_on(get(&self.client, sql))
+    }
+
+    /// Runs statements as a superuser.
+    pub(crate) fn run_as_admin(&self, sql: &str) {
+        RUNTIME.block_on(async {
+            let admin = self.stack.database().connect_as_admin().await.unwrap();
+            run(&admin, sql).await;
+        });
+    }
+
+    /// See [`supaqueue_tests::break_function`].
+    pub(crate) fn break_function(&self, function: &str, from: &str, to: &str) -> String {
+        RUNTIME.block_on(break_function(&self.client, function, from, to))
     }
 
     /// Panics unless a query returns the wanted value.

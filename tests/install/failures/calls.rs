@@ -73,7 +73,7 @@ pub(crate) const PROMOTE_SECRET: Pattern =
 const PENDING: Pattern = Pattern::query("c.state = 'sent' and c.created_at");
 const FORGET_SECRET: Pattern =
     Pattern::query("delete from vault.secrets where name = 'supaqueue_secret_previous'");
-const SELF_TEST: Pattern = Pattern::query("values ('supaqueue_self_test'");
+const SELF_TEST: Pattern = Pattern::query("values ('supaqueue_self_test");
 const SELF_TEST_OUTCOME: Pattern = Pattern::query("pg_temp.supaqueue_self_test()");
 const SELF_TEST_END: Pattern = Pattern::query("delete from supaqueue.queue where name").after(1);
 

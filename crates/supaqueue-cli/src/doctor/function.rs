@@ -1,128 +1,10 @@
-//! Checks the function, and whether the database reaches it.
-
-use std::collections::BTreeSet;
-
-use serde::Deserialize;
-use supaqueue_files::DatabaseState;
+//! Checks the function through the requests that it answers.
 
 use super::finding::Finding;
 use crate::command_line::CommandLine;
 use crate::install::embedded_function;
-use crate::project::hosted::{self, FUNCTION, Hosted, ListedFunction};
-use crate::project::local::{Local, ONESHOT, PER_WORKER};
-use crate::project::probe::{self, Response};
-use crate::project::{Deployment, Project, ProjectOptions};
-
-/// Checks what the platform lists. Also returns the functions whose calls need a JWT.
-pub(super) async fn listed(
-    hosted: &Hosted,
-    state: &DatabaseState,
-    options: &ProjectOptions,
-) -> (Vec<Finding>, BTreeSet<String>) {
-    let install = format!("Run `{}`.", options.command("install"));
-    let mut findings = Vec::new();
-    let functions = hosted.functions().await;
-    findings.push(match &functions {
-        Err(error) => Finding::error("function", error),
-        Ok(functions) => deployed(functions, &install),
-    });
-    findings.push(match hosted.secret_digest().await {
-        Err(error) => Finding::error("functions' secret", &error),
-        Ok(None) => Finding::failed(
-            "functions' secret",
-            "the functions have no SUPAQUEUE_SECRET",
-            install,
-        ),
-        Ok(Some(digest)) if digest == hosted::digest(&state.functions_secret()) => {
-            Finding::ok("functions' secret", "SUPAQUEUE_SECRET matches the Vault")
-        }
-        // Only a warning, as a value set by hand may still contain the right key. The probe decides.
-        Ok(Some(_)) => Finding::warning(
-            "functions' secret",
-            "SUPAQUEUE_SECRET differs from the value that this program sets",
-            install,
-        ),
-    });
-    let functions = functions.unwrap_or_default().into_iter();
-    let with_jwt = functions.filter(|function| function.verify_jwt == Some(true));
-    (findings, with_jwt.map(|function| function.slug).collect())
-}
-
-/// Checks that `supabase functions serve` lets jobs run after the response.
-pub(super) fn policy(local: &Local) -> Option<Finding> {
-    let place = local.supabase_dir.oneshot_policy()?;
-    Some(Finding::failed(
-        "edge runtime",
-        format!("{ONESHOT} ({place})"),
-        PER_WORKER,
-    ))
-}
-
-fn deployed(functions: &[ListedFunction], install: &str) -> Finding {
-    let subject = "function";
-    match functions.iter().find(|function| function.slug == FUNCTION) {
-        None => Finding::failed(subject, "not deployed", install),
-        Some(function) if function.verify_jwt == Some(true) => Finding::failed(
-            subject,
-            "the platform requires a JWT (verify_jwt), which the database does not send",
-            install,
-        ),
-        Some(function) => Finding::ok(
-            subject,
-            format!("version {} is deployed and needs no JWT", function.version),
-        ),
-    }
-}
-
-/// A queue whose calls carry no `authorization` header of its own.
-#[derive(Deserialize)]
-pub(super) struct Queue {
-    name: String,
-    function: String,
-    auth: String,
-}
-
-/// Names the queues whose target functions need a JWT that their calls do not carry.
-pub(super) async fn without_jwt(
-    deployment: &Deployment,
-    queues: Vec<Queue>,
-    with_jwt: &BTreeSet<String>,
-) -> Vec<Finding> {
-    let (without_key, with_key): (Vec<_>, Vec<_>) = queues
-        .into_iter()
-        .filter(|queue| with_jwt.contains(&queue.function))
-        .partition(|queue| queue.auth == "none");
-    let mut findings: Vec<_> = without_key
-        .iter()
-        .map(|queue| no_jwt(queue, "auth 'none' sends none"))
-        .collect();
-    if let (Deployment::Hosted(hosted), false) = (deployment, with_key.is_empty()) {
-        match hosted.has_jwt_keys().await {
-            Ok(true) => {}
-            Ok(false) => findings.extend(with_key.iter().map(|queue| {
-                no_jwt(
-                    queue,
-                    "the project's keys are of the form sb_…, which are no JWTs",
-                )
-            })),
-            Err(error) => findings.push(Finding::error("targets", &error)),
-        }
-    }
-    findings
-}
-
-fn no_jwt(queue: &Queue, why: &str) -> Finding {
-    let Queue { name, function, .. } = queue;
-    Finding::warning(
-        "targets",
-        format!(
-            "queue {name}: the gateway answers 401, since the function {function} needs a JWT (verify_jwt) and {why}"
-        ),
-        format!(
-            "Set verify_jwt = false for [functions.{function}] in supabase/config.toml, and deploy it with --no-verify-jwt. The function can check the signature instead."
-        ),
-    )
-}
+use crate::project::probe::{self, Response, SelfTest};
+use crate::project::{Deployment, Project};
 
 /// Probes the function from the database. Also returns whether the function accepts its signature.
 pub(super) async fn probed(project: &Project) -> (Vec<Finding>, bool) {
@@ -148,23 +30,46 @@ pub(super) async fn probed(project: &Project) -> (Vec<Finding>, bool) {
     };
     let mut findings = vec![Finding::ok("pg_net", "requests are sent")];
     findings.extend(reached(&health, &command, &install));
-    findings.push(accepted(&signed, &command));
+    findings.push(accepted(&signed, &command, &install));
     (findings, signed.is_accepted())
 }
 
 /// Checks that a job completes its round trip.
-pub(super) async fn self_test(project: &Project) -> Finding {
+pub(super) async fn round_trip(project: &Project, self_test: &SelfTest) -> Finding {
     let subject = "self-test";
-    match probe::self_test(&project.database).await {
-        Err(error) => Finding::error(subject, &error),
+    let outcome = match self_test.run(&project.database).await {
+        Err(error) => return Finding::error(subject, &error),
         Ok(outcome) if outcome.is_successful() => {
-            Finding::ok(subject, "a job completed the round trip")
+            return Finding::ok(subject, "a job completed the round trip");
         }
-        Ok(outcome) => Finding::failed(
+        Ok(outcome) => outcome,
+    };
+    // The function says why with its next answer.
+    let probes = probe::probe(&project.database).await.unwrap_or_default();
+    match probes.signed.and_then(|response| response.last_refusal()) {
+        Some(refusal) => Finding::failed(
+            "API",
+            format!("it refuses the reports of the function: {refusal}"),
+            remedy_of(&refusal),
+        ),
+        None => Finding::failed(
             subject,
             outcome.reason(),
-            "Check the logs of the function supaqueue.",
+            "Look at the logs of the function supaqueue, in the dashboard or where it is served.",
         ),
+    }
+}
+
+/// What to do when the API refuses a report.
+fn remedy_of(refusal: &str) -> &'static str {
+    if refusal.contains("PGRST106") {
+        "Turn the Data API on, and put public among its exposed schemas, in any place: in the dashboard under Settings → Data API."
+    } else if refusal.contains("PGRST202") {
+        "The API does not know our functions yet. Run: notify pgrst, 'reload schema';"
+    } else if refusal.contains("42501") {
+        "Grant service_role what the message names, on schema, function or both; `supaqueue remove --keep-data` and then `supaqueue install` set the privileges anew."
+    } else {
+        "If a function of yours is called before each request (pgrst.db_pre_request), let service_role call public.supaqueue_pulse and public.end_current_job there."
     }
 }
 
@@ -228,14 +133,22 @@ fn reached(response: &Response, command: &CommandLine, install: &str) -> Vec<Fin
 }
 
 /// Checks whether the function has the Vault's secret.
-fn accepted(response: &Response, install: &CommandLine) -> Finding {
+fn accepted(response: &Response, command: &CommandLine, install: &str) -> Finding {
     let subject = "secret";
     match response.status {
         Some(202) => Finding::ok(subject, "the function accepts the database's signature"),
         Some(401) if response.code().as_deref() == Some("not_signed") => Finding::failed(
             subject,
             "the function rejects the database's signature: SUPAQUEUE_SECRET does not match the Vault's supaqueue_secret, or a clock is off by more than five minutes",
-            format!("Run `{install}`, which gives the functions the Vault's secret."),
+            format!("Run `{command}`, which gives the functions the Vault's secret."),
+        ),
+        Some(400) if response.code().as_deref() == Some("not_understood") => Finding::failed(
+            "function",
+            format!(
+                "it does not understand this version of the schema: {}",
+                response.describe()
+            ),
+            install,
         ),
         _ => Finding::failed(
             subject,
@@ -265,10 +178,14 @@ mod tests {
     fn each_response_to_the_signed_probe_is_explained() {
         let install = CommandLine::supaqueue("install");
         assert_eq!(
-            accepted(&response(Some(202), ""), &install).severity,
+            accepted(&response(Some(202), ""), &install, "").severity,
             Severity::Ok
         );
-        let refused = accepted(&response(Some(401), r#"{"code":"not_signed"}"#), &install);
+        let refused = accepted(
+            &response(Some(401), r#"{"code":"not_signed"}"#),
+            &install,
+            "",
+        );
         assert!(
             refused.message.contains("SUPAQUEUE_SECRET does not match"),
             "{}",
@@ -277,12 +194,41 @@ mod tests {
         let gateway = accepted(
             &response(Some(401), r#"{"message":"Missing authorization header"}"#),
             &install,
+            "",
         );
+        let other = response(
+            Some(400),
+            r#"{"code":"not_understood","message":"protocol 3"}"#,
+        );
+        let other = accepted(&other, &install, "install");
+        assert!(other.message.contains("does not understand"), "{other:?}");
         assert!(
             gateway.message.contains("cannot check"),
             "{}",
             gateway.message
         );
+    }
+
+    #[test]
+    fn each_refusal_of_the_api_has_its_remedy() {
+        for (refusal, want) in [
+            (
+                "status 406 PGRST106 Invalid schema: public",
+                "exposed schemas",
+            ),
+            (
+                "status 404 PGRST202 Could not find the function",
+                "reload schema",
+            ),
+            (
+                "status 403 42501 permission denied for function",
+                "Grant service_role",
+            ),
+            ("status 400 P0001 not on Sundays", "db_pre_request"),
+        ] {
+            let remedy = remedy_of(refusal);
+            assert!(remedy.contains(want), "{refusal}: {remedy}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::steps::Installation;
 use crate::command_line::CommandLine;
 use crate::project::Deployment;
 use crate::project::local::{ONESHOT, PER_WORKER};
-use crate::project::probe;
+use crate::project::probe::{self, SelfTest};
 use crate::user_error::user_error;
 
 impl Installation {
@@ -42,7 +42,7 @@ impl Installation {
                 }
             }
         }
-        let outcome = probe::self_test(&self.project.database).await?;
+        let outcome = SelfTest::new().run(&self.project.database).await?;
         if !outcome.is_successful() {
             return Err(user_error(
                 format!(

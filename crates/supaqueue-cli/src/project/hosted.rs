@@ -1,10 +1,13 @@
 //! A project hosted by Supabase, changed through the Supabase CLI.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use super::local::GATEWAY_URL;
 use super::private_temp_dir::PrivateTempDir;
@@ -98,18 +101,34 @@ pub(crate) fn is_at_platform(url: &str) -> bool {
     url.ends_with(PLATFORM)
 }
 
-fn project_url(reference: &str, stored: Option<&str>) -> String {
-    match stored {
-        // The local stack's gateway is no domain of a hosted project: `supabase db push` stores what is under [db.vault].
-        Some(custom) if !is_at_platform(custom) && custom != GATEWAY_URL => custom.to_owned(),
-        _ => format!("https://{reference}{PLATFORM}"),
-    }
+/// The URL that the platform gives a project.
+pub(crate) fn platform_url(reference: &str) -> String {
+    format!("https://{reference}{PLATFORM}")
+}
+
+/// The reference of the project that a database's URL leads to, directly or through the platform's
+/// pooler.
+pub(crate) fn reference_of(db_url: &str) -> Option<String> {
+    let url = Url::parse(db_url).ok()?;
+    let host = url.host_str()?;
+    let direct = host
+        .strip_suffix(PLATFORM)
+        .and_then(|name| name.strip_prefix("db."));
+    let pooled = url
+        .username()
+        .split_once('.')
+        .filter(|_| host.ends_with(".pooler.supabase.com"));
+    let reference = direct.or(pooled.map(|(_, reference)| reference));
+    reference.map(str::to_owned)
 }
 
 impl Hosted {
     /// The project's URL: its custom domain if the Vault already has one, else the platform's.
     pub(crate) fn url(&self, stored: Option<&str>) -> String {
-        project_url(&self.reference, stored)
+        match stored {
+            Some(custom) if !is_at_platform(custom) => custom.to_owned(),
+            _ => platform_url(&self.reference),
+        }
     }
 
     fn arguments(&self, words: &[&str]) -> Vec<String> {
@@ -133,11 +152,18 @@ impl Hosted {
             .map(drop)
     }
 
-    /// The digest of the functions' secret. The platform does not show the secret itself.
-    pub(crate) async fn secret_digest(&self) -> Result<Option<String>> {
+    /// The names and digests of the functions' secrets. The platform does not show the secrets themselves.
+    pub(crate) async fn secrets(&self) -> Result<BTreeMap<String, String>> {
         let secrets: Vec<ListedSecret> = items(self.call(&["secrets", "list"]).await?, "secrets")?;
-        let ours = secrets.into_iter().find(|secret| secret.name == SECRET);
-        Ok(ours.map(|secret| secret.value.unwrap_or_default()))
+        let secrets = secrets.into_iter();
+        Ok(secrets
+            .map(|secret| (secret.name, secret.value.unwrap_or_default()))
+            .collect())
+    }
+
+    /// The digest of the functions' secret.
+    pub(crate) async fn secret_digest(&self) -> Result<Option<String>> {
+        Ok(self.secrets().await?.remove(SECRET))
     }
 
     /// Sets our secret for the functions and verifies the result.
@@ -302,16 +328,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_custom_domain_is_kept() {
-        let platform = "https://abc.supabase.co";
-        for (stored, want) in [
-            (None, platform),
-            (Some(platform), platform),
-            (Some("https://other.supabase.co"), platform),
-            (Some(GATEWAY_URL), platform),
-            (Some("https://api.example.com"), "https://api.example.com"),
+    fn the_url_of_a_database_at_the_platform_names_its_project() {
+        for (url, want) in [
+            (
+                "postgresql://postgres:x@db.abc.supabase.co:5432/postgres",
+                Some("abc"),
+            ),
+            (
+                "postgres://postgres.abc@aws-0-eu-west-1.pooler.supabase.com:6543/postgres",
+                Some("abc"),
+            ),
+            ("postgresql://postgres.abc@db.example.com/postgres", None),
+            ("postgresql://postgres@127.0.0.1/postgres", None),
+            ("host=db.abc.supabase.co", None),
         ] {
-            assert_eq!(project_url("abc", stored), want);
+            assert_eq!(reference_of(url).as_deref(), want, "{url}");
         }
     }
 }

@@ -263,7 +263,12 @@ impl Project {
                 url == GATEWAY_URL || hosted::is_at_platform(url) && url != hosted.url(None)
             }
             Deployment::Local(_) => hosted::is_at_platform(url),
-            Deployment::DatabaseOnly => false,
+            Deployment::DatabaseOnly => {
+                let db_url = self.options.db_url.as_deref();
+                let reference = db_url.and_then(hosted::reference_of);
+                hosted::is_at_platform(url)
+                    && reference.is_some_and(|reference| url != hosted::platform_url(&reference))
+            }
         }
     }
 

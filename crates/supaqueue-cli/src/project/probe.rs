@@ -77,8 +77,17 @@ impl Response {
 
     /// The field `code` of an error body.
     pub(crate) fn code(&self) -> Option<String> {
+        self.field("code")
+    }
+
+    /// Why the API refused the function's latest pulse.
+    pub(crate) fn last_refusal(&self) -> Option<String> {
+        self.field("last_refusal")
+    }
+
+    fn field(&self, name: &str) -> Option<String> {
         let body: Value = serde_json::from_str(self.content.as_deref()?).ok()?;
-        body.get("code")?.as_str().map(str::to_owned)
+        body.get(name)?.as_str().map(str::to_owned)
     }
 }
 
@@ -113,10 +122,17 @@ pub(crate) async fn probe(database: &Database) -> Result<Probes> {
     })
 }
 
-/// How the self-test ended.
-#[derive(Debug, Clone, Deserialize)]
+/// A job that goes all the way: dispatch through pg_net, acknowledgement, call of a function, report.
+/// It has a queue of its own, so that several may run at once.
+#[derive(Debug, Clone)]
 pub(crate) struct SelfTest {
-    pub(crate) status: String,
+    pub(crate) queue: String,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Outcome {
+    status: String,
     #[serde(default)]
     result: Option<Value>,
     #[serde(default)]
@@ -127,7 +143,7 @@ pub(crate) struct SelfTest {
     problem: Option<String>,
 }
 
-impl SelfTest {
+impl Outcome {
     /// Whether the job completed its round trip.
     pub(crate) fn is_successful(&self) -> bool {
         self.status == "successful"
@@ -155,28 +171,45 @@ impl SelfTest {
     }
 }
 
-/// Runs one job end to end: dispatch through pg_net, acknowledgement, call of a function, report.
-/// Leaves nothing behind.
-pub(crate) async fn self_test(database: &Database) -> Result<SelfTest> {
-    let outcome = round_trip(database).await;
-    // Even if the start failed, as only its response may have been lost.
-    let cleaned = database
-        .run("delete from supaqueue.queue where name = 'supaqueue_self_test'")
-        .await;
-    let outcome = outcome?;
-    cleaned.map(|()| outcome)
-}
-
-async fn round_trip(database: &Database) -> Result<SelfTest> {
-    database.run(include_str!("self_test.sql")).await?;
-    let start = Instant::now();
-    loop {
-        let outcome: SelfTest = database
-            .query(include_str!("self_test_outcome.sql"))
-            .await?;
-        let is_running = matches!(outcome.status.as_str(), "pending" | "in_progress");
-        if !is_running || start.elapsed() > TIMEOUT {
-            return Ok(outcome);
+impl SelfTest {
+    pub(crate) fn new() -> Self {
+        let now = jiff::Timestamp::now().as_microsecond();
+        let id = std::process::id();
+        Self {
+            queue: format!("supaqueue_self_test_{now}_{id}"),
         }
+    }
+
+    /// Runs the job and leaves nothing behind.
+    pub(crate) async fn run(&self, database: &Database) -> Result<Outcome> {
+        let outcome = self.round_trip(database).await;
+        // Even if the start failed, as only its response may have been lost.
+        let cleaned = self.clean_up(database).await;
+        let outcome = outcome?;
+        cleaned.map(|()| outcome)
+    }
+
+    /// Deletes the queue, with the job.
+    pub(crate) async fn clean_up(&self, database: &Database) -> Result<()> {
+        let sql = "delete from supaqueue.queue where name = 'NAME'";
+        database.run(&self.named(sql)).await
+    }
+
+    async fn round_trip(&self, database: &Database) -> Result<Outcome> {
+        let start = self.named(include_str!("self_test.sql"));
+        database.run(&start).await?;
+        let outcome = self.named(include_str!("self_test_outcome.sql"));
+        let start = Instant::now();
+        loop {
+            let outcome: Outcome = database.query(&outcome).await?;
+            let is_running = matches!(outcome.status.as_str(), "pending" | "in_progress");
+            if !is_running || start.elapsed() > TIMEOUT {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    fn named(&self, sql: &str) -> String {
+        sql.replace("NAME", &self.queue)
     }
 }

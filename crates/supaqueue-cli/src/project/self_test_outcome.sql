@@ -1,4 +1,4 @@
--- Returns the status of the self-test; waits up to four seconds for its end.
+-- Returns the status of the self-test NAME; waits up to four seconds for its end.
 create or replace function pg_temp.supaqueue_self_test() returns jsonb language plpgsql set search_path = '' as $$
 declare
   outcome jsonb;
@@ -15,7 +15,7 @@ begin
     from supaqueue.job j
     join supaqueue.queue q on q.id = j.queue
     left join supaqueue.current_job c on c.job = j.id
-    where q.name = 'supaqueue_self_test';
+    where q.name = 'NAME';
     exit when outcome is null or outcome ->> 'status' in ('successful', 'failed', 'cancelled');
     perform pg_sleep(0.2);
   end loop;

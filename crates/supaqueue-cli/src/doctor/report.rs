@@ -1,0 +1,232 @@
+//! Shows findings: as text while they come, with the problems at the end, or as one JSON document.
+
+use std::process::ExitCode;
+
+use console::{Style, Term};
+use serde::Serialize;
+
+use super::finding::{Finding, Severity};
+use crate::output::outln;
+use crate::project::ProjectOptions;
+
+/// The width of the first column, and of what follows it.
+const INDENT: usize = 9;
+
+/// What was found so far.
+pub(super) struct Report {
+    is_json: bool,
+    /// The project that remedies name.
+    pub(super) options: ProjectOptions,
+    findings: Vec<Finding>,
+}
+
+/// What `--json` prints. Scripts read it: names stay.
+#[derive(Serialize)]
+struct Document<'a> {
+    findings: &'a [Finding],
+    summary: &'a Summary,
+}
+
+/// The number of findings of each severity.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    ok: usize,
+    skipped: usize,
+    warning: usize,
+    failed: usize,
+}
+
+impl Report {
+    pub(super) fn new(is_json: bool, options: ProjectOptions) -> Self {
+        Self {
+            is_json,
+            options,
+            findings: Vec::new(),
+        }
+    }
+
+    /// Adds findings, and prints those that are no problems.
+    pub(super) fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for finding in findings {
+            let finding = finding.for_project(&self.options);
+            if !self.is_json && finding.severity <= Severity::Skipped {
+                print(&finding);
+            }
+            self.findings.push(finding);
+        }
+    }
+
+    /// Prints the problems that were found before the doctor was interrupted.
+    pub(super) fn interrupted(&self) {
+        if !self.is_json {
+            self.print_problems();
+        }
+    }
+
+    /// Prints the rest. Returns the exit status.
+    pub(super) fn finish(&self) -> ExitCode {
+        let summary = self.summary();
+        match self.is_json {
+            true => {
+                let findings = &self.findings;
+                let document = serde_json::to_string_pretty(&Document {
+                    findings,
+                    summary: &summary,
+                });
+                outln!("{}", document.unwrap_or_default());
+            }
+            false => {
+                self.print_problems();
+                outln!("\n{}", summary.text());
+            }
+        }
+        match summary.failed {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        }
+    }
+
+    fn print_problems(&self) {
+        let problems = self
+            .findings
+            .iter()
+            .filter(|finding| finding.severity > Severity::Skipped);
+        for (at, finding) in problems.enumerate() {
+            if at == 0 {
+                outln!();
+            }
+            print(finding);
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        for finding in &self.findings {
+            *match finding.severity {
+                Severity::Ok => &mut summary.ok,
+                Severity::Skipped => &mut summary.skipped,
+                Severity::Warning => &mut summary.warning,
+                Severity::Failed => &mut summary.failed,
+            } += 1;
+        }
+        summary
+    }
+}
+
+impl Summary {
+    fn text(&self) -> String {
+        let warnings = match self.warning {
+            1 => "warning",
+            _ => "warnings",
+        };
+        let numbers = [
+            (self.failed, "failed"),
+            (self.warning, warnings),
+            (self.ok, "ok"),
+            (self.skipped, "skipped"),
+        ];
+        let parts: Vec<String> = numbers
+            .iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, word)| format!("{number} {word}"))
+            .collect();
+        parts.join(", ")
+    }
+}
+
+/// Prints a finding, with the lines broken if they are for a terminal.
+fn print(finding: &Finding) {
+    let Finding {
+        severity,
+        subject,
+        message,
+        remedy,
+    } = finding;
+    let style = match severity {
+        Severity::Ok => Style::new().green(),
+        Severity::Skipped => Style::new().dim(),
+        Severity::Warning => Style::new().yellow(),
+        Severity::Failed => Style::new().red(),
+    };
+    let width = Term::stdout()
+        .size_checked()
+        .map(|(_, columns)| usize::from(columns));
+    let word = style.apply_to(format!("{:INDENT$}", severity.word()));
+    outln!(
+        "{word}{}",
+        wrap(&format!("{subject}: {message}"), width, INDENT)
+    );
+    if let Some(remedy) = remedy.as_deref().filter(|remedy| !remedy.is_empty()) {
+        outln!("{:INDENT$}→ {}", "", wrap(remedy, width, INDENT + 2));
+    }
+}
+
+/// Breaks a text into lines of a terminal's width, all but the first indented. Never within backticks,
+/// so that a command can still be copied.
+fn wrap(text: &str, width: Option<usize>, indent: usize) -> String {
+    let Some(width) = width.filter(|width| *width > 2 * indent) else {
+        return text.to_owned();
+    };
+    let mut wrapped = String::new();
+    let mut column = indent;
+    for word in words(text) {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > width {
+            wrapped.push('\n');
+            wrapped.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if column > indent {
+            wrapped.push(' ');
+            column += 1;
+        }
+        wrapped.push_str(word);
+        column += length;
+    }
+    wrapped
+}
+
+/// Splits a text at its spaces, except those within backticks.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    text.split(move |c| {
+        is_quoted ^= c == '`';
+        c == ' ' && !is_quoted
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words_but_not_within_commands() {
+        let check = |text: &str, width, want: &str| assert_eq!(wrap(text, width, 2), want);
+        check("one two three", None, "one two three");
+        check("one two three", Some(9), "one two\n  three");
+        check("one two three", Some(15), "one two three");
+        check("unbreakable a", Some(6), "unbreakable\n  a");
+        check(
+            "run `a b c d e f g` now",
+            Some(12),
+            "run\n  `a b c d e f g`\n  now",
+        );
+        check("", Some(9), "");
+        check("no room at all", Some(4), "no room at all");
+    }
+
+    #[test]
+    fn the_summary_names_what_there_is() {
+        let summary = Summary {
+            ok: 3,
+            warning: 1,
+            ..Summary::default()
+        };
+        assert_eq!(summary.text(), "1 warning, 3 ok");
+        let summary = Summary {
+            failed: 1,
+            warning: 2,
+            ..Summary::default()
+        };
+        assert_eq!(summary.text(), "1 failed, 2 warnings");
+    }
+}
