@@ -53,7 +53,7 @@ fn an_interrupted_doctor_leaves_nothing_behind() {
         kill(id, Signal::SIGINT).unwrap();
         let run = program::ended(&doctor.wait_with_output().unwrap()).assert_status(130);
         run.assert_says(&[
-            "The next checks write to the database",
+            "the next checks write to the database",
             "supaqueue_self_test_",
         ]);
         project.assert(QUEUES, "0");

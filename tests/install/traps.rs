@@ -174,6 +174,8 @@ fn sessions_that_are_in_the_way_are_named_and_can_be_ended() {
                 "queue hello",
             ),
             ("lock table supaqueue.queue", "supaqueue.queue"),
+            // Without it, the doctor does not even know what is installed.
+            ("lock table supaqueue.version", "supaqueue.version"),
         ] {
             let idle = session(project);
             run(&idle, "begin");

@@ -1,7 +1,7 @@
 -- Returns what a database contains of Supaqueue. Works even if all of it is missing, and in a database that
 -- is read-only.
 set transaction read write;
-create or replace function pg_temp.supaqueue_state() returns jsonb language plpgsql set search_path = '' as $$
+create or replace function pg_temp.supaqueue_state() returns jsonb language plpgsql set search_path = '' set lock_timeout = '10s' as $$
 declare
   state jsonb := jsonb_build_object(
     'now', clock_timestamp(),

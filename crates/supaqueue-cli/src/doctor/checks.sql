@@ -152,7 +152,7 @@ begin
           end if;
 
         when 'API' then
-          well := 'no function of yours is called before a request (pgrst.db_pre_request)';
+          well := 'no function runs before its requests (pgrst.db_pre_request)';
           execute $sql$
             select jsonb_agg(case s.name
               when 'pgrst.db_pre_request' then jsonb_build_object(
@@ -211,13 +211,14 @@ begin
           ) w;
 
         when 'settings' then
-          well := 'none of the database or its roles disturbs Supaqueue';
+          well := 'none of the database or its roles is in the way';
           execute $sql$
             select jsonb_agg(jsonb_build_object(
               'severity', 'warning',
               'message', format('%s of %s is %s: %s', s.name, s.place, s.value, case s.name
                 when 'default_transaction_isolation' then 'jobs that are inserted under it start at the next tick, not at once'
-                else 'what takes longer fails and has to be repeated: reports, starts, ticks'
+                when 'lock_timeout' then 'longer waits for a lock fail, and with them reports, starts and ticks, which are then repeated'
+                else 'longer statements fail, such as reports and ticks, which are then repeated'
               end),
               'remedy', format('Run: alter %s %s; It holds for new connections.', s.place, case s.name
                 when 'default_transaction_isolation' then 'reset default_transaction_isolation'
@@ -257,7 +258,7 @@ begin
           where t.since < clock_timestamp() - interval '1 hour';
 
         when 'foreign keys' then
-          well := 'none of yours keeps finished jobs from being deleted';
+          well := 'none keeps finished jobs from being deleted';
           select jsonb_agg(jsonb_build_object(
             'severity', 'warning',
             'message', format('%s of %s keeps the jobs that it refers to from being deleted', c.conname, c.conrelid::regclass),

@@ -103,10 +103,15 @@ impl Finding {
     }
 }
 
+/// How the database says which project a command is for, which the doctor knows.
+const FOR_WHICH_PROJECT: &str = " with the ref of this very project or preview branch (for a local stack --local, for any other Postgres --db-url)";
+
 /// Replaces each `supaqueue COMMAND` in backticks, as the database says it, by the command line for a
 /// project.
 fn with_commands(text: &str, options: &ProjectOptions) -> String {
+    let text = text.replace(FOR_WHICH_PROJECT, "");
     let parts = text.split('`').enumerate().map(|(at, part)| {
+        let part = part.replace(" --project-ref <ref>", "");
         let words: Vec<&str> = part.split(' ').collect();
         match words[..] {
             ["supaqueue", command, ref more @ ..] if at % 2 == 1 => {
@@ -114,7 +119,7 @@ fn with_commands(text: &str, options: &ProjectOptions) -> String {
                 let line = more.iter().fold(line, |line, word| line.word(word));
                 line.to_string()
             }
-            _ => part.to_owned(),
+            _ => part,
         }
     });
     parts.collect::<Vec<_>>().join("`")
@@ -142,5 +147,9 @@ mod tests {
             "supaqueue is in `public`; run: select 1;",
         );
         check("The `supaqueue` function", "The `supaqueue` function");
+        check(
+            &format!("Run `supaqueue doctor --project-ref <ref>`{FOR_WHICH_PROJECT}, please."),
+            "Run `supaqueue doctor --project-ref abc`, please.",
+        );
     }
 }

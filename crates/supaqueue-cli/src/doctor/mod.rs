@@ -127,10 +127,10 @@ impl Doctor {
             return self.report.add(skipped);
         }
         let self_test = SelfTest::new();
-        errln!(
-            "The next checks write to the database: requests of pg_net, and the queue {} with a job, which is deleted again. --read-only leaves them out.",
+        Report::note(&format!(
+            "the next checks write to the database: requests of pg_net, and the queue {} with a job, which is deleted again; --read-only leaves them out",
             self_test.queue
-        );
+        ));
         let (findings, is_accepted) = function::probed(project).await;
         self.report.add(findings);
         let is_of_another = state.is_some_and(|state| of_another(project, &state).is_some());

@@ -6,7 +6,7 @@ use console::{Style, Term};
 use serde::Serialize;
 
 use super::finding::{Finding, Severity};
-use crate::output::outln;
+use crate::output::{errln, outln};
 use crate::project::ProjectOptions;
 
 /// The width of the first column, and of what follows it.
@@ -54,6 +54,12 @@ impl Report {
             }
             self.findings.push(finding);
         }
+    }
+
+    /// Says something that is not a finding, to stderr.
+    pub(super) fn note(text: &str) {
+        let term = Term::stderr();
+        errln!("{:INDENT$}{}", "note", wrap(text, width(&term), INDENT));
     }
 
     /// Prints the problems that were found before the doctor was interrupted.
@@ -148,9 +154,7 @@ fn print(finding: &Finding) {
         Severity::Warning => Style::new().yellow(),
         Severity::Failed => Style::new().red(),
     };
-    let width = Term::stdout()
-        .size_checked()
-        .map(|(_, columns)| usize::from(columns));
+    let width = width(&Term::stdout());
     let word = style.apply_to(format!("{:INDENT$}", severity.word()));
     outln!(
         "{word}{}",
@@ -159,6 +163,11 @@ fn print(finding: &Finding) {
     if let Some(remedy) = remedy.as_deref().filter(|remedy| !remedy.is_empty()) {
         outln!("{:INDENT$}→ {}", "", wrap(remedy, width, INDENT + 2));
     }
+}
+
+/// How many columns a terminal has, if it is one.
+fn width(term: &Term) -> Option<usize> {
+    term.size_checked().map(|(_, columns)| usize::from(columns))
 }
 
 /// Breaks a text into lines of a terminal's width, all but the first indented. Never within backticks,
