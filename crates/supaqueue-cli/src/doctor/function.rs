@@ -68,8 +68,10 @@ fn remedy_of(refusal: &str) -> &'static str {
         "The API does not know our functions yet. Run: notify pgrst, 'reload schema';"
     } else if refusal.contains("42501") {
         "Grant service_role what the message names, on schema, function or both; `supaqueue remove --keep-data` and then `supaqueue install` set the privileges anew."
+    } else if refusal.contains("status 401") {
+        "The API does not accept the key of the function: compare SUPABASE_SERVICE_ROLE_KEY and SUPABASE_SECRET_KEYS in its environment with Settings → API keys in the dashboard."
     } else {
-        "If a function of yours is called before each request (pgrst.db_pre_request), let service_role call public.supaqueue_pulse and public.end_current_job there."
+        "Turn the Data API on, if it is off: in the dashboard under Settings → Data API. If a function runs before each request (pgrst.db_pre_request), it must let service_role call public.supaqueue_pulse and public.end_current_job."
     }
 }
 
@@ -224,7 +226,9 @@ mod tests {
                 "status 403 42501 permission denied for function",
                 "Grant service_role",
             ),
+            ("status 401  Invalid API key", "SUPABASE_SERVICE_ROLE_KEY"),
             ("status 400 P0001 not on Sundays", "db_pre_request"),
+            ("status 503 name resolution failed", "Turn the Data API on"),
         ] {
             let remedy = remedy_of(refusal);
             assert!(remedy.contains(want), "{refusal}: {remedy}");
