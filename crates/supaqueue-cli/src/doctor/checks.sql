@@ -15,6 +15,8 @@ declare
   queues jsonb := '[]';
   is_installed boolean := to_regproc('supaqueue.problems') is not null;
   has_cron boolean := to_regclass('cron.job') is not null;
+  -- What service_role calls through the API.
+  entrances constant text[] := array['public.end_current_job', 'public.supaqueue_pulse'];
 begin
   foreach subject in array array[
     'extension', 'problem', 'tick', 'jobs', 'pg_net', 'API', 'privileges', 'settings', 'transactions', 'foreign keys', 'targets'
@@ -187,7 +189,7 @@ begin
                 case when p.pronamespace = 'public'::regnamespace then 'Run' else 'If you did not mean it, run' end, p.oid::regprocedure)
             from pg_catalog.pg_proc p
             cross join pg_catalog.pg_roles r
-            where (p.pronamespace = to_regnamespace('supaqueue') or p.oid in (to_regproc('public.end_current_job'), to_regproc('public.supaqueue_pulse')))
+            where (p.pronamespace = to_regnamespace('supaqueue') or p.oid in (select to_regproc(e) from unnest(entrances) e))
               and r.rolname in ('anon', 'authenticated')
               and has_function_privilege(r.oid, p.oid, 'execute')
               and has_schema_privilege(r.oid, p.pronamespace, 'usage')
@@ -202,11 +204,11 @@ begin
               format('Run: grant execute on routine %s to service_role;', p.oid::regprocedure)
             from pg_catalog.pg_proc p
             join pg_catalog.pg_roles r on r.rolname = 'service_role'
-            where p.oid in (to_regproc('public.end_current_job'), to_regproc('public.supaqueue_pulse'))
+            where p.oid in (select to_regproc(e) from unnest(entrances) e)
               and not has_function_privilege(r.oid, p.oid, 'execute')
             union all
             select 'failed', f.name || ' is missing', 'Run `supaqueue remove --keep-data` and then `supaqueue install`.'
-            from (values ('public.end_current_job'), ('public.supaqueue_pulse')) as f (name)
+            from unnest(entrances) as f (name)
             where to_regproc(f.name) is null
           ) w;
 
