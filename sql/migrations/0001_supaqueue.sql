@@ -274,6 +274,9 @@ comment on column supaqueue.queue.final_statuses is 'HTTP statuses after which a
 comment on column supaqueue.queue.is_paused is 'A paused queue starts no job; calls under way end normally';
 comment on column supaqueue.queue.keep_successful_for is 'How long successful and cancelled jobs are kept after they finished; null: for ever';
 comment on column supaqueue.queue.keep_failed_for is 'How long failed jobs are kept after they finished; null: for ever';
+comment on column supaqueue.queue.key_held is 'How long a job holds its key: pending (until its first attempt starts), unfinished (until it has ended), or successful (also after its success). A failed or cancelled job frees it at once. Applies to jobs inserted later';
+comment on column supaqueue.queue.key_held_for is 'With key_held successful, how long after its success a job holds its key; null: as long as the job is kept';
+comment on column supaqueue.queue.postpone_at_most is 'How long after the first request enqueue can postpone a job (on_conflict => ''postpone''); null: for ever';
 $migration$;
 
 --- schema/tables/11_worker.sql
@@ -355,6 +358,10 @@ comment on column supaqueue.job.result is 'The answer of the successful call: JS
 comment on column supaqueue.job.errors is 'One entry per failed attempt: attempt, at, status, message, body; the last ones (setting max_errors)';
 comment on column supaqueue.job.position is 'The order of insertion, the last criterion of the order within a queue';
 comment on column supaqueue.job.ended_as is 'The status of a job that has finished; else null';
+comment on column supaqueue.job.key is 'What the job is about: at most one job of the queue holds a key at a time';
+comment on column supaqueue.job.key_held is 'How long the job holds its key (see the column of queue); null: as the queue says when it is inserted';
+comment on column supaqueue.job.key_held_for is 'With key_held successful, how long after its success; null: as long as it is kept';
+comment on column supaqueue.job.key_held_until is 'Null: the job does not hold its key; infinity: until it starts or ends; kept by Supaqueue';
 $migration$;
 
 --- schema/tables/13_current_job.sql
@@ -567,6 +574,7 @@ $migration$;
 
 --- schema/tables/16_schedule.sql
 
+execute $migration$
 -- Rules that insert jobs at times. next_at is kept by before_write_schedule_tg and moves in the
 -- transaction that inserts the job: see run_due.
 create table supaqueue.schedule (
@@ -641,6 +649,7 @@ comment on column supaqueue.schedule.recent_jobs is 'The last 50 jobs that it in
 comment on column supaqueue.schedule.missed_count is 'How many times passed without a job because of an outage';
 comment on column supaqueue.schedule.skipped_count is 'How many times passed without a job because a previous one had not ended';
 comment on column supaqueue.schedule.paused_because is 'Why Supaqueue paused it; null: it did not';
+$migration$;
 
 --- schema/17_check_job.sql
 
@@ -819,6 +828,7 @@ $migration$;
 
 --- schema/19_hold_key.sql
 
+execute $migration$
 -- At most one job of a queue holds a key: the index a_key_is_held_by_one_job is the judge. A job gets
 -- its key when it is inserted, or when it is set back to pending after its end, and keeps or frees
 -- it with each change of its status. So nothing that Supaqueue does by itself can violate the index.
@@ -1050,6 +1060,7 @@ begin
   return job;
 end
 $$;
+$migration$;
 
 --- schema/20_ms.sql
 
@@ -1103,6 +1114,404 @@ immutable
 set search_path = ''
 as $$
   select format('`supaqueue %s --project-ref <ref>` with the ref of this very project or preview branch (for a local stack --local, for any other Postgres --db-url)', name)
+$$;
+$migration$;
+
+--- schema/22_cron.sql
+
+execute $migration$
+-- Cron expressions, as Vixie cron reads them. Parsed, they are an array of bits: minutes, hours, days
+-- of the month (bit 0: the last one), months, days of the week (bit 0: Sunday); then 1 if a day matches when either of its
+-- two fields does, and 1 if the expression goes by elapsed time when clocks change (see next_time).
+
+create or replace function supaqueue.refuse_cron(expression text, problem text, remedy text default null)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise exception 'cannot read the cron expression %: %', coalesce(quote_literal(expression), 'null'), problem
+    using errcode = 'invalid_parameter_value', hint = coalesce(remedy || ' ', '')
+      || 'Fields: minute hour day-of-month month day-of-week. ''30 3 * * mon-fri'' is 3:30 from Monday to Friday; see select supaqueue.next_times(''30 3 * * mon-fri'', ''Europe/Berlin'');';
+end
+$$;
+
+-- Both day fields restrict the day: one of them is enough. A field that begins with * (also */2) does
+-- not restrict in this sense, and then both must match.
+create or replace function supaqueue.parse_cron(expression text)
+returns bigint[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  text_of text := lower(regexp_replace(expression, '^\s+|\s+$', '', 'g'));
+  fields text[] := regexp_split_to_array(case text_of
+    when '@hourly' then '0 * * * *'
+    when '@daily' then '0 0 * * *'
+    when '@midnight' then '0 0 * * *'
+    when '@weekly' then '0 0 * * 0'
+    when '@monthly' then '0 0 1 * *'
+    when '@yearly' then '0 0 1 1 *'
+    when '@annually' then '0 0 1 1 *'
+    else text_of
+  end, '\s+');
+  parsed bigint[];
+begin
+  if text_of ~ '^@' and cardinality(fields) <> 5 then
+    perform supaqueue.refuse_cron(expression, format('%s is not known', text_of),
+      'Known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually; for every so many minutes or seconds, use every, such as every => ''10 minutes''.');
+  elsif cardinality(fields) is distinct from 5 or text_of = '' then
+    perform supaqueue.refuse_cron(expression, format('it has %s fields, not 5', case when text_of = '' then 0 else cardinality(fields) end),
+      case when cardinality(fields) = 6 then 'Seconds have no field: use every, such as every => ''10 seconds''.' end);
+  end if;
+  parsed := array[
+    supaqueue.parse_cron_field(expression, fields[1], 'minute', 0, 59, '{}'),
+    supaqueue.parse_cron_field(expression, fields[2], 'hour', 0, 23, '{}'),
+    supaqueue.parse_cron_field(expression, fields[3], 'day of the month', 1, 31, '{}'),
+    supaqueue.parse_cron_field(expression, fields[4], 'month', 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'),
+    supaqueue.parse_cron_field(expression, fields[5], 'day of the week', 0, 7, '{sun,mon,tue,wed,thu,fri,sat}'),
+    (fields[3] !~ '^\*' and fields[5] !~ '^\*')::integer,
+    (fields[1] ~ '^\*' or fields[2] ~ '^\*')::integer
+  ];
+  -- 7 is Sunday, too.
+  parsed[5] := (parsed[5] | (parsed[5] >> 7)) & 127;
+  return parsed;
+end
+$$;
+
+create or replace function supaqueue.parse_cron_field(
+  expression text, field text, field_name text, low integer, high integer, names text[]
+)
+returns bigint
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  bits bigint := 0;
+  item text;
+  part text[];
+  first integer;
+  last integer;
+  step integer;
+  problem text;
+  remedy text;
+begin
+  foreach item in array string_to_array(field, ',') loop
+    if item in ('l', '$') and field_name = 'day of the month' then
+      bits := bits | 1;
+      continue;
+    end if;
+    part := regexp_match(item, '^(\*|([0-9a-z]{1,9})(-([0-9a-z]{1,9}))?)(/([0-9]{1,4}))?$');
+    first := case when part[1] = '*' then low else supaqueue.cron_number(part[2], low, names) end;
+    last := case when part[1] = '*' then high when part[4] is null then first else supaqueue.cron_number(part[4], low, names) end;
+    step := coalesce(part[6]::integer, 1);
+    if high = 7 and last = 0 and first > 0 then
+      last := 7;
+    end if;
+    if first is null or last is null then
+      problem := format('has %s, which is not a number%s, a range (%s), * or a step (*/%s)', quote_literal(item),
+        case when names <> '{}' then format(' or a name (%s)', names[2]) end,
+        case when names <> '{}' then names[2] || '-' || names[4] else '5-10' end, least(high, 15) / 3);
+    elsif first not between low and high or last not between low and high then
+      problem := format('has %s, which is not between %s and %s', quote_literal(item), low, high);
+    elsif first > last then
+      problem := format('has %s, a range that ends before it begins', quote_literal(item));
+      remedy := format('Write two ranges: %s-%s,%s-%s.', first, high, low, last);
+    elsif part[6] is not null and step not between 1 and high then
+      problem := format('has %s, a step that is not between 1 and %s', quote_literal(item), high);
+      remedy := 'For longer times than a field has, use every, such as every => ''90 minutes''.';
+    elsif part[6] is not null and part[1] <> '*' and part[4] is null then
+      problem := format('has %s, a step without a range', quote_literal(item));
+      remedy := format('Write %s-%s/%s.', first, high, step);
+    end if;
+    if problem is not null then
+      perform supaqueue.refuse_cron(expression, format('its %s %s', field_name, problem), remedy);
+    end if;
+    for value in 0 .. (last - first) / step loop
+      bits := bits | (1::bigint << first + value * step);
+    end loop;
+  end loop;
+  return bits;
+end
+$$;
+
+create or replace function supaqueue.cron_number(value text, low integer, names text[])
+returns integer
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return case when value ~ '^[0-9]+$' then value::integer else array_position(names, value) + low - 1 end;
+end
+$$;
+
+-- The number of the first bit of a mask from _from on; null: there is none.
+create or replace function supaqueue.first_bit(mask bigint, _from integer)
+returns integer
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  mask := mask >> _from << _from;
+  return 64 - nullif(position(B'1' in (mask & -mask)::bit(64)), 0);
+end
+$$;
+
+-- The days of a month that match, as bits: bit 1 for the first.
+create or replace function supaqueue.cron_days(cron bigint[], month timestamp)
+returns bigint
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  length integer := extract(day from month + interval '1 month' - interval '1 day');
+  -- The days of the week, repeated, and moved so that bit 1 is the first day of the month.
+  weekdays bigint := (cron[5] * 4432676798593) >> extract(dow from month)::integer << 1;
+  days bigint := cron[3] | ((cron[3] & 1) << length);
+begin
+  if cron[4] >> extract(month from month)::integer & 1 = 0 then
+    return 0;
+  end if;
+  return case cron[6] when 1 then days | weekdays else days & weekdays end & ((1::bigint << length + 1) - 2);
+end
+$$;
+
+-- The first local time that matches, from _from on; null: there is none in 41 years.
+create or replace function supaqueue.next_match(cron bigint[], _from timestamp)
+returns timestamp
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  at timestamp := date_trunc('minute', _from + interval '59.999999 seconds');
+  month timestamp := date_trunc('month', at);
+  _day integer := extract(day from at);
+  _hour integer := extract(hour from at);
+  _minute integer := extract(minute from at);
+  days bigint;
+  day integer;
+  hour integer;
+  minute integer;
+begin
+  for i in 0 .. 492 loop
+    days := supaqueue.cron_days(cron, month);
+    day := supaqueue.first_bit(days, _day);
+    while day is not null loop
+      if day > _day then
+        _hour := 0;
+        _minute := 0;
+      end if;
+      hour := supaqueue.first_bit(cron[2], _hour);
+      minute := supaqueue.first_bit(cron[1], case when hour = _hour then _minute else 0 end);
+      if minute is null then
+        hour := supaqueue.first_bit(cron[2], hour + 1);
+        minute := supaqueue.first_bit(cron[1], 0);
+      end if;
+      if hour is not null then
+        return month + make_interval(days => day - 1, hours => hour, mins => minute);
+      end if;
+      day := supaqueue.first_bit(days, day + 1);
+    end loop;
+    month := month + interval '1 month';
+    _day := 1;
+    _hour := 0;
+    _minute := 0;
+  end loop;
+  return null;
+end
+$$;
+$migration$;
+
+--- schema/22_next_time.sql
+
+execute $migration$
+-- When a schedule is due. Cron is walked in local time from one change of the clocks to the next:
+--
+-- A time that the clocks skip is due when the gap ends, and one that comes twice is due the first time.
+-- But an expression whose minute or hour begins with * goes by elapsed time: what the clocks skip is
+-- left out, and what comes twice is due twice.
+
+-- The first time after _after; null: there is none. Without cron, every so often.
+--
+-- The work is bounded: it looks at two days at a time, and skips those before the next day that
+-- matches.
+create or replace function supaqueue.next_time(cron bigint[], every interval, timezone text, _after timestamptz)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  seconds numeric := extract(epoch from every);
+  -- Early enough to know whether the local time at _after comes a second time.
+  at timestamptz := _after - interval '25 hours';
+  until timestamptz;
+  utc_offset interval;
+  next_offset interval;
+  local_end timestamp;
+  seen timestamp := '-infinity';
+  match timestamp;
+begin
+  if cron is null then
+    return to_timestamp(((floor(extract(epoch from _after) / seconds) + 1) * seconds)::double precision);
+  end if;
+  utc_offset := supaqueue.utc_offset(timezone, at);
+  for i in 1 .. 1000 loop
+    until := at + interval '48 hours';
+    next_offset := supaqueue.utc_offset(timezone, until);
+    if next_offset <> utc_offset then
+      until := supaqueue.clock_change(timezone, at, until);
+      next_offset := supaqueue.utc_offset(timezone, until);
+    end if;
+    local_end := until at time zone 'UTC' + utc_offset;
+    if until > _after then
+      match := supaqueue.next_match(cron, greatest(
+        greatest(at, _after + interval '1 microsecond') at time zone 'UTC' + utc_offset,
+        case when cron[7] = 0 then seen end));
+      if match is null then
+        return null;
+      elsif match < local_end then
+        return (match - utc_offset) at time zone 'UTC';
+      elsif cron[7] = 0 and match < local_end + (next_offset - utc_offset) then
+        return until;
+      end if;
+    end if;
+    seen := greatest(seen, local_end);
+    at := case
+      when next_offset = utc_offset and match > local_end + interval '72 hours'
+      then until + (match - local_end - interval '48 hours')
+      else until
+    end;
+    utc_offset := case when at = until then next_offset else supaqueue.utc_offset(timezone, at) end;
+  end loop;
+  return null;
+end
+$$;
+
+create or replace function supaqueue.utc_offset(timezone text, at timestamptz)
+returns interval
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return at at time zone timezone - at at time zone 'UTC';
+end
+$$;
+
+-- When the clocks change first between two times with different offsets.
+create or replace function supaqueue.clock_change(timezone text, _after timestamptz, _until timestamptz)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  low bigint := floor(extract(epoch from _after));
+  high bigint := ceil(extract(epoch from _until));
+  middle bigint;
+  utc_offset interval := supaqueue.utc_offset(timezone, _after);
+begin
+  while high - low > 1 loop
+    middle := (low + high) / 2;
+    if supaqueue.utc_offset(timezone, to_timestamp(middle)) = utc_offset then
+      low := middle;
+    else
+      high := middle;
+    end if;
+  end loop;
+  return to_timestamp(high);
+end
+$$;
+
+-- The last time up to _until; _known is one of the times before.
+create or replace function supaqueue.last_time(
+  cron bigint[], every interval, timezone text, _known timestamptz, _until timestamptz
+)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  last timestamptz := _known;
+  later timestamptz := _until;
+  span interval := interval '1 minute';
+  middle timestamptz;
+  at timestamptz;
+begin
+  while _until - span > last loop
+    at := supaqueue.next_time(cron, every, timezone, _until - span);
+    if at <= _until then
+      last := at;
+    else
+      later := _until - span;
+      span := span * 2;
+    end if;
+  end loop;
+  -- The last time is one of those from last to later.
+  loop
+    at := supaqueue.next_time(cron, every, timezone, last);
+    exit when at is null or at > _until;
+    last := at;
+    middle := last + (later - last) / 2;
+    at := supaqueue.next_time(cron, every, timezone, middle);
+    if at <= _until then
+      last := at;
+    else
+      later := middle;
+    end if;
+  end loop;
+  return last;
+end
+$$;
+
+-- How many times there are from _first to _last. In days on which the clocks change, as on others.
+create or replace function supaqueue.count_times(
+  cron bigint[], every interval, timezone text, _first timestamptz, _last timestamptz
+)
+returns bigint
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  first timestamp := _first at time zone timezone;
+  last timestamp := _last at time zone timezone;
+begin
+  if cron is null then
+    return round(extract(epoch from _last - _first) / extract(epoch from every)) + 1;
+  end if;
+  return (
+    select coalesce(sum(supaqueue.matches_before(cron,
+      case when d.day = date_trunc('day', last) then last + interval '1 minute' - d.day else interval '24 hours' end)
+      - case when d.day = date_trunc('day', first) then supaqueue.matches_before(cron, first - d.day) else 0 end), 0)
+    from generate_series(date_trunc('day', first), last, '1 day') as d (day)
+    where supaqueue.cron_days(cron, date_trunc('month', d.day)) >> extract(day from d.day)::integer & 1 = 1
+  );
+end
+$$;
+
+-- How many times of a day that matches are before a time of day.
+create or replace function supaqueue.matches_before(cron bigint[], _time interval)
+returns bigint
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  hour integer := extract(epoch from _time)::integer / 3600;
+  minute integer := extract(epoch from _time)::integer / 60 % 60;
+begin
+  return bit_count((cron[2] & (1::bigint << hour) - 1)::bit(64)) * bit_count(cron[1]::bit(64))
+    + (cron[2] >> hour & 1) * bit_count((cron[1] & (1::bigint << minute) - 1)::bit(64));
+end
 $$;
 $migration$;
 
@@ -1272,6 +1681,7 @@ $migration$;
 
 --- schema/26_before_write_schedule.sql
 
+execute $migration$
 -- Checks a schedule, and sets when it is due next: when it is new, when what says so changes, and when
 -- a pause ends.
 create or replace function supaqueue.before_write_schedule_tg_fn()
@@ -1382,6 +1792,7 @@ begin
   return found_name;
 end
 $$;
+$migration$;
 
 --- schema/30_lock_queues.sql
 
@@ -3159,6 +3570,7 @@ $migration$;
 
 --- schema/52_release_keys.sql
 
+execute $migration$
 -- Releases keys whose hold is over. An insert of the same key does not wait for this; so that it can say
 -- what is wrong when it cannot be done.
 create or replace function supaqueue.release_keys()
@@ -3204,6 +3616,7 @@ begin
   );
 end
 $$;
+$migration$;
 
 --- schema/53_delete_finished_jobs.sql
 
@@ -3356,7 +3769,7 @@ $migration$;
 --- schema/55_run_step.sql
 
 execute $migration$
--- Does a step of the tick, for a queue or (null) for all. A step that fails is noted, for problem,
+-- Does a step of the tick, for a queue, a schedule (the step schedule), or (null) for all. A step that fails is noted, for problem,
 -- and tried again after a pause, and does not keep others from being done. Returns whether there is
 -- more to do.
 create or replace function supaqueue.run_step(_step text, _queue uuid default null)
@@ -3497,7 +3910,7 @@ $migration$;
 --- schema/56_tick.sql
 
 execute $migration$
--- Everything periodic: takes back lost calls, starts what is due, deletes what is no longer kept.
+-- Everything periodic: inserts the jobs of schedules, takes back lost calls, starts what is due, deletes what is no longer kept.
 -- It commits queue by queue, so that no queue waits for another and few locks are held. Safe to run
 -- at any time, also twice at once.
 --
@@ -3591,6 +4004,7 @@ $migration$;
 
 --- schema/57_insert_scheduled_job.sql
 
+execute $migration$
 -- Inserts the job of a schedule for a time; returns its id, or null if there is one for that time, or a
 -- previous one has not ended. With overlap replace, one that has not started is changed instead, and its
 -- id returned.
@@ -3669,9 +4083,11 @@ begin
   );
 end
 $$;
+$migration$;
 
 --- schema/57_run_due.sql
 
+execute $migration$
 -- Inserts the jobs of schedules that are due, and moves their next_at in the same transaction. So a
 -- time is neither lost nor served twice, also when two do this at once, or one of them crashes.
 
@@ -3833,6 +4249,7 @@ begin
   );
 end
 $$;
+$migration$;
 
 --- schema/60_answer.sql
 
@@ -4742,6 +5159,7 @@ $migration$;
 
 --- schema/70_schedule.sql
 
+execute $migration$
 -- Creates a schedule, or changes the one of that name: what is not given gets its default, and a pause
 -- stays. Returns when it inserts a job next; null: it is paused.
 create or replace function supaqueue.schedule(
@@ -4844,9 +5262,11 @@ begin
 end
 $$;
 comment on function supaqueue.next_times is 'The next times of a cron expression in a time zone: look at them before you use it';
+$migration$;
 
 --- schema/71_run_schedule.sql
 
+execute $migration$
 -- Inserts a job of a schedule now, whether it is due or paused; returns the job. With overlap skip and
 -- replace: that of the job which has not ended, if there is one.
 create or replace function supaqueue.run_schedule(name text)
@@ -4902,6 +5322,7 @@ begin
 end
 $$;
 comment on function supaqueue.backfill is 'Inserts the jobs of past times of a schedule that have none, at most 1000; returns their ids';
+$migration$;
 
 --- schema/73_schedule_tick.sql
 
@@ -4988,6 +5409,7 @@ $migration$;
 
 --- schema/81_lock_problems.sql
 
+execute $migration$
 -- The sessions that hold locks of Supaqueue in an open transaction and do nothing. Reads none of the
 -- tables that they may have locked, but for the names of queues, and goes on without those.
 create or replace function supaqueue.lock_problems()
@@ -5041,6 +5463,7 @@ set search_path = ''
 as $$
   select ((_high::bigint << 32) | _low::bigint)::text
 $$;
+$migration$;
 
 --- schema/81_problem.sql
 
@@ -5121,7 +5544,8 @@ declare
   subject text;
 begin
   foreach subject in array array[
-    'the Vault and pg_net', 'the settings', 'the tick', 'the locks', 'unfinished work', 'the workers', 'the calls', 'the answers'
+    'the Vault and pg_net', 'the settings', 'the tick', 'the locks', 'unfinished work', 'the schedules', 'the workers',
+    'the calls', 'the answers'
   ] loop
     begin
       case subject
@@ -5229,7 +5653,8 @@ begin
               when 'pg_net has not sent it' then
                 'pg_net is busy or has stopped. See: select url, count(*) from net.http_request_queue group by url; If that does not shrink, run: select net.worker_restart();'
               else
-                'See the logs of the function, and run `supaqueue doctor`. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.'
+                format('See the logs of the function, and run %s. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.',
+                  supaqueue.command('doctor'))
             end
           from supaqueue.current_job c
           join supaqueue.queue q on q.id = c.queue
@@ -5267,6 +5692,7 @@ $migration$;
 
 --- schema/81_setting_problems.sql
 
+execute $migration$
 -- The settings of the database, and of the roles that Supaqueue's code runs as, under which nothing runs.
 create or replace function supaqueue.setting_problems()
 returns table (problem text, remedy text)
@@ -5314,6 +5740,7 @@ as $$
   where s.setdatabase in (0, (select d.oid from pg_catalog.pg_database d where d.datname = current_database()))
     and (s.setrole = 0 or r.rolname in ('postgres', 'authenticator', 'service_role'))
 $$;
+$migration$;
 
 --- schema/82_explain.sql
 
@@ -5466,6 +5893,7 @@ $migration$;
 
 --- schema/84_explain_schedule.sql
 
+execute $migration$
 -- When a schedule inserts its next job, or why it does not, in one plain sentence.
 create or replace function supaqueue.explain_schedule(name text)
 returns text
@@ -5500,6 +5928,7 @@ exception
 end
 $$;
 comment on function supaqueue.explain_schedule is 'When a schedule inserts its next job, or why it does not, in one plain sentence';
+$migration$;
 
 --- schema/85_queue_id.sql
 
@@ -5721,12 +6150,12 @@ begin
   return holder.payload || payload;
 end
 $$;
-comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer, text) is 'Puts a job in the queue of that name; returns its id';
 $migration$;
 
 --- schema/87_enqueue_many.sql
 
 execute $migration$
+-- With keys, one after the other: a later payload may meet the job of an earlier one.
 create or replace function supaqueue.enqueue_many(
   queue_name text,
   payloads jsonb[],
@@ -5769,7 +6198,8 @@ begin
   returning id;
 end
 $$;
-comment on function supaqueue.enqueue_many(text, jsonb[], integer, timestamptz, jsonb, integer, integer, text) is 'Puts a job per payload in the queue of that name; returns their ids in the same order';
+comment on function supaqueue.enqueue_many(text, jsonb[], integer, timestamptz, jsonb, integer, integer, text, text[], text) is
+  'Puts a job per payload in the queue of that name; returns their ids in the same order, or those of the jobs that hold their keys already';
 $migration$;
 
 --- schema/88_set_workers.sql
@@ -5808,6 +6238,7 @@ $migration$;
 
 --- schema/89_supaqueue_enqueue.sql
 
+execute $migration$
 -- The options of a job that came through the API, without those that are null. Refuses what enqueue does not take.
 --
 -- A time without a zone is UTC, whatever the session says.
@@ -5941,6 +6372,7 @@ end
 $$;
 comment on function public.supaqueue_enqueue_many is
   'Supaqueue: puts several jobs in the queue of that name, all or none, through the API; returns their ids and outcomes, in the same order';
+$migration$;
 
 --- schema/90_plan_settings.sql
 
@@ -5959,7 +6391,7 @@ begin
     from pg_catalog.pg_proc p
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
-      array['place_job_tg_fn', 'add_place', 'has_call', 'key_rule_of', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
+      array['place_job_tg_fn', 'add_place', 'has_call', 'key_state', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
         'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done', 'lock_due_schedule', 'failures_in_a_row'],
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',

@@ -74,7 +74,8 @@ declare
   subject text;
 begin
   foreach subject in array array[
-    'the Vault and pg_net', 'the settings', 'the tick', 'the locks', 'unfinished work', 'the workers', 'the calls', 'the answers'
+    'the Vault and pg_net', 'the settings', 'the tick', 'the locks', 'unfinished work', 'the schedules', 'the workers',
+    'the calls', 'the answers'
   ] loop
     begin
       case subject
@@ -182,7 +183,8 @@ begin
               when 'pg_net has not sent it' then
                 'pg_net is busy or has stopped. See: select url, count(*) from net.http_request_queue group by url; If that does not shrink, run: select net.worker_restart();'
               else
-                'See the logs of the function, and run `supaqueue doctor`. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.'
+                format('See the logs of the function, and run %s. If it was answered with 202, the function may report to another project: compare the Vault''s supaqueue_url with the URL of this one.',
+                  supaqueue.command('doctor'))
             end
           from supaqueue.current_job c
           join supaqueue.queue q on q.id = c.queue

@@ -93,6 +93,8 @@ struct Content {
     /// As they are listed.
     functions: BTreeMap<String, Value>,
     secrets: BTreeMap<String, String>,
+    /// Whether the project is a preview branch, which the platform neither lists nor shows among the projects.
+    is_branch: bool,
     are_legacy_keys_off: bool,
     deployments: u64,
     trap: Option<(Pattern, Fault)>,

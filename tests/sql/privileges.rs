@@ -3,8 +3,11 @@
 use supaqueue_tests::{Db, get, refusal};
 
 /// What service_role may execute; anybody may use `new_id`, the default of `job.id`.
-const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago change_holder check_on_conflict checked_options end_current_job enqueue enqueue_many enqueue_outcome explain holder_of is_below_function is_headers is_unstarted lock_job merged_payload new_id problems \
-    queue_id reason refuse_skipped_update schedule_tick set_workers supaqueue_enqueue supaqueue_enqueue_many supaqueue_pulse";
+const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago backfill change_holder check_on_conflict checked_options end_current_job enqueue \
+    enqueue_many enqueue_outcome explain explain_schedule holder_of is_below_function is_headers \
+    is_unstarted lock_job merged_payload new_id next_times problems queue_id reason \
+    refuse_skipped_update run_schedule schedule schedule_tick set_workers supaqueue_enqueue \
+    supaqueue_enqueue_many supaqueue_pulse unschedule";
 
 #[tokio::test]
 async fn every_function_has_a_pinned_search_path_and_the_right_roles() {

@@ -16,7 +16,9 @@ declare
   is_installed boolean := to_regproc('supaqueue.problems') is not null;
   has_cron boolean := to_regclass('cron.job') is not null;
   -- What service_role calls through the API.
-  entrances constant text[] := array['public.end_current_job', 'public.supaqueue_pulse'];
+  entrances constant text[] := array[
+    'public.end_current_job', 'public.supaqueue_pulse', 'public.supaqueue_enqueue', 'public.supaqueue_enqueue_many'
+  ];
 begin
   foreach subject in array array[
     'extension', 'problem', 'tick', 'jobs', 'pg_net', 'API', 'privileges', 'settings', 'transactions', 'foreign keys', 'targets'

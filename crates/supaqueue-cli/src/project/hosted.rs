@@ -101,6 +101,14 @@ pub(crate) fn is_at_platform(url: &str) -> bool {
     url.ends_with(PLATFORM)
 }
 
+fn project_url(reference: &str, stored: Option<&str>) -> String {
+    match stored {
+        // The local stack's gateway is no domain of a hosted project: `supabase db push` stores what is under [db.vault].
+        Some(custom) if !is_at_platform(custom) && custom != GATEWAY_URL => custom.to_owned(),
+        _ => platform_url(reference),
+    }
+}
+
 /// The URL that the platform gives a project.
 pub(crate) fn platform_url(reference: &str) -> String {
     format!("https://{reference}{PLATFORM}")
@@ -125,10 +133,7 @@ pub(crate) fn reference_of(db_url: &str) -> Option<String> {
 impl Hosted {
     /// The project's URL: its custom domain if the Vault already has one, else the platform's.
     pub(crate) fn url(&self, stored: Option<&str>) -> String {
-        match stored {
-            Some(custom) if !is_at_platform(custom) => custom.to_owned(),
-            _ => platform_url(&self.reference),
-        }
+        project_url(&self.reference, stored)
     }
 
     fn arguments(&self, words: &[&str]) -> Vec<String> {
@@ -326,6 +331,20 @@ fn is_digest(shown: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_custom_domain_is_kept() {
+        let platform = "https://abc.supabase.co";
+        for (stored, want) in [
+            (None, platform),
+            (Some(platform), platform),
+            (Some("https://other.supabase.co"), platform),
+            (Some(GATEWAY_URL), platform),
+            (Some("https://api.example.com"), "https://api.example.com"),
+        ] {
+            assert_eq!(project_url("abc", stored), want);
+        }
+    }
 
     #[test]
     fn the_url_of_a_database_at_the_platform_names_its_project() {

@@ -1608,7 +1608,8 @@ $migration$;
 --- schema/50_enqueue.sql
 
 execute $migration$
--- The core's enqueue, for a job that waits for others.
+-- The core's enqueue_outcome and enqueue, for a job that waits for others. A holder of its key that was changed
+-- (on_conflict) waits for them, too.
 --
 -- queue_name is a varchar so that calls without depends_on are not ambiguous: Postgres prefers the
 -- core's functions, whose parameter is a text.
@@ -1679,8 +1680,8 @@ as $$
     queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, on_conflict,
     depends_on, on_failure, pass_results) o
 $$;
-comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, uuid[], text, boolean) is
-  'Enqueues a job that waits for others (depends_on); returns its id';
+comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, uuid[], text, boolean) is
+  'Enqueues a job that waits for others (depends_on); returns its id, or that of the job that holds its key already';
 $migration$;
 
 --- schema/51_pipeline_problem.sql
