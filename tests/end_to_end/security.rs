@@ -63,7 +63,6 @@ impl Dispatch {
 #[test]
 fn a_replayed_dispatch_runs_nothing() {
     test(async |project| {
-        let mut logs = project.stack.logs();
         let mut calls = project.stack.logs();
         project.queue("replayed", "count-calls", 1, "").await;
         let dispatch = Dispatch::of_new_job(&project, "replayed", r#"{"ms": 300}"#).await;
@@ -73,12 +72,14 @@ fn a_replayed_dispatch_runs_nothing() {
             assert_eq!(dispatch.send(url, &[]).await, 202);
         }
         project.finished("replayed").await;
+        let mut logs = project.stack.logs();
         assert_eq!(dispatch.send(url, &[]).await, 202);
 
         let is_refusal = |line: &str| {
             line.contains("not_acknowledged") && line.contains(&dispatch.current_job())
         };
-        lines(&mut logs, "supaqueue", 4, is_refusal).await;
+        // Those before may have come in time for the same pulse as the first.
+        lines(&mut logs, "supaqueue", 1, is_refusal).await;
         let job = "status, attempts, result";
         let want = r#"successful|1|{"call": 1}"#;
         project.finish_as("replayed", job, want).await;
