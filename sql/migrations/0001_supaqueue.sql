@@ -3758,7 +3758,7 @@ begin
   delete from cron.job_run_details d
   where d.runid = any (array(
     select r.runid from cron.job_run_details r
-    where r.runid = any (runs) and r.command = 'call supaqueue.tick()'
+    where r.runid = any (runs) and r.command ~ 'supaqueue\.tick(_step)?\('
     for update skip locked
   ));
   update supaqueue.last_tick t set purged_until = runs[cardinality(runs)] where t.is_only_row and runs <> '{}';
@@ -3827,7 +3827,7 @@ exception
 end
 $$;
 
--- The queues in which there is something to do. What this reads is small, or read through an index
+-- The queues in which there is something to do, at most 1000. What this reads is small, or read through an index
 -- from its start: queues with nothing to do cost nothing.
 create or replace function supaqueue.queues_to_look_after(_lost uuid[])
 returns uuid[]
@@ -3857,6 +3857,7 @@ begin
       select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step not in ('delete', 'schedule')
     ) found
     order by random()
+    limit 1000
   );
 end
 $$;
@@ -3910,73 +3911,94 @@ $migration$;
 --- schema/56_tick.sql
 
 execute $migration$
--- Everything periodic: inserts the jobs of schedules, takes back lost calls, starts what is due, deletes what is no longer kept.
--- It commits queue by queue, so that no queue waits for another and few locks are held. Safe to run
--- at any time, also twice at once.
+-- Everything periodic: inserts the jobs of schedules, takes back lost calls, starts what is due, deletes
+-- what is no longer kept. Safe to run at any time, also twice at once.
 --
--- A procedure that commits cannot be called within a transaction, nor as one of several statements
--- of a request (SQL editor, Management API): `call supaqueue.tick(in_one_transaction => true)` can.
-create or replace procedure supaqueue.tick(in_one_transaction boolean default false)
+-- It goes by steps, and pg_cron's command commits after each (see tick_command), so that no queue waits
+-- for another and few locks are held. This procedure runs all of them in one transaction, and so
+-- wherever a statement can be run. A procedure that commits could not be called by the SQL editor, nor
+-- have a search_path of its own.
+create or replace procedure supaqueue.tick()
 language plpgsql
+set search_path = ''
 as $$
 declare
-  started_at timestamptz := clock_timestamp();
-  step_started_at timestamptz;
-  has_more boolean;
+  state jsonb := '{}';
+  queues uuid[];
   lost uuid[];
-  _queue uuid;
-  step text;
 begin
-  if not in_one_transaction then
-    commit;
-    set transaction isolation level read committed;
-  end if;
-  if not supaqueue.begin_tick(started_at) then
-    return;
-  end if;
-
-  perform supaqueue.run_step('end runs');
-  loop
-    if not in_one_transaction then
-      commit;
-      set transaction isolation level read committed;
-    end if;
-    has_more := supaqueue.run_step('schedules');
-    exit when not has_more or clock_timestamp() > started_at + interval '5 seconds';
+  while state is not null loop
+    select t.* into state, queues, lost from supaqueue.tick_step(state, queues, lost) t;
   end loop;
-  if not in_one_transaction then
-    commit;
-    set transaction isolation level read committed;
-  end if;
-  loop
-    has_more := false;
-    lost := supaqueue.queues_with_losses();
-    foreach _queue in array supaqueue.queues_to_look_after(lost) loop
-      has_more := supaqueue.look_after(_queue, _queue = any (lost)) or has_more;
-      if not in_one_transaction then
-        commit;
-        set transaction isolation level read committed;
-      end if;
-    end loop;
-    exit when not has_more or clock_timestamp() > started_at + interval '20 seconds';
-  end loop;
-
-  foreach step in array array['check', 'pipelines', 'release', 'delete', 'purge'] loop
-    step_started_at := clock_timestamp();
-    loop
-      has_more := supaqueue.run_step(step);
-      if not in_one_transaction then
-        commit;
-        set transaction isolation level read committed;
-      end if;
-      -- Deletes one batch, as the setting says.
-      exit when not has_more or step = 'delete' or clock_timestamp() > step_started_at + interval '5 seconds';
-    end loop;
-  end loop;
-  update supaqueue.last_tick t set finished_at = clock_timestamp() where t.is_only_row;
 end
 $$;
-comment on procedure supaqueue.tick is 'All periodic work of Supaqueue; pg_cron runs it (see supaqueue.schedule_tick). In a transaction: call supaqueue.tick(in_one_transaction => true)';
+comment on procedure supaqueue.tick is 'All periodic work of Supaqueue, in one transaction; pg_cron does the same step by step (see supaqueue.schedule_tick)';
+
+-- What pg_cron runs. At another isolation level a step would not see what others have committed.
+create or replace function supaqueue.tick_command()
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select 'do $tick$ declare s jsonb := ''{}''; q uuid[]; l uuid[]; begin while s is not null loop commit; '
+    'set transaction isolation level read committed; select t.* into s, q, l from supaqueue.tick_step(s, q, l) t; end loop; end $tick$'
+$$;
+
+-- Does one step, and returns what the next one needs; a null state: it was the last one.
+--
+-- queues: those that are still to be looked after in this round, at most 1000; lost: those of them with losses.
+create or replace function supaqueue.tick_step(inout state jsonb, inout queues uuid[], inout lost uuid[])
+language plpgsql
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  step text := coalesce(state ->> 'step', 'end runs');
+  next_step text := case step
+    when 'end runs' then 'schedules'
+    when 'schedules' then 'queues'
+    when 'queues' then 'check'
+    when 'check' then 'pipelines'
+    when 'pipelines' then 'release'
+    when 'release' then 'delete'
+    when 'delete' then 'purge'
+  end;
+  since timestamptz := coalesce((state ->> 'since')::timestamptz, at);
+  has_more boolean := coalesce((state ->> 'has_more')::boolean, false);
+begin
+  if step = 'queues' then
+    if queues is null then
+      lost := supaqueue.queues_with_losses();
+      queues := supaqueue.queues_to_look_after(lost);
+      has_more := cardinality(queues) = 1000;
+    end if;
+    if queues <> '{}' then
+      has_more := supaqueue.look_after(queues[1], queues[1] = any (lost)) or has_more;
+      queues := queues[2:];
+    end if;
+    if queues <> '{}' then
+      next_step := step;
+    else
+      queues := null;
+      next_step := case when has_more and at < since + interval '20 seconds' then step else next_step end;
+    end if;
+  else
+    if state ->> 'step' is null and not supaqueue.begin_tick(at) then
+      state := null;
+      return;
+    end if;
+    has_more := supaqueue.run_step(step);
+    -- Deletes one batch, as the setting says.
+    next_step := case when has_more and step <> 'delete' and at < since + interval '5 seconds' then step else next_step end;
+  end if;
+  if next_step is null then
+    update supaqueue.last_tick t set finished_at = clock_timestamp() where t.is_only_row;
+  end if;
+  state := case when next_step is not null then jsonb_build_object(
+    'step', next_step, 'has_more', has_more, 'since', case when next_step = step then since else clock_timestamp() end) end;
+end
+$$;
 
 -- Leaves a sign of life. Returns false if another tick does the same at this moment.
 create or replace function supaqueue.begin_tick(_started_at timestamptz)
@@ -5351,12 +5373,12 @@ begin
     schedule := '5 seconds';
   end if;
   if schedule is not null then
-    perform cron.alter_job(cron.schedule('supaqueue_tick', schedule, 'call supaqueue.tick()'), active => true);
+    perform cron.alter_job(cron.schedule('supaqueue_tick', schedule, supaqueue.tick_command()), active => true);
   end if;
   return schedule;
 end
 $$;
-comment on function supaqueue.schedule_tick is 'Has pg_cron run supaqueue.tick(); without pg_cron, something else has to call it every few seconds';
+comment on function supaqueue.schedule_tick is 'Has pg_cron run the tick; without pg_cron, something else has to call supaqueue.tick() every few seconds';
 
 -- A database that only migrations have built has no other occasion. One that is there stays as it is.
 do $$
@@ -5494,7 +5516,7 @@ begin
   select j.active, j.schedule, j.command into job
   from cron.job j
   where j.jobname = 'supaqueue_tick'
-  order by j.active and j.command ~* '^\s*call\s+supaqueue\.tick\(' desc
+  order by j.active and j.command ~ 'supaqueue\.tick(_step)?\(' desc
   limit 1;
   if not found then
     problem := format('the tick is not scheduled; %s', when_it_ran);
@@ -5502,7 +5524,7 @@ begin
   elsif not job.active then
     problem := format('the tick is inactive in pg_cron; %s', when_it_ran);
     remedy := 'Run: select supaqueue.schedule_tick();';
-  elsif job.command !~* '^\s*call\s+supaqueue\.tick\(' then
+  elsif job.command !~ 'supaqueue\.tick(_step)?\(' then
     problem := format('the job supaqueue_tick of pg_cron runs something else (%s)', left(job.command, 100));
     remedy := 'Run: select supaqueue.schedule_tick();';
   elsif alive_at < clock_timestamp() - interval '150 seconds'

@@ -33,7 +33,7 @@ begin
   delete from cron.job_run_details d
   where d.runid = any (array(
     select r.runid from cron.job_run_details r
-    where r.runid = any (runs) and r.command = 'call supaqueue.tick()'
+    where r.runid = any (runs) and r.command ~ 'supaqueue\.tick(_step)?\('
     for update skip locked
   ));
   update supaqueue.last_tick t set purged_until = runs[cardinality(runs)] where t.is_only_row and runs <> '{}';

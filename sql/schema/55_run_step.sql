@@ -56,7 +56,7 @@ exception
 end
 $$;
 
--- The queues in which there is something to do. What this reads is small, or read through an index
+-- The queues in which there is something to do, at most 1000. What this reads is small, or read through an index
 -- from its start: queues with nothing to do cost nothing.
 create or replace function supaqueue.queues_to_look_after(_lost uuid[])
 returns uuid[]
@@ -86,6 +86,7 @@ begin
       select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step not in ('delete', 'schedule')
     ) found
     order by random()
+    limit 1000
   );
 end
 $$;

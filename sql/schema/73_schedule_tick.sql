@@ -22,12 +22,12 @@ begin
     schedule := '5 seconds';
   end if;
   if schedule is not null then
-    perform cron.alter_job(cron.schedule('supaqueue_tick', schedule, 'call supaqueue.tick()'), active => true);
+    perform cron.alter_job(cron.schedule('supaqueue_tick', schedule, supaqueue.tick_command()), active => true);
   end if;
   return schedule;
 end
 $$;
-comment on function supaqueue.schedule_tick is 'Has pg_cron run supaqueue.tick(); without pg_cron, something else has to call it every few seconds';
+comment on function supaqueue.schedule_tick is 'Has pg_cron run the tick; without pg_cron, something else has to call supaqueue.tick() every few seconds';
 
 -- A database that only migrations have built has no other occasion. One that is there stays as it is.
 do $$

@@ -24,7 +24,7 @@ begin
   select j.active, j.schedule, j.command into job
   from cron.job j
   where j.jobname = 'supaqueue_tick'
-  order by j.active and j.command ~* '^\s*call\s+supaqueue\.tick\(' desc
+  order by j.active and j.command ~ 'supaqueue\.tick(_step)?\(' desc
   limit 1;
   if not found then
     problem := format('the tick is not scheduled; %s', when_it_ran);
@@ -32,7 +32,7 @@ begin
   elsif not job.active then
     problem := format('the tick is inactive in pg_cron; %s', when_it_ran);
     remedy := 'Run: select supaqueue.schedule_tick();';
-  elsif job.command !~* '^\s*call\s+supaqueue\.tick\(' then
+  elsif job.command !~ 'supaqueue\.tick(_step)?\(' then
     problem := format('the job supaqueue_tick of pg_cron runs something else (%s)', left(job.command, 100));
     remedy := 'Run: select supaqueue.schedule_tick();';
   elsif alive_at < clock_timestamp() - interval '150 seconds'

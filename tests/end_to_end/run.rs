@@ -99,7 +99,7 @@ fn the_calls_of_a_killed_isolate_start_again_when_its_lease_is_over() {
         run(
             &client,
             "update supaqueue.setting set run_lease_ms = 15000;
-             select cron.schedule('supaqueue_tick', '1 second', 'call supaqueue.tick()');
+             select cron.schedule('supaqueue_tick', '1 second', supaqueue.tick_command());
              insert into supaqueue.queue (name, edge_function_name, timeout_ms, backoff_base_ms, backoff_max_ms)
                values ('q', 'wait-until-aborted', 120000, 0, 0);
              select supaqueue.set_workers('q', 1), supaqueue.enqueue('q')",

@@ -35,7 +35,7 @@ async fn start() -> Stack {
     let stack = start_stack().await;
     let client = stack.database().connect().await.unwrap();
     // The default of five seconds would only slow down the tests of retries.
-    let schedule = "select cron.schedule('supaqueue_tick', '1 second', 'call supaqueue.tick()')";
+    let schedule = "select cron.schedule('supaqueue_tick', '1 second', supaqueue.tick_command())";
     run(&client, schedule).await;
     stack
 }

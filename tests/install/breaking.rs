@@ -145,12 +145,12 @@ pub(crate) fn while_it_runs(project: &Project) {
 
     // It is scheduled, but has not run for a while. Postgres has been running for longer.
     project.run("update supaqueue.last_tick set started_at = now() - interval '10 minutes'");
-    project.run("select cron.schedule('supaqueue_tick', '0 0 1 1 *', 'call supaqueue.tick()')");
+    project.run("select cron.schedule('supaqueue_tick', '0 0 1 1 *', supaqueue.tick_command())");
     let alive = "pg_postmaster_start_time(), (select max(v.applied_at) from supaqueue.version v)";
     let tick_problem = project.break_function("tick_problem", alive, "'-infinity'");
     assert_fails_with(project, &["does not run: it last ran at"]);
     project.run(&tick_problem);
-    project.run("select cron.schedule('supaqueue_tick', '1 second', 'call supaqueue.tick()')");
+    project.run("select cron.schedule('supaqueue_tick', '1 second', supaqueue.tick_command())");
     project.eventually("select count(*) from supaqueue.worker where locked", "0");
     direct(project).assert_status(0);
 

@@ -276,7 +276,7 @@ async fn retention_keeps_a_source_until_its_targets_have_finished() {
     let db = AddOnDb::new(5).await;
     db.run("begin; select add_jobs('q', 'a', 'b', 'c'), wait_for('c', 'a'), wait_for('c', 'b'); commit").await;
     db.succeed("a").await;
-    let old = "update supaqueue.job set finished_at = now() - interval '1 year' where finished_at is not null; update supaqueue.unfinished set retry_at = now(); call supaqueue.tick(in_one_transaction => true)";
+    let old = "update supaqueue.job set finished_at = now() - interval '1 year' where finished_at is not null; update supaqueue.unfinished set retry_at = now(); call supaqueue.tick()";
     db.run(old).await;
     assert_eq!(
         db.statuses().await,

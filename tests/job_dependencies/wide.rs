@@ -60,7 +60,7 @@ async fn a_report_releases_a_thousand_targets_and_the_tick_the_others() {
 async fn the_tick_goes_on_with_propagations_by_itself() {
     let db = wide(3000).await;
     db.succeed("s").await;
-    db.run("call supaqueue.tick()").await;
+    db.tick().await;
     assert_eq!(db.get(COUNTS).await, "pending|3000\nsuccessful|1");
 }
 

@@ -259,7 +259,7 @@ async fn the_tick_changes_nothing_when_nothing_is_due() {
 #[tokio::test]
 async fn the_tick_is_scheduled_once_and_its_history_is_purged() {
     let db = Db::new().await;
-    assert_eq!(db.get("select supaqueue.schedule_tick(); select supaqueue.schedule_tick(); select schedule, command from cron.job").await.lines().last().unwrap(), "5 seconds|call supaqueue.tick()");
+    assert_eq!(db.get("select supaqueue.schedule_tick(); select supaqueue.schedule_tick(); select schedule, command from cron.job").await.lines().last().unwrap(), format!("5 seconds|{}", supaqueue_tests::TICK));
     let admin = db.database().connect_as_admin().await.unwrap();
     supaqueue_tests::run(&admin, "insert into cron.job_run_details (jobid, command, status, start_time, end_time)
         select jobid, command, 'succeeded', now() - age, now() - age from cron.job, (values (interval '2 hours'), ('1 minute')) as t (age)").await;

@@ -12,14 +12,13 @@ const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago backfill change_holder check_on_con
 #[tokio::test]
 async fn every_function_has_a_pinned_search_path_and_the_right_roles() {
     let db = Db::new().await;
-    // A procedure that commits cannot set anything: the tick calls functions that do.
     assert_eq!(
         db.get(
             "select p.oid::regprocedure
              from pg_proc p
              where p.pronamespace in ('supaqueue'::regnamespace, 'public'::regnamespace)
                and (
-                 p.proname <> 'tick' and not coalesce(p.proconfig && array['search_path=\"\"', 'search_path=public, extensions'], false)
+                 not coalesce(p.proconfig && array['search_path=\"\"', 'search_path=public, extensions'], false)
                  or p.prosecdef and not p.proconfig @> array['search_path=\"\"']
                  or p.proname <> 'new_id' and (
                    has_function_privilege('anon', p.oid, 'execute')

@@ -383,7 +383,10 @@ async fn a_problem_of_the_project_costs_no_attempt_and_is_shown_until_the_target
     let mut pauses = Vec::new();
     for _ in 0..3 {
         db.run("update supaqueue.unfinished set since = since - interval '1 minute', retry_at = '-infinity'").await;
-        db.run("update supaqueue.job set run_at = now() where payload = '1'; call supaqueue.tick(in_one_transaction => true)").await;
+        db.run(
+            "update supaqueue.job set run_at = now() where payload = '1'; call supaqueue.tick()",
+        )
+        .await;
         db.run(&acknowledge_all(RUN)).await;
         db.tick().await;
         let call = db.get("select c.id from supaqueue.current_job c join supaqueue.job j on j.id = c.job where j.payload = '1'").await;

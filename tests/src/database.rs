@@ -11,10 +11,13 @@ use tokio_postgres::{AsyncMessage, Client, Error, NoTls, SimpleQueryMessage};
 /// The secret in the Vault of every test database.
 pub const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// The tick as pg_cron runs it: it commits queue by queue, so it must be a statement of its own.
-pub const TICK: &str = "call supaqueue.tick()";
-/// The tick inside a transaction, or as one of several statements.
-pub const TICK_IN_TRANSACTION: &str = "call supaqueue.tick(in_one_transaction => true)";
+/// The tick as pg_cron runs it (`supaqueue.tick_command`): it commits each step, so it must be a statement of
+/// its own.
+pub const TICK: &str = "do $tick$ declare s jsonb := '{}'; q uuid[]; l uuid[]; begin while s is not null loop commit; \
+    set transaction isolation level read committed; \
+    select t.* into s, q, l from supaqueue.tick_step(s, q, l) t; end loop; end $tick$";
+/// The tick in one transaction, as anybody can call it.
+pub const TICK_IN_TRANSACTION: &str = "call supaqueue.tick()";
 
 /// The Postgres of this test program: started once, stopped when the program ends.
 pub async fn postgres() -> &'static Postgres {

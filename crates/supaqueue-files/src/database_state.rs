@@ -62,9 +62,9 @@ impl CronJob {
     /// Whether the command is the tick.
     #[must_use]
     pub fn is_tick(&self) -> bool {
-        let words: Vec<_> = self.command.split_whitespace().collect();
-        matches!(words[..], [call, tick, ..]
-            if call.eq_ignore_ascii_case("call") && tick.starts_with("supaqueue.tick("))
+        ["supaqueue.tick(", "supaqueue.tick_step("]
+            .iter()
+            .any(|tick| self.command.contains(tick))
     }
 }
 

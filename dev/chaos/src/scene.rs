@@ -48,7 +48,7 @@ impl Pace {
                  update supaqueue.setting
                  set dispatch_lease_ms = 2000, run_lease_ms = 6000, max_dispatches = 2, max_errors = 1000;
                  update supaqueue.queue set timeout_ms = 3000;
-                 select cron.schedule('supaqueue_tick', '1 second', 'call supaqueue.tick()')"
+                 select cron.schedule('supaqueue_tick', '1 second', supaqueue.tick_command())"
             }
             Self::Real => {
                 "update supaqueue.setting set max_errors = 1000;

@@ -68,7 +68,7 @@ pub(super) struct Measures {
 pub(super) async fn tick_every_second(client: &Client) -> Result<()> {
     client
         .batch_execute(
-            "select cron.schedule('supaqueue_tick', '1 second', 'call supaqueue.tick()')",
+            "select cron.schedule('supaqueue_tick', '1 second', supaqueue.tick_command())",
         )
         .await
         .context("cannot schedule the tick")

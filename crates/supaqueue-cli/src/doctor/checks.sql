@@ -94,7 +94,7 @@ begin
             select jsonb_agg(jsonb_build_object('severity', s.severity, 'message', s.message, 'remedy', s.remedy))
             from (
               select 'failed' as severity, format('calls more than a minute past their lease: %s; workers locked without a call: %s', o.overdue, o.without_call) as message,
-                'The tick recovers them: see what is said about the tick, or run: call supaqueue.tick(in_one_transaction => true);' as remedy
+                'The tick recovers them: see what is said about the tick, or run: call supaqueue.tick();' as remedy
               from (
                 select
                   (
@@ -110,7 +110,7 @@ begin
               where o.overdue > 0 or o.without_call > 0
               union all
               select 'warning', format('jobs due for more than a minute despite free workers: %s%s', count(*), case when count(*) = 1000 then ' or more' end),
-                'The tick starts them: see what is said about the tick, or run: call supaqueue.tick(in_one_transaction => true);'
+                'The tick starts them: see what is said about the tick, or run: call supaqueue.tick();'
               from (
                 select from supaqueue.ready_job r
                 join supaqueue.queue q on q.id = r.queue

@@ -12,8 +12,10 @@ use crate::table::Table;
 /// The number of schedules in the goal for the tick.
 const SCHEDULES: u32 = 10_000;
 
-/// The tick as pg_cron runs it.
-pub(crate) const TICK: &str = "call supaqueue.tick()";
+/// The tick as pg_cron runs it (`supaqueue.tick_command`).
+pub(crate) const TICK: &str = "do $tick$ declare s jsonb := '{}'; q uuid[]; l uuid[]; begin while s is not null loop commit; \
+    set transaction isolation level read committed; \
+    select t.* into s, q, l from supaqueue.tick_step(s, q, l) t; end loop; end $tick$";
 
 pub(crate) async fn idle(backlogs: &[Backlog], table: &mut Table) -> Result<()> {
     for backlog in backlogs {
