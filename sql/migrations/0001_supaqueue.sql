@@ -4042,7 +4042,7 @@ set search_path = public, extensions
 set lock_timeout = '1s'
 as $$
 declare
-  job_key text := case when _overlap <> 'allow' then coalesce(schedule.key, 'schedule:' || schedule.name) end;
+  job_key text := case when _overlap <> 'allow' then supaqueue.key_of(schedule) end;
   job_headers jsonb := coalesce(schedule.headers, '{}') || jsonb_build_object(
     'supaqueue-schedule', supaqueue.percent_encoded(schedule.name),
     'supaqueue-scheduled-at', to_char(_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
@@ -4065,6 +4065,16 @@ begin
   end if;
   return new_job;
 end
+$$;
+
+-- The key that the jobs of a schedule hold, unless it lets them overlap.
+create or replace function supaqueue.key_of(schedule supaqueue.schedule)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select coalesce(schedule.key, 'schedule:' || schedule.name)
 $$;
 
 -- Like new_id, with the schedule instead of chance.
@@ -5302,7 +5312,7 @@ declare
   job uuid := supaqueue.insert_scheduled_job(schedule, clock_timestamp(), clock_timestamp(), schedule.overlap, supaqueue.new_id());
 begin
   if job is null then
-    return (supaqueue.holder_of(schedule.queue, coalesce(schedule.key, 'schedule:' || schedule.name))).job;
+    return (supaqueue.holder_of(schedule.queue, supaqueue.key_of(schedule))).job;
   end if;
   update supaqueue.schedule s
   set last_job = job, recent_jobs = supaqueue.recent_jobs(array[job], s.recent_jobs)
@@ -5444,7 +5454,7 @@ as $$
 declare
   at timestamptz := clock_timestamp() - interval '30 seconds';
   session record;
-  keys jsonb := jsonb_build_object(hashtextextended('supaqueue.tick', 0), 'the tick');
+  keys jsonb;
   held text;
 begin
   for session in
@@ -5454,13 +5464,9 @@ begin
     order by a.state_change
     limit 100
   loop
-    begin
-      select keys || coalesce(jsonb_object_agg(hashtextextended('supaqueue.queue:' || q.id, 0), 'queue ' || q.name), '{}') into keys
-      from supaqueue.queue q;
-    exception
-      when lock_not_available then
-        null;
-    end;
+    if keys is null then
+      keys := supaqueue.lock_names();
+    end if;
     select string_agg(distinct coalesce(l.relation::regclass::text, keys ->> supaqueue.lock_key(l.classid, l.objid)), ', ') into held
     from pg_catalog.pg_locks l
     left join pg_catalog.pg_class c on c.oid = l.relation and c.relkind = 'r' and c.relnamespace = 'supaqueue'::regnamespace
@@ -5473,6 +5479,27 @@ begin
     remedy := format('End that transaction. If its program does not, run: select pg_terminate_backend(%s);', session.pid);
     return next;
   end loop;
+end
+$$;
+
+-- What the advisory locks of Supaqueue are for, by their keys.
+create or replace function supaqueue.lock_names()
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+set lock_timeout = '100ms'
+as $$
+declare
+  names jsonb := jsonb_build_object(hashtextextended('supaqueue.tick', 0), 'the tick');
+begin
+  return names || (
+    select coalesce(jsonb_object_agg(hashtextextended('supaqueue.queue:' || q.id, 0), 'queue ' || q.name), '{}')
+    from supaqueue.queue q
+  );
+exception
+  when lock_not_available then
+    return names;
 end
 $$;
 

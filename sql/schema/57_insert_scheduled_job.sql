@@ -13,7 +13,7 @@ set search_path = public, extensions
 set lock_timeout = '1s'
 as $$
 declare
-  job_key text := case when _overlap <> 'allow' then coalesce(schedule.key, 'schedule:' || schedule.name) end;
+  job_key text := case when _overlap <> 'allow' then supaqueue.key_of(schedule) end;
   job_headers jsonb := coalesce(schedule.headers, '{}') || jsonb_build_object(
     'supaqueue-schedule', supaqueue.percent_encoded(schedule.name),
     'supaqueue-scheduled-at', to_char(_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
@@ -36,6 +36,16 @@ begin
   end if;
   return new_job;
 end
+$$;
+
+-- The key that the jobs of a schedule hold, unless it lets them overlap.
+create or replace function supaqueue.key_of(schedule supaqueue.schedule)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select coalesce(schedule.key, 'schedule:' || schedule.name)
 $$;
 
 -- Like new_id, with the schedule instead of chance.

@@ -11,7 +11,7 @@ declare
   job uuid := supaqueue.insert_scheduled_job(schedule, clock_timestamp(), clock_timestamp(), schedule.overlap, supaqueue.new_id());
 begin
   if job is null then
-    return (supaqueue.holder_of(schedule.queue, coalesce(schedule.key, 'schedule:' || schedule.name))).job;
+    return (supaqueue.holder_of(schedule.queue, supaqueue.key_of(schedule))).job;
   end if;
   update supaqueue.schedule s
   set last_job = job, recent_jobs = supaqueue.recent_jobs(array[job], s.recent_jobs)

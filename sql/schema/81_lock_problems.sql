@@ -10,7 +10,7 @@ as $$
 declare
   at timestamptz := clock_timestamp() - interval '30 seconds';
   session record;
-  keys jsonb := jsonb_build_object(hashtextextended('supaqueue.tick', 0), 'the tick');
+  keys jsonb;
   held text;
 begin
   for session in
@@ -20,13 +20,9 @@ begin
     order by a.state_change
     limit 100
   loop
-    begin
-      select keys || coalesce(jsonb_object_agg(hashtextextended('supaqueue.queue:' || q.id, 0), 'queue ' || q.name), '{}') into keys
-      from supaqueue.queue q;
-    exception
-      when lock_not_available then
-        null;
-    end;
+    if keys is null then
+      keys := supaqueue.lock_names();
+    end if;
     select string_agg(distinct coalesce(l.relation::regclass::text, keys ->> supaqueue.lock_key(l.classid, l.objid)), ', ') into held
     from pg_catalog.pg_locks l
     left join pg_catalog.pg_class c on c.oid = l.relation and c.relkind = 'r' and c.relnamespace = 'supaqueue'::regnamespace
@@ -39,6 +35,27 @@ begin
     remedy := format('End that transaction. If its program does not, run: select pg_terminate_backend(%s);', session.pid);
     return next;
   end loop;
+end
+$$;
+
+-- What the advisory locks of Supaqueue are for, by their keys.
+create or replace function supaqueue.lock_names()
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+set lock_timeout = '100ms'
+as $$
+declare
+  names jsonb := jsonb_build_object(hashtextextended('supaqueue.tick', 0), 'the tick');
+begin
+  return names || (
+    select coalesce(jsonb_object_agg(hashtextextended('supaqueue.queue:' || q.id, 0), 'queue ' || q.name), '{}')
+    from supaqueue.queue q
+  );
+exception
+  when lock_not_available then
+    return names;
 end
 $$;
 

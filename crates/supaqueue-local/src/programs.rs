@@ -69,7 +69,7 @@ const DENO_VERSION: &str = "2.1.4";
 /// A package manager, and the project that it adds packages to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installer {
-    /// The folder with the project's `package.json`; the current folder if there is none.
+    /// The folder with the project's `package.json`, else the current folder.
     pub folder: PathBuf,
     manager: &'static str,
     is_workspace: bool,
@@ -160,7 +160,7 @@ pub(crate) fn find_postgres() -> Option<PathBuf> {
     });
     packaged.or_else(|| {
         let bin = which::which("postgres").ok()?.parent()?.to_owned();
-        // An older one is as good as none: npm's package can be added.
+        // Ignore one that is too old, so that npm's package is offered instead.
         let is_usable = bin.join("initdb").is_file() && major_of_postgres(&bin).is_ok();
         is_usable.then_some(bin)
     })

@@ -10,7 +10,7 @@ use crate::project::supabase_dir::{SupabaseDir, is_function_name};
 use crate::prompt;
 use crate::user_error::user_error;
 
-/// The function that is written where there is none.
+/// The source of the sample target.
 pub(super) const SAMPLE: &str = include_str!("functions/hello/index.ts");
 
 const SAMPLE_NAME: &str = "hello";

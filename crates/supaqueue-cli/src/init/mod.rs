@@ -21,7 +21,7 @@ use plan::Plan;
 /// It changes no database and sends nothing. Files that are there stay as they are, so it can be run again at any time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The edge function that the queue calls; if there is none of this name, a sample is written [default: the only one, or hello]
+    /// The edge function that the queue calls; a sample is written if it does not exist [default: the only one, or hello]
     #[arg(long, value_name = "NAME", value_parser = first_queue::function)]
     function: Option<String>,
     /// The queue's name [default: the function's]

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::database::Server;
-use super::tick::TICK;
+use super::tick;
 use super::{Scale, median_ms};
 use crate::Result;
 use crate::numbers::grouped;
@@ -31,7 +31,8 @@ pub(crate) async fn measure(server: &Server, scale: Scale, table: &mut Table) ->
 
     create(1, IDLE).await?;
     let round_trip = median_ms(client, "select 1").await?;
-    let tick = median_ms(client, TICK).await? - round_trip;
+    let command = tick::command(client).await?;
+    let tick = median_ms(client, &command).await? - round_trip;
     table.add(
         format!("idle tick, {} idle queues", grouped(IDLE)),
         format!("{tick:.2} ms in the database"),
@@ -74,7 +75,7 @@ pub(crate) async fn measure(server: &Server, scale: Scale, table: &mut Table) ->
         insert < 2.0,
     );
     let start = Instant::now();
-    client.batch_execute(TICK).await?;
+    client.batch_execute(&command).await?;
     let tick = start.elapsed().as_secs_f64();
     let idle: i64 = client
         .query_one(

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use tokio_postgres::Client;
+
 use super::database::Server;
 use super::median_ms;
 use super::settle::{Backlog, QUEUE};
@@ -12,21 +14,25 @@ use crate::table::Table;
 /// The number of schedules in the goal for the tick.
 const SCHEDULES: u32 = 10_000;
 
-/// The tick as pg_cron runs it (`supaqueue.tick_command`).
-pub(crate) const TICK: &str = "do $tick$ declare s jsonb := '{}'; q uuid[]; l uuid[]; begin while s is not null loop commit; \
-    set transaction isolation level read committed; \
-    select t.* into s, q, l from supaqueue.tick_step(s, q, l) t; end loop; end $tick$";
+/// The tick as pg_cron runs it.
+pub(crate) async fn command(client: &Client) -> Result<String> {
+    let row = client
+        .query_one("select supaqueue.tick_command()", &[])
+        .await?;
+    Ok(row.get(0))
+}
 
 pub(crate) async fn idle(backlogs: &[Backlog], table: &mut Table) -> Result<()> {
     for backlog in backlogs {
         // Does the work that earlier measurements left, so that the next tick has none.
         let client = backlog.database.client();
-        client.batch_execute(TICK).await?;
+        let command = command(client).await?;
+        client.batch_execute(&command).await?;
         backlog.database.vacuum().await?;
         let client = backlog.database.connect().await?;
         client.batch_execute("set synchronous_commit = off").await?;
         let round_trip = median_ms(&client, "select 1").await?;
-        let tick = median_ms(&client, TICK).await? - round_trip;
+        let tick = median_ms(&client, &command).await? - round_trip;
         table.add(
             format!("idle tick, {}", backlog.name),
             format!("{tick:.2} ms in the database"),
@@ -51,10 +57,11 @@ pub(crate) async fn schedules(server: &Server, table: &mut Table) -> Result<()> 
              from generate_series(1, {SCHEDULES}) as number"
         ))
         .await?;
-    client.batch_execute(TICK).await?;
+    let command = command(client).await?;
+    client.batch_execute(&command).await?;
     database.vacuum().await?;
     let round_trip = median_ms(client, "select 1").await?;
-    let tick = median_ms(client, TICK).await? - round_trip;
+    let tick = median_ms(client, &command).await? - round_trip;
     table.add(
         format!("idle tick, {} schedules", grouped(SCHEDULES)),
         format!("{tick:.2} ms in the database"),
@@ -69,7 +76,7 @@ pub(crate) async fn schedules(server: &Server, table: &mut Table) -> Result<()> 
     let mut jobs = 0;
     // A tick serves schedules for five seconds at most.
     while jobs < i64::from(SCHEDULES) {
-        client.batch_execute(TICK).await?;
+        client.batch_execute(&command).await?;
         jobs = client
             .query_one("select count(*) from supaqueue.job", &[])
             .await?
