@@ -44,6 +44,8 @@ async fn start() -> Stack {
 pub(crate) async fn start_stack() -> Stack {
     Stack::builder()
         .functions(repository().join("tests/functions"))
+        // A test looks for a line of this level.
+        .env("SUPAQUEUE_LOG_LEVEL", "debug")
         .start()
         .await
         .expect("the stack starts")

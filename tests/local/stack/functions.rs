@@ -219,6 +219,19 @@ fn a_function_uses_its_import_map_and_dotenv_and_restarts_when_its_files_change(
 }
 
 #[test]
+fn the_variables_of_a_project_reach_the_supaqueue_function() {
+    on_stack(async |_| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(".env"), "SUPAQUEUE_LOG_LEVEL=loud\n").unwrap();
+        let stack = start(builder().functions(folder.path())).await;
+        let mut logs = stack.logs();
+        assert_eq!(get(&stack, "supaqueue").await.status(), 500);
+        line(&mut logs, "supaqueue", "is not error, warn, info or debug").await;
+        stack.stop().await;
+    });
+}
+
+#[test]
 fn an_isolate_accepts_no_requests_in_the_second_half_of_its_wall_clock() {
     on_stack(async |_| {
         let stack = start(builder().wall_clock(Duration::from_secs(8))).await;

@@ -188,7 +188,8 @@ impl Run {
         self.give_back(&result.unwanted);
         for id in &pulse.content.acknowledge {
             if !result.started.iter().any(|a| a.current_job.id == *id) {
-                let mut entry = Entry::new(Level::Info, "not_acknowledged")
+                // Normal while the queue is warm: a run takes a call before pg_net brings it.
+                let mut entry = Entry::new(Level::Debug, "not_acknowledged")
                     .because("it is gone, was taken already, or does not fit now");
                 entry.current_job = Some(*id);
                 step.log(entry);

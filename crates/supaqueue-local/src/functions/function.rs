@@ -60,7 +60,11 @@ impl Function {
                 .into_iter()
                 .find(|path| path.is_file())
             });
-            let dotenv = [root.with_file_name(".env"), root.join(".env")].into_iter();
+            // As on the platform, each function has the variables of all. Its own come last, and win.
+            let others = roots.iter().filter(|other| *other != root).rev();
+            let dotenv = others
+                .chain([root])
+                .flat_map(|root| [root.with_file_name(".env"), root.join(".env")]);
             let dotenv: Vec<_> = dotenv.filter(|path| path.is_file()).collect();
             let mut watched = dotenv.clone();
             watched.extend(import_config.clone());
