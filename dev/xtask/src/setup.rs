@@ -41,6 +41,7 @@ pub(crate) fn test(repository: &Repository) -> Result<()> {
     rust(repository)?;
     packages(repository, Packages::All)?;
     folder(repository, "tests/api", "supabase-js")?;
+    folder(repository, "tests/browser", "Chromium and Playwright")?;
     tools(repository)
 }
 
