@@ -328,15 +328,18 @@ create table supaqueue.job (
   result jsonb,
   errors jsonb not null default '[]',
   ended_as text,
+  error_group text,
   key_held_until timestamptz
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 alter table supaqueue.job enable row level security;
 
 -- No index depends on what changes when a job starts (ended_as does not), so that this is a
 -- heap-only update: ready_job, held_job and current_job say where a living job is.
-create index job_finished on supaqueue.job (queue, ended_as, finished_at) where finished_at is not null;
+create index job_finished on supaqueue.job (queue, ended_as, finished_at, id) where finished_at is not null;
+create index job_error_group on supaqueue.job (queue, error_group, finished_at, id) where error_group is not null;
 -- For jobs with a key.
 create unique index a_key_is_held_by_one_job on supaqueue.job (queue, key) where key_held_until is not null;
+create index job_key on supaqueue.job (queue, key, id) where key is not null;
 create index job_key_held_until on supaqueue.job (key_held_until) where key_held_until < 'infinity';
 
 comment on table supaqueue.job is 'A call of a queue''s edge function: inserting one is enough';
@@ -358,6 +361,7 @@ comment on column supaqueue.job.result is 'The answer of the successful call: JS
 comment on column supaqueue.job.errors is 'One entry per failed attempt: attempt, at, status, message, body; the last ones (setting max_errors)';
 comment on column supaqueue.job.position is 'The order of insertion, the last criterion of the order within a queue';
 comment on column supaqueue.job.ended_as is 'The status of a job that has finished; else null';
+comment on column supaqueue.job.error_group is 'Of a failed job: what its last error has in common with others. See supaqueue.failure';
 comment on column supaqueue.job.key is 'What the job is about: at most one job of the queue holds a key at a time';
 comment on column supaqueue.job.key_held is 'How long the job holds its key (see the column of queue); null: as the queue says when it is inserted';
 comment on column supaqueue.job.key_held_for is 'With key_held successful, how long after its success; null: as long as it is kept';
@@ -506,8 +510,8 @@ create index unfinished_job on supaqueue.unfinished (job) where job is not null;
 create index unfinished_queue on supaqueue.unfinished (queue) where queue is not null;
 create index unfinished_about on supaqueue.unfinished (coalesce(job, queue, '00000000-0000-0000-0000-000000000000'), step);
 comment on table supaqueue.unfinished is 'What Supaqueue could not do yet and tries again; supaqueue.problem shows it with remedies';
-comment on column supaqueue.unfinished.step is 'start, call, settle, take back, admit, look after (all: of a queue, or of one job), schedule, or a part of the tick';
-comment on column supaqueue.unfinished.queue is 'The queue; of the step schedule, the schedule';
+comment on column supaqueue.unfinished.step is 'start, call, settle, take back, admit, look after (all: of a queue, or of one job), schedule, operation, or a part of the tick';
+comment on column supaqueue.unfinished.queue is 'The queue; of the steps schedule and operation, that';
 comment on column supaqueue.unfinished.since is 'When it failed first';
 comment on column supaqueue.unfinished.tries is 'How often it was tried';
 comment on column supaqueue.unfinished.message is 'The error as Postgres reported it; null: nothing failed, it was left to the tick';
@@ -670,7 +674,50 @@ begin
 end
 $$;
 
--- Checks what only users set. before_write_job_tg_fn checks the rest, and hold_key the keys.
+-- The first rule that what only users set breaks; null: none. before_write_job_tg_fn checks the rest, and
+-- hold_key the keys.
+create or replace function supaqueue.broken_rule(
+  payload jsonb, max_attempts integer, timeout_ms integer, headers jsonb, path text, out rule text, out problem text
+)
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  if payload = 'null' then
+    rule := 'payload_is_not_json_null';
+    problem := 'its payload is JSON null; leave it out, or use {}';
+  elsif octet_length(payload::text) > 5000000 then
+    rule := 'payload_is_at_most_5_mb';
+    problem := 'its payload is larger than 5 MB; store it elsewhere, and send where it is';
+  elsif max_attempts not between 1 and 1000000 then
+    rule := 'max_attempts_is_between_1_and_1000000';
+    problem := 'its max_attempts is not between 1 and 1000000';
+  elsif timeout_ms < 1 then
+    rule := 'timeout_is_positive';
+    problem := 'its timeout_ms is less than 1';
+  elsif timeout_ms > 150000 then
+    rule := 'timeout_is_at_most_150_seconds';
+    problem := 'its timeout_ms is more than 150000: the platform ends requests that have no answer after 150 s';
+  elsif not supaqueue.is_headers(headers) then
+    rule := 'headers_are_an_object_of_strings';
+    problem := 'its headers are not an object of strings with names and values that HTTP allows';
+  elsif octet_length(headers::text) > 16384 then
+    rule := 'headers_are_at_most_16_kb';
+    problem := 'its headers are larger than 16 kB; put the data into the payload';
+  elsif length(path) > 2000 then
+    rule := 'path_is_at_most_2000_characters';
+    problem := 'its path is longer than 2000 characters; put the data into the payload';
+  elsif path ~ '[\u0001-\u0020\u007F\\#]' then
+    rule := 'path_has_no_spaces_control_characters_backslashes_or_fragment';
+    problem := 'its path has a space, a control character, a backslash or a #; percent-encode it';
+  elsif not supaqueue.is_below_function(path) then
+    rule := 'path_has_no_leading_slash_and_no_empty_or_dot_segments';
+    problem := 'its path has a leading slash, or an empty segment, or the segment . or ..; write it like users/welcome?lang=de';
+  end if;
+end
+$$;
+
 create or replace function supaqueue.check_job_tg_fn()
 returns trigger
 language plpgsql
@@ -678,42 +725,10 @@ security definer
 set search_path = ''
 as $$
 declare
-  rule text;
-  problem text;
+  broken record := supaqueue.broken_rule(new.payload, new.max_attempts, new.timeout_ms, new.headers, new.path);
 begin
-  if new.payload = 'null' then
-    rule := 'payload_is_not_json_null';
-    problem := 'its payload is JSON null; leave it out, or use {}';
-  elsif octet_length(new.payload::text) > 5000000 then
-    rule := 'payload_is_at_most_5_mb';
-    problem := 'its payload is larger than 5 MB; store it elsewhere, and send where it is';
-  elsif new.max_attempts not between 1 and 1000000 then
-    rule := 'max_attempts_is_between_1_and_1000000';
-    problem := 'its max_attempts is not between 1 and 1000000';
-  elsif new.timeout_ms < 1 then
-    rule := 'timeout_is_positive';
-    problem := 'its timeout_ms is less than 1';
-  elsif new.timeout_ms > 150000 then
-    rule := 'timeout_is_at_most_150_seconds';
-    problem := 'its timeout_ms is more than 150000: the platform ends requests that have no answer after 150 s';
-  elsif not supaqueue.is_headers(new.headers) then
-    rule := 'headers_are_an_object_of_strings';
-    problem := 'its headers are not an object of strings with names and values that HTTP allows';
-  elsif octet_length(new.headers::text) > 16384 then
-    rule := 'headers_are_at_most_16_kb';
-    problem := 'its headers are larger than 16 kB; put the data into the payload';
-  elsif length(new.path) > 2000 then
-    rule := 'path_is_at_most_2000_characters';
-    problem := 'its path is longer than 2000 characters; put the data into the payload';
-  elsif new.path ~ '[\u0001-\u0020\u007F\\#]' then
-    rule := 'path_has_no_spaces_control_characters_backslashes_or_fragment';
-    problem := 'its path has a space, a control character, a backslash or a #; percent-encode it';
-  elsif not supaqueue.is_below_function(new.path) then
-    rule := 'path_has_no_leading_slash_and_no_empty_or_dot_segments';
-    problem := 'its path has a leading slash, or an empty segment, or the segment . or ..; write it like users/welcome?lang=de';
-  end if;
-  if rule is not null then
-    perform supaqueue.refuse_job(rule, problem);
+  if broken.rule is not null then
+    perform supaqueue.refuse_job(broken.rule, broken.problem);
   end if;
   return new;
 end
@@ -723,6 +738,57 @@ create or replace trigger check_job_tg
 before insert or update of payload, max_attempts, timeout_ms, headers, path on supaqueue.job
 for each row
 execute function supaqueue.check_job_tg_fn();
+$migration$;
+
+--- schema/tables/17_operation.sql
+
+execute $migration$
+-- Bulk actions on jobs. A row is inserted by a user, checked by before_write_operation_tg, and done in
+-- pieces by the tick: see operate.
+create table supaqueue.operation (
+  id uuid primary key default supaqueue.new_id(),
+  created_at timestamptz not null default clock_timestamp(),
+  created_by text not null default current_user,
+  action text not null,
+  filter jsonb not null,
+  changes jsonb,
+  per_second integer,
+  status text not null default 'running',
+  matched bigint not null default 0,
+  done bigint not null default 0,
+  refused bigint not null default 0,
+  last_refusal text,
+  finished_at timestamptz,
+  plan jsonb not null,
+  cursor jsonb,
+  paced_at timestamptz not null default clock_timestamp(),
+  worked_at timestamptz,
+  constraint action_is_retry_cancel_delete_or_change check (action in ('retry', 'cancel', 'delete', 'change')),
+  constraint changes_are_for_change check ((changes is not null) = (action = 'change')),
+  constraint per_second_is_positive check (per_second >= 1),
+  constraint status_is_running_done_or_stopped check (status in ('running', 'done', 'stopped')),
+  constraint each_job_that_matched_was_done_or_refused check (matched = done + refused)
+) with (fillfactor = 50);
+alter table supaqueue.operation enable row level security;
+create index operation_running on supaqueue.operation (worked_at) where status = 'running';
+create index operation_finished_at on supaqueue.operation (finished_at) where finished_at is not null;
+
+comment on table supaqueue.operation is 'Bulk actions on jobs: inserting a row starts one, and the tick does it in pieces. See supaqueue.preview() before';
+comment on column supaqueue.operation.action is 'retry (failed and cancelled jobs; successful ones if the filter names them), cancel, delete, or change (jobs that have not ended)';
+comment on column supaqueue.operation.filter is 'Which jobs, as for supaqueue.list_jobs(): {"queue": "emails", "status": "failed"}. Only those that matched when the row was inserted';
+comment on column supaqueue.operation.changes is 'Of a change: the new values, of priority, run_at, max_attempts, timeout_ms, headers, path, payload, queue';
+comment on column supaqueue.operation.per_second is 'How many jobs a second, at most; null: as fast as it goes. Can be updated';
+comment on column supaqueue.operation.status is 'running, done or stopped. Update it to stopped to stop before the next piece, and to running to go on';
+comment on column supaqueue.operation.matched is 'The jobs so far that the filter matched: each was done or refused';
+comment on column supaqueue.operation.done is 'The jobs so far that were retried, cancelled, deleted or changed';
+comment on column supaqueue.operation.refused is 'The jobs so far that were left as they were';
+comment on column supaqueue.operation.last_refusal is 'The last job that was left as it was, and why';
+comment on column supaqueue.operation.finished_at is 'When it was done or stopped; it is kept for 30 days';
+comment on column supaqueue.operation.created_by is 'The role that inserted it';
+comment on column supaqueue.operation.plan is 'The filter as it is applied, with the ids of queues; kept by Supaqueue, like the columns after it';
+comment on column supaqueue.operation.cursor is 'The last job that was looked at; null: none was';
+comment on column supaqueue.operation.paced_at is 'Up to when per_second is used up';
+comment on column supaqueue.operation.worked_at is 'When the last piece was done';
 $migration$;
 
 --- schema/18_before_write_job.sql
@@ -1790,6 +1856,530 @@ begin
         hint = 'Names are like UTC or Europe/Berlin: select name from pg_timezone_names order by name.';
   end if;
   return found_name;
+end
+$$;
+$migration$;
+
+--- schema/27_check_filter.sql
+
+execute $migration$
+-- Checks a filter of jobs, and returns it as find_jobs reads it: lists where one value or several are allowed, the ids of
+-- queues for their names, and times in UTC. What it does not know is refused, so that a filter with a
+-- typing error never means all jobs.
+create or replace function supaqueue.check_filter(filter jsonb)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $$
+declare
+  known constant jsonb := '{
+    "queue": "the name of a queue, or a list of names",
+    "status": "pending, waiting, in_progress, successful, failed or cancelled, or a list of them",
+    "key": "a string, or a list of strings",
+    "error_group": "a string, or a list of strings",
+    "http_status": "a whole number, or a list of them",
+    "created_after": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
+    "created_before": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
+    "finished_after": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
+    "finished_before": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
+    "payload": "the JSON that the payload contains, such as {\"user\": 42}",
+    "ids": "a list of at most 10000 ids"
+  }';
+  checked jsonb := '{}';
+  field record;
+  _values jsonb;
+  value jsonb;
+  fits boolean;
+begin
+  if jsonb_typeof(filter) is distinct from 'object' then
+    raise exception 'cannot filter jobs: the filter is not an object'
+      using errcode = 'invalid_parameter_value', hint = 'An example: {"queue": "emails", "status": "failed"}. {} is every job.';
+  end if;
+  for field in select f.key as name, f.value, known ->> f.key as kind from jsonb_each(filter) f loop
+    if field.kind is null then
+      raise exception 'cannot filter jobs: there is no field %', quote_literal(field.name)
+        using errcode = 'invalid_parameter_value',
+          hint = 'The fields are ' || (select string_agg(k.name, ', ') from jsonb_object_keys(known) k (name)) || '.';
+    end if;
+    _values := case
+      when field.name <> 'payload' and field.name !~ '_(after|before)$' and jsonb_typeof(field.value) = 'array' then field.value
+      else jsonb_build_array(field.value)
+    end;
+    fits := field.value <> 'null' and (field.name <> 'ids' or jsonb_array_length(_values) <= 10000);
+    for value in select v.value from jsonb_array_elements(_values) v loop
+      exit when not fits;
+      begin
+        case
+          when field.name = 'payload' then null;
+          when field.name = 'http_status' then fits := value::text ~ '^[0-9]{1,9}$';
+          when jsonb_typeof(value) <> 'string' then fits := false;
+          when field.name = 'status' then
+            fits := value #>> '{}' in ('pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled');
+          when field.name = 'ids' then perform (value #>> '{}')::uuid;
+          when field.name ~ '_(after|before)$' then
+            fits := value #>> '{}' ~ '^\d{4,6}-\d\d-\d\d';
+            if fits then
+              perform (value #>> '{}')::timestamptz;
+            end if;
+          else null;
+        end case;
+      exception
+        when data_exception then fits := false;
+      end;
+    end loop;
+    if not fits then
+      raise exception 'cannot filter jobs: % is not %', field.name, field.kind
+        using errcode = 'invalid_parameter_value', hint = format('It is %s.', left(field.value::text, 100));
+    end if;
+    checked := checked || jsonb_build_object(field.name, case
+      when field.name = 'queue' then (
+        select coalesce(jsonb_agg(distinct supaqueue.queue_id(n.name)), '[]') from jsonb_array_elements_text(_values) n (name)
+      )
+      when field.name = 'ids' then (select coalesce(jsonb_agg(distinct i.id::uuid), '[]') from jsonb_array_elements_text(_values) i (id))
+      when field.name = 'payload' then field.value
+      when field.name ~ '_(after|before)$' then to_jsonb((field.value #>> '{}')::timestamptz)
+      else (select coalesce(jsonb_agg(distinct v.value), '[]') from jsonb_array_elements(_values) v)
+    end);
+  end loop;
+  return checked;
+end
+$$;
+comment on function supaqueue.check_filter is 'Checks a filter of jobs; an error names the field that does not fit';
+$migration$;
+
+--- schema/28_find_jobs.sql
+
+execute $migration$
+-- Which jobs a filter matches. list_jobs, preview and operations all read jobs through this, so that they
+-- agree.
+--
+-- A filter, as check_filter returns it, is read as one or two segments, one after the other. Each is an order in which an
+-- index has the jobs, so that a call reads the next ones only, and a place in it that an unchanged job
+-- keeps:
+--
+--   ids, key, living, all   by id
+--   ended, error_group      by finished_at and id
+--
+-- The rest of the filter is conditions on each job that is read. Operations add the field "until": what was inserted, or
+-- ended, after it does not match.
+
+-- The statuses that jobs which match can have.
+create or replace function supaqueue.filter_statuses(f jsonb)
+returns text[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return array(
+    select s.name
+    from unnest(array['pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled']) with ordinality as s (name, number)
+    where (not f ? 'status' or f -> 'status' ? s.name)
+      and (s.number > 3 or not f ?| array['finished_after', 'finished_before'])
+      and (s.name = 'failed' or not f ? 'error_group')
+    order by s.number
+  );
+end
+$$;
+
+-- The segments of a filter. Those of a queue, a status, a key or a group are merged from an index range for each
+-- queue and each of these; more than 60 would take longer to plan than to read jobs by id.
+create or replace function supaqueue.filter_segments(f jsonb)
+returns text[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  most constant integer := 60;
+  statuses text[] := supaqueue.filter_statuses(f);
+  ended integer := (select count(*) from unnest(statuses) s (name) where s.name in ('successful', 'failed', 'cancelled'));
+  queues integer := coalesce(jsonb_array_length(f -> 'queue'), (select count(*) from (select from supaqueue.queue q limit 61) q));
+begin
+  if statuses = '{}' then
+    return '{}';
+  elsif f ? 'ids' then
+    return '{ids}';
+  elsif f ? 'error_group' and queues * jsonb_array_length(f -> 'error_group') <= most then
+    return '{error_group}';
+  elsif f ? 'key' and queues * jsonb_array_length(f -> 'key') <= most then
+    return '{key}';
+  elsif cardinality(statuses) = 6 and not f ? 'queue' or queues * ended > most then
+    return '{all}';
+  end if;
+  return case when ended < cardinality(statuses) then array['living'] else '{}' end
+    || case when ended > 0 then array['ended'] else '{}' end;
+end
+$$;
+
+-- The query of a segment: id and "at" (null where the order is by id) of its jobs, from the place after "after" on, the
+-- newest first, or the oldest if it goes forward.
+create or replace function supaqueue.segment_query(segment text, f jsonb, after jsonb, is_forward boolean)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  direction text := case when is_forward then 'asc' else 'desc' end;
+  beyond text := case when is_forward then '>' else '<' end;
+  after_id text := format(' and id %s %L', beyond, after ->> 'id');
+  statuses text[] := supaqueue.filter_statuses(f);
+  queues uuid[] := case
+    when f ? 'queue' then array(select q.id::uuid from jsonb_array_elements_text(f -> 'queue') q (id))
+    else array(select q.id from supaqueue.queue q limit 61)
+  end;
+  range text;
+  ranges text;
+begin
+  if after ->> 'id' is null then
+    after_id := '';
+  end if;
+  if segment = 'living' and supaqueue.living_jobs(f, 50001) < 50001 then
+    return format('select id, null::timestamptz as at from (%s) places where true%s order by id %s', supaqueue.places_query(f), after_id, direction);
+  elsif segment = 'ids' then
+    return format('select id, null::timestamptz as at from unnest(%L::uuid[]) as ids (id) where true%s order by id %s',
+      array(select i.id from jsonb_array_elements_text(f -> 'ids') i (id)), after_id, direction);
+  elsif segment in ('all', 'living') then
+    return format('select id, null::timestamptz as at from supaqueue.job where true%s order by id %s', after_id, direction);
+  elsif segment = 'key' then
+    select string_agg(format('(select id, null::timestamptz as at from supaqueue.job where queue = %L and key = %L%s order by id %s)',
+      q.id, k.key, after_id, direction), ' union all ')
+    into ranges
+    from unnest(queues) q (id)
+    cross join jsonb_array_elements_text(f -> 'key') k (key);
+    return format('select id, at from (%s) ranges order by id %s', ranges, direction);
+  end if;
+  range := format(' and finished_at is not null and finished_at >= %L and finished_at < %L and finished_at <= %L',
+    coalesce(f ->> 'finished_after', '-infinity'), coalesce(f ->> 'finished_before', 'infinity'), coalesce(f ->> 'until', 'infinity'));
+  if after ->> 'id' is not null then
+    range := range || format(' and (finished_at, id) %s (%L, %L)', beyond, after ->> 'at', after ->> 'id');
+  end if;
+  select string_agg(format('(select id, finished_at as at from supaqueue.job where queue = %L and %I = %L%s order by finished_at %5$s, id %5$s)',
+    q.id, r.name, r.value, range, direction), ' union all ')
+  into ranges
+  from unnest(queues) q (id)
+  cross join (
+    select 'error_group' as name, g.name as value
+    from jsonb_array_elements_text(f -> 'error_group') g (name)
+    where segment = 'error_group'
+    union all
+    select 'ended_as', s.name
+    from unnest(statuses) s (name)
+    where segment = 'ended' and s.name in ('successful', 'failed', 'cancelled')
+  ) r;
+  return format('select id, at from (%s) ranges order by at %2$s, id %2$s', ranges, direction);
+end
+$$;
+
+-- The places of the living jobs of a filter's queues and statuses.
+create or replace function supaqueue.places_query(f jsonb)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  statuses text[] := supaqueue.filter_statuses(f);
+  queues text := case
+    when f ? 'queue' then format(' and queue = any (%L)', array(select q.id from jsonb_array_elements_text(f -> 'queue') q (id)))
+    else ''
+  end;
+begin
+  return (
+    select string_agg(p.query || queues, ' union ')
+    from (values
+      ('pending', 'select job as id from supaqueue.ready_job where true'),
+      ('pending', 'select job from supaqueue.held_job where until < ''infinity'''),
+      ('waiting', 'select job from supaqueue.held_job where until = ''infinity'''),
+      ('in_progress', 'select job from supaqueue.current_job where true'),
+      -- Their calls have ended.
+      ('in_progress', 'select job from supaqueue.unfinished where step = ''settle'' and job is not null')
+    ) as p (status, query)
+    where p.status = any (statuses)
+  );
+end
+$$;
+
+-- How many there are, counted up to a limit.
+create or replace function supaqueue.living_jobs(f jsonb, _limit integer)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  number integer;
+begin
+  execute format('select count(*) from (select from (%s) places limit %s) counted', replace(supaqueue.places_query(f), ' union ', ' union all '), _limit)
+  into number;
+  return number;
+end
+$$;
+
+-- The conditions on a job that a segment does not see to, on j; null: there are none.
+create or replace function supaqueue.filter_conditions(f jsonb, segment text default 'all')
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  statuses text[] := supaqueue.filter_statuses(f);
+  conditions text[] := '{}';
+  in_segment text[] := case segment
+    when 'ended' then array['queue', 'status', 'finished_after', 'finished_before']
+    when 'error_group' then array['queue', 'error_group', 'finished_after', 'finished_before']
+    when 'key' then array['queue', 'key']
+    when 'ids' then array['ids']
+    else '{}'
+  end;
+  living constant text[] := array['pending', 'waiting', 'in_progress'];
+begin
+  if segment = 'living' then
+    statuses := array(select s.name from unnest(statuses) s (name) where s.name = any (living));
+  end if;
+  if segment not in ('ended') and cardinality(statuses) < 6 then
+    conditions := conditions || format('j.status = any (%L)', statuses);
+  end if;
+  select conditions || coalesce(array_agg(format(
+    case c.name
+      when 'queue' then 'j.queue = any (%L::uuid[])'
+      when 'ids' then 'j.id = any (%L::uuid[])'
+      when 'key' then 'j.key = any (%L::text[])'
+      when 'error_group' then 'j.error_group = any (%L::text[])'
+      when 'http_status' then 'j.http_status = any (%L::integer[])'
+      when 'created_after' then 'j.created_at >= %L'
+      when 'created_before' then 'j.created_at < %L'
+      when 'finished_after' then 'j.finished_at >= %L'
+      when 'finished_before' then 'j.finished_at < %L'
+      when 'payload' then 'j.payload @> %L::jsonb'
+      when 'until' then 'j.created_at <= %1$L and (j.finished_at is null or j.finished_at <= %1$L)'
+    end,
+    case when jsonb_typeof(c.value) = 'array' and c.name <> 'payload' then array(select jsonb_array_elements_text(c.value))::text else case c.name when 'payload' then c.value::text else c.value #>> '{}' end end)
+    order by c.name), '{}')
+  into conditions
+  from jsonb_each(f) c (name, value)
+  where c.name <> 'status' and c.name <> all (in_segment);
+  return nullif(array_to_string(conditions, ' and '), '');
+end
+$$;
+
+-- The next jobs that match, at most _limit, and at most "budget" that were examined. next: from where to go on, null: these were the
+-- last ones.
+create or replace function supaqueue.find_jobs(
+  f jsonb, after jsonb, _limit integer, budget integer, is_forward boolean,
+  out jobs uuid[], out next jsonb, out examined integer
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  segments text[] := supaqueue.filter_segments(f);
+  query text;
+  conditions text;
+  matching record;
+  last record;
+begin
+  jobs := '{}';
+  examined := 0;
+  if after is not null then
+    segments := segments[array_position(segments, after ->> 'segment'):];
+  end if;
+  for segment_number in 1 .. cardinality(segments) loop
+    query := supaqueue.segment_query(segments[segment_number], f, after, is_forward) || format(' limit %s', budget - examined);
+    conditions := coalesce(supaqueue.filter_conditions(f, segments[segment_number]), 'true');
+    execute format(
+      'select array_agg(m.id order by m.n) as ids, array_agg(m.at order by m.n) as ats, max(m.n) as n
+       from (
+         select w.id, w.at, w.n
+         from (select id, at, row_number() over () as n from (%s) segment) w
+         cross join lateral (select from supaqueue.job j where j.id = w.id and %s offset 0) j
+         limit %s
+       ) m', query, conditions, _limit - cardinality(jobs) + 1)
+    into matching;
+    if cardinality(jobs) + coalesce(cardinality(matching.ids), 0) > _limit then
+      -- The one too many says that there are more.
+      examined := examined + matching.n - 1;
+      matching.ids := trim_array(matching.ids, 1);
+      next := jsonb_build_object('segment', segments[segment_number],
+        'id', matching.ids[cardinality(matching.ids)], 'at', matching.ats[cardinality(matching.ids)]);
+      jobs := jobs || matching.ids;
+      exit;
+    end if;
+    jobs := jobs || coalesce(matching.ids, '{}');
+    execute format('select id, at, n from (select id, at, row_number() over () as n from (%s) segment) w order by n desc limit 1', query)
+    into last;
+    examined := examined + coalesce(last.n, 0);
+    if examined >= budget then
+      next := jsonb_build_object('segment', segments[segment_number], 'id', last.id, 'at', last.at);
+      exit;
+    end if;
+    after := null;
+  end loop;
+end
+$$;
+$migration$;
+
+--- schema/29_before_write_operation.sql
+
+execute $migration$
+-- Checks an operation that is inserted, so that one that cannot be done never starts, and keeps it as it is: only
+-- status and per_second change later, and what Supaqueue keeps.
+create or replace function supaqueue.before_write_operation_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' then
+    new.created_at := clock_timestamp();
+    new.plan := supaqueue.operation_plan(new.action, new.filter, new.changes) || jsonb_build_object('until', new.created_at);
+    new.paced_at := new.created_at;
+    return new;
+  end if;
+  if (new.id, new.created_at, new.created_by, new.action, new.filter, new.changes, new.plan)
+    is distinct from (old.id, old.created_at, old.created_by, old.action, old.filter, old.changes, old.plan)
+  then
+    raise exception 'cannot change what operation % does', old.id
+      using errcode = 'object_not_in_prerequisite_state', hint = 'Stop it (update … set status = ''stopped''), and insert another one.';
+  end if;
+  if new.status <> old.status then
+    if old.status = 'done' then
+      raise exception 'cannot set operation % to %: it is done', old.id, new.status
+        using errcode = 'object_not_in_prerequisite_state', hint = 'Insert another one.';
+    elsif new.status = 'running' then
+      new.finished_at := null;
+      new.paced_at := clock_timestamp();
+    else
+      new.finished_at := clock_timestamp();
+    end if;
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger before_insert_operation_tg
+before insert on supaqueue.operation
+for each row
+execute function supaqueue.before_write_operation_tg_fn();
+
+create or replace trigger before_update_operation_tg
+before update on supaqueue.operation
+for each row
+execute function supaqueue.before_write_operation_tg_fn();
+$migration$;
+
+--- schema/29_operation_plan.sql
+
+execute $migration$
+-- The filter of an operation, as find_jobs reads it, of the jobs that the action acts on. Refuses what cannot be done.
+create or replace function supaqueue.operation_plan(action text, filter jsonb, changes jsonb)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  f jsonb := supaqueue.check_filter(filter);
+  statuses jsonb := case action
+    when 'retry' then case when f -> 'status' ? 'successful' then '["failed", "cancelled", "successful"]' else '["failed", "cancelled"]' end
+    when 'cancel' then '["pending", "waiting", "in_progress"]'
+    when 'change' then '["pending", "waiting", "in_progress"]'
+    when 'delete' then '["pending", "waiting", "in_progress", "successful", "failed", "cancelled"]'
+  end;
+begin
+  if statuses is null then
+    raise exception 'cannot act on jobs: there is no action %', coalesce(quote_literal(action), 'null')
+      using errcode = 'invalid_parameter_value', hint = 'The actions are retry, cancel, delete and change.';
+  elsif action = 'change' then
+    perform supaqueue.check_changes(changes);
+  elsif changes is not null then
+    raise exception 'cannot % jobs: changes are for the action change', action
+      using errcode = 'invalid_parameter_value', hint = 'Leave changes out.';
+  end if;
+  if f ? 'status' then
+    if f -> 'status' <> '[]' and not statuses ?| array(select jsonb_array_elements_text(f -> 'status')) then
+      raise exception 'cannot % jobs that are %', action, array_to_string(array(select jsonb_array_elements_text(f -> 'status')), ' or ')
+        using errcode = 'invalid_parameter_value',
+          hint = format('The action %s is for jobs that are %s.', action,
+            case action
+              when 'retry' then 'failed, cancelled or successful'
+              else 'pending, waiting or in_progress'
+            end);
+    end if;
+    statuses := (select coalesce(jsonb_agg(s.value), '[]') from jsonb_array_elements(statuses) s where f -> 'status' @> s.value);
+  end if;
+  return f || jsonb_build_object('status', statuses);
+end
+$$;
+
+-- Checks the new values of a change.
+create or replace function supaqueue.check_changes(changes jsonb)
+returns void
+language plpgsql
+stable
+set search_path = ''
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $$
+declare
+  known constant jsonb := '{
+    "priority": "a whole number", "run_at": "an ISO 8601 time", "max_attempts": "a whole number, or null", "timeout_ms": "a whole number, or null",
+    "headers": "an object, or null", "path": "a string, or null", "payload": "JSON other than null", "queue": "the name of a queue"
+  }';
+  change record;
+  fits boolean;
+  broken record;
+begin
+  if jsonb_typeof(changes) is distinct from 'object' or changes = '{}' then
+    raise exception 'cannot change jobs: changes is not an object with new values'
+      using errcode = 'invalid_parameter_value', hint = 'An example: {"priority": -1}.';
+  end if;
+  for change in select c.key as name, c.value, known ->> c.key as kind from jsonb_each(changes) c loop
+    if change.kind is null then
+      raise exception 'cannot change %: it is not a column that an operation can change', quote_ident(change.name)
+        using errcode = 'invalid_parameter_value',
+          hint = 'Those are ' || (select string_agg(k.name, ', ') from jsonb_object_keys(known) k (name)) || '.';
+    end if;
+    begin
+      fits := true;
+      if change.value = 'null' then
+        fits := change.kind like '%, or null';
+      elsif change.name in ('priority', 'max_attempts', 'timeout_ms') then
+        perform change.value::text::integer;
+      elsif change.name = 'run_at' then
+        fits := jsonb_typeof(change.value) = 'string' and change.value #>> '{}' ~ '^\d{4,6}-\d\d-\d\d';
+        if fits then
+          perform (change.value #>> '{}')::timestamptz;
+        end if;
+      elsif change.name in ('path', 'queue') then
+        fits := jsonb_typeof(change.value) = 'string';
+      elsif change.name = 'headers' then
+        fits := jsonb_typeof(change.value) = 'object';
+      end if;
+    exception
+      when data_exception then fits := false;
+    end;
+    if not fits then
+      raise exception 'cannot change %: its new value is not %', change.name, change.kind
+        using errcode = 'invalid_parameter_value', hint = format('It is %s.', left(change.value::text, 100));
+    elsif change.name = 'queue' then
+      perform supaqueue.queue_id(change.value #>> '{}');
+    end if;
+  end loop;
+  broken := supaqueue.broken_rule(
+    coalesce(changes -> 'payload', '{}'), (changes ->> 'max_attempts')::integer, (changes ->> 'timeout_ms')::integer,
+    nullif(changes -> 'headers', 'null'), changes ->> 'path');
+  if broken.rule is not null then
+    raise exception 'cannot change jobs: %', broken.problem
+      using errcode = 'check_violation', constraint = broken.rule, schema = 'supaqueue', table = 'job';
+  end if;
 end
 $$;
 $migration$;
@@ -3489,6 +4079,7 @@ begin
   where u.queue is not null
       and not exists (select from supaqueue.queue q where q.id = u.queue)
       and not exists (select from supaqueue.schedule s where s.id = u.queue)
+      and not exists (select from supaqueue.operation o where o.id = u.queue and o.status = 'running')
     or u.job is not null and not exists (
       select from supaqueue.job j
       where j.id = u.job and case u.step
@@ -3769,7 +4360,7 @@ $migration$;
 --- schema/55_run_step.sql
 
 execute $migration$
--- Does a step of the tick, for a queue, a schedule (the step schedule), or (null) for all. A step that fails is noted, for problem,
+-- Does a step of the tick, for a queue, a schedule or an operation (the steps of that name), or (null) for all. A step that fails is noted, for problem,
 -- and tried again after a pause, and does not keep others from being done. Returns whether there is
 -- more to do.
 create or replace function supaqueue.run_step(_step text, _queue uuid default null)
@@ -3812,12 +4403,17 @@ begin
       if to_regprocedure('supaqueue.tick_job_dependencies()') is not null then
         execute 'select supaqueue.tick_job_dependencies()' into has_more;
       end if;
+    when 'operate' then
+      has_more := supaqueue.operate();
+    when 'operation' then
+      perform supaqueue.operate_piece(_queue);
     when 'release' then
       has_more := supaqueue.release_keys();
     when 'delete' then
       has_more := supaqueue.delete_finished_jobs();
     when 'purge' then
       perform supaqueue.purge_tick_history();
+      perform supaqueue.delete_old_operations();
   end case;
   return has_more;
 exception
@@ -3854,7 +4450,7 @@ begin
       union
       select unnest(_lost)
       union
-      select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step not in ('delete', 'schedule')
+      select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step not in ('delete', 'schedule', 'operation')
     ) found
     order by random()
     limit 1000
@@ -3911,8 +4507,8 @@ $migration$;
 --- schema/56_tick.sql
 
 execute $migration$
--- Everything periodic: inserts the jobs of schedules, takes back lost calls, starts what is due, deletes
--- what is no longer kept. Safe to run at any time, also twice at once.
+-- Everything periodic: inserts the jobs of schedules, takes back lost calls, starts what is due, does pieces of
+-- operations, deletes what is no longer kept. Safe to run at any time, also twice at once.
 --
 -- It goes by steps, and pg_cron's command commits after each (see tick_command), so that no queue waits
 -- for another and few locks are held. This procedure runs all of them in one transaction, and so
@@ -3960,7 +4556,8 @@ declare
     when 'schedules' then 'queues'
     when 'queues' then 'check'
     when 'check' then 'pipelines'
-    when 'pipelines' then 'release'
+    when 'pipelines' then case when supaqueue.has_operation() then 'operate' else 'release' end
+    when 'operate' then 'release'
     when 'release' then 'delete'
     when 'delete' then 'purge'
   end;
@@ -4279,6 +4876,321 @@ begin
     ) j
     having count(*) = schedule.pause_after_failures and bool_and(j.ended_as = 'failed')
   );
+end
+$$;
+$migration$;
+
+--- schema/58_act_on_jobs.sql
+
+execute $migration$
+-- Does the action of an operation to jobs, and counts. Jobs that have changed since they were found do not count as
+-- matched. Each of the others is done or refused: one that cannot be changed does not keep others from it.
+create or replace function supaqueue.act_on_jobs(
+  operation supaqueue.operation, _jobs uuid[], out matched integer, out refused integer, out last_refusal text
+)
+language plpgsql
+set search_path = public, extensions
+set lock_timeout = '200ms'
+as $$
+declare
+  locked record := supaqueue.lock_jobs_to_act_on(operation.plan, _jobs);
+  refusable uuid[];
+  acted record;
+begin
+  matched := cardinality(locked.jobs) + cardinality(locked.busy);
+  refused := cardinality(locked.busy);
+  if refused > 0 then
+    last_refusal := format('job %s: another transaction has locked it', locked.busy[1]);
+  end if;
+  -- Those are known before: as rows of the statement, each would write a warning to the server's log.
+  refusable := supaqueue.refusable_jobs(operation, locked.jobs);
+  if refusable <> '{}' then
+    refused := refused + cardinality(refusable);
+    last_refusal := supaqueue.refusal(operation.action, operation.changes, refusable[1]);
+    locked.jobs := array(select unnest(locked.jobs) except select unnest(refusable));
+  end if;
+  acted := supaqueue.act_or_halve(operation, locked.jobs);
+  refused := refused + acted.refused;
+  last_refusal := coalesce(acted.last_refusal, last_refusal);
+end
+$$;
+
+-- Locks those of the jobs that still match. A lock is waited for, but not for long: busy are those that others have.
+create or replace function supaqueue.lock_jobs_to_act_on(f jsonb, _jobs uuid[], out jobs uuid[], out busy uuid[])
+language plpgsql
+set search_path = ''
+set lock_timeout = '200ms'
+as $$
+declare
+  query text := format('select array(select j.id from supaqueue.job j where j.id = any ($1) and %s order by j.id', supaqueue.filter_conditions(f));
+begin
+  busy := '{}';
+  begin
+    execute query || ' for no key update)' into jobs using _jobs;
+    return;
+  exception
+    when lock_not_available then
+      null;
+  end;
+  execute query || ' for no key update skip locked)' into jobs using _jobs;
+  execute query || ')' into busy using array(select unnest(_jobs) except select unnest(jobs));
+end
+$$;
+
+-- Those of the jobs, which are locked, that are to stay as they are.
+create or replace function supaqueue.refusable_jobs(operation supaqueue.operation, _jobs uuid[])
+returns uuid[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return case
+    when operation.action = 'retry' then array(
+      select j.id
+      from supaqueue.job j
+      where j.id = any (_jobs)
+        and (
+          exists (select from supaqueue.current_job c where c.job = j.id)
+          or j.key is not null and j.key_held_until is null and exists (
+            select from supaqueue.job h
+            where h.queue = j.queue and h.key = j.key and h.key_held_until is not null and h.key_held_until > clock_timestamp()
+          )
+        )
+    )
+    when operation.action = 'delete' or operation.changes ? 'queue' then array(
+      select j.id from supaqueue.job j where j.id = any (_jobs) and j.status = 'in_progress'
+    )
+    else '{}'
+  end;
+end
+$$;
+
+-- Why a job was left as it is.
+create or replace function supaqueue.refusal(_action text, _changes jsonb, _job uuid)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  job supaqueue.job;
+  holder uuid;
+begin
+  select j.* into job from supaqueue.job j where j.id = _job;
+  if _action = 'retry' and job.key is not null and job.key_held_until is null then
+    holder := (supaqueue.holder_of(job.queue, job.key)).job;
+  end if;
+  return format('job %s: ', _job) || case
+    when _action = 'retry' and supaqueue.has_call(_job) then 'its call has not ended yet'
+    when holder is not null then format('its key %L is held by job %s', job.key, holder)
+    when _action = 'delete' and job.status = 'in_progress' then 'it is in progress; cancel it first'
+    when _changes ? 'queue' and job.status = 'in_progress' then 'it is in progress, and stays in its queue until its call has ended'
+    else 'a trigger on supaqueue.job skipped it (its function returned null), or changed it back'
+  end;
+end
+$$;
+
+-- Does the action to jobs that are locked. If that fails, it halves them until the ones that cannot be changed are
+-- alone. Errors that are not about the jobs end the piece; it is tried again.
+create or replace function supaqueue.act_or_halve(operation supaqueue.operation, _jobs uuid[], out refused integer, out last_refusal text)
+language plpgsql
+set search_path = public, extensions
+as $$
+declare
+  half integer := cardinality(_jobs) / 2;
+  left_over uuid[];
+  part record;
+begin
+  refused := 0;
+  if _jobs = '{}' then
+    return;
+  end if;
+  begin
+    left_over := supaqueue.act(operation, _jobs);
+    refused := cardinality(left_over);
+    if refused > 0 then
+      last_refusal := supaqueue.refusal(operation.action, operation.changes, left_over[1]);
+    end if;
+  exception
+    when others then
+      if sqlstate ~ '^(40|53|57|58)' then
+        raise;
+      elsif half = 0 then
+        refused := 1;
+        last_refusal := format('job %s: %s', _jobs[1], left(sqlerrm, 1000));
+        return;
+      end if;
+      for part in select a.* from (values (_jobs[:half]), (_jobs[half + 1:])) h (jobs) cross join lateral supaqueue.act_or_halve(operation, h.jobs) a loop
+        refused := refused + part.refused;
+        last_refusal := coalesce(part.last_refusal, last_refusal);
+      end loop;
+  end;
+end
+$$;
+
+-- Does the action to jobs, and returns those that are as before.
+--
+-- Dynamic, so that each statement is planned for the table as it is now. Users' triggers run within it: they find what they
+-- expect in the search path, and none of our planner settings (see plan_settings).
+create or replace function supaqueue.act(operation supaqueue.operation, _jobs uuid[])
+returns uuid[]
+language plpgsql
+set search_path = public, extensions
+set client_min_messages = error
+as $$
+declare
+  c jsonb := operation.changes;
+  changed uuid[];
+begin
+  case operation.action
+    when 'retry' then
+      execute 'update supaqueue.job j set status = ''pending'' where j.id = any ($1)' using _jobs;
+      return array(select j.id from supaqueue.job j where j.id = any (_jobs) and j.ended_as is not null);
+    when 'cancel' then
+      execute 'update supaqueue.job j set status = ''cancelled'' where j.id = any ($1)' using _jobs;
+      return array(select j.id from supaqueue.job j where j.id = any (_jobs) and j.status <> 'cancelled');
+    when 'delete' then
+      execute 'delete from supaqueue.job j where j.id = any ($1)' using _jobs;
+      return array(select j.id from supaqueue.job j where j.id = any (_jobs));
+    when 'change' then
+      execute format('with changed as (update supaqueue.job j set %s where j.id = any ($1) returning j.id) select array_agg(c.id) from changed c', (
+        select string_agg(format('%I = %s', n.name, case n.name
+          when 'payload' then format('%L::jsonb', c -> n.name)
+          when 'headers' then format('%L::jsonb', nullif(c -> n.name, 'null'))
+          when 'queue' then format('%L', supaqueue.queue_id(c ->> n.name))
+          else format('%L', c ->> n.name)
+        end), ', ')
+        from jsonb_object_keys(c) n (name)
+      ))
+      into changed using _jobs;
+      return array(select unnest(_jobs) except select unnest(changed));
+  end case;
+end
+$$;
+$migration$;
+
+--- schema/59_operate.sql
+
+execute $migration$
+-- Does the next piece of the operation whose turn it is; returns whether there is another piece to do now. Each
+-- operation fails alone.
+create or replace function supaqueue.operate()
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  operation uuid := supaqueue.next_operation();
+begin
+  if operation is null then
+    return false;
+  end if;
+  perform supaqueue.run_step('operation', operation);
+  return supaqueue.next_operation() is not null;
+end
+$$;
+
+create or replace function supaqueue.has_operation()
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (select from supaqueue.operation o where o.status = 'running');
+end
+$$;
+
+-- The running operation that has waited longest for its turn.
+create or replace function supaqueue.next_operation()
+returns uuid
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return (
+    select o.id
+    from supaqueue.operation o
+    where o.status = 'running' and supaqueue.allowance(o) > 0 and not supaqueue.is_put_off('operation', o.id)
+    order by o.worked_at nulls first, o.id
+    limit 1
+  );
+end
+$$;
+
+-- How many jobs an operation may act on now: a piece has 1000. What it did not use of its pace is lost after a minute.
+create or replace function supaqueue.allowance(operation supaqueue.operation)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return least(1000, floor(coalesce(operation.per_second
+    * extract(epoch from clock_timestamp() - greatest(operation.paced_at, clock_timestamp() - interval '1 minute')), 1000)));
+end
+$$;
+
+-- Does one piece. The place moves in the same transaction, and the row stays locked until its end: so no piece is lost or done
+-- twice, also when two do this at once, or one of them crashes.
+create or replace function supaqueue.operate_piece(_operation uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  operation supaqueue.operation := supaqueue.lock_operation(_operation);
+  number integer := supaqueue.allowance(operation);
+  piece record;
+  result record;
+begin
+  if operation.id is null or number <= 0 then
+    return;
+  end if;
+  piece := supaqueue.find_jobs(operation.plan, operation.cursor, number, 10000, true);
+  result := supaqueue.act_on_jobs(operation, piece.jobs);
+  update supaqueue.operation o
+  set cursor = coalesce(piece.next, o.cursor),
+    status = case when piece.next is null then 'done' else o.status end,
+    matched = o.matched + result.matched,
+    done = o.done + result.matched - result.refused,
+    refused = o.refused + result.refused,
+    last_refusal = coalesce(result.last_refusal, o.last_refusal),
+    paced_at = greatest(o.paced_at, clock_timestamp() - interval '1 minute')
+      + coalesce(cardinality(piece.jobs) * interval '1 second' / o.per_second, '0'),
+    worked_at = clock_timestamp()
+  where o.id = operation.id;
+end
+$$;
+
+create or replace function supaqueue.lock_operation(_operation uuid)
+returns supaqueue.operation
+language plpgsql
+set search_path = ''
+as $$
+declare
+  operation supaqueue.operation;
+begin
+  select o.* into operation from supaqueue.operation o where o.id = _operation and o.status = 'running' for no key update skip locked;
+  return operation;
+end
+$$;
+
+-- Deletes operations that ended 30 days ago.
+create or replace function supaqueue.delete_old_operations()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  delete from supaqueue.operation o
+  where o.id = any (array(
+    select e.id from supaqueue.operation e
+    where e.finished_at < now() - interval '30 days'
+    order by e.finished_at
+    limit 1000
+    for update skip locked
+  ));
 end
 $$;
 $migration$;
@@ -5356,6 +6268,61 @@ $$;
 comment on function supaqueue.backfill is 'Inserts the jobs of past times of a schedule that have none, at most 1000; returns their ids';
 $migration$;
 
+--- schema/72_run_now.sql
+
+execute $migration$
+-- Has a job run as soon as a worker of its queue is free, and says what happens now. A job that is due later, or was put
+-- aside, is due now, one that is held by hand is released, and one that has ended runs again, with all its attempts. Its
+-- place among the due jobs is that of its priority and of this moment.
+create or replace function supaqueue.run_now(job uuid)
+returns text
+language plpgsql
+set search_path = public, extensions
+as $$
+declare
+  locked record := supaqueue.lock_job(job);
+  place refcursor := locked.place;
+  status text := locked.status;
+  waits_for text;
+begin
+  if place is null then
+    raise exception 'cannot run job %: there is no such job', coalesce(job::text, 'null')
+      using errcode = 'no_data_found', hint = 'It was never committed, or it was deleted, as finished jobs are after a while.';
+  end if;
+  if status = 'waiting' and to_regprocedure('supaqueue.explain_waiting(uuid)') is not null then
+    execute 'select supaqueue.explain_waiting($1)' into waits_for using job;
+    if waits_for is not null then
+      raise exception 'cannot run job %: %', job, lower(left(waits_for, 1)) || substr(rtrim(waits_for, '.'), 2)
+        using errcode = 'object_not_in_prerequisite_state',
+          hint = format('Delete the dependencies that it is not to wait for: delete from supaqueue.job_dependencies where target = %L;', job);
+    end if;
+  end if;
+  if status <> 'in_progress' and (status <> 'pending' or supaqueue.is_held(job)) then
+    update supaqueue.job j set status = 'pending', run_at = clock_timestamp() where current of place;
+    if (supaqueue.lock_job(job)).status <> 'pending' then
+      raise exception 'cannot run %', supaqueue.refusal('retry', null, job)
+        using errcode = 'object_not_in_prerequisite_state', hint = 'It stays as it is. When the reason is gone, try again.';
+    end if;
+  end if;
+  close place;
+  return supaqueue.explain(job);
+end
+$$;
+comment on function supaqueue.run_now is 'Has a job run as soon as a worker is free: one that is due later, is held, or has ended; returns what happens now';
+
+-- Whether a job has a row in held_job.
+create or replace function supaqueue.is_held(_job uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (select from supaqueue.held_job h where h.job = _job);
+end
+$$;
+$migration$;
+
 --- schema/73_schedule_tick.sql
 
 execute $migration$
@@ -5624,6 +6591,8 @@ begin
                 when 'look after' then 'look after the queue'
                 when 'schedule' then 'insert its jobs'
                 when 'schedules' then 'insert the jobs of schedules'
+                when 'operation' then format('go on with operation %s (%s)', o.id, o.action)
+                when 'operate' then 'do operations'
                 when 'end runs' then 'see which runs of the supaqueue function are over'
                 when 'check' then 'check where jobs are'
                 when 'pipelines' then 'go on with pipelines'
@@ -5648,14 +6617,17 @@ begin
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               when u.step = 'call' then
                 'Do what the message says. It is tried again automatically, every 10 minutes at least.'
+              when u.step = 'operation' then
+                format('Do what the message says; it is tried again automatically. Or stop it: update supaqueue.operation set status = ''stopped'' where id = %L;', o.id)
               when u.job is not null then
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               else format('It is tried again automatically. If the message does not help, run %s.', supaqueue.command('doctor'))
             end
           from supaqueue.unfinished u
           left join supaqueue.schedule s on s.id = u.queue and u.step = 'schedule'
+          left join supaqueue.operation o on o.id = u.queue and u.step = 'operation' and o.status = 'running'
           left join supaqueue.queue q on q.id = coalesce(s.queue, u.queue)
-          where u.message is not null and (u.step <> 'schedule' or s.id is not null)
+          where u.message is not null and (u.step <> 'schedule' or s.id is not null) and (u.step <> 'operation' or o.id is not null)
             -- While the target is called, it can be.
             and (u.step <> 'call' or (supaqueue.call_of(u.job)).state is distinct from 'started')
             -- That nothing can be sent is said once, above.
@@ -5760,7 +6732,10 @@ begin
   from supaqueue.settings_of_roles() s
   where s.name = 'session_replication_role' and s.value = 'replica'
     or s.name = 'default_transaction_read_only' and s.value in ('on', 'true', 'yes', '1');
-  if not found and current_setting('default_transaction_read_only') = 'on' then
+  -- Not for a session that wants to be read-only itself.
+  if not found and current_setting('default_transaction_read_only') = 'on' and exists (
+    select from pg_catalog.pg_settings s where s.name = 'default_transaction_read_only' and s.source not in ('client', 'session')
+  ) then
     problem := 'the database is read-only, as the platform makes it when the disk is full';
     remedy := 'Free space or enlarge the disk. See the database settings of the project.';
     return next;
@@ -5846,8 +6821,9 @@ begin
   into problem
   from supaqueue.problems() p
   where (p.queue is null or p.queue = _queue.name)
-    -- Those keep jobs from being inserted.
+    -- Those keep jobs from being inserted, or operations from going on.
     and p.problem not like 'the schedule %'
+    and p.problem not like 'cannot go on with operation %'
     and (p.job is null or p.job = _job.id or _job.status = 'pending' and p.problem like 'sent to%')
   order by p.job = _job.id desc nulls last, p.queue is null desc
   limit 1;
@@ -5936,6 +6912,227 @@ begin
   end if;
   return 'It is due and about to start, at the next tick at the latest; the tick runs every few seconds'
     || coalesce(' and last ran ' || (select supaqueue.ago(t.started_at) from supaqueue.last_tick t), '') || '.';
+end
+$$;
+$migration$;
+
+--- schema/83_list_jobs.sql
+
+execute $migration$
+-- A page of the jobs that match a filter (see check_filter and find_jobs).
+--
+-- Returns {"jobs": […], "next": text or null, "examined": number}. "next" is the cursor of the next page. A page
+-- looks at 10,000 jobs at most, so it may have fewer jobs than asked for, or none, and still a next one.
+create or replace function supaqueue.list_jobs(filter jsonb default '{}', page_size integer default 50, "cursor" text default null)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  f jsonb := supaqueue.check_filter(filter);
+  page record;
+begin
+  if page_size is null or page_size not between 1 and 1000 then
+    raise exception 'cannot list jobs: page_size is %', coalesce(page_size::text, 'null')
+      using errcode = 'invalid_parameter_value', hint = 'It is between 1 and 1000.';
+  end if;
+  page := supaqueue.find_jobs(f, supaqueue.read_cursor("cursor", f), page_size, 10000, false);
+  return jsonb_build_object(
+    'jobs', supaqueue.job_summaries(page.jobs),
+    'next', supaqueue.write_cursor(page.next, f),
+    'examined', page.examined);
+end
+$$;
+comment on function supaqueue.list_jobs is 'A page of the jobs that match a filter such as {"queue": "emails", "status": "failed"}; "next" is the cursor of the next page';
+
+create or replace function supaqueue.job_summaries(_jobs uuid[])
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'id', j.id, 'queue', q.name, 'status', j.status, 'key', j.key, 'priority', j.priority, 'run_at', j.run_at,
+      'created_at', j.created_at, 'started_at', j.started_at, 'finished_at', j.finished_at, 'attempts', j.attempts,
+      'max_attempts', coalesce(j.max_attempts, q.max_attempts), 'http_status', j.http_status, 'duration_ms', j.duration_ms,
+      'error_group', j.error_group, 'error', left(j.errors -> -1 ->> 'message', 500)) order by l.number), '[]')
+    from unnest(_jobs) with ordinality as l (id, number)
+    cross join lateral (select o.* from supaqueue.job o where o.id = l.id offset 0) j
+    join supaqueue.queue q on q.id = j.queue
+  );
+end
+$$;
+
+-- A cursor is a place of find_jobs, and a part of the digest of the filter, without which it means nothing.
+create or replace function supaqueue.write_cursor(place jsonb, f jsonb)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return translate(encode(convert_to((place || jsonb_build_object('filter', left(md5(f::text), 8)))::text, 'UTF8'), 'base64'), E'+/=\n', '-_');
+end
+$$;
+
+create or replace function supaqueue.read_cursor("cursor" text, f jsonb)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  place jsonb;
+begin
+  if "cursor" is null then
+    return null;
+  end if;
+  begin
+    place := convert_from(decode(rpad(translate("cursor", '-_', '+/'), (length("cursor") + 3) / 4 * 4, '='), 'base64'), 'UTF8');
+    perform (place ->> 'id')::uuid, (place ->> 'at')::timestamptz;
+  exception
+    when data_exception then place := null;
+  end;
+  if jsonb_typeof(place) is distinct from 'object' or place ->> 'segment' is null then
+    raise exception 'cannot list jobs: the cursor % is malformed', quote_literal(left("cursor", 100))
+      using errcode = 'invalid_parameter_value', hint = 'Pass "next" of the page before; null for the first page.';
+  elsif place ->> 'filter' is distinct from left(md5(f::text), 8) then
+    raise exception 'cannot list jobs: the cursor belongs to another filter'
+      using errcode = 'invalid_parameter_value', hint = 'Start with the first page of this filter: pass null.';
+  end if;
+  return place - 'filter';
+end
+$$;
+$migration$;
+
+--- schema/83_preview.sql
+
+execute $migration$
+-- How many jobs an operation with this action, filter and changes would act on, counted up to 100,001, and after looking at
+-- 200,000 jobs at most: is_exact false means "more than". Refuses what the insertion of the operation would refuse.
+create or replace function supaqueue.preview(
+  action text, filter jsonb, changes jsonb default null, out matching bigint, out is_exact boolean
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  most constant integer := 100001;
+  budget integer := 200000;
+  f jsonb := supaqueue.operation_plan(action, filter, changes);
+  segment text;
+  conditions text;
+  counted record;
+begin
+  matching := 0;
+  is_exact := true;
+  foreach segment in array supaqueue.filter_segments(f) loop
+    conditions := supaqueue.filter_conditions(f, segment);
+    execute format(
+      'select count(*) as number, max(m.n) as examined
+       from (
+         select w.n
+         from (select id, row_number() over () as n from (%s limit %s) segment) w
+         %s
+         limit %s
+       ) m',
+      supaqueue.segment_query(segment, f, null, false), budget + 1,
+      'cross join lateral (select from supaqueue.job j where j.id = w.id and ' || conditions || ' offset 0) j', most - matching)
+    into counted;
+    matching := matching + counted.number;
+    budget := budget - coalesce(counted.examined, 0);
+    is_exact := is_exact and budget >= 0 and matching < most;
+    exit when not is_exact;
+  end loop;
+end
+$$;
+comment on function supaqueue.preview is 'How many jobs an operation would act on; is_exact false: more than that';
+$migration$;
+
+--- schema/83_show_job.sql
+
+execute $migration$
+-- All that there is to show of a job: see docs/reference.md. Null if there is no such job. However large the job is, what
+-- this returns is bounded: of payload and result the first 100,000 characters, of errors the last 100 with 10,000 each, of sources and
+-- targets the first 100.
+create or replace function supaqueue.show_job(job uuid)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  _job supaqueue.job;
+  payload text;
+  result text;
+  errors jsonb;
+  edges jsonb := '{}';
+begin
+  select j.* into _job from supaqueue.job j where j.id = show_job.job;
+  if not found then
+    return null;
+  end if;
+  payload := _job.payload::text;
+  result := _job.result::text;
+  errors := _job.errors;
+  _job.payload := '{}';
+  _job.result := null;
+  _job.errors := '[]';
+  if to_regclass('supaqueue.job_dependencies') is not null then
+    execute 'select jsonb_build_object(''sources'', supaqueue.edges_of($1, ''source''), ''targets'', supaqueue.edges_of($1, ''target''))'
+    into edges using _job.id;
+  end if;
+  return jsonb_build_object(
+    'explain', supaqueue.explain(_job.id),
+    'job', to_jsonb(_job) - array['payload', 'result', 'errors'] || jsonb_build_object(
+      'payload_text', left(payload, 100000), 'payload_bytes', octet_length(payload),
+      'result_text', left(result, 100000), 'result_bytes', octet_length(result)),
+    'queue', (select q.name from supaqueue.queue q where q.id = _job.queue),
+    'attempts', supaqueue.attempts_of(_job, errors),
+    'call', (
+      select jsonb_build_object('state', c.state, 'worker', c.worker, 'run', c.run,
+        'lease_until', coalesce(c.lease_until, (select r.lease_until from supaqueue.run r where r.id = c.run)), 'dispatches', c.dispatches)
+      from supaqueue.current_job c
+      where c.job = _job.id
+    ),
+    'sources', coalesce(edges -> 'sources', '[]'),
+    'targets', coalesce(edges -> 'targets', '[]'),
+    'schedule', (
+      select s.name from supaqueue.schedule s where supaqueue.percent_encoded(s.name) = _job.headers ->> 'supaqueue-schedule' limit 1
+    )
+  );
+end
+$$;
+comment on function supaqueue.show_job is 'All that there is to show of a job: why it does not run, its columns, attempts, call, sources and targets';
+
+-- The attempts of a job, the first one first: those that failed, and the last one.
+create or replace function supaqueue.attempts_of(job supaqueue.job, errors jsonb)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  attempts jsonb := (
+    select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+      'attempt', e.entry -> 'attempt', 'at', e.entry -> 'at', 'status', e.entry -> 'status', 'message', left(e.entry ->> 'message', 10000),
+      'body', left(e.entry ->> 'body', 10000))) order by e.number), '[]')
+    from jsonb_array_elements(errors) with ordinality as e (entry, number)
+    where e.number > jsonb_array_length(errors) - 100
+  );
+begin
+  if job.status in ('in_progress', 'successful') then
+    attempts := attempts || jsonb_strip_nulls(jsonb_build_object('attempt', job.attempts, 'at', job.finished_at, 'started_at', job.started_at,
+      'status', case when job.status = 'successful' then job.http_status end,
+      'duration_ms', case when job.status = 'successful' then job.duration_ms end));
+  elsif job.started_at is not null and attempts <> '[]' then
+    attempts := jsonb_set(attempts, '{-1}', attempts -> -1 || jsonb_strip_nulls(jsonb_build_object('started_at', job.started_at, 'duration_ms', job.duration_ms)));
+  end if;
+  return attempts;
 end
 $$;
 $migration$;
@@ -6441,11 +7638,11 @@ begin
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
       array['place_job_tg_fn', 'add_place', 'has_call', 'key_state', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
-        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done', 'lock_due_schedule', 'failures_in_a_row'],
+        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done', 'lock_due_schedule', 'failures_in_a_row', 'is_held', 'refusal', 'has_operation', 'lock_operation'],
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',
         'again_in_ms', 'due_schedules', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
-        'stale_places', 'expired_holders', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
+        'stale_places', 'expired_holders', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history', 'find_jobs', 'job_summaries', 'preview', 'lock_jobs_to_act_on', 'refusable_jobs']
     )) as f (look_ups, searches)
     where p.pronamespace = 'supaqueue'::regnamespace and p.proname = any (look_ups || searches)
   loop
@@ -6567,13 +7764,16 @@ select supaqueue.protect_new_objects(
     "worker": "insert, update (queue), delete",
     "job": "insert, update (queue, payload, status, priority, run_at, headers, path, key, max_attempts, timeout_ms, attempts), delete",
     "schedule": "insert, update (name, queue, cron, every, timezone, payload, headers, priority, path, timeout_ms, max_attempts, key, is_paused, missed, catch_up_within, overlap, spread, pause_after_failures), delete",
-    "setting": "update"
+    "setting": "update",
+    "operation": "insert (action, filter, changes, per_second), update (status, per_second)"
   }',
   array[
     'end_current_job', 'supaqueue_pulse', 'supaqueue_enqueue', 'supaqueue_enqueue_many', 'checked_options', 'enqueue', 'enqueue_outcome', 'enqueue_many', 'check_on_conflict', 'holder_of', 'is_unstarted', 'change_holder', 'merged_payload', 'lock_job',
     'refuse_skipped_update', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
     'set_workers', 'new_id', 'is_headers', 'is_below_function', 'schedule', 'unschedule', 'run_schedule', 'next_times', 'backfill',
-    'explain_schedule'
+    'explain_schedule', 'check_filter', 'list_jobs', 'show_job', 'preview', 'run_now', 'find_jobs', 'filter_statuses', 'filter_segments',
+    'segment_query', 'places_query', 'living_jobs', 'filter_conditions', 'job_summaries', 'write_cursor', 'read_cursor', 'operation_plan',
+    'check_changes', 'broken_rule', 'is_held', 'refusal', 'has_call', 'attempts_of', 'percent_encoded'
   ]
 );
 

@@ -1,4 +1,4 @@
--- Does a step of the tick, for a queue, a schedule (the step schedule), or (null) for all. A step that fails is noted, for problem,
+-- Does a step of the tick, for a queue, a schedule or an operation (the steps of that name), or (null) for all. A step that fails is noted, for problem,
 -- and tried again after a pause, and does not keep others from being done. Returns whether there is
 -- more to do.
 create or replace function supaqueue.run_step(_step text, _queue uuid default null)
@@ -41,12 +41,17 @@ begin
       if to_regprocedure('supaqueue.tick_job_dependencies()') is not null then
         execute 'select supaqueue.tick_job_dependencies()' into has_more;
       end if;
+    when 'operate' then
+      has_more := supaqueue.operate();
+    when 'operation' then
+      perform supaqueue.operate_piece(_queue);
     when 'release' then
       has_more := supaqueue.release_keys();
     when 'delete' then
       has_more := supaqueue.delete_finished_jobs();
     when 'purge' then
       perform supaqueue.purge_tick_history();
+      perform supaqueue.delete_old_operations();
   end case;
   return has_more;
 exception
@@ -83,7 +88,7 @@ begin
       union
       select unnest(_lost)
       union
-      select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step not in ('delete', 'schedule')
+      select u.queue from supaqueue.unfinished u where u.queue is not null and u.retry_at <= at and u.step not in ('delete', 'schedule', 'operation')
     ) found
     order by random()
     limit 1000

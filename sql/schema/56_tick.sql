@@ -1,5 +1,5 @@
--- Everything periodic: inserts the jobs of schedules, takes back lost calls, starts what is due, deletes
--- what is no longer kept. Safe to run at any time, also twice at once.
+-- Everything periodic: inserts the jobs of schedules, takes back lost calls, starts what is due, does pieces of
+-- operations, deletes what is no longer kept. Safe to run at any time, also twice at once.
 --
 -- It goes by steps, and pg_cron's command commits after each (see tick_command), so that no queue waits
 -- for another and few locks are held. This procedure runs all of them in one transaction, and so
@@ -47,7 +47,8 @@ declare
     when 'schedules' then 'queues'
     when 'queues' then 'check'
     when 'check' then 'pipelines'
-    when 'pipelines' then 'release'
+    when 'pipelines' then case when supaqueue.has_operation() then 'operate' else 'release' end
+    when 'operate' then 'release'
     when 'release' then 'delete'
     when 'delete' then 'purge'
   end;

@@ -105,6 +105,8 @@ begin
                 when 'look after' then 'look after the queue'
                 when 'schedule' then 'insert its jobs'
                 when 'schedules' then 'insert the jobs of schedules'
+                when 'operation' then format('go on with operation %s (%s)', o.id, o.action)
+                when 'operate' then 'do operations'
                 when 'end runs' then 'see which runs of the supaqueue function are over'
                 when 'check' then 'check where jobs are'
                 when 'pipelines' then 'go on with pipelines'
@@ -129,14 +131,17 @@ begin
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               when u.step = 'call' then
                 'Do what the message says. It is tried again automatically, every 10 minutes at least.'
+              when u.step = 'operation' then
+                format('Do what the message says; it is tried again automatically. Or stop it: update supaqueue.operation set status = ''stopped'' where id = %L;', o.id)
               when u.job is not null then
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               else format('It is tried again automatically. If the message does not help, run %s.', supaqueue.command('doctor'))
             end
           from supaqueue.unfinished u
           left join supaqueue.schedule s on s.id = u.queue and u.step = 'schedule'
+          left join supaqueue.operation o on o.id = u.queue and u.step = 'operation' and o.status = 'running'
           left join supaqueue.queue q on q.id = coalesce(s.queue, u.queue)
-          where u.message is not null and (u.step <> 'schedule' or s.id is not null)
+          where u.message is not null and (u.step <> 'schedule' or s.id is not null) and (u.step <> 'operation' or o.id is not null)
             -- While the target is called, it can be.
             and (u.step <> 'call' or (supaqueue.call_of(u.job)).state is distinct from 'started')
             -- That nothing can be sent is said once, above.

@@ -16,7 +16,10 @@ begin
   from supaqueue.settings_of_roles() s
   where s.name = 'session_replication_role' and s.value = 'replica'
     or s.name = 'default_transaction_read_only' and s.value in ('on', 'true', 'yes', '1');
-  if not found and current_setting('default_transaction_read_only') = 'on' then
+  -- Not for a session that wants to be read-only itself.
+  if not found and current_setting('default_transaction_read_only') = 'on' and exists (
+    select from pg_catalog.pg_settings s where s.name = 'default_transaction_read_only' and s.source not in ('client', 'session')
+  ) then
     problem := 'the database is read-only, as the platform makes it when the disk is full';
     remedy := 'Free space or enlarge the disk. See the database settings of the project.';
     return next;

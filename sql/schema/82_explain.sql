@@ -50,8 +50,9 @@ begin
   into problem
   from supaqueue.problems() p
   where (p.queue is null or p.queue = _queue.name)
-    -- Those keep jobs from being inserted.
+    -- Those keep jobs from being inserted, or operations from going on.
     and p.problem not like 'the schedule %'
+    and p.problem not like 'cannot go on with operation %'
     and (p.job is null or p.job = _job.id or _job.status = 'pending' and p.problem like 'sent to%')
   order by p.job = _job.id desc nulls last, p.queue is null desc
   limit 1;
