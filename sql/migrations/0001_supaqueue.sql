@@ -178,6 +178,7 @@ create table supaqueue.setting (
   max_retry_after_ms integer not null default 86400000,
   max_errors integer not null default 20,
   retention_batch integer not null default 10000,
+  keep_minutes_for interval not null default '30 days',
   constraint there_is_only_one_row check (is_only_row),
   constraint jobs_per_request_is_between_1_and_200 check (jobs_per_request between 1 and 200),
   constraint dispatch_timeout_is_between_1_and_60_seconds check (dispatch_timeout_ms between 1000 and 60000),
@@ -188,7 +189,8 @@ create table supaqueue.setting (
   constraint poll_is_between_10_ms_and_10_seconds check (poll_ms between 10 and 10000),
   constraint max_retry_after_is_not_negative check (max_retry_after_ms >= 0),
   constraint max_errors_is_positive check (max_errors between 1 and 1000),
-  constraint retention_batch_is_positive check (retention_batch between 1 and 1000000)
+  constraint retention_batch_is_positive check (retention_batch between 1 and 1000000),
+  constraint keep_minutes_for_is_between_0_and_1000_years check (keep_minutes_for between interval '0' and interval '1000 years')
 );
 
 alter table supaqueue.setting enable row level security;
@@ -204,6 +206,7 @@ comment on column supaqueue.setting.poll_ms is 'How soon a waiting run asks for 
 comment on column supaqueue.setting.max_retry_after_ms is 'The longest wait that a target function can ask for with retry-after, in milliseconds';
 comment on column supaqueue.setting.max_errors is 'Failed attempts kept in the errors of a job: the last ones';
 comment on column supaqueue.setting.retention_batch is 'Finished jobs deleted in one tick, at most';
+comment on column supaqueue.setting.keep_minutes_for is 'How long the rows of the table minute, from which charts are drawn, are kept';
 $migration$;
 
 --- schema/tables/10_queue.sql
@@ -228,6 +231,8 @@ create table supaqueue.queue (
   key_held text not null default 'unfinished',
   key_held_for interval,
   postpone_at_most interval,
+  on_end uuid references supaqueue.queue on delete set null,
+  on_end_of text not null default 'failed',
   constraint queue_name_is_unique unique (name),
   constraint name_is_not_empty check (name <> ''),
   constraint edge_function_name_is_not_a_url check (edge_function_name !~ '[:/?#]'),
@@ -256,9 +261,12 @@ create table supaqueue.queue (
   constraint key_held_is_pending_unfinished_or_successful check (key_held in ('pending', 'unfinished', 'successful')),
   constraint key_held_for_is_for_successful_jobs check (key_held_for is null or key_held = 'successful'),
   constraint key_held_for_is_between_0_and_1000_years check (key_held_for between interval '0' and interval '1000 years'),
-  constraint postpone_at_most_is_between_0_and_1000_years check (postpone_at_most between interval '0' and interval '1000 years')
+  constraint postpone_at_most_is_between_0_and_1000_years check (postpone_at_most between interval '0' and interval '1000 years'),
+  constraint on_end_is_another_queue check (on_end <> id),
+  constraint on_end_of_is_failed_or_all check (on_end_of in ('failed', 'all'))
 );
 alter table supaqueue.queue enable row level security;
+create index queue_on_end on supaqueue.queue (on_end) where on_end is not null;
 
 comment on table supaqueue.queue is 'A queue of calls to one edge function. Its workers bound how many of them run at once';
 comment on column supaqueue.queue.name is 'Unique; where none is given, the name of the edge function, numbered if taken';
@@ -277,6 +285,8 @@ comment on column supaqueue.queue.keep_failed_for is 'How long failed jobs are k
 comment on column supaqueue.queue.key_held is 'How long a job holds its key: pending (until its first attempt starts), unfinished (until it has ended), or successful (also after its success). A failed or cancelled job frees it at once. Applies to jobs inserted later';
 comment on column supaqueue.queue.key_held_for is 'With key_held successful, how long after its success a job holds its key; null: as long as the job is kept';
 comment on column supaqueue.queue.postpone_at_most is 'How long after the first request enqueue can postpone a job (on_conflict => ''postpone''); null: for ever';
+comment on column supaqueue.queue.on_end is 'Another queue that gets a job when a job of this one has ended, with the ended job as its payload: for alerts. Null: none does';
+comment on column supaqueue.queue.on_end_of is 'Which ends on_end is for: failed, or all (also successful and cancelled)';
 $migration$;
 
 --- schema/tables/11_worker.sql
@@ -328,8 +338,8 @@ create table supaqueue.job (
   result jsonb,
   errors jsonb not null default '[]',
   ended_as text,
-  error_group text,
-  key_held_until timestamptz
+  key_held_until timestamptz,
+  error_group text
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 alter table supaqueue.job enable row level security;
 
@@ -341,6 +351,8 @@ create index job_error_group on supaqueue.job (queue, error_group, finished_at, 
 create unique index a_key_is_held_by_one_job on supaqueue.job (queue, key) where key_held_until is not null;
 create index job_key on supaqueue.job (queue, key, id) where key is not null;
 create index job_key_held_until on supaqueue.job (key_held_until) where key_held_until < 'infinity';
+-- For failed jobs.
+create index job_error_group on supaqueue.job (queue, error_group, finished_at) where error_group is not null;
 
 comment on table supaqueue.job is 'A call of a queue''s edge function: inserting one is enough';
 comment on column supaqueue.job.payload is 'The body of the call';
@@ -366,6 +378,7 @@ comment on column supaqueue.job.key is 'What the job is about: at most one job o
 comment on column supaqueue.job.key_held is 'How long the job holds its key (see the column of queue); null: as the queue says when it is inserted';
 comment on column supaqueue.job.key_held_for is 'With key_held successful, how long after its success; null: as long as it is kept';
 comment on column supaqueue.job.key_held_until is 'Null: the job does not hold its key; infinity: until it starts or ends; kept by Supaqueue';
+comment on column supaqueue.job.error_group is 'Of a failed job, its last HTTP status and error without what differs from job to job, such as ids and numbers; see the view failure';
 $migration$;
 
 --- schema/tables/13_current_job.sql
@@ -510,12 +523,12 @@ create index unfinished_job on supaqueue.unfinished (job) where job is not null;
 create index unfinished_queue on supaqueue.unfinished (queue) where queue is not null;
 create index unfinished_about on supaqueue.unfinished (coalesce(job, queue, '00000000-0000-0000-0000-000000000000'), step);
 comment on table supaqueue.unfinished is 'What Supaqueue could not do yet and tries again; supaqueue.problem shows it with remedies';
-comment on column supaqueue.unfinished.step is 'start, call, settle, take back, admit, look after (all: of a queue, or of one job), schedule, operation, or a part of the tick';
-comment on column supaqueue.unfinished.queue is 'The queue; of the steps schedule and operation, that';
+comment on column supaqueue.unfinished.step is 'start, call, settle, on end, take back, admit, look after (all: of a queue, or of one job), schedule, or a part of the tick';
+comment on column supaqueue.unfinished.queue is 'The queue; of the step schedule, the schedule';
 comment on column supaqueue.unfinished.since is 'When it failed first';
 comment on column supaqueue.unfinished.tries is 'How often it was tried';
 comment on column supaqueue.unfinished.message is 'The error as Postgres reported it; null: nothing failed, it was left to the tick';
-comment on column supaqueue.unfinished.outcome is 'Of a call whose job could not be settled: what was reported';
+comment on column supaqueue.unfinished.outcome is 'Of a call whose job could not be settled: what was reported. Of the step on end: the job that could not be inserted';
 
 -- The tick's sign of life: one row.
 create table supaqueue.last_tick (
@@ -526,6 +539,7 @@ create table supaqueue.last_tick (
   checked_until uuid,
   is_check_urgent boolean not null default true,
   cleaned_until uuid,
+  counted_until uuid,
   purged_until bigint,
   constraint there_is_only_one_row check (is_only_row)
 ) with (fillfactor = 10);
@@ -534,6 +548,7 @@ comment on table supaqueue.last_tick is 'When the tick last ran, and how far its
 comment on column supaqueue.last_tick.finished_at is 'When the last complete tick ended; before started_at: one is running, or was interrupted';
 comment on column supaqueue.last_tick.checked_until is 'The last job whose place was checked';
 comment on column supaqueue.last_tick.cleaned_until is 'The last queue whose finished jobs were deleted';
+comment on column supaqueue.last_tick.counted_until is 'The last queue whose ended jobs were counted';
 comment on column supaqueue.last_tick.purged_until is 'The last row of cron.job_run_details that was looked at';
 
 -- Locked workers that were deleted, or moved to another queue, during their call.
@@ -740,55 +755,79 @@ for each row
 execute function supaqueue.check_job_tg_fn();
 $migration$;
 
---- schema/tables/17_operation.sql
+--- schema/tables/17_minute.sql
 
 execute $migration$
--- Bulk actions on jobs. A row is inserted by a user, checked by before_write_operation_tg, and done in
--- pieces by the tick: see operate.
-create table supaqueue.operation (
-  id uuid primary key default supaqueue.new_id(),
-  created_at timestamptz not null default clock_timestamp(),
-  created_by text not null default current_user,
-  action text not null,
-  filter jsonb not null,
-  changes jsonb,
-  per_second integer,
-  status text not null default 'running',
-  matched bigint not null default 0,
-  done bigint not null default 0,
-  refused bigint not null default 0,
-  last_refusal text,
-  finished_at timestamptz,
-  plan jsonb not null,
-  cursor jsonb,
-  paced_at timestamptz not null default clock_timestamp(),
-  worked_at timestamptz,
-  constraint action_is_retry_cancel_delete_or_change check (action in ('retry', 'cancel', 'delete', 'change')),
-  constraint changes_are_for_change check ((changes is not null) = (action = 'change')),
-  constraint per_second_is_positive check (per_second >= 1),
-  constraint status_is_running_done_or_stopped check (status in ('running', 'done', 'stopped')),
-  constraint each_job_that_matched_was_done_or_refused check (matched = done + refused)
-) with (fillfactor = 50);
-alter table supaqueue.operation enable row level security;
-create index operation_running on supaqueue.operation (worked_at) where status = 'running';
-create index operation_finished_at on supaqueue.operation (finished_at) where finished_at is not null;
+-- What ended in each minute of each queue, counted by the tick: see count_ended_jobs. Charts are drawn
+-- from it. No foreign key: counting would wait for a transaction that deletes a queue.
+create table supaqueue.minute (
+  queue uuid not null,
+  at timestamptz not null,
+  started integer not null,
+  succeeded integer not null,
+  failed integer not null,
+  cancelled integer not null,
+  retried integer not null,
+  wait integer[] not null,
+  run integer[] not null,
+  primary key (queue, at)
+) with (fillfactor = 80);
+alter table supaqueue.minute enable row level security;
+create index minute_at on supaqueue.minute (at);
 
-comment on table supaqueue.operation is 'Bulk actions on jobs: inserting a row starts one, and the tick does it in pieces. See supaqueue.preview() before';
-comment on column supaqueue.operation.action is 'retry (failed and cancelled jobs; successful ones if the filter names them), cancel, delete, or change (jobs that have not ended)';
-comment on column supaqueue.operation.filter is 'Which jobs, as for supaqueue.list_jobs(): {"queue": "emails", "status": "failed"}. Only those that matched when the row was inserted';
-comment on column supaqueue.operation.changes is 'Of a change: the new values, of priority, run_at, max_attempts, timeout_ms, headers, path, payload, queue';
-comment on column supaqueue.operation.per_second is 'How many jobs a second, at most; null: as fast as it goes. Can be updated';
-comment on column supaqueue.operation.status is 'running, done or stopped. Update it to stopped to stop before the next piece, and to running to go on';
-comment on column supaqueue.operation.matched is 'The jobs so far that the filter matched: each was done or refused';
-comment on column supaqueue.operation.done is 'The jobs so far that were retried, cancelled, deleted or changed';
-comment on column supaqueue.operation.refused is 'The jobs so far that were left as they were';
-comment on column supaqueue.operation.last_refusal is 'The last job that was left as it was, and why';
-comment on column supaqueue.operation.finished_at is 'When it was done or stopped; it is kept for 30 days';
-comment on column supaqueue.operation.created_by is 'The role that inserted it';
-comment on column supaqueue.operation.plan is 'The filter as it is applied, with the ids of queues; kept by Supaqueue, like the columns after it';
-comment on column supaqueue.operation.cursor is 'The last job that was looked at; null: none was';
-comment on column supaqueue.operation.paced_at is 'Up to when per_second is used up';
-comment on column supaqueue.operation.worked_at is 'When the last piece was done';
+comment on table supaqueue.minute is 'What ended in each minute, per queue and (with the queue 00000000-0000-0000-0000-000000000000) in all queues; written by the tick, read with supaqueue.chart()';
+comment on column supaqueue.minute.at is 'The beginning of the minute. All that a job did counts to the minute in which it ended';
+comment on column supaqueue.minute.started is 'The attempts of the jobs that ended';
+comment on column supaqueue.minute.retried is 'Of those, the attempts after the first one of each job';
+comment on column supaqueue.minute.wait is 'A histogram of the time from when the last attempt was due to its start: the numbers of jobs up to each of supaqueue.histogram_bounds(), and above';
+comment on column supaqueue.minute.run is 'A histogram of the duration of the last attempt';
+
+-- How far each queue is counted, and its totals since it was created, for metrics().
+create table supaqueue.counted (
+  queue uuid primary key,
+  until timestamptz not null,
+  started bigint not null default 0,
+  succeeded bigint not null default 0,
+  failed bigint not null default 0,
+  cancelled bigint not null default 0,
+  retried bigint not null default 0,
+  wait bigint[] not null default '{}',
+  run bigint[] not null default '{}',
+  wait_ms bigint not null default 0,
+  run_ms bigint not null default 0
+) with (fillfactor = 50);
+alter table supaqueue.counted enable row level security;
+
+comment on table supaqueue.counted is 'How far the ended jobs of each queue are counted, and their totals; kept by Supaqueue';
+comment on column supaqueue.counted.until is 'All jobs that ended up to this time are counted';
+comment on column supaqueue.counted.wait_ms is 'The sum of what wait counts, in milliseconds; run_ms that of run';
+$migration$;
+
+--- schema/17_with_traceparent.sql
+
+execute $migration$
+-- The headers of a job with the traceparent of the API request that inserts it (PostgREST's setting
+-- request.headers), so that its call goes on with that trace. Headers that name one, or have no room for it,
+-- stay as they are, and a malformed one (W3C Trace Context, section 3.2.2) is ignored. Never fails: it does not
+-- read the setting as JSON, which may be anything.
+create or replace function supaqueue.with_traceparent(headers jsonb, request_headers text)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  traceparent text := substring(request_headers from
+    '"traceparent"\s*:\s*"\s*((?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2})\s*"');
+begin
+  if traceparent is null or headers::text ~* '"traceparent":' or jsonb_typeof(headers) <> 'object'
+    or octet_length(headers::text) > 16000
+  then
+    return headers;
+  end if;
+  return coalesce(headers, '{}') || jsonb_build_object('traceparent', traceparent);
+end
+$$;
 $migration$;
 
 --- schema/18_before_write_job.sql
@@ -822,6 +861,12 @@ begin
     elsif new.status in ('successful', 'failed', 'cancelled') then
       new.finished_at := coalesce(new.finished_at, clock_timestamp());
       new.ended_as := new.status;
+      if new.status = 'failed' then
+        new.error_group := supaqueue.error_group_of(new.errors);
+      end if;
+    end if;
+    if current_setting('request.headers', true) like '%"traceparent"%' then
+      new.headers := supaqueue.with_traceparent(new.headers, current_setting('request.headers', true));
     end if;
     if new.key is not null or new.key_held_until is not null then
       return supaqueue.hold_key(new);
@@ -850,6 +895,7 @@ begin
       new.attempts := 0;
       new.finished_at := null;
       new.ended_as := null;
+      new.error_group := null;
     end if;
     if old.status <> 'in_progress' and new.status = 'pending' then
       new.run_at := greatest(new.run_at, clock_timestamp());
@@ -865,6 +911,12 @@ begin
     end if;
   elsif new.key_held = 'pending' then
     new.key_held_until := null;
+  end if;
+  if new.ended_as is not null and old.ended_as is null then
+    if new.status = 'failed' then
+      new.error_group := supaqueue.error_group_of(new.errors);
+    end if;
+    perform supaqueue.note_end(new.id, new.queue, new.status);
   end if;
   return new;
 end
@@ -1079,9 +1131,11 @@ begin
       if violated <> 'a_key_is_held_by_one_job' then
         raise;
       end if;
+      perform set_config('supaqueue.is_restored', 'on', true);
       update supaqueue.job j
       set status = before.status, attempts = before.attempts, run_at = before.run_at, finished_at = before.finished_at
       where current of place;
+      perform set_config('supaqueue.is_restored', '', true);
       perform supaqueue.warn_of_holder(job, (supaqueue.holder_of(job.queue, job.key)).job);
   end;
   close place;
@@ -1164,6 +1218,49 @@ begin
     entries := entries - 0;
   end loop;
   return entries;
+end
+$$;
+$migration$;
+
+--- schema/21_error_group.sql
+
+execute $migration$
+-- What an error has in common with others of the same cause: the HTTP status, and the message without ids,
+-- numbers and quoted text. At most 200 characters, whatever the message is.
+create or replace function supaqueue.error_group(http_status integer, message text)
+returns text
+language plpgsql
+immutable
+parallel safe
+set search_path = ''
+as $$
+declare
+  kind text := left(message, 1000);
+begin
+  -- Spaces, control characters, and those that change the direction of text.
+  kind := regexp_replace(kind, '[\u0001-\u0020\u007f-\u00a0\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+', ' ', 'g');
+  -- The query of a URL; quoted text, but not an apostrophe; e-mail addresses; words with a digit (numbers, uuids,
+  -- hexadecimal ids, times) and very long ones.
+  kind := regexp_replace(kind, '(://[^ "''<>`?#]*)[?#][^ "''<>`]*', '\1?…', 'g');
+  kind := regexp_replace(kind, '"[^"]*"|`[^`]*`|[“„][^”“]*[”“]|«[^»]*»|(?<!\w)''[^'']*''(?!\w)', '…', 'g');
+  kind := regexp_replace(kind, '[\w.%+-]+@[\w-]+(\.[\w-]+)*', '…', 'g');
+  kind := regexp_replace(kind, '\w*\d\w*|\w{33,}', '…', 'g');
+  kind := regexp_replace(kind, '…([-.,:/+]*…)+', '…', 'g');
+  return left(concat_ws(' ', http_status, coalesce(nullif(trim(kind), ''), 'no message')), 200);
+end
+$$;
+comment on function supaqueue.error_group is 'An error without what differs from job to job: 500 cannot read property … of user …';
+
+-- The group of the last of a job's errors.
+create or replace function supaqueue.error_group_of(errors jsonb)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return supaqueue.error_group(
+    jsonb_path_query_first(errors -> -1, '$.status ? (@ >= 0 && @ <= 2147483647)')::integer, errors -> -1 ->> 'message');
 end
 $$;
 $migration$;
@@ -1860,526 +1957,153 @@ end
 $$;
 $migration$;
 
---- schema/27_check_filter.sql
+--- schema/26_on_end.sql
 
 execute $migration$
--- Checks a filter of jobs, and returns it as find_jobs reads it: lists where one value or several are allowed, the ids of
--- queues for their names, and times in UTC. What it does not know is refused, so that a filter with a
--- typing error never means all jobs.
-create or replace function supaqueue.check_filter(filter jsonb)
-returns jsonb
+-- The jobs that a queue with on_end inserts into another one for each job that has ended: in the
+-- transaction that ends it, and by the tick if that fails. They carry the header supaqueue-on-end, and cause
+-- no others.
+
+-- Adds a job that is about to end to the list for on_end_tg, if its queue has on_end. The list is a setting
+-- local to the transaction, as in wake_up. A statement that ends many jobs inserts 250 at a time.
+create or replace function supaqueue.note_end(_job uuid, _queue uuid, _status text)
+returns void
 language plpgsql
-stable
 set search_path = ''
-set timezone = 'UTC'
-set datestyle = 'ISO'
 as $$
 declare
-  known constant jsonb := '{
-    "queue": "the name of a queue, or a list of names",
-    "status": "pending, waiting, in_progress, successful, failed or cancelled, or a list of them",
-    "key": "a string, or a list of strings",
-    "error_group": "a string, or a list of strings",
-    "http_status": "a whole number, or a list of them",
-    "created_after": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
-    "created_before": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
-    "finished_after": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
-    "finished_before": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
-    "payload": "the JSON that the payload contains, such as {\"user\": 42}",
-    "ids": "a list of at most 10000 ids"
-  }';
-  checked jsonb := '{}';
-  field record;
-  _values jsonb;
-  value jsonb;
-  fits boolean;
+  jobs text;
 begin
-  if jsonb_typeof(filter) is distinct from 'object' then
-    raise exception 'cannot filter jobs: the filter is not an object'
-      using errcode = 'invalid_parameter_value', hint = 'An example: {"queue": "emails", "status": "failed"}. {} is every job.';
+  if not exists (
+    select from supaqueue.queue q where q.id = _queue and q.on_end is not null and (_status = 'failed' or q.on_end_of = 'all')
+  ) then
+    return;
   end if;
-  for field in select f.key as name, f.value, known ->> f.key as kind from jsonb_each(filter) f loop
-    if field.kind is null then
-      raise exception 'cannot filter jobs: there is no field %', quote_literal(field.name)
-        using errcode = 'invalid_parameter_value',
-          hint = 'The fields are ' || (select string_agg(k.name, ', ') from jsonb_object_keys(known) k (name)) || '.';
-    end if;
-    _values := case
-      when field.name <> 'payload' and field.name !~ '_(after|before)$' and jsonb_typeof(field.value) = 'array' then field.value
-      else jsonb_build_array(field.value)
-    end;
-    fits := field.value <> 'null' and (field.name <> 'ids' or jsonb_array_length(_values) <= 10000);
-    for value in select v.value from jsonb_array_elements(_values) v loop
-      exit when not fits;
-      begin
-        case
-          when field.name = 'payload' then null;
-          when field.name = 'http_status' then fits := value::text ~ '^[0-9]{1,9}$';
-          when jsonb_typeof(value) <> 'string' then fits := false;
-          when field.name = 'status' then
-            fits := value #>> '{}' in ('pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled');
-          when field.name = 'ids' then perform (value #>> '{}')::uuid;
-          when field.name ~ '_(after|before)$' then
-            fits := value #>> '{}' ~ '^\d{4,6}-\d\d-\d\d';
-            if fits then
-              perform (value #>> '{}')::timestamptz;
-            end if;
-          else null;
-        end case;
-      exception
-        when data_exception then fits := false;
-      end;
-    end loop;
-    if not fits then
-      raise exception 'cannot filter jobs: % is not %', field.name, field.kind
-        using errcode = 'invalid_parameter_value', hint = format('It is %s.', left(field.value::text, 100));
-    end if;
-    checked := checked || jsonb_build_object(field.name, case
-      when field.name = 'queue' then (
-        select coalesce(jsonb_agg(distinct supaqueue.queue_id(n.name)), '[]') from jsonb_array_elements_text(_values) n (name)
-      )
-      when field.name = 'ids' then (select coalesce(jsonb_agg(distinct i.id::uuid), '[]') from jsonb_array_elements_text(_values) i (id))
-      when field.name = 'payload' then field.value
-      when field.name ~ '_(after|before)$' then to_jsonb((field.value #>> '{}')::timestamptz)
-      else (select coalesce(jsonb_agg(distinct v.value), '[]') from jsonb_array_elements(_values) v)
-    end);
-  end loop;
-  return checked;
-end
-$$;
-comment on function supaqueue.check_filter is 'Checks a filter of jobs; an error names the field that does not fit';
-$migration$;
-
---- schema/28_find_jobs.sql
-
-execute $migration$
--- Which jobs a filter matches. list_jobs, preview and operations all read jobs through this, so that they
--- agree.
---
--- A filter, as check_filter returns it, is read as one or two segments, one after the other. Each is an order in which an
--- index has the jobs, so that a call reads the next ones only, and a place in it that an unchanged job
--- keeps:
---
---   ids, key, living, all   by id
---   ended, error_group      by finished_at and id
---
--- The rest of the filter is conditions on each job that is read. Operations add the field "until": what was inserted, or
--- ended, after it does not match.
-
--- The statuses that jobs which match can have.
-create or replace function supaqueue.filter_statuses(f jsonb)
-returns text[]
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-  return array(
-    select s.name
-    from unnest(array['pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled']) with ordinality as s (name, number)
-    where (not f ? 'status' or f -> 'status' ? s.name)
-      and (s.number > 3 or not f ?| array['finished_after', 'finished_before'])
-      and (s.name = 'failed' or not f ? 'error_group')
-    order by s.number
-  );
-end
-$$;
-
--- The segments of a filter. Those of a queue, a status, a key or a group are merged from an index range for each
--- queue and each of these; more than 60 would take longer to plan than to read jobs by id.
-create or replace function supaqueue.filter_segments(f jsonb)
-returns text[]
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  most constant integer := 60;
-  statuses text[] := supaqueue.filter_statuses(f);
-  ended integer := (select count(*) from unnest(statuses) s (name) where s.name in ('successful', 'failed', 'cancelled'));
-  queues integer := coalesce(jsonb_array_length(f -> 'queue'), (select count(*) from (select from supaqueue.queue q limit 61) q));
-begin
-  if statuses = '{}' then
-    return '{}';
-  elsif f ? 'ids' then
-    return '{ids}';
-  elsif f ? 'error_group' and queues * jsonb_array_length(f -> 'error_group') <= most then
-    return '{error_group}';
-  elsif f ? 'key' and queues * jsonb_array_length(f -> 'key') <= most then
-    return '{key}';
-  elsif cardinality(statuses) = 6 and not f ? 'queue' or queues * ended > most then
-    return '{all}';
+  -- A job that could not be set back to pending (take_key_again) has not ended once more.
+  if current_setting('supaqueue.is_restored', true) = 'on' then
+    return;
   end if;
-  return case when ended < cardinality(statuses) then array['living'] else '{}' end
-    || case when ended > 0 then array['ended'] else '{}' end;
+  jobs := coalesce(current_setting('supaqueue.ended_jobs', true), '');
+  if length(jobs) >= 250 * 37 then
+    -- Those are in the table with their new status; this one is not yet.
+    perform supaqueue.insert_end_jobs();
+    jobs := '';
+  end if;
+  perform set_config('supaqueue.ended_jobs', jobs || _job || ' ', true);
 end
 $$;
 
--- The query of a segment: id and "at" (null where the order is by id) of its jobs, from the place after "after" on, the
--- newest first, or the oldest if it goes forward.
-create or replace function supaqueue.segment_query(segment text, f jsonb, after jsonb, is_forward boolean)
-returns text
+-- Inserts the jobs for those on the list, and empties it. Never fails.
+create or replace function supaqueue.insert_end_jobs()
+returns void
 language plpgsql
-stable
-set search_path = ''
+set search_path = public, extensions
+set lock_timeout = '100ms'
 as $$
 declare
-  direction text := case when is_forward then 'asc' else 'desc' end;
-  beyond text := case when is_forward then '>' else '<' end;
-  after_id text := format(' and id %s %L', beyond, after ->> 'id');
-  statuses text[] := supaqueue.filter_statuses(f);
-  queues uuid[] := case
-    when f ? 'queue' then array(select q.id::uuid from jsonb_array_elements_text(f -> 'queue') q (id))
-    else array(select q.id from supaqueue.queue q limit 61)
+  jobs uuid[] := string_to_array(rtrim(current_setting('supaqueue.ended_jobs', true)), ' ');
+begin
+  perform set_config('supaqueue.ended_jobs', '', true);
+  begin
+    insert into supaqueue.job (queue, headers, payload)
+    select e.on_end, e.headers, e.payload from supaqueue.end_jobs(jobs) e;
+  exception
+    when others then
+      raise warning 'supaqueue left the jobs of on_end to the tick: %', sqlerrm using errcode = sqlstate;
+      perform supaqueue.note_unfinished('on end', e.queue, e.job, sqlstate, sqlerrm,
+        jsonb_build_object('headers', e.headers, 'payload', e.payload))
+      from supaqueue.end_jobs(jobs) e;
   end;
-  range text;
-  ranges text;
-begin
-  if after ->> 'id' is null then
-    after_id := '';
-  end if;
-  if segment = 'living' and supaqueue.living_jobs(f, 50001) < 50001 then
-    return format('select id, null::timestamptz as at from (%s) places where true%s order by id %s', supaqueue.places_query(f), after_id, direction);
-  elsif segment = 'ids' then
-    return format('select id, null::timestamptz as at from unnest(%L::uuid[]) as ids (id) where true%s order by id %s',
-      array(select i.id from jsonb_array_elements_text(f -> 'ids') i (id)), after_id, direction);
-  elsif segment in ('all', 'living') then
-    return format('select id, null::timestamptz as at from supaqueue.job where true%s order by id %s', after_id, direction);
-  elsif segment = 'key' then
-    select string_agg(format('(select id, null::timestamptz as at from supaqueue.job where queue = %L and key = %L%s order by id %s)',
-      q.id, k.key, after_id, direction), ' union all ')
-    into ranges
-    from unnest(queues) q (id)
-    cross join jsonb_array_elements_text(f -> 'key') k (key);
-    return format('select id, at from (%s) ranges order by id %s', ranges, direction);
-  end if;
-  range := format(' and finished_at is not null and finished_at >= %L and finished_at < %L and finished_at <= %L',
-    coalesce(f ->> 'finished_after', '-infinity'), coalesce(f ->> 'finished_before', 'infinity'), coalesce(f ->> 'until', 'infinity'));
-  if after ->> 'id' is not null then
-    range := range || format(' and (finished_at, id) %s (%L, %L)', beyond, after ->> 'at', after ->> 'id');
-  end if;
-  select string_agg(format('(select id, finished_at as at from supaqueue.job where queue = %L and %I = %L%s order by finished_at %5$s, id %5$s)',
-    q.id, r.name, r.value, range, direction), ' union all ')
-  into ranges
-  from unnest(queues) q (id)
-  cross join (
-    select 'error_group' as name, g.name as value
-    from jsonb_array_elements_text(f -> 'error_group') g (name)
-    where segment = 'error_group'
-    union all
-    select 'ended_as', s.name
-    from unnest(statuses) s (name)
-    where segment = 'ended' and s.name in ('successful', 'failed', 'cancelled')
-  ) r;
-  return format('select id, at from (%s) ranges order by at %2$s, id %2$s', ranges, direction);
 end
 $$;
 
--- The places of the living jobs of a filter's queues and statuses.
-create or replace function supaqueue.places_query(f jsonb)
-returns text
+-- What is to be inserted for jobs that have ended. Payloads and results above 1 MB are left out, so that no
+-- job is refused because of its size.
+create or replace function supaqueue.end_jobs(_jobs uuid[])
+returns table (queue uuid, job uuid, on_end uuid, headers jsonb, payload jsonb)
 language plpgsql
-stable
 set search_path = ''
 as $$
-declare
-  statuses text[] := supaqueue.filter_statuses(f);
-  queues text := case
-    when f ? 'queue' then format(' and queue = any (%L)', array(select q.id from jsonb_array_elements_text(f -> 'queue') q (id)))
-    else ''
-  end;
 begin
-  return (
-    select string_agg(p.query || queues, ' union ')
-    from (values
-      ('pending', 'select job as id from supaqueue.ready_job where true'),
-      ('pending', 'select job from supaqueue.held_job where until < ''infinity'''),
-      ('waiting', 'select job from supaqueue.held_job where until = ''infinity'''),
-      ('in_progress', 'select job from supaqueue.current_job where true'),
-      -- Their calls have ended.
-      ('in_progress', 'select job from supaqueue.unfinished where step = ''settle'' and job is not null')
-    ) as p (status, query)
-    where p.status = any (statuses)
-  );
+  return query
+  select
+    j.queue, j.id, q.on_end, jsonb_build_object('supaqueue-on-end', j.id),
+    jsonb_build_object('job', jsonb_build_object(
+      'id', j.id, 'queue', q.name, 'status', j.status, 'attempts', j.attempts, 'http_status', j.http_status,
+      'error', case when j.status <> 'successful' then left(j.errors -> -1 ->> 'message', 10000) end,
+      'error_group', j.error_group, 'key', j.key, 'created_at', j.created_at, 'finished_at', j.finished_at,
+      'payload', case when s.payload_bytes <= 1000000 then j.payload end,
+      'result', case when s.result_bytes <= 1000000 then j.result end,
+      'left_out', array_remove(array[
+        case when s.payload_bytes > 1000000 then 'payload' end, case when s.result_bytes > 1000000 then 'result' end], null)))
+  from (select distinct i.id from unnest(_jobs) as i (id)) i
+  join supaqueue.job j on j.id = i.id
+  join supaqueue.queue q on q.id = j.queue
+  cross join lateral (
+    select octet_length(j.payload::text) as payload_bytes, octet_length(j.result::text) as result_bytes offset 0
+  ) s
+  where j.finished_at is not null and q.on_end is not null and (j.status = 'failed' or q.on_end_of = 'all')
+    and (j.headers ? 'supaqueue-on-end') is not true
+  order by j.finished_at, j.id;
 end
 $$;
 
--- How many there are, counted up to a limit.
-create or replace function supaqueue.living_jobs(f jsonb, _limit integer)
-returns integer
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  number integer;
-begin
-  execute format('select count(*) from (select from (%s) places limit %s) counted', replace(supaqueue.places_query(f), ' union ', ' union all '), _limit)
-  into number;
-  return number;
-end
-$$;
-
--- The conditions on a job that a segment does not see to, on j; null: there are none.
-create or replace function supaqueue.filter_conditions(f jsonb, segment text default 'all')
-returns text
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  statuses text[] := supaqueue.filter_statuses(f);
-  conditions text[] := '{}';
-  in_segment text[] := case segment
-    when 'ended' then array['queue', 'status', 'finished_after', 'finished_before']
-    when 'error_group' then array['queue', 'error_group', 'finished_after', 'finished_before']
-    when 'key' then array['queue', 'key']
-    when 'ids' then array['ids']
-    else '{}'
-  end;
-  living constant text[] := array['pending', 'waiting', 'in_progress'];
-begin
-  if segment = 'living' then
-    statuses := array(select s.name from unnest(statuses) s (name) where s.name = any (living));
-  end if;
-  if segment not in ('ended') and cardinality(statuses) < 6 then
-    conditions := conditions || format('j.status = any (%L)', statuses);
-  end if;
-  select conditions || coalesce(array_agg(format(
-    case c.name
-      when 'queue' then 'j.queue = any (%L::uuid[])'
-      when 'ids' then 'j.id = any (%L::uuid[])'
-      when 'key' then 'j.key = any (%L::text[])'
-      when 'error_group' then 'j.error_group = any (%L::text[])'
-      when 'http_status' then 'j.http_status = any (%L::integer[])'
-      when 'created_after' then 'j.created_at >= %L'
-      when 'created_before' then 'j.created_at < %L'
-      when 'finished_after' then 'j.finished_at >= %L'
-      when 'finished_before' then 'j.finished_at < %L'
-      when 'payload' then 'j.payload @> %L::jsonb'
-      when 'until' then 'j.created_at <= %1$L and (j.finished_at is null or j.finished_at <= %1$L)'
-    end,
-    case when jsonb_typeof(c.value) = 'array' and c.name <> 'payload' then array(select jsonb_array_elements_text(c.value))::text else case c.name when 'payload' then c.value::text else c.value #>> '{}' end end)
-    order by c.name), '{}')
-  into conditions
-  from jsonb_each(f) c (name, value)
-  where c.name <> 'status' and c.name <> all (in_segment);
-  return nullif(array_to_string(conditions, ' and '), '');
-end
-$$;
-
--- The next jobs that match, at most _limit, and at most "budget" that were examined. next: from where to go on, null: these were the
--- last ones.
-create or replace function supaqueue.find_jobs(
-  f jsonb, after jsonb, _limit integer, budget integer, is_forward boolean,
-  out jobs uuid[], out next jsonb, out examined integer
-)
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  segments text[] := supaqueue.filter_segments(f);
-  query text;
-  conditions text;
-  matching record;
-  last record;
-begin
-  jobs := '{}';
-  examined := 0;
-  if after is not null then
-    segments := segments[array_position(segments, after ->> 'segment'):];
-  end if;
-  for segment_number in 1 .. cardinality(segments) loop
-    query := supaqueue.segment_query(segments[segment_number], f, after, is_forward) || format(' limit %s', budget - examined);
-    conditions := coalesce(supaqueue.filter_conditions(f, segments[segment_number]), 'true');
-    execute format(
-      'select array_agg(m.id order by m.n) as ids, array_agg(m.at order by m.n) as ats, max(m.n) as n
-       from (
-         select w.id, w.at, w.n
-         from (select id, at, row_number() over () as n from (%s) segment) w
-         cross join lateral (select from supaqueue.job j where j.id = w.id and %s offset 0) j
-         limit %s
-       ) m', query, conditions, _limit - cardinality(jobs) + 1)
-    into matching;
-    if cardinality(jobs) + coalesce(cardinality(matching.ids), 0) > _limit then
-      -- The one too many says that there are more.
-      examined := examined + matching.n - 1;
-      matching.ids := trim_array(matching.ids, 1);
-      next := jsonb_build_object('segment', segments[segment_number],
-        'id', matching.ids[cardinality(matching.ids)], 'at', matching.ats[cardinality(matching.ids)]);
-      jobs := jobs || matching.ids;
-      exit;
-    end if;
-    jobs := jobs || coalesce(matching.ids, '{}');
-    execute format('select id, at, n from (select id, at, row_number() over () as n from (%s) segment) w order by n desc limit 1', query)
-    into last;
-    examined := examined + coalesce(last.n, 0);
-    if examined >= budget then
-      next := jsonb_build_object('segment', segments[segment_number], 'id', last.id, 'at', last.at);
-      exit;
-    end if;
-    after := null;
-  end loop;
-end
-$$;
-$migration$;
-
---- schema/29_before_write_operation.sql
-
-execute $migration$
--- Checks an operation that is inserted, so that one that cannot be done never starts, and keeps it as it is: only
--- status and per_second change later, and what Supaqueue keeps.
-create or replace function supaqueue.before_write_operation_tg_fn()
+create or replace function supaqueue.on_end_tg_fn()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-  if tg_op = 'INSERT' then
-    new.created_at := clock_timestamp();
-    new.plan := supaqueue.operation_plan(new.action, new.filter, new.changes) || jsonb_build_object('until', new.created_at);
-    new.paced_at := new.created_at;
-    return new;
-  end if;
-  if (new.id, new.created_at, new.created_by, new.action, new.filter, new.changes, new.plan)
-    is distinct from (old.id, old.created_at, old.created_by, old.action, old.filter, old.changes, old.plan)
-  then
-    raise exception 'cannot change what operation % does', old.id
-      using errcode = 'object_not_in_prerequisite_state', hint = 'Stop it (update … set status = ''stopped''), and insert another one.';
-  end if;
-  if new.status <> old.status then
-    if old.status = 'done' then
-      raise exception 'cannot set operation % to %: it is done', old.id, new.status
-        using errcode = 'object_not_in_prerequisite_state', hint = 'Insert another one.';
-    elsif new.status = 'running' then
-      new.finished_at := null;
-      new.paced_at := clock_timestamp();
-    else
-      new.finished_at := clock_timestamp();
-    end if;
-  end if;
-  return new;
+  perform supaqueue.insert_end_jobs();
+  return null;
 end
 $$;
 
-create or replace trigger before_insert_operation_tg
-before insert on supaqueue.operation
-for each row
-execute function supaqueue.before_write_operation_tg_fn();
+-- Per statement: its rows were noted before they were changed. The condition is false, and costs next to
+-- nothing, where no queue has on_end.
+create or replace trigger on_end_tg
+after update on supaqueue.job
+for each statement when (current_setting('supaqueue.ended_jobs', true) <> '')
+execute function supaqueue.on_end_tg_fn();
 
-create or replace trigger before_update_operation_tg
-before update on supaqueue.operation
-for each row
-execute function supaqueue.before_write_operation_tg_fn();
-$migration$;
-
---- schema/29_operation_plan.sql
-
-execute $migration$
--- The filter of an operation, as find_jobs reads it, of the jobs that the action acts on. Refuses what cannot be done.
-create or replace function supaqueue.operation_plan(action text, filter jsonb, changes jsonb)
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  f jsonb := supaqueue.check_filter(filter);
-  statuses jsonb := case action
-    when 'retry' then case when f -> 'status' ? 'successful' then '["failed", "cancelled", "successful"]' else '["failed", "cancelled"]' end
-    when 'cancel' then '["pending", "waiting", "in_progress"]'
-    when 'change' then '["pending", "waiting", "in_progress"]'
-    when 'delete' then '["pending", "waiting", "in_progress", "successful", "failed", "cancelled"]'
-  end;
-begin
-  if statuses is null then
-    raise exception 'cannot act on jobs: there is no action %', coalesce(quote_literal(action), 'null')
-      using errcode = 'invalid_parameter_value', hint = 'The actions are retry, cancel, delete and change.';
-  elsif action = 'change' then
-    perform supaqueue.check_changes(changes);
-  elsif changes is not null then
-    raise exception 'cannot % jobs: changes are for the action change', action
-      using errcode = 'invalid_parameter_value', hint = 'Leave changes out.';
-  end if;
-  if f ? 'status' then
-    if f -> 'status' <> '[]' and not statuses ?| array(select jsonb_array_elements_text(f -> 'status')) then
-      raise exception 'cannot % jobs that are %', action, array_to_string(array(select jsonb_array_elements_text(f -> 'status')), ' or ')
-        using errcode = 'invalid_parameter_value',
-          hint = format('The action %s is for jobs that are %s.', action,
-            case action
-              when 'retry' then 'failed, cancelled or successful'
-              else 'pending, waiting or in_progress'
-            end);
-    end if;
-    statuses := (select coalesce(jsonb_agg(s.value), '[]') from jsonb_array_elements(statuses) s where f -> 'status' @> s.value);
-  end if;
-  return f || jsonb_build_object('status', statuses);
-end
-$$;
-
--- Checks the new values of a change.
-create or replace function supaqueue.check_changes(changes jsonb)
+-- Inserts the jobs of a queue's on_end that could not be inserted before; they go where on_end points by now.
+create or replace function supaqueue.insert_end_jobs_again(_queue uuid)
 returns void
 language plpgsql
-stable
-set search_path = ''
-set timezone = 'UTC'
-set datestyle = 'ISO'
+set search_path = public, extensions
+set lock_timeout = '1s'
 as $$
 declare
-  known constant jsonb := '{
-    "priority": "a whole number", "run_at": "an ISO 8601 time", "max_attempts": "a whole number, or null", "timeout_ms": "a whole number, or null",
-    "headers": "an object, or null", "path": "a string, or null", "payload": "JSON other than null", "queue": "the name of a queue"
-  }';
-  change record;
-  fits boolean;
-  broken record;
+  item record;
 begin
-  if jsonb_typeof(changes) is distinct from 'object' or changes = '{}' then
-    raise exception 'cannot change jobs: changes is not an object with new values'
-      using errcode = 'invalid_parameter_value', hint = 'An example: {"priority": -1}.';
-  end if;
-  for change in select c.key as name, c.value, known ->> c.key as kind from jsonb_each(changes) c loop
-    if change.kind is null then
-      raise exception 'cannot change %: it is not a column that an operation can change', quote_ident(change.name)
-        using errcode = 'invalid_parameter_value',
-          hint = 'Those are ' || (select string_agg(k.name, ', ') from jsonb_object_keys(known) k (name)) || '.';
-    end if;
+  for item in select u.* from supaqueue.unfinished_ends(_queue, 1000) u loop
     begin
-      fits := true;
-      if change.value = 'null' then
-        fits := change.kind like '%, or null';
-      elsif change.name in ('priority', 'max_attempts', 'timeout_ms') then
-        perform change.value::text::integer;
-      elsif change.name = 'run_at' then
-        fits := jsonb_typeof(change.value) = 'string' and change.value #>> '{}' ~ '^\d{4,6}-\d\d-\d\d';
-        if fits then
-          perform (change.value #>> '{}')::timestamptz;
-        end if;
-      elsif change.name in ('path', 'queue') then
-        fits := jsonb_typeof(change.value) = 'string';
-      elsif change.name = 'headers' then
-        fits := jsonb_typeof(change.value) = 'object';
-      end if;
+      insert into supaqueue.job (queue, headers, payload)
+      select item.on_end, item.outcome -> 'headers', item.outcome -> 'payload' where item.on_end is not null;
+      delete from supaqueue.unfinished u where u.id = item.id;
     exception
-      when data_exception then fits := false;
+      when others then
+        perform supaqueue.note_unfinished('on end', _queue, item.job, sqlstate, sqlerrm);
     end;
-    if not fits then
-      raise exception 'cannot change %: its new value is not %', change.name, change.kind
-        using errcode = 'invalid_parameter_value', hint = format('It is %s.', left(change.value::text, 100));
-    elsif change.name = 'queue' then
-      perform supaqueue.queue_id(change.value #>> '{}');
-    end if;
   end loop;
-  broken := supaqueue.broken_rule(
-    coalesce(changes -> 'payload', '{}'), (changes ->> 'max_attempts')::integer, (changes ->> 'timeout_ms')::integer,
-    nullif(changes -> 'headers', 'null'), changes ->> 'path');
-  if broken.rule is not null then
-    raise exception 'cannot change jobs: %', broken.problem
-      using errcode = 'check_violation', constraint = broken.rule, schema = 'supaqueue', table = 'job';
-  end if;
+end
+$$;
+
+create or replace function supaqueue.unfinished_ends(_queue uuid, _limit integer)
+returns table (id bigint, job uuid, on_end uuid, outcome jsonb)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return query
+  select u.id, u.job, q.on_end, u.outcome
+  from supaqueue.unfinished u
+  left join supaqueue.queue q on q.id = u.queue
+  where u.queue = _queue and u.step = 'on end' and u.retry_at <= clock_timestamp()
+  order by u.id
+  limit _limit
+  for update of u skip locked;
 end
 $$;
 $migration$;
@@ -4079,8 +3803,8 @@ begin
   where u.queue is not null
       and not exists (select from supaqueue.queue q where q.id = u.queue)
       and not exists (select from supaqueue.schedule s where s.id = u.queue)
-      and not exists (select from supaqueue.operation o where o.id = u.queue and o.status = 'running')
-    or u.job is not null and not exists (
+    -- The job of on_end can be inserted without the ended one.
+    or u.job is not null and u.step <> 'on end' and not exists (
       select from supaqueue.job j
       where j.id = u.job and case u.step
         when 'start' then j.status = 'pending'
@@ -4159,6 +3883,260 @@ end
 $$;
 $migration$;
 
+--- schema/52_count_ended_jobs.sql
+
+execute $migration$
+-- The upper bounds of the histograms in minute, in milliseconds. A histogram has one more number, of what
+-- is above.
+create or replace function supaqueue.histogram_bounds()
+returns integer[]
+language sql
+immutable
+parallel safe
+set search_path = ''
+as $$
+  select array[10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 150000]
+$$;
+comment on function supaqueue.histogram_bounds is 'The upper bounds of the histograms of supaqueue.minute and supaqueue.chart(), in milliseconds; the last number of a histogram is of what is above all';
+
+-- The histogram of some places in it, such as width_bucket returns.
+create or replace function supaqueue.histogram(places integer[])
+returns integer[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return array(
+    select count(p.place)::integer
+    from generate_series(1, cardinality(supaqueue.histogram_bounds()) + 1) as n
+    left join unnest(places) as p (place) on p.place = n
+    group by n
+    order by n
+  );
+end
+$$;
+
+create or replace function supaqueue.add_histograms(a bigint[], b bigint[])
+returns bigint[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return array(
+    select coalesce(u.a, 0) + coalesce(u.b, 0) from unnest(a, b) with ordinality as u (a, b, place) order by u.place
+  );
+end
+$$;
+
+-- Counts the jobs that have ended since they were counted last, in minute and counted, some at a time;
+-- returns whether there are more. Looks at 500 queues at a time, and goes on with the others at the next
+-- tick.
+--
+-- counted.until says up to which finished_at all jobs of a queue are counted. It moves in the transaction
+-- that counts them, so each is counted once. The rows of queues that are gone are deleted.
+create or replace function supaqueue.count_ended_jobs()
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  horizon timestamptz := supaqueue.count_horizon();
+  after uuid := coalesce((select t.counted_until from supaqueue.last_tick t), '00000000-0000-0000-0000-000000000000');
+  queues uuid[] := supaqueue.queues_after(after, 500);
+  to_count uuid[];
+  left_to_count integer := 20000;
+  has_more boolean := false;
+  _queue uuid;
+  jobs bigint;
+begin
+  if horizon is null or not pg_try_advisory_xact_lock(hashtextextended('supaqueue.count', 0)) then
+    return false;
+  end if;
+  to_count := supaqueue.queues_to_count(queues, horizon);
+  delete from supaqueue.counted c
+  where c.queue > after and (queues[500] is null or c.queue <= queues[500]) and c.queue <> all (queues);
+  after := queues[500];
+  foreach _queue in array to_count loop
+    if left_to_count <= 0 then
+      has_more := true;
+      exit;
+    end if;
+    jobs := supaqueue.count_queue(_queue, horizon, 5000);
+    left_to_count := left_to_count - jobs;
+    has_more := has_more or jobs >= 5000;
+    after := case when _queue = to_count[cardinality(to_count)] then queues[500] else _queue end;
+  end loop;
+  update supaqueue.last_tick t set counted_until = after where t.counted_until is distinct from after;
+  return has_more;
+end
+$$;
+
+-- Up to when all ends are visible; null: not to be known.
+--
+-- A job gets its finished_at before its transaction commits. So nothing is counted that ended after the
+-- oldest transaction with changes began, unless that has been open for 10 minutes: what it ends is not
+-- counted then. Sessions that this role may not look into count as begun a minute ago.
+--
+-- Read in a statement of its own, before the jobs: who is not among the transactions any more is seen then. At
+-- another isolation level it would not be.
+create or replace function supaqueue.count_horizon()
+returns timestamptz
+language plpgsql
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return null;
+  end if;
+  return greatest(at - interval '10 minutes', least(at - interval '1 second', (
+    select min(coalesce(a.xact_start, at - interval '1 minute')) - interval '1 millisecond'
+    from pg_catalog.pg_stat_activity a
+    where a.backend_xid is not null and a.pid <> pg_backend_pid()
+      and a.datid = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+  )));
+end
+$$;
+
+create or replace function supaqueue.queues_after(_queue uuid, _limit integer)
+returns uuid[]
+language sql
+stable
+set search_path = ''
+as $$
+  select array(select q.id from supaqueue.queue q where q.id > _queue order by q.id limit _limit)
+$$;
+
+-- Those of the queues in which jobs have ended since they were counted.
+create or replace function supaqueue.queues_to_count(_queues uuid[], _horizon timestamptz)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return array(
+    select q.id
+    from unnest(_queues) as q (id)
+    left join supaqueue.counted c on c.queue = q.id
+    where c.queue is null
+      or exists (
+        select from supaqueue.job j
+        where j.queue = q.id and j.ended_as = 'successful' and j.finished_at > c.until and j.finished_at <= _horizon)
+      or exists (
+        select from supaqueue.job j
+        where j.queue = q.id and j.ended_as = 'failed' and j.finished_at > c.until and j.finished_at <= _horizon)
+      or exists (
+        select from supaqueue.job j
+        where j.queue = q.id and j.ended_as = 'cancelled' and j.finished_at > c.until and j.finished_at <= _horizon)
+    order by q.id
+  );
+end
+$$;
+
+-- Counts the jobs of a queue that ended up to a time, about _limit of them, the oldest first: more only if
+-- some ended at the very same moment. Returns how many.
+create or replace function supaqueue.count_queue(_queue uuid, _horizon timestamptz, _limit integer)
+returns bigint
+language plpgsql
+set search_path = ''
+as $$
+declare
+  bounds constant numeric[] := supaqueue.histogram_bounds();
+  total supaqueue.counted;
+  _until timestamptz;
+  ended record;
+  jobs bigint := 0;
+begin
+  insert into supaqueue.counted (queue, until) values (_queue, '-infinity') on conflict do nothing;
+  select c.* into total from supaqueue.counted c where c.queue = _queue for update;
+  _until := coalesce((
+    select e.finished_at
+    from unnest(array['successful', 'failed', 'cancelled']) as s (status)
+    cross join lateral (
+      select j.finished_at from supaqueue.job j
+      where j.queue = _queue and j.ended_as = s.status and j.finished_at > total.until and j.finished_at <= _horizon
+      order by j.finished_at
+      limit _limit
+    ) e
+    order by e.finished_at
+    offset _limit - 1
+    limit 1
+  ), _horizon);
+
+  for ended in
+    select
+      date_trunc('minute', e.finished_at, 'UTC') as at, count(*) as jobs,
+      count(*) filter (where e.status = 'successful') as succeeded,
+      count(*) filter (where e.status = 'failed') as failed,
+      count(*) filter (where e.status = 'cancelled') as cancelled,
+      sum(e.attempts) as started, sum(greatest(e.attempts - 1, 0)) as retried,
+      supaqueue.histogram(array_agg(width_bucket(e.wait_ms - 1, bounds) + 1) filter (where e.wait_ms is not null)) as wait,
+      supaqueue.histogram(array_agg(width_bucket(e.run_ms - 1, bounds) + 1) filter (where e.run_ms is not null)) as run,
+      coalesce(sum(e.wait_ms), 0) as wait_ms, coalesce(sum(e.run_ms), 0) as run_ms
+    from (
+      select
+        s.status, j.finished_at, j.attempts,
+        -- A job that was cancelled before it was started, or started again, has no last attempt.
+        case
+          when s.status = 'cancelled' and j.started_at < j.run_at or not isfinite(j.run_at) then null
+          else ceil(least(greatest(extract(epoch from j.started_at - j.run_at) * 1000, 0), 1e11))
+        end as wait_ms,
+        case when s.status <> 'cancelled' then j.duration_ms::numeric end as run_ms
+      from unnest(array['successful', 'failed', 'cancelled']) as s (status)
+      cross join lateral (
+        select f.finished_at, f.attempts, f.started_at, f.run_at, f.duration_ms from supaqueue.job f
+        where f.queue = _queue and f.ended_as = s.status and f.finished_at > total.until and f.finished_at <= _until
+      ) j
+    ) e
+    group by 1
+    order by 1
+  loop
+    insert into supaqueue.minute as m (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
+    select q.id, ended.at, ended.started, ended.succeeded, ended.failed, ended.cancelled, ended.retried, ended.wait, ended.run
+    from (values (_queue), ('00000000-0000-0000-0000-000000000000')) as q (id)
+    on conflict (queue, at) do update
+    set started = m.started + excluded.started, succeeded = m.succeeded + excluded.succeeded, failed = m.failed + excluded.failed,
+      cancelled = m.cancelled + excluded.cancelled, retried = m.retried + excluded.retried,
+      wait = supaqueue.add_histograms(m.wait, excluded.wait), run = supaqueue.add_histograms(m.run, excluded.run);
+    total.started := total.started + ended.started;
+    total.succeeded := total.succeeded + ended.succeeded;
+    total.failed := total.failed + ended.failed;
+    total.cancelled := total.cancelled + ended.cancelled;
+    total.retried := total.retried + ended.retried;
+    total.wait := supaqueue.add_histograms(total.wait, ended.wait);
+    total.run := supaqueue.add_histograms(total.run, ended.run);
+    total.wait_ms := total.wait_ms + ended.wait_ms;
+    total.run_ms := total.run_ms + ended.run_ms;
+    jobs := jobs + ended.jobs;
+  end loop;
+  update supaqueue.counted c
+  set until = _until, started = total.started, succeeded = total.succeeded, failed = total.failed,
+    cancelled = total.cancelled, retried = total.retried, wait = total.wait, run = total.run, wait_ms = total.wait_ms,
+    run_ms = total.run_ms
+  where c.queue = _queue;
+  return jobs;
+end
+$$;
+
+-- Deletes the rows of minute that are no longer kept, the oldest first, some at a time.
+create or replace function supaqueue.delete_minutes()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  before timestamptz := now() - (supaqueue.settings()).keep_minutes_for;
+begin
+  delete from supaqueue.minute m
+  where m.ctid = any (array(
+    select o.ctid from supaqueue.minute o where o.at < before order by o.at limit 2000 for update skip locked));
+end
+$$;
+$migration$;
+
 --- schema/52_release_keys.sql
 
 execute $migration$
@@ -4212,7 +4190,7 @@ $migration$;
 --- schema/53_delete_finished_jobs.sql
 
 execute $migration$
--- Deletes finished jobs that their queue no longer keeps, the oldest first, at most retention_batch;
+-- Deletes finished jobs that are counted and that their queue no longer keeps, the oldest first, at most retention_batch;
 -- returns whether there may be more. Looks at 500 queues at a time, and goes on with the others at
 -- the next tick.
 --
@@ -4261,6 +4239,7 @@ begin
   return array(
     select old.id
     from (select o.* from supaqueue.queue o where o.id = any (_queues) offset 0) q
+    join supaqueue.counted c on c.queue = q.id
     -- Jobs that hold their keys are not walked over each time.
     cross join lateral (values
       ('successful', case when q.keep_successful_for is not null then greatest(q.keep_successful_for, q.key_held_for) end),
@@ -4270,7 +4249,7 @@ begin
     cross join lateral (
       select f.id
       from supaqueue.job f
-      where f.queue = q.id and f.ended_as = kept.status and f.finished_at < now() - kept.duration
+      where f.queue = q.id and f.ended_as = kept.status and f.finished_at <= least(c.until, now() - kept.duration)
         and (f.key_held_until > clock_timestamp() and f.key_held_until < 'infinity') is not true
         and not exists (
           select from supaqueue.unfinished u
@@ -4387,6 +4366,7 @@ begin
       has_more := supaqueue.recover(_queue);
     when 'settle' then
       perform supaqueue.settle_again(_queue);
+      perform supaqueue.insert_end_jobs_again(_queue);
     when 'admit' then
       has_more := supaqueue.admit_jobs(_queue, '-infinity', 1000) = 1000;
       perform supaqueue.lower_fronts(array[_queue]);
@@ -4409,6 +4389,9 @@ begin
       perform supaqueue.operate_piece(_queue);
     when 'release' then
       has_more := supaqueue.release_keys();
+    when 'count' then
+      has_more := supaqueue.count_ended_jobs();
+      perform supaqueue.delete_minutes();
     when 'delete' then
       has_more := supaqueue.delete_finished_jobs();
     when 'purge' then
@@ -4556,9 +4539,9 @@ declare
     when 'schedules' then 'queues'
     when 'queues' then 'check'
     when 'check' then 'pipelines'
-    when 'pipelines' then case when supaqueue.has_operation() then 'operate' else 'release' end
-    when 'operate' then 'release'
-    when 'release' then 'delete'
+    when 'pipelines' then 'release'
+    when 'release' then 'count'
+    when 'count' then 'delete'
     when 'delete' then 'purge'
   end;
   since timestamptz := coalesce((state ->> 'since')::timestamptz, at);
@@ -6372,6 +6355,183 @@ end
 $$;
 $migration$;
 
+--- schema/80_chart.sql
+
+execute $migration$
+-- What ended in the last while, one row per step, the oldest first, from minute. queue_name null: in all
+-- queues. Steps begin at multiples of their length since 2000-01-01 00:00 UTC; the last one holds the present.
+create or replace function supaqueue.chart(queue_name text, since interval, step interval)
+returns table (
+  at timestamptz, started bigint, succeeded bigint, failed bigint, cancelled bigint, retried bigint, wait bigint[], run bigint[]
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  _queue uuid := case when queue_name is null then '00000000-0000-0000-0000-000000000000' else supaqueue.queue_id(queue_name) end;
+  origin constant timestamptz := '2000-01-01 00:00:00+00';
+  seconds numeric := extract(epoch from step);
+  first_at timestamptz;
+  last_at timestamptz;
+begin
+  if seconds is null or seconds < 60 or seconds % 60 <> 0 or extract(month from step) <> 0 or extract(year from step) <> 0 then
+    raise exception 'cannot chart in steps of %', coalesce(step::text, 'null')
+      using errcode = 'invalid_parameter_value', hint = 'A step is a number of whole minutes, such as ''5 minutes'' or ''1 day''.';
+  elsif since is null or since <= interval '0' or extract(epoch from since) / seconds > 10000 then
+    raise exception 'cannot chart % in steps of %', coalesce(since::text, 'null'), step
+      using errcode = 'invalid_parameter_value', hint = 'It must be more than nothing, and at most 10000 steps.';
+  end if;
+  last_at := date_bin(step, now(), origin);
+  first_at := last_at - (ceil(extract(epoch from since) / seconds) - 1) * step;
+  return query
+  select
+    first_at + s.number * step, coalesce(m.started, 0), coalesce(m.succeeded, 0), coalesce(m.failed, 0), coalesce(m.cancelled, 0),
+    coalesce(m.retried, 0), coalesce(m.wait, array_fill(0::bigint, array[14])), coalesce(m.run, array_fill(0::bigint, array[14]))
+  from generate_series(0, ceil(extract(epoch from since) / seconds)::integer - 1) as s (number)
+  left join (
+    select
+      date_bin(step, n.at, origin) as at, sum(n.started) as started, sum(n.succeeded) as succeeded, sum(n.failed) as failed,
+      sum(n.cancelled) as cancelled, sum(n.retried) as retried,
+      -- One by one: unnesting the histograms takes ten times as long.
+      array[sum(n.wait[1]), sum(n.wait[2]), sum(n.wait[3]), sum(n.wait[4]), sum(n.wait[5]), sum(n.wait[6]), sum(n.wait[7]),
+        sum(n.wait[8]), sum(n.wait[9]), sum(n.wait[10]), sum(n.wait[11]), sum(n.wait[12]), sum(n.wait[13]), sum(n.wait[14])] as wait,
+      array[sum(n.run[1]), sum(n.run[2]), sum(n.run[3]), sum(n.run[4]), sum(n.run[5]), sum(n.run[6]), sum(n.run[7]),
+        sum(n.run[8]), sum(n.run[9]), sum(n.run[10]), sum(n.run[11]), sum(n.run[12]), sum(n.run[13]), sum(n.run[14])] as run
+    from supaqueue.minute n
+    where n.queue = _queue and n.at >= first_at
+    group by 1
+  ) m on m.at = first_at + s.number * step
+  order by s.number;
+end
+$$;
+comment on function supaqueue.chart is 'What ended in a queue (null: in all) in the last while, in steps such as 1 hour; empty ones too, the oldest first. Percentiles: see supaqueue.percentile()';
+
+-- The value below which a fraction of a histogram of chart() lies, in milliseconds, as if the values between two bounds
+-- were spread evenly; the last bound for what is above all; null for an empty histogram.
+create or replace function supaqueue.percentile(histogram bigint[], fraction double precision)
+returns double precision
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  bounds constant integer[] := supaqueue.histogram_bounds();
+  wanted double precision := least(greatest(fraction, 0), 1) * (select sum(h.number) from unnest(histogram) as h (number));
+  below bigint := 0;
+  lower integer := 0;
+begin
+  for i in 1 .. cardinality(bounds) loop
+    if histogram[i] > 0 and below + histogram[i] >= wanted then
+      return lower + (bounds[i] - lower) * (wanted - below) / histogram[i];
+    end if;
+    below := below + coalesce(histogram[i], 0);
+    lower := bounds[i];
+  end loop;
+  return case when coalesce(wanted, 0) > 0 or histogram[cardinality(bounds) + 1] > 0 then lower end;
+end
+$$;
+comment on function supaqueue.percentile is 'The value below which a fraction (0.95) of a histogram of supaqueue.chart() lies, in milliseconds, interpolated; null: it is empty';
+$migration$;
+
+--- schema/80_failure.sql
+
+execute $migration$
+-- The failed jobs by error_group. Bounded, whatever there is: the queues with the latest failures first, of
+-- each the groups of its last 1,000 failures and 100 others, until there are max_groups. Each is counted up
+-- to 100,001 jobs.
+create or replace function supaqueue.failures(queue_name text default null, max_groups integer default 1000)
+returns table (
+  queue text, error_group text, jobs bigint, first_at timestamptz, last_at timestamptz, last_job uuid, http_status integer,
+  message text
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return query
+  select
+    g.name, g.error_group, c.number, f.finished_at, l.finished_at, l.id,
+    jsonb_path_query_first(l.errors -> -1, '$.status ? (@ >= 0 && @ <= 2147483647)')::integer,
+    left(l.errors -> -1 ->> 'message', 500)
+  from (
+    select q.id, q.name, e.error_group
+    from (
+      select o.id, o.name, last.finished_at
+      from supaqueue.queue o
+      cross join lateral (
+        select j.finished_at from supaqueue.job j
+        where j.queue = o.id and j.ended_as = 'failed' and j.finished_at is not null
+        order by j.finished_at desc
+        limit 1
+      ) last
+      where failures.queue_name is null or o.name = failures.queue_name
+      order by last.finished_at desc
+    ) q
+    cross join lateral (
+      select r.error_group
+      from (
+        select j.error_group from supaqueue.job j
+        where j.queue = q.id and j.ended_as = 'failed' and j.finished_at is not null
+        order by j.finished_at desc
+        limit 1000
+      ) r
+      where r.error_group is not null
+      union
+      (
+        -- From one group to the next through the index.
+        with recursive found (error_group) as (
+          (
+            select j.error_group from supaqueue.job j
+            where j.queue = q.id and j.error_group is not null
+            order by j.error_group
+            limit 1
+          )
+          union all
+          select (
+            select j.error_group from supaqueue.job j
+            where j.queue = q.id and j.error_group > found.error_group
+            order by j.error_group
+            limit 1
+          )
+          from found
+          where found.error_group is not null
+        )
+        select f.error_group from found f where f.error_group is not null limit 100
+      )
+    ) e
+    limit failures.max_groups
+  ) g
+  cross join lateral (
+    select count(*) as number
+    from (select from supaqueue.job j where j.queue = g.id and j.error_group = g.error_group limit 100001) n
+  ) c
+  cross join lateral (
+    select j.finished_at from supaqueue.job j
+    where j.queue = g.id and j.error_group = g.error_group
+    order by j.finished_at
+    limit 1
+  ) f
+  cross join lateral (
+    select j.id, j.finished_at, j.errors from supaqueue.job j
+    where j.queue = g.id and j.error_group = g.error_group
+    order by j.finished_at desc
+    limit 1
+  ) l
+  order by l.finished_at desc;
+end
+$$;
+comment on function supaqueue.failures is 'The rows of the view failure, of one queue or (null) of all, at most so many';
+
+create or replace view supaqueue.failure with (security_invoker = true) as
+select * from supaqueue.failures();
+comment on view supaqueue.failure is 'Failed jobs by cause: at most 1,000 groups, those of the latest failures first; jobs is counted up to 100,001';
+comment on column supaqueue.failure.error_group is 'HTTP status and message without ids, numbers and quoted text: see supaqueue.error_group()';
+comment on column supaqueue.failure.last_job is 'The job that failed last, with its HTTP status and message';
+$migration$;
+
 --- schema/80_queue_status.sql
 
 execute $migration$
@@ -6586,6 +6746,7 @@ begin
                 when 'start' then case when u.job is null then 'start jobs' else 'start this job' end
                 when 'call' then 'call the target function for this job'
                 when 'settle' then 'settle this job, whose call has ended'
+                when 'on end' then format('insert the job for the end of this job into the queue %s', (select e.name from supaqueue.queue e where e.id = q.on_end))
                 when 'take back' then 'take back lost calls'
                 when 'admit' then 'admit jobs that have become due'
                 when 'look after' then 'look after the queue'
@@ -6597,6 +6758,7 @@ begin
                 when 'check' then 'check where jobs are'
                 when 'pipelines' then 'go on with pipelines'
                 when 'release' then case when u.job is null then 'release keys' else 'release the key of this job' end
+                when 'count' then 'count the jobs that have ended'
                 when 'delete' then case when u.job is null then 'delete finished jobs' else 'delete this job' end
                 when 'purge' then 'delete the history of the tick'
                 else u.step
@@ -6617,8 +6779,8 @@ begin
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               when u.step = 'call' then
                 'Do what the message says. It is tried again automatically, every 10 minutes at least.'
-              when u.step = 'operation' then
-                format('Do what the message says; it is tried again automatically. Or stop it: update supaqueue.operation set status = ''stopped'' where id = %L;', o.id)
+              when u.step = 'on end' then
+                format('Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically. To do without: update supaqueue.queue set on_end = null where name = %L;', q.name)
               when u.job is not null then
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               else format('It is tried again automatically. If the message does not help, run %s.', supaqueue.command('doctor'))
@@ -6916,223 +7078,142 @@ end
 $$;
 $migration$;
 
---- schema/83_list_jobs.sql
+--- schema/83_metrics.sql
 
 execute $migration$
--- A page of the jobs that match a filter (see check_filter and find_jobs).
---
--- Returns {"jobs": […], "next": text or null, "examined": number}. "next" is the cursor of the next page. A page
--- looks at 10,000 jobs at most, so it may have fewer jobs than asked for, or none, and still a next one.
-create or replace function supaqueue.list_jobs(filter jsonb default '{}', page_size integer default 50, "cursor" text default null)
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  f jsonb := supaqueue.check_filter(filter);
-  page record;
-begin
-  if page_size is null or page_size not between 1 and 1000 then
-    raise exception 'cannot list jobs: page_size is %', coalesce(page_size::text, 'null')
-      using errcode = 'invalid_parameter_value', hint = 'It is between 1 and 1000.';
-  end if;
-  page := supaqueue.find_jobs(f, supaqueue.read_cursor("cursor", f), page_size, 10000, false);
-  return jsonb_build_object(
-    'jobs', supaqueue.job_summaries(page.jobs),
-    'next', supaqueue.write_cursor(page.next, f),
-    'examined', page.examined);
-end
-$$;
-comment on function supaqueue.list_jobs is 'A page of the jobs that match a filter such as {"queue": "emails", "status": "failed"}; "next" is the cursor of the next page';
-
-create or replace function supaqueue.job_summaries(_jobs uuid[])
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-  return (
-    select coalesce(jsonb_agg(jsonb_build_object(
-      'id', j.id, 'queue', q.name, 'status', j.status, 'key', j.key, 'priority', j.priority, 'run_at', j.run_at,
-      'created_at', j.created_at, 'started_at', j.started_at, 'finished_at', j.finished_at, 'attempts', j.attempts,
-      'max_attempts', coalesce(j.max_attempts, q.max_attempts), 'http_status', j.http_status, 'duration_ms', j.duration_ms,
-      'error_group', j.error_group, 'error', left(j.errors -> -1 ->> 'message', 500)) order by l.number), '[]')
-    from unnest(_jobs) with ordinality as l (id, number)
-    cross join lateral (select o.* from supaqueue.job o where o.id = l.id offset 0) j
-    join supaqueue.queue q on q.id = j.queue
-  );
-end
-$$;
-
--- A cursor is a place of find_jobs, and a part of the digest of the filter, without which it means nothing.
-create or replace function supaqueue.write_cursor(place jsonb, f jsonb)
+-- Counters, gauges and histograms of all queues as OpenMetrics text
+-- (https://prometheus.io/docs/specs/om/open_metrics_spec/). Counters come from counted, which only grows; what is counted
+-- now is counted up to 100,001, as in queue_status.
+create or replace function supaqueue.metrics()
 returns text
 language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-  return translate(encode(convert_to((place || jsonb_build_object('filter', left(md5(f::text), 8)))::text, 'UTF8'), 'base64'), E'+/=\n', '-_');
-end
-$$;
-
-create or replace function supaqueue.read_cursor("cursor" text, f jsonb)
-returns jsonb
-language plpgsql
-stable
 set search_path = ''
 as $$
 declare
-  place jsonb;
+  at timestamptz := clock_timestamp();
+  bounds constant integer[] := supaqueue.histogram_bounds();
 begin
-  if "cursor" is null then
-    return null;
-  end if;
-  begin
-    place := convert_from(decode(rpad(translate("cursor", '-_', '+/'), (length("cursor") + 3) / 4 * 4, '='), 'base64'), 'UTF8');
-    perform (place ->> 'id')::uuid, (place ->> 'at')::timestamptz;
-  exception
-    when data_exception then place := null;
-  end;
-  if jsonb_typeof(place) is distinct from 'object' or place ->> 'segment' is null then
-    raise exception 'cannot list jobs: the cursor % is malformed', quote_literal(left("cursor", 100))
-      using errcode = 'invalid_parameter_value', hint = 'Pass "next" of the page before; null for the first page.';
-  elsif place ->> 'filter' is distinct from left(md5(f::text), 8) then
-    raise exception 'cannot list jobs: the cursor belongs to another filter'
-      using errcode = 'invalid_parameter_value', hint = 'Start with the first page of this filter: pass null.';
-  end if;
-  return place - 'filter';
-end
-$$;
-$migration$;
-
---- schema/83_preview.sql
-
-execute $migration$
--- How many jobs an operation with this action, filter and changes would act on, counted up to 100,001, and after looking at
--- 200,000 jobs at most: is_exact false means "more than". Refuses what the insertion of the operation would refuse.
-create or replace function supaqueue.preview(
-  action text, filter jsonb, changes jsonb default null, out matching bigint, out is_exact boolean
-)
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  most constant integer := 100001;
-  budget integer := 200000;
-  f jsonb := supaqueue.operation_plan(action, filter, changes);
-  segment text;
-  conditions text;
-  counted record;
-begin
-  matching := 0;
-  is_exact := true;
-  foreach segment in array supaqueue.filter_segments(f) loop
-    conditions := supaqueue.filter_conditions(f, segment);
-    execute format(
-      'select count(*) as number, max(m.n) as examined
-       from (
-         select w.n
-         from (select id, row_number() over () as n from (%s limit %s) segment) w
-         %s
-         limit %s
-       ) m',
-      supaqueue.segment_query(segment, f, null, false), budget + 1,
-      'cross join lateral (select from supaqueue.job j where j.id = w.id and ' || conditions || ' offset 0) j', most - matching)
-    into counted;
-    matching := matching + counted.number;
-    budget := budget - coalesce(counted.examined, 0);
-    is_exact := is_exact and budget >= 0 and matching < most;
-    exit when not is_exact;
-  end loop;
-end
-$$;
-comment on function supaqueue.preview is 'How many jobs an operation would act on; is_exact false: more than that';
-$migration$;
-
---- schema/83_show_job.sql
-
-execute $migration$
--- All that there is to show of a job: see docs/reference.md. Null if there is no such job. However large the job is, what
--- this returns is bounded: of payload and result the first 100,000 characters, of errors the last 100 with 10,000 each, of sources and
--- targets the first 100.
-create or replace function supaqueue.show_job(job uuid)
-returns jsonb
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  _job supaqueue.job;
-  payload text;
-  result text;
-  errors jsonb;
-  edges jsonb := '{}';
-begin
-  select j.* into _job from supaqueue.job j where j.id = show_job.job;
-  if not found then
-    return null;
-  end if;
-  payload := _job.payload::text;
-  result := _job.result::text;
-  errors := _job.errors;
-  _job.payload := '{}';
-  _job.result := null;
-  _job.errors := '[]';
-  if to_regclass('supaqueue.job_dependencies') is not null then
-    execute 'select jsonb_build_object(''sources'', supaqueue.edges_of($1, ''source''), ''targets'', supaqueue.edges_of($1, ''target''))'
-    into edges using _job.id;
-  end if;
-  return jsonb_build_object(
-    'explain', supaqueue.explain(_job.id),
-    'job', to_jsonb(_job) - array['payload', 'result', 'errors'] || jsonb_build_object(
-      'payload_text', left(payload, 100000), 'payload_bytes', octet_length(payload),
-      'result_text', left(result, 100000), 'result_bytes', octet_length(result)),
-    'queue', (select q.name from supaqueue.queue q where q.id = _job.queue),
-    'attempts', supaqueue.attempts_of(_job, errors),
-    'call', (
-      select jsonb_build_object('state', c.state, 'worker', c.worker, 'run', c.run,
-        'lease_until', coalesce(c.lease_until, (select r.lease_until from supaqueue.run r where r.id = c.run)), 'dispatches', c.dispatches)
-      from supaqueue.current_job c
-      where c.job = _job.id
+  return (
+    with queues as materialized (
+      select
+        q.name, q.is_paused, c.*,
+        format('queue="%s"', replace(replace(replace(q.name, '\', '\\'), '"', '\"'), chr(10), '\n')) as label,
+        (select count(*) from (select from supaqueue.ready_job r where r.queue = q.id limit 100001) n) as pending,
+        (select count(*) from (select from supaqueue.held_job h where h.queue = q.id and h.until < 'infinity' limit 100001) n) as scheduled,
+        (select count(*) from (select from supaqueue.held_job h where h.queue = q.id and h.until = 'infinity' limit 100001) n) as waiting,
+        coalesce(p.number, 0) as in_progress,
+        (select count(*) from supaqueue.worker w where w.queue = q.id) as workers,
+        (select count(*) from supaqueue.worker w where w.queue = q.id and w.locked) as busy,
+        supaqueue.oldest_due(q.id) as oldest_due
+      from supaqueue.queue q
+      left join supaqueue.counted c on c.queue = q.id
+      left join (
+        select s.queue, count(*) as number
+        from supaqueue.current_job s
+        join supaqueue.job j on j.id = s.job and j.status = 'in_progress'
+        group by s.queue
+      ) p on p.queue = q.id
     ),
-    'sources', coalesce(edges -> 'sources', '[]'),
-    'targets', coalesce(edges -> 'targets', '[]'),
-    'schedule', (
-      select s.name from supaqueue.schedule s where supaqueue.percent_encoded(s.name) = _job.headers ->> 'supaqueue-schedule' limit 1
+    families (place, name, type, unit, help) as (
+      values
+        (1, 'supaqueue_jobs_ended', 'counter', null, 'Jobs that ended'),
+        (2, 'supaqueue_attempts', 'counter', null, 'Attempts of the jobs that ended'),
+        (3, 'supaqueue_retries', 'counter', null, 'Attempts after the first one, of the jobs that ended'),
+        (4, 'supaqueue_wait_seconds', 'histogram', 'seconds', 'From when the last attempt of a job that ended was due to its start'),
+        (5, 'supaqueue_run_seconds', 'histogram', 'seconds', 'Duration of the last attempt of a job that ended'),
+        (6, 'supaqueue_jobs', 'gauge', null, 'Jobs that have not ended: pending (may run now), scheduled (due later, also for a retry), waiting (held), in_progress; each counted up to 100001'),
+        (7, 'supaqueue_workers', 'gauge', null, 'Workers'),
+        (8, 'supaqueue_workers_busy', 'gauge', null, 'Workers that process a job'),
+        (9, 'supaqueue_oldest_due_job_age_seconds', 'gauge', 'seconds', 'How long the job that waits longest has been due; 0: none is'),
+        (10, 'supaqueue_queue_paused', 'gauge', null, '1: the queue is paused'),
+        (11, 'supaqueue_tick_age_seconds', 'gauge', 'seconds', 'Time since the last tick'),
+        (12, 'supaqueue_problems', 'gauge', null, 'Rows of the view supaqueue.problem')
+    ),
+    samples (family, queue, number, sample) as (
+      select f.name, q.name, s.number, format('%s{%s%s} %s', f.name || s.suffix, q.label, s.labels, s.value)
+      from queues q
+      cross join families f
+      cross join lateral (
+        select 1, '_total', ',status="successful"', coalesce(q.succeeded, 0)::text where f.place = 1
+        union all
+        select 2, '_total', ',status="failed"', coalesce(q.failed, 0)::text where f.place = 1
+        union all
+        select 3, '_total', ',status="cancelled"', coalesce(q.cancelled, 0)::text where f.place = 1
+        union all
+        select 1, '_total', '', coalesce(q.started, 0)::text where f.place = 2
+        union all
+        select 1, '_total', '', coalesce(q.retried, 0)::text where f.place = 3
+        union all
+        select b.number, '_bucket', format(',le="%s"', case
+            when bounds[b.number] % 1000 = 0 then bounds[b.number] / 1000 || '.0'
+            else coalesce(trim_scale(bounds[b.number] / 1000.0)::text, '+Inf')
+          end),
+          sum(coalesce((case f.place when 4 then q.wait else q.run end)[b.number], 0)) over (order by b.number)::text
+        from generate_series(1, cardinality(bounds) + 1) as b (number)
+        where f.place in (4, 5)
+        union all
+        select 100, '_count', '', (select coalesce(sum(h.number), 0) from unnest(case f.place when 4 then q.wait else q.run end) as h (number))::text
+        where f.place in (4, 5)
+        union all
+        select 101, '_sum', '', trim_scale(coalesce(case f.place when 4 then q.wait_ms else q.run_ms end, 0) / 1000.0)::text where f.place in (4, 5)
+        union all
+        select g.number, '', format(',status="%s"', g.status), g.value::text
+        from (values
+          (1, 'pending', q.pending), (2, 'scheduled', q.scheduled), (3, 'waiting', q.waiting), (4, 'in_progress', q.in_progress)
+        ) as g (number, status, value)
+        where f.place = 6
+        union all
+        select 1, '', '', g.value
+        from (values
+          (7, q.workers::text), (8, q.busy::text),
+          (9, round(greatest(extract(epoch from at - q.oldest_due), 0), 3)::text), (10, q.is_paused::integer::text)
+        ) as g (place, value)
+        where f.place = g.place
+      ) as s (number, suffix, labels, value)
+      union all
+      select 'supaqueue_tick_age_seconds', '', 1, format('supaqueue_tick_age_seconds %s', round(extract(epoch from at - t.started_at), 3))
+      from supaqueue.last_tick t
+      where t.started_at is not null
+      union all
+      select 'supaqueue_problems', '', 1, format('supaqueue_problems %s', (select count(*) from supaqueue.problems()))
     )
+    select string_agg(f.text, '' order by f.place) || '# EOF' || chr(10)
+    from (
+      select
+        f.place,
+        format('# TYPE %s %s', f.name, f.type) || chr(10) || coalesce('# UNIT ' || f.name || ' ' || f.unit || chr(10), '')
+          || format('# HELP %s %s', f.name, f.help) || chr(10)
+          || coalesce(string_agg(s.sample || chr(10), '' order by s.queue, s.number), '') as text
+      from families f
+      left join samples s on s.family = f.name
+      group by f.place, f.name, f.type, f.unit, f.help
+    ) f
   );
 end
 $$;
-comment on function supaqueue.show_job is 'All that there is to show of a job: why it does not run, its columns, attempts, call, sources and targets';
+comment on function supaqueue.metrics is 'Counters, gauges and histograms of all queues as OpenMetrics text, for Prometheus and others';
 
--- The attempts of a job, the first one first: those that failed, and the last one.
-create or replace function supaqueue.attempts_of(job supaqueue.job, errors jsonb)
-returns jsonb
+-- Since when the job of a queue that waits longest has been due. Looks at 100 priorities.
+create or replace function supaqueue.oldest_due(_queue uuid)
+returns timestamptz
 language plpgsql
 stable
 set search_path = ''
 as $$
 declare
-  attempts jsonb := (
-    select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-      'attempt', e.entry -> 'attempt', 'at', e.entry -> 'at', 'status', e.entry -> 'status', 'message', left(e.entry ->> 'message', 10000),
-      'body', left(e.entry ->> 'body', 10000))) order by e.number), '[]')
-    from jsonb_array_elements(errors) with ordinality as e (entry, number)
-    where e.number > jsonb_array_length(errors) - 100
-  );
+  place supaqueue.ready_job;
+  oldest timestamptz;
 begin
-  if job.status in ('in_progress', 'successful') then
-    attempts := attempts || jsonb_strip_nulls(jsonb_build_object('attempt', job.attempts, 'at', job.finished_at, 'started_at', job.started_at,
-      'status', case when job.status = 'successful' then job.http_status end,
-      'duration_ms', case when job.status = 'successful' then job.duration_ms end));
-  elsif job.started_at is not null and attempts <> '[]' then
-    attempts := jsonb_set(attempts, '{-1}', attempts -> -1 || jsonb_strip_nulls(jsonb_build_object('started_at', job.started_at, 'duration_ms', job.duration_ms)));
-  end if;
-  return attempts;
+  for i in 1 .. 100 loop
+    select r.* into place
+    from supaqueue.ready_job r
+    where r.queue = _queue and r.priority > coalesce(place.priority::bigint, -2147483649)
+    order by r.priority, r.run_at
+    limit 1;
+    exit when not found;
+    oldest := least(oldest, place.run_at);
+  end loop;
+  return oldest;
 end
 $$;
 $migration$;
@@ -7638,11 +7719,11 @@ begin
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
       array['place_job_tg_fn', 'add_place', 'has_call', 'key_state', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
-        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done', 'lock_due_schedule', 'failures_in_a_row', 'is_held', 'refusal', 'has_operation', 'lock_operation'],
+        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done', 'lock_due_schedule', 'failures_in_a_row', 'note_end'],
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',
         'again_in_ms', 'due_schedules', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
-        'stale_places', 'expired_holders', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history', 'find_jobs', 'job_summaries', 'preview', 'lock_jobs_to_act_on', 'refusable_jobs']
+        'stale_places', 'expired_holders', 'end_jobs', 'unfinished_ends', 'queues_to_count', 'count_queue', 'delete_minutes', 'chart', 'failures', 'metrics', 'oldest_due', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
     )) as f (look_ups, searches)
     where p.pronamespace = 'supaqueue'::regnamespace and p.proname = any (look_ups || searches)
   loop
@@ -7771,9 +7852,7 @@ select supaqueue.protect_new_objects(
     'end_current_job', 'supaqueue_pulse', 'supaqueue_enqueue', 'supaqueue_enqueue_many', 'checked_options', 'enqueue', 'enqueue_outcome', 'enqueue_many', 'check_on_conflict', 'holder_of', 'is_unstarted', 'change_holder', 'merged_payload', 'lock_job',
     'refuse_skipped_update', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
     'set_workers', 'new_id', 'is_headers', 'is_below_function', 'schedule', 'unschedule', 'run_schedule', 'next_times', 'backfill',
-    'explain_schedule', 'check_filter', 'list_jobs', 'show_job', 'preview', 'run_now', 'find_jobs', 'filter_statuses', 'filter_segments',
-    'segment_query', 'places_query', 'living_jobs', 'filter_conditions', 'job_summaries', 'write_cursor', 'read_cursor', 'operation_plan',
-    'check_changes', 'broken_rule', 'is_held', 'refusal', 'has_call', 'attempts_of', 'percent_encoded'
+    'explain_schedule', 'chart', 'percentile', 'histogram_bounds', 'error_group', 'failures', 'metrics', 'oldest_due'
   ]
 );
 

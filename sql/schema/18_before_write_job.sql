@@ -26,6 +26,12 @@ begin
     elsif new.status in ('successful', 'failed', 'cancelled') then
       new.finished_at := coalesce(new.finished_at, clock_timestamp());
       new.ended_as := new.status;
+      if new.status = 'failed' then
+        new.error_group := supaqueue.error_group_of(new.errors);
+      end if;
+    end if;
+    if current_setting('request.headers', true) like '%"traceparent"%' then
+      new.headers := supaqueue.with_traceparent(new.headers, current_setting('request.headers', true));
     end if;
     if new.key is not null or new.key_held_until is not null then
       return supaqueue.hold_key(new);
@@ -54,6 +60,7 @@ begin
       new.attempts := 0;
       new.finished_at := null;
       new.ended_as := null;
+      new.error_group := null;
     end if;
     if old.status <> 'in_progress' and new.status = 'pending' then
       new.run_at := greatest(new.run_at, clock_timestamp());
@@ -69,6 +76,12 @@ begin
     end if;
   elsif new.key_held = 'pending' then
     new.key_held_until := null;
+  end if;
+  if new.ended_as is not null and old.ended_as is null then
+    if new.status = 'failed' then
+      new.error_group := supaqueue.error_group_of(new.errors);
+    end if;
+    perform supaqueue.note_end(new.id, new.queue, new.status);
   end if;
   return new;
 end

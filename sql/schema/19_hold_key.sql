@@ -182,9 +182,11 @@ begin
       if violated <> 'a_key_is_held_by_one_job' then
         raise;
       end if;
+      perform set_config('supaqueue.is_restored', 'on', true);
       update supaqueue.job j
       set status = before.status, attempts = before.attempts, run_at = before.run_at, finished_at = before.finished_at
       where current of place;
+      perform set_config('supaqueue.is_restored', '', true);
       perform supaqueue.warn_of_holder(job, (supaqueue.holder_of(job.queue, job.key)).job);
   end;
   close place;

@@ -35,8 +35,8 @@ begin
   where u.queue is not null
       and not exists (select from supaqueue.queue q where q.id = u.queue)
       and not exists (select from supaqueue.schedule s where s.id = u.queue)
-      and not exists (select from supaqueue.operation o where o.id = u.queue and o.status = 'running')
-    or u.job is not null and not exists (
+    -- The job of on_end can be inserted without the ended one.
+    or u.job is not null and u.step <> 'on end' and not exists (
       select from supaqueue.job j
       where j.id = u.job and case u.step
         when 'start' then j.status = 'pending'

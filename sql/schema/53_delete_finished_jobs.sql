@@ -1,4 +1,4 @@
--- Deletes finished jobs that their queue no longer keeps, the oldest first, at most retention_batch;
+-- Deletes finished jobs that are counted and that their queue no longer keeps, the oldest first, at most retention_batch;
 -- returns whether there may be more. Looks at 500 queues at a time, and goes on with the others at
 -- the next tick.
 --
@@ -47,6 +47,7 @@ begin
   return array(
     select old.id
     from (select o.* from supaqueue.queue o where o.id = any (_queues) offset 0) q
+    join supaqueue.counted c on c.queue = q.id
     -- Jobs that hold their keys are not walked over each time.
     cross join lateral (values
       ('successful', case when q.keep_successful_for is not null then greatest(q.keep_successful_for, q.key_held_for) end),
@@ -56,7 +57,7 @@ begin
     cross join lateral (
       select f.id
       from supaqueue.job f
-      where f.queue = q.id and f.ended_as = kept.status and f.finished_at < now() - kept.duration
+      where f.queue = q.id and f.ended_as = kept.status and f.finished_at <= least(c.until, now() - kept.duration)
         and (f.key_held_until > clock_timestamp() and f.key_held_until < 'infinity') is not true
         and not exists (
           select from supaqueue.unfinished u

@@ -25,6 +25,7 @@ begin
       has_more := supaqueue.recover(_queue);
     when 'settle' then
       perform supaqueue.settle_again(_queue);
+      perform supaqueue.insert_end_jobs_again(_queue);
     when 'admit' then
       has_more := supaqueue.admit_jobs(_queue, '-infinity', 1000) = 1000;
       perform supaqueue.lower_fronts(array[_queue]);
@@ -47,6 +48,9 @@ begin
       perform supaqueue.operate_piece(_queue);
     when 'release' then
       has_more := supaqueue.release_keys();
+    when 'count' then
+      has_more := supaqueue.count_ended_jobs();
+      perform supaqueue.delete_minutes();
     when 'delete' then
       has_more := supaqueue.delete_finished_jobs();
     when 'purge' then

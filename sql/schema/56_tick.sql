@@ -47,9 +47,9 @@ declare
     when 'schedules' then 'queues'
     when 'queues' then 'check'
     when 'check' then 'pipelines'
-    when 'pipelines' then case when supaqueue.has_operation() then 'operate' else 'release' end
-    when 'operate' then 'release'
-    when 'release' then 'delete'
+    when 'pipelines' then 'release'
+    when 'release' then 'count'
+    when 'count' then 'delete'
     when 'delete' then 'purge'
   end;
   since timestamptz := coalesce((state ->> 'since')::timestamptz, at);

@@ -100,6 +100,7 @@ begin
                 when 'start' then case when u.job is null then 'start jobs' else 'start this job' end
                 when 'call' then 'call the target function for this job'
                 when 'settle' then 'settle this job, whose call has ended'
+                when 'on end' then format('insert the job for the end of this job into the queue %s', (select e.name from supaqueue.queue e where e.id = q.on_end))
                 when 'take back' then 'take back lost calls'
                 when 'admit' then 'admit jobs that have become due'
                 when 'look after' then 'look after the queue'
@@ -111,6 +112,7 @@ begin
                 when 'check' then 'check where jobs are'
                 when 'pipelines' then 'go on with pipelines'
                 when 'release' then case when u.job is null then 'release keys' else 'release the key of this job' end
+                when 'count' then 'count the jobs that have ended'
                 when 'delete' then case when u.job is null then 'delete finished jobs' else 'delete this job' end
                 when 'purge' then 'delete the history of the tick'
                 else u.step
@@ -131,8 +133,8 @@ begin
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               when u.step = 'call' then
                 'Do what the message says. It is tried again automatically, every 10 minutes at least.'
-              when u.step = 'operation' then
-                format('Do what the message says; it is tried again automatically. Or stop it: update supaqueue.operation set status = ''stopped'' where id = %L;', o.id)
+              when u.step = 'on end' then
+                format('Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically. To do without: update supaqueue.queue set on_end = null where name = %L;', q.name)
               when u.job is not null then
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               else format('It is tried again automatically. If the message does not help, run %s.', supaqueue.command('doctor'))

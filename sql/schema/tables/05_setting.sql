@@ -11,6 +11,7 @@ create table supaqueue.setting (
   max_retry_after_ms integer not null default 86400000,
   max_errors integer not null default 20,
   retention_batch integer not null default 10000,
+  keep_minutes_for interval not null default '30 days',
   constraint there_is_only_one_row check (is_only_row),
   constraint jobs_per_request_is_between_1_and_200 check (jobs_per_request between 1 and 200),
   constraint dispatch_timeout_is_between_1_and_60_seconds check (dispatch_timeout_ms between 1000 and 60000),
@@ -21,7 +22,8 @@ create table supaqueue.setting (
   constraint poll_is_between_10_ms_and_10_seconds check (poll_ms between 10 and 10000),
   constraint max_retry_after_is_not_negative check (max_retry_after_ms >= 0),
   constraint max_errors_is_positive check (max_errors between 1 and 1000),
-  constraint retention_batch_is_positive check (retention_batch between 1 and 1000000)
+  constraint retention_batch_is_positive check (retention_batch between 1 and 1000000),
+  constraint keep_minutes_for_is_between_0_and_1000_years check (keep_minutes_for between interval '0' and interval '1000 years')
 );
 
 alter table supaqueue.setting enable row level security;
@@ -37,3 +39,4 @@ comment on column supaqueue.setting.poll_ms is 'How soon a waiting run asks for 
 comment on column supaqueue.setting.max_retry_after_ms is 'The longest wait that a target function can ask for with retry-after, in milliseconds';
 comment on column supaqueue.setting.max_errors is 'Failed attempts kept in the errors of a job: the last ones';
 comment on column supaqueue.setting.retention_batch is 'Finished jobs deleted in one tick, at most';
+comment on column supaqueue.setting.keep_minutes_for is 'How long the rows of the table minute, from which charts are drawn, are kept';

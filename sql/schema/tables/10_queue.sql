@@ -17,6 +17,8 @@ create table supaqueue.queue (
   key_held text not null default 'unfinished',
   key_held_for interval,
   postpone_at_most interval,
+  on_end uuid references supaqueue.queue on delete set null,
+  on_end_of text not null default 'failed',
   constraint queue_name_is_unique unique (name),
   constraint name_is_not_empty check (name <> ''),
   constraint edge_function_name_is_not_a_url check (edge_function_name !~ '[:/?#]'),
@@ -45,9 +47,12 @@ create table supaqueue.queue (
   constraint key_held_is_pending_unfinished_or_successful check (key_held in ('pending', 'unfinished', 'successful')),
   constraint key_held_for_is_for_successful_jobs check (key_held_for is null or key_held = 'successful'),
   constraint key_held_for_is_between_0_and_1000_years check (key_held_for between interval '0' and interval '1000 years'),
-  constraint postpone_at_most_is_between_0_and_1000_years check (postpone_at_most between interval '0' and interval '1000 years')
+  constraint postpone_at_most_is_between_0_and_1000_years check (postpone_at_most between interval '0' and interval '1000 years'),
+  constraint on_end_is_another_queue check (on_end <> id),
+  constraint on_end_of_is_failed_or_all check (on_end_of in ('failed', 'all'))
 );
 alter table supaqueue.queue enable row level security;
+create index queue_on_end on supaqueue.queue (on_end) where on_end is not null;
 
 comment on table supaqueue.queue is 'A queue of calls to one edge function. Its workers bound how many of them run at once';
 comment on column supaqueue.queue.name is 'Unique; where none is given, the name of the edge function, numbered if taken';
@@ -66,3 +71,5 @@ comment on column supaqueue.queue.keep_failed_for is 'How long failed jobs are k
 comment on column supaqueue.queue.key_held is 'How long a job holds its key: pending (until its first attempt starts), unfinished (until it has ended), or successful (also after its success). A failed or cancelled job frees it at once. Applies to jobs inserted later';
 comment on column supaqueue.queue.key_held_for is 'With key_held successful, how long after its success a job holds its key; null: as long as the job is kept';
 comment on column supaqueue.queue.postpone_at_most is 'How long after the first request enqueue can postpone a job (on_conflict => ''postpone''); null: for ever';
+comment on column supaqueue.queue.on_end is 'Another queue that gets a job when a job of this one has ended, with the ended job as its payload: for alerts. Null: none does';
+comment on column supaqueue.queue.on_end_of is 'Which ends on_end is for: failed, or all (also successful and cancelled)';

@@ -26,8 +26,8 @@ create table supaqueue.job (
   result jsonb,
   errors jsonb not null default '[]',
   ended_as text,
-  error_group text,
-  key_held_until timestamptz
+  key_held_until timestamptz,
+  error_group text
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 alter table supaqueue.job enable row level security;
 
@@ -39,6 +39,8 @@ create index job_error_group on supaqueue.job (queue, error_group, finished_at, 
 create unique index a_key_is_held_by_one_job on supaqueue.job (queue, key) where key_held_until is not null;
 create index job_key on supaqueue.job (queue, key, id) where key is not null;
 create index job_key_held_until on supaqueue.job (key_held_until) where key_held_until < 'infinity';
+-- For failed jobs.
+create index job_error_group on supaqueue.job (queue, error_group, finished_at) where error_group is not null;
 
 comment on table supaqueue.job is 'A call of a queue''s edge function: inserting one is enough';
 comment on column supaqueue.job.payload is 'The body of the call';
@@ -64,3 +66,4 @@ comment on column supaqueue.job.key is 'What the job is about: at most one job o
 comment on column supaqueue.job.key_held is 'How long the job holds its key (see the column of queue); null: as the queue says when it is inserted';
 comment on column supaqueue.job.key_held_for is 'With key_held successful, how long after its success; null: as long as it is kept';
 comment on column supaqueue.job.key_held_until is 'Null: the job does not hold its key; infinity: until it starts or ends; kept by Supaqueue';
+comment on column supaqueue.job.error_group is 'Of a failed job, its last HTTP status and error without what differs from job to job, such as ids and numbers; see the view failure';

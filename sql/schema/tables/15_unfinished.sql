@@ -18,12 +18,12 @@ create index unfinished_job on supaqueue.unfinished (job) where job is not null;
 create index unfinished_queue on supaqueue.unfinished (queue) where queue is not null;
 create index unfinished_about on supaqueue.unfinished (coalesce(job, queue, '00000000-0000-0000-0000-000000000000'), step);
 comment on table supaqueue.unfinished is 'What Supaqueue could not do yet and tries again; supaqueue.problem shows it with remedies';
-comment on column supaqueue.unfinished.step is 'start, call, settle, take back, admit, look after (all: of a queue, or of one job), schedule, operation, or a part of the tick';
-comment on column supaqueue.unfinished.queue is 'The queue; of the steps schedule and operation, that';
+comment on column supaqueue.unfinished.step is 'start, call, settle, on end, take back, admit, look after (all: of a queue, or of one job), schedule, or a part of the tick';
+comment on column supaqueue.unfinished.queue is 'The queue; of the step schedule, the schedule';
 comment on column supaqueue.unfinished.since is 'When it failed first';
 comment on column supaqueue.unfinished.tries is 'How often it was tried';
 comment on column supaqueue.unfinished.message is 'The error as Postgres reported it; null: nothing failed, it was left to the tick';
-comment on column supaqueue.unfinished.outcome is 'Of a call whose job could not be settled: what was reported';
+comment on column supaqueue.unfinished.outcome is 'Of a call whose job could not be settled: what was reported. Of the step on end: the job that could not be inserted';
 
 -- The tick's sign of life: one row.
 create table supaqueue.last_tick (
@@ -34,6 +34,7 @@ create table supaqueue.last_tick (
   checked_until uuid,
   is_check_urgent boolean not null default true,
   cleaned_until uuid,
+  counted_until uuid,
   purged_until bigint,
   constraint there_is_only_one_row check (is_only_row)
 ) with (fillfactor = 10);
@@ -42,6 +43,7 @@ comment on table supaqueue.last_tick is 'When the tick last ran, and how far its
 comment on column supaqueue.last_tick.finished_at is 'When the last complete tick ended; before started_at: one is running, or was interrupted';
 comment on column supaqueue.last_tick.checked_until is 'The last job whose place was checked';
 comment on column supaqueue.last_tick.cleaned_until is 'The last queue whose finished jobs were deleted';
+comment on column supaqueue.last_tick.counted_until is 'The last queue whose ended jobs were counted';
 comment on column supaqueue.last_tick.purged_until is 'The last row of cron.job_run_details that was looked at';
 
 -- Locked workers that were deleted, or moved to another queue, during their call.

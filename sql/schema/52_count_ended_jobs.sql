@@ -1,0 +1,249 @@
+-- The upper bounds of the histograms in minute, in milliseconds. A histogram has one more number, of what
+-- is above.
+create or replace function supaqueue.histogram_bounds()
+returns integer[]
+language sql
+immutable
+parallel safe
+set search_path = ''
+as $$
+  select array[10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 150000]
+$$;
+comment on function supaqueue.histogram_bounds is 'The upper bounds of the histograms of supaqueue.minute and supaqueue.chart(), in milliseconds; the last number of a histogram is of what is above all';
+
+-- The histogram of some places in it, such as width_bucket returns.
+create or replace function supaqueue.histogram(places integer[])
+returns integer[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return array(
+    select count(p.place)::integer
+    from generate_series(1, cardinality(supaqueue.histogram_bounds()) + 1) as n
+    left join unnest(places) as p (place) on p.place = n
+    group by n
+    order by n
+  );
+end
+$$;
+
+create or replace function supaqueue.add_histograms(a bigint[], b bigint[])
+returns bigint[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return array(
+    select coalesce(u.a, 0) + coalesce(u.b, 0) from unnest(a, b) with ordinality as u (a, b, place) order by u.place
+  );
+end
+$$;
+
+-- Counts the jobs that have ended since they were counted last, in minute and counted, some at a time;
+-- returns whether there are more. Looks at 500 queues at a time, and goes on with the others at the next
+-- tick.
+--
+-- counted.until says up to which finished_at all jobs of a queue are counted. It moves in the transaction
+-- that counts them, so each is counted once. The rows of queues that are gone are deleted.
+create or replace function supaqueue.count_ended_jobs()
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  horizon timestamptz := supaqueue.count_horizon();
+  after uuid := coalesce((select t.counted_until from supaqueue.last_tick t), '00000000-0000-0000-0000-000000000000');
+  queues uuid[] := supaqueue.queues_after(after, 500);
+  to_count uuid[];
+  left_to_count integer := 20000;
+  has_more boolean := false;
+  _queue uuid;
+  jobs bigint;
+begin
+  if horizon is null or not pg_try_advisory_xact_lock(hashtextextended('supaqueue.count', 0)) then
+    return false;
+  end if;
+  to_count := supaqueue.queues_to_count(queues, horizon);
+  delete from supaqueue.counted c
+  where c.queue > after and (queues[500] is null or c.queue <= queues[500]) and c.queue <> all (queues);
+  after := queues[500];
+  foreach _queue in array to_count loop
+    if left_to_count <= 0 then
+      has_more := true;
+      exit;
+    end if;
+    jobs := supaqueue.count_queue(_queue, horizon, 5000);
+    left_to_count := left_to_count - jobs;
+    has_more := has_more or jobs >= 5000;
+    after := case when _queue = to_count[cardinality(to_count)] then queues[500] else _queue end;
+  end loop;
+  update supaqueue.last_tick t set counted_until = after where t.counted_until is distinct from after;
+  return has_more;
+end
+$$;
+
+-- Up to when all ends are visible; null: not to be known.
+--
+-- A job gets its finished_at before its transaction commits. So nothing is counted that ended after the
+-- oldest transaction with changes began, unless that has been open for 10 minutes: what it ends is not
+-- counted then. Sessions that this role may not look into count as begun a minute ago.
+--
+-- Read in a statement of its own, before the jobs: who is not among the transactions any more is seen then. At
+-- another isolation level it would not be.
+create or replace function supaqueue.count_horizon()
+returns timestamptz
+language plpgsql
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return null;
+  end if;
+  return greatest(at - interval '10 minutes', least(at - interval '1 second', (
+    select min(coalesce(a.xact_start, at - interval '1 minute')) - interval '1 millisecond'
+    from pg_catalog.pg_stat_activity a
+    where a.backend_xid is not null and a.pid <> pg_backend_pid()
+      and a.datid = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+  )));
+end
+$$;
+
+create or replace function supaqueue.queues_after(_queue uuid, _limit integer)
+returns uuid[]
+language sql
+stable
+set search_path = ''
+as $$
+  select array(select q.id from supaqueue.queue q where q.id > _queue order by q.id limit _limit)
+$$;
+
+-- Those of the queues in which jobs have ended since they were counted.
+create or replace function supaqueue.queues_to_count(_queues uuid[], _horizon timestamptz)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return array(
+    select q.id
+    from unnest(_queues) as q (id)
+    left join supaqueue.counted c on c.queue = q.id
+    where c.queue is null
+      or exists (
+        select from supaqueue.job j
+        where j.queue = q.id and j.ended_as = 'successful' and j.finished_at > c.until and j.finished_at <= _horizon)
+      or exists (
+        select from supaqueue.job j
+        where j.queue = q.id and j.ended_as = 'failed' and j.finished_at > c.until and j.finished_at <= _horizon)
+      or exists (
+        select from supaqueue.job j
+        where j.queue = q.id and j.ended_as = 'cancelled' and j.finished_at > c.until and j.finished_at <= _horizon)
+    order by q.id
+  );
+end
+$$;
+
+-- Counts the jobs of a queue that ended up to a time, about _limit of them, the oldest first: more only if
+-- some ended at the very same moment. Returns how many.
+create or replace function supaqueue.count_queue(_queue uuid, _horizon timestamptz, _limit integer)
+returns bigint
+language plpgsql
+set search_path = ''
+as $$
+declare
+  bounds constant numeric[] := supaqueue.histogram_bounds();
+  total supaqueue.counted;
+  _until timestamptz;
+  ended record;
+  jobs bigint := 0;
+begin
+  insert into supaqueue.counted (queue, until) values (_queue, '-infinity') on conflict do nothing;
+  select c.* into total from supaqueue.counted c where c.queue = _queue for update;
+  _until := coalesce((
+    select e.finished_at
+    from unnest(array['successful', 'failed', 'cancelled']) as s (status)
+    cross join lateral (
+      select j.finished_at from supaqueue.job j
+      where j.queue = _queue and j.ended_as = s.status and j.finished_at > total.until and j.finished_at <= _horizon
+      order by j.finished_at
+      limit _limit
+    ) e
+    order by e.finished_at
+    offset _limit - 1
+    limit 1
+  ), _horizon);
+
+  for ended in
+    select
+      date_trunc('minute', e.finished_at, 'UTC') as at, count(*) as jobs,
+      count(*) filter (where e.status = 'successful') as succeeded,
+      count(*) filter (where e.status = 'failed') as failed,
+      count(*) filter (where e.status = 'cancelled') as cancelled,
+      sum(e.attempts) as started, sum(greatest(e.attempts - 1, 0)) as retried,
+      supaqueue.histogram(array_agg(width_bucket(e.wait_ms - 1, bounds) + 1) filter (where e.wait_ms is not null)) as wait,
+      supaqueue.histogram(array_agg(width_bucket(e.run_ms - 1, bounds) + 1) filter (where e.run_ms is not null)) as run,
+      coalesce(sum(e.wait_ms), 0) as wait_ms, coalesce(sum(e.run_ms), 0) as run_ms
+    from (
+      select
+        s.status, j.finished_at, j.attempts,
+        -- A job that was cancelled before it was started, or started again, has no last attempt.
+        case
+          when s.status = 'cancelled' and j.started_at < j.run_at or not isfinite(j.run_at) then null
+          else ceil(least(greatest(extract(epoch from j.started_at - j.run_at) * 1000, 0), 1e11))
+        end as wait_ms,
+        case when s.status <> 'cancelled' then j.duration_ms::numeric end as run_ms
+      from unnest(array['successful', 'failed', 'cancelled']) as s (status)
+      cross join lateral (
+        select f.finished_at, f.attempts, f.started_at, f.run_at, f.duration_ms from supaqueue.job f
+        where f.queue = _queue and f.ended_as = s.status and f.finished_at > total.until and f.finished_at <= _until
+      ) j
+    ) e
+    group by 1
+    order by 1
+  loop
+    insert into supaqueue.minute as m (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
+    select q.id, ended.at, ended.started, ended.succeeded, ended.failed, ended.cancelled, ended.retried, ended.wait, ended.run
+    from (values (_queue), ('00000000-0000-0000-0000-000000000000')) as q (id)
+    on conflict (queue, at) do update
+    set started = m.started + excluded.started, succeeded = m.succeeded + excluded.succeeded, failed = m.failed + excluded.failed,
+      cancelled = m.cancelled + excluded.cancelled, retried = m.retried + excluded.retried,
+      wait = supaqueue.add_histograms(m.wait, excluded.wait), run = supaqueue.add_histograms(m.run, excluded.run);
+    total.started := total.started + ended.started;
+    total.succeeded := total.succeeded + ended.succeeded;
+    total.failed := total.failed + ended.failed;
+    total.cancelled := total.cancelled + ended.cancelled;
+    total.retried := total.retried + ended.retried;
+    total.wait := supaqueue.add_histograms(total.wait, ended.wait);
+    total.run := supaqueue.add_histograms(total.run, ended.run);
+    total.wait_ms := total.wait_ms + ended.wait_ms;
+    total.run_ms := total.run_ms + ended.run_ms;
+    jobs := jobs + ended.jobs;
+  end loop;
+  update supaqueue.counted c
+  set until = _until, started = total.started, succeeded = total.succeeded, failed = total.failed,
+    cancelled = total.cancelled, retried = total.retried, wait = total.wait, run = total.run, wait_ms = total.wait_ms,
+    run_ms = total.run_ms
+  where c.queue = _queue;
+  return jobs;
+end
+$$;
+
+-- Deletes the rows of minute that are no longer kept, the oldest first, some at a time.
+create or replace function supaqueue.delete_minutes()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  before timestamptz := now() - (supaqueue.settings()).keep_minutes_for;
+begin
+  delete from supaqueue.minute m
+  where m.ctid = any (array(
+    select o.ctid from supaqueue.minute o where o.at < before order by o.at limit 2000 for update skip locked));
+end
+$$;
