@@ -1,7 +1,9 @@
 //! Benchmarks of Supaqueue on a local stack: the cost of a job in Postgres (`engine`), the speed of the
-//! whole system (`speed`), and whether anything grows under a long, steady load (`load`).
+//! whole system (`speed`), whether anything grows under a long, steady load (`load`), and the pages of the
+//! dashboard (`dashboard`).
 
 mod chart;
+mod dashboard;
 mod engine;
 mod load;
 mod machine;
@@ -23,6 +25,7 @@ usage: bench [speed] [quick] [--hop-ms N]  measure efficiency, maximum throughpu
        bench peers [quick] [--hop-ms N]    compare with graphile-worker, pg-boss and pgmq
        bench load [MINUTES|quick]          check that nothing grows under a steady load (default: an hour)
        bench engine [quick]                measure the cost of a job in Postgres
+       bench dashboard                     measure the dashboard's pages with 1,000,000 jobs
 `quick` is a short run that only shows that the benchmark works. A full run of `speed` or `peers`, and a run
 of `load` of an hour or more, replace the results in dev/bench/results. `--hop-ms` lets each request through
 the gateway take so many milliseconds longer, as on a hosted project.";
@@ -41,6 +44,7 @@ async fn main() -> ExitCode {
     let measured = match (words, hop) {
         (["engine"], None) => engine::measure(engine::FULL).await,
         (["engine", "quick"], None) => engine::measure(engine::QUICK).await,
+        (["dashboard"], None) => dashboard::measure().await,
         (["load"], None) => load::measure(load::FULL).await,
         (["load", "quick"], None) => load::measure(load::QUICK).await,
         (["load", minutes], None) => match minutes.parse::<NonZeroU32>() {

@@ -27,6 +27,7 @@ usage: cargo xtask <task>
   bench [quick]               measure efficiency, maximum throughput and latency
   bench peers [quick]         compare with graphile-worker, pg-boss and pgmq
   bench engine [quick]        measure the cost of a job in Postgres against its goals
+  bench dashboard             measure the dashboard's pages with 1,000,000 jobs
   bench function [quick]      compare the function with one in plain TypeScript
   bench load [MINUTES|quick]  check that nothing grows under a steady load (default: an hour)";
 

@@ -64,6 +64,11 @@ impl TestDatabase {
         &self.client
     }
 
+    /// The address for the role `postgres`.
+    pub(crate) fn url(&self) -> &str {
+        self.database.url()
+    }
+
     pub(crate) async fn connect(&self) -> Result<Client> {
         Ok(self.database.connect().await?)
     }

@@ -3,9 +3,9 @@
 //! Each number is the median of several runs. Runs that are compared alternate, so that a slow phase of
 //! the machine affects all of them. The state of the machine is printed next to the results.
 
-mod database;
+pub(crate) mod database;
 mod insert;
-mod lanes;
+pub(crate) mod lanes;
 mod open_transaction;
 mod queues;
 mod settle;

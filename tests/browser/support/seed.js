@@ -1,0 +1,84 @@
+// What is in a project.
+
+/** Queues with jobs in every state, failures of several kinds, schedules, a pipeline, and an operation. */
+export async function shop(project) {
+  await project.addDependencies();
+  await project.run(`
+    insert into supaqueue.queue (name, edge_function_name, max_attempts, backoff_base_ms, backoff_max_ms) values
+      ('emails', 'send-email', 3, 300000, 300000),
+      ('invoices', 'make-invoice', 1, 1000, 300000),
+      ('thumbnails', 'resize-image', 1, 1000, 300000),
+      ('webhooks', 'deliver-webhook', 1, 1000, 300000);
+    select supaqueue.set_workers('emails', 4), supaqueue.set_workers('invoices', 2),
+      supaqueue.set_workers('thumbnails', 2), supaqueue.set_workers('webhooks', 4);
+    select supaqueue.schedule('nightly-report', 'invoices', '0 3 * * mon-fri', timezone => 'Europe/Berlin');
+    select supaqueue.schedule('keep-warm', 'thumbnails', every => interval '5 minutes');
+  `);
+  for (let number = 1; number <= 40; number++) {
+    await end(project, "thumbnails", { image: number, width: 320 }, {
+      http_status: 200,
+      duration_ms: 80 + (number * 37) % 200,
+      result: { bytes: 12_000 + number },
+    });
+    await end(
+      project,
+      "emails",
+      { to: `customer-${number}@example.com`, template: "welcome" },
+      { http_status: 200, duration_ms: 120 + (number * 53) % 400 },
+    );
+  }
+  for (let number = 1; number <= 12; number++) {
+    await end(project, "webhooks", { order: 1000 + number }, {
+      http_status: number % 3 ? 503 : 404,
+      duration_ms: 900 + number,
+      error: number % 3
+        ? {
+          message: `upstream shop-${number}.example.com is not available`,
+          body: "Service Unavailable",
+        }
+        : { message: `no endpoint for order ${1000 + number}` },
+    });
+  }
+  await end(project, "invoices", { order: 1042 }, {
+    http_status: 500,
+    duration_ms: 45,
+    error: { message: 'template "invoice-fr" does not exist' },
+  });
+  await project.run(`
+    insert into supaqueue.job (queue, payload, key)
+    select supaqueue.queue_id('emails'), jsonb_build_object('to', format('customer-%s@example.com', n)), format('customer-%s', n)
+    from generate_series(41, 60) n;
+    insert into supaqueue.job (queue, payload, run_at)
+    select supaqueue.queue_id('invoices'), jsonb_build_object('order', n), now() + interval '1 hour' from generate_series(1, 5) n;
+    insert into supaqueue.job (queue, payload, status) select supaqueue.queue_id('invoices'), '{"order": 7}', 'cancelled';
+    select supaqueue.enqueue_pipeline('[
+      {"name": "split", "queue": "invoices", "payload": {"document": 7}, "run_at": "2100-01-01"},
+      {"name": "one", "queue": "thumbnails", "payload": {"part": 1}, "depends_on": ["split"]},
+      {"name": "two", "queue": "thumbnails", "payload": {"part": 2}, "depends_on": ["split"]},
+      {"name": "combine", "queue": "invoices", "depends_on": ["one", "two"]}
+    ]');
+  `);
+  await project.tick();
+}
+
+/** Inserts a job and reports its call; returns its id. */
+export async function end(project, queue, payload, report, options = {}) {
+  const id = await project.value(
+    `insert into supaqueue.job (queue, payload, key) values (supaqueue.queue_id($1), $2, $3) returning id`,
+    queue,
+    payload,
+    options.key ?? null,
+  );
+  await project.sql.unsafe(
+    `select public.end_current_job(c.id, true, $2, $3) from supaqueue.current_job c where c.job = $1`,
+    [id, report.error === undefined, report],
+  );
+  const status = await project.value(
+    "select status from supaqueue.job where id = $1",
+    id,
+  );
+  if (status === "pending" || status === "in_progress") {
+    throw new Error(`the job of ${queue} is ${status}: no worker was free`);
+  }
+  return id;
+}
