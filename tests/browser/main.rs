@@ -28,7 +28,7 @@ macro_rules! files {
     };
 }
 
-files! { access actions hostile live screens }
+files! { access actions hostile live pictures screens }
 
 #[test]
 fn no_file_is_forgotten() {

@@ -20,13 +20,13 @@ let browser;
 /** A page that has opened a dashboard. `link` is the address that the program has printed. */
 export async function open(
   link,
-  { width = 1280, colorScheme = "light", expects } = {},
+  { width = 1280, height = 800, colorScheme = "light", expects } = {},
 ) {
   browser ??= await launch();
   const context = await browser.newContext({
     baseURL: link.origin,
     colorScheme,
-    viewport: { width, height: 800 },
+    viewport: { width, height },
   });
   context.setDefaultTimeout(10_000);
   const page = await context.newPage();

@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 import postgres from "postgres";
 
 const { SUPAQUEUE_PROGRAM, DATABASE_URL, ADMIN_URL } = process.env;
-const repository = join(import.meta.dirname, "../../..");
+export const repository = join(import.meta.dirname, "../../..");
 
 /** What has to be stopped when the tests are done, the last first. */
 const stops = [];
@@ -29,9 +29,8 @@ let databases = 0;
 
 export class Project {
   /** A database with Supaqueue and nothing in it, and without a dashboard. */
-  static async create() {
+  static async create(name = `browser_${process.pid}_${++databases}`) {
     const project = new Project();
-    const name = `browser_${process.pid}_${++databases}`;
     const on = (url) => url.replace(/\/postgres$/, `/${name}`);
     const server = postgres(ADMIN_URL, { max: 1 });
     await server.unsafe(

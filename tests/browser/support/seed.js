@@ -82,3 +82,22 @@ export async function end(project, queue, payload, report, options = {}) {
   }
   return id;
 }
+
+/** A day of jobs in the charts, as if the project were in use. */
+export async function history(project) {
+  await project.admin.unsafe(`
+    insert into supaqueue.minute (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
+    select
+      q.id, m.at, n.jobs + n.failed, n.jobs, n.failed, 0, n.failed,
+      array(select (n.jobs * exp(-abs(b.number - 3)) / 2)::integer from generate_series(1, 14) b (number)),
+      array(select (n.jobs * exp(-abs(b.number - 5)) / 2)::integer from generate_series(1, 14) b (number))
+    from (select q.id, row_number() over (order by q.name) as number from supaqueue.queue q) q
+    cross join generate_series(
+      date_trunc('minute', now()) - interval '24 hours', date_trunc('minute', now()) - interval '1 minute', '1 minute') m (at)
+    cross join lateral (
+      select
+        (20 + 15 * sin(extract(epoch from m.at) / 7200 + q.number) + abs(hashtext(m.at::text || q.id)) % 10)::integer as jobs,
+        case when abs(hashtext(q.id || m.at::text)) % 12 = 0 then 2 else 0 end as failed
+    ) n
+    on conflict do nothing`);
+}
