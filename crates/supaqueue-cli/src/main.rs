@@ -2,6 +2,7 @@
 //! stack needs Unix.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod act;
 mod add_on;
 mod command;
 mod command_line;
@@ -10,14 +11,21 @@ mod dev;
 mod doctor;
 mod init;
 mod install;
+mod job;
+mod live;
 mod output;
+mod pause;
 mod project;
 mod prompt;
 mod redact;
 mod remove;
+mod replay;
 mod rotate_secret;
 mod signal;
+mod status;
 mod steps;
+mod tail;
+mod text;
 mod user_error;
 
 use std::process::ExitCode;
@@ -39,6 +47,14 @@ enum Command {
     Install(install::Arguments),
     Remove(remove::Arguments),
     Doctor(doctor::Arguments),
+    Status(status::Arguments),
+    Job(job::Arguments),
+    Tail(tail::Arguments),
+    Retry(act::Retry),
+    Cancel(act::Cancel),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
+    Replay(replay::Arguments),
     RotateSecret(rotate_secret::Arguments),
     AddOn(add_on::Arguments),
 }
@@ -51,6 +67,14 @@ async fn main() -> ExitCode {
         Command::Install(arguments) => install::run(arguments).await,
         Command::Remove(arguments) => remove::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::Status(arguments) => status::run(arguments).await,
+        Command::Job(arguments) => job::run(arguments).await,
+        Command::Tail(arguments) => tail::run(arguments).await,
+        Command::Retry(arguments) => act::retry(arguments).await,
+        Command::Cancel(arguments) => act::cancel(arguments).await,
+        Command::Pause(arguments) => pause::pause(arguments).await,
+        Command::Resume(arguments) => pause::resume(arguments).await,
+        Command::Replay(arguments) => replay::run(arguments).await,
         Command::RotateSecret(arguments) => rotate_secret::run(arguments).await,
         Command::AddOn(arguments) => add_on::run(arguments).await,
     }

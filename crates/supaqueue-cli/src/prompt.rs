@@ -34,16 +34,20 @@ impl Confirmation {
 
     /// Asks for confirmation, unless `--yes` was given.
     pub(crate) async fn ask(&self, question: &str) -> Result<()> {
+        let dry_run = CommandLine::supaqueue("install --dry-run");
+        let more = format!(" `{dry_run}` prints what an installation would do.");
+        self.ask_with(question, &more).await
+    }
+
+    /// [`Self::ask`], with something to add to the remedy where nobody can be asked.
+    pub(crate) async fn ask_with(&self, question: &str, more: &str) -> Result<()> {
         if self.yes {
             return Ok(());
         }
         if !is_interactive() {
             return Err(user_error(
                 "cannot prompt: stdin is not a terminal",
-                format!(
-                    "Run this again with --yes. `{}` prints what an installation would do.",
-                    CommandLine::supaqueue("install --dry-run")
-                ),
+                format!("Run this again with --yes.{more}"),
             ));
         }
         confirm(question).await

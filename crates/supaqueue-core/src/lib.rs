@@ -14,6 +14,7 @@
 //! | how does that become requests, and how are answers read? | [`isolate`] |
 //! | what does the call of a target function look like? | `target`, `trace` |
 //! | what does the end of that call mean for its job? | `outcome`, `retry_after` |
+//! | what if the call of a job is made again elsewhere? | [`replay`] |
 //! | how is the database called, and what does its response mean? | [`database`], `backoff` |
 //! | what is a request or a response, seen from here? | [`fetch`] |
 //! | what is logged? | [`log`] |
@@ -32,6 +33,7 @@ pub mod json;
 pub mod log;
 pub mod outcome;
 pub mod protocol;
+pub mod replay;
 mod retry_after;
 pub mod run;
 pub mod signature;

@@ -4,11 +4,11 @@
 
 use core::fmt;
 
-use crate::config::Settings;
+use crate::config::{ProjectKey, Settings};
 use crate::fetch::Request;
 use crate::json::{self, FromJson, Raw, Reader};
 use crate::protocol::{Assignment, Auth};
-use crate::signature::{CALL_ID_PREFIX, sign};
+use crate::signature::{CALL_ID_PREFIX, Keys, sign};
 use crate::time::Timestamp;
 use crate::trace::Trace;
 
@@ -65,7 +65,7 @@ pub(crate) fn request(
     span: u64,
     now: Timestamp,
 ) -> Result<Request, CannotCall> {
-    let Assignment { job, queue, .. } = assignment;
+    let queue = &assignment.queue;
     let name = &queue.edge_function_name;
     if !is_function_name(name) {
         return Err(format!("cannot call \"{name}\": not the name of an edge function").into());
@@ -77,8 +77,35 @@ pub(crate) fn request(
                 .into(),
         ));
     }
+    let address = format!("{}/functions/v1/{name}", settings.url);
+    let mut request = unsigned(assignment, address, settings.result_limit, trace, span, now)?;
+    if let Some(key) = settings.project_key(queue.auth) {
+        if !key.is_set() {
+            return Err(CannotCall::Yet(
+                "the function has no key for calls with auth \"anon\": set SUPABASE_ANON_KEY or \
+                 SUPABASE_PUBLISHABLE_KEYS in its environment, or change auth of the queue"
+                    .into(),
+            ));
+        }
+        authorize(&mut request, key);
+    }
+    add_signature(&mut request, assignment, &settings.keys, now);
+    Ok(request)
+}
+
+/// The call of a function at `address`, without a key and without a signature.
+pub(crate) fn unsigned(
+    assignment: &Assignment,
+    address: String,
+    limit: usize,
+    trace: Trace,
+    span: u64,
+    now: Timestamp,
+) -> Result<Request, CannotCall> {
+    let Assignment { job, queue, .. } = assignment;
     let path = assignment.path();
     if !is_path(path) {
+        let name = &queue.edge_function_name;
         return Err(format!(
             "cannot call \"{name}\": not a path like users/welcome?lang=de: \"{path}\""
         )
@@ -90,11 +117,11 @@ pub(crate) fn request(
         "/"
     };
     let mut request = Request {
-        url: format!("{}/functions/v1/{name}{separator}{path}", settings.url),
+        url: address + separator + path,
         headers: Vec::new(),
         body: job.payload.share(),
         within_ms: assignment.timeout_ms(),
-        limit: settings.result_limit,
+        limit,
     };
     add_custom(
         &mut request,
@@ -108,25 +135,6 @@ pub(crate) fn request(
         job.headers.as_ref(),
         queue.auth,
     )?;
-
-    if let Some(key) = settings.project_key(queue.auth) {
-        if !key.is_set() {
-            return Err(CannotCall::Yet(
-                "the function has no key for calls with auth \"anon\": set SUPABASE_ANON_KEY or \
-                 SUPABASE_PUBLISHABLE_KEYS in its environment, or change auth of the queue"
-                    .into(),
-            ));
-        }
-        // Both forms if the project has both: a target's gateway may check either.
-        if let Some(jwt) = &key.jwt {
-            request.set("authorization", &format_args!("Bearer {jwt}"));
-        }
-        if let Some(sb) = &key.sb {
-            request.set("apikey", sb);
-        }
-    }
-    let id = format!("{CALL_ID_PREFIX}{}", job.id.0);
-    let signature = sign(&settings.keys, &id, now, request.body.as_bytes());
     request.set("content-type", &"application/json");
     request.set("idempotency-key", &job.id.0);
     request.set("supaqueue-queue", &percent_encoded(&queue.name));
@@ -134,10 +142,31 @@ pub(crate) fn request(
     request.set("supaqueue-attempt", &job.attempts);
     request.set("supaqueue-deadline", &now.plus(request.within_ms));
     request.set("traceparent", &trace.child(span));
+    Ok(request)
+}
+
+/// Adds a key in both forms if the project has both: a target's gateway may check either.
+pub(crate) fn authorize(request: &mut Request, key: &ProjectKey) {
+    if let Some(jwt) = &key.jwt {
+        request.set("authorization", &format_args!("Bearer {jwt}"));
+    }
+    if let Some(sb) = &key.sb {
+        request.set("apikey", sb);
+    }
+}
+
+/// Signs the body.
+pub(crate) fn add_signature(
+    request: &mut Request,
+    assignment: &Assignment,
+    keys: &Keys,
+    now: Timestamp,
+) {
+    let id = format!("{CALL_ID_PREFIX}{}", assignment.job.id.0);
+    let signature = sign(keys, &id, now, request.body.as_bytes());
     request.set("webhook-id", &id);
     request.set("webhook-timestamp", &now.seconds());
     request.set("webhook-signature", &signature);
-    Ok(request)
 }
 
 fn is_function_name(name: &str) -> bool {

@@ -8,9 +8,7 @@ use serde::Serialize;
 use super::finding::{Finding, Severity};
 use crate::output::{errln, outln};
 use crate::project::ProjectOptions;
-
-/// The width of the first column, and of what follows it.
-const INDENT: usize = 9;
+use crate::text::{INDENT, width, with_remedy, wrap};
 
 /// What was found so far.
 pub(super) struct Report {
@@ -154,74 +152,17 @@ fn print(finding: &Finding) {
         Severity::Warning => Style::new().yellow(),
         Severity::Failed => Style::new().red(),
     };
+    let message = format!("{subject}: {message}");
     let width = width(&Term::stdout());
-    let word = style.apply_to(format!("{:INDENT$}", severity.word()));
     outln!(
-        "{word}{}",
-        wrap(&format!("{subject}: {message}"), width, INDENT)
+        "{}",
+        with_remedy(severity.word(), &style, &message, remedy.as_deref(), width)
     );
-    if let Some(remedy) = remedy.as_deref().filter(|remedy| !remedy.is_empty()) {
-        outln!("{:INDENT$}→ {}", "", wrap(remedy, width, INDENT + 2));
-    }
-}
-
-/// How many columns a terminal has, if it is one.
-fn width(term: &Term) -> Option<usize> {
-    term.size_checked().map(|(_, columns)| usize::from(columns))
-}
-
-/// Breaks a text into lines of a terminal's width, all but the first indented. Never within backticks,
-/// so that a command can still be copied.
-fn wrap(text: &str, width: Option<usize>, indent: usize) -> String {
-    let Some(width) = width.filter(|width| *width > 2 * indent) else {
-        return text.to_owned();
-    };
-    let mut wrapped = String::new();
-    let mut column = indent;
-    for word in words(text) {
-        let length = word.chars().count();
-        if column > indent && column + 1 + length > width {
-            wrapped.push('\n');
-            wrapped.push_str(&" ".repeat(indent));
-            column = indent;
-        } else if column > indent {
-            wrapped.push(' ');
-            column += 1;
-        }
-        wrapped.push_str(word);
-        column += length;
-    }
-    wrapped
-}
-
-/// Splits a text at its spaces, except those within backticks.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    let mut is_quoted = false;
-    text.split(move |c| {
-        is_quoted ^= c == '`';
-        c == ' ' && !is_quoted
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_are_broken_between_words_but_not_within_commands() {
-        let check = |text: &str, width, want: &str| assert_eq!(wrap(text, width, 2), want);
-        check("one two three", None, "one two three");
-        check("one two three", Some(9), "one two\n  three");
-        check("one two three", Some(15), "one two three");
-        check("unbreakable a", Some(6), "unbreakable\n  a");
-        check(
-            "run `a b c d e f g` now",
-            Some(12),
-            "run\n  `a b c d e f g`\n  now",
-        );
-        check("", Some(9), "");
-        check("no room at all", Some(4), "no room at all");
-    }
 
     #[test]
     fn the_summary_names_what_there_is() {

@@ -54,18 +54,13 @@ impl Local {
         })
     }
 
-    /// The file that gives the local functions our secret. `supabase init` keeps its folder out of git.
     fn secret_file(&self) -> PathBuf {
-        self.supabase_dir.path().join(".temp").join("supaqueue.env")
+        secret_file(&self.supabase_dir)
     }
 
     /// The secret in the file.
     pub(crate) fn secret(&self) -> Option<String> {
-        let text = std::fs::read_to_string(self.secret_file()).ok()?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(SECRET)?.strip_prefix('='))?;
-        Some(line.trim_matches('"').to_owned())
+        secret(&self.supabase_dir)
     }
 
     /// Writes our secret to the file.
@@ -94,6 +89,20 @@ impl Local {
                 .with_context(|| format!("cannot remove {}", self.secret_file().display())),
         }
     }
+}
+
+/// The file that gives the local functions our secret. `supabase init` keeps its folder out of git.
+pub(crate) fn secret_file(supabase_dir: &SupabaseDir) -> PathBuf {
+    supabase_dir.path().join(".temp").join("supaqueue.env")
+}
+
+/// The secret in the file.
+pub(crate) fn secret(supabase_dir: &SupabaseDir) -> Option<String> {
+    let text = std::fs::read_to_string(secret_file(supabase_dir)).ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(SECRET)?.strip_prefix('='))?;
+    Some(line.trim_matches('"').to_owned())
 }
 
 /// Finds a value by name at any depth: versions of the CLI nest the status differently.

@@ -9,6 +9,7 @@ pub(crate) mod local;
 mod postgres;
 mod private_temp_dir;
 pub(crate) mod probe;
+mod remedy;
 pub(crate) mod supabase_cli;
 pub(crate) mod supabase_dir;
 pub(crate) mod vault;
@@ -17,10 +18,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
+use postgres_protocol::escape::escape_literal;
+use serde::de::DeserializeOwned;
 use supaqueue_files::DatabaseState;
 
 use crate::command_line::CommandLine;
-use crate::output::count;
+use crate::output::{count, spinner};
 use crate::prompt;
 use crate::steps::Steps;
 use crate::user_error::user_error;
@@ -118,6 +121,19 @@ impl ProjectOptions {
         let project = self.select(candidates).await?;
         steps.finish(project.name());
         Ok(project)
+    }
+
+    /// Finds and selects the project, for a command that has no steps.
+    pub(crate) async fn pick(&self) -> Result<Project> {
+        let spinner = spinner("connecting");
+        let candidates = self.find().await;
+        spinner.finish_and_clear();
+        self.select(candidates?.0).await
+    }
+
+    /// [`Self::pick`] without a spinner, for a command that has the screen.
+    pub(crate) async fn pick_again(&self) -> Result<Project> {
+        self.select(self.find().await?.0).await
     }
 
     /// Checks tools and login, and connects where no project has to be selected.
@@ -276,4 +292,43 @@ impl Project {
     pub(crate) fn command(&self, command: &str) -> CommandLine {
         self.options.command(command)
     }
+
+    /// Runs a query in a read-only transaction; see [`Database::query`].
+    pub(crate) async fn read<T: DeserializeOwned>(&self, sql: &str) -> Result<T> {
+        let sql = format!("set transaction read only;\n{sql}");
+        self.database.query(&sql).await.map_err(|error| self.explained(error))
+    }
+
+    /// Runs statements as one transaction; see [`Database::query`].
+    pub(crate) async fn write<T: DeserializeOwned>(&self, sql: &str) -> Result<T> {
+        self.database.query(sql).await.map_err(|error| self.explained(error))
+    }
+
+    /// The error of a statement, or what is missing if the database does not know one of our names.
+    fn explained(&self, error: anyhow::Error) -> anyhow::Error {
+        let message = format!("{error:#}");
+        let is_missing = ["3F000: ", "42P01: ", "42883: ", "42703: "]
+            .iter()
+            .any(|code| message.contains(code));
+        match is_missing {
+            true => user_error(
+                format!("Supaqueue is not installed in {}, or in an older version: {message}", self.name()),
+                format!("Run `{}`.", self.command("install")),
+            ),
+            false => error,
+        }
+    }
+
+    /// Whether each query takes a call of the Supabase CLI, and counts against a rate limit.
+    pub(crate) fn is_slow(&self) -> bool {
+        matches!(self.database, Database::Hosted { .. })
+    }
+}
+
+/// A value as an SQL literal; `null` if there is none.
+pub(crate) fn literal(value: Option<impl AsRef<str>>) -> String {
+    value.map_or_else(
+        || "null".to_owned(),
+        |value| escape_literal(value.as_ref()).trim_start().to_owned(),
+    )
 }
