@@ -6,6 +6,7 @@ mod act;
 mod add_on;
 mod command;
 mod command_line;
+mod dashboard;
 #[cfg_attr(not(unix), path = "dev/unsupported.rs")]
 mod dev;
 mod doctor;
@@ -47,14 +48,7 @@ enum Command {
     Install(install::Arguments),
     Remove(remove::Arguments),
     Doctor(doctor::Arguments),
-    Status(status::Arguments),
-    Job(job::Arguments),
-    Tail(tail::Arguments),
-    Retry(act::Retry),
-    Cancel(act::Cancel),
-    Pause(pause::Pause),
-    Resume(pause::Resume),
-    Replay(replay::Arguments),
+    Dashboard(dashboard::Arguments),
     RotateSecret(rotate_secret::Arguments),
     AddOn(add_on::Arguments),
 }
@@ -67,14 +61,7 @@ async fn main() -> ExitCode {
         Command::Install(arguments) => install::run(arguments).await,
         Command::Remove(arguments) => remove::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
-        Command::Status(arguments) => status::run(arguments).await,
-        Command::Job(arguments) => job::run(arguments).await,
-        Command::Tail(arguments) => tail::run(arguments).await,
-        Command::Retry(arguments) => act::retry(arguments).await,
-        Command::Cancel(arguments) => act::cancel(arguments).await,
-        Command::Pause(arguments) => pause::pause(arguments).await,
-        Command::Resume(arguments) => pause::resume(arguments).await,
-        Command::Replay(arguments) => replay::run(arguments).await,
+        Command::Dashboard(arguments) => dashboard::run(arguments).await,
         Command::RotateSecret(arguments) => rotate_secret::run(arguments).await,
         Command::AddOn(arguments) => add_on::run(arguments).await,
     }

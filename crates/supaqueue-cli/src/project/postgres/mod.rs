@@ -22,6 +22,7 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 /// A connection.
 pub(crate) struct Connection {
     client: Client,
+    config: Config,
     tls: MakeRustlsConnect,
     limit: Duration,
     /// How it is protected, in words.
@@ -68,7 +69,13 @@ impl Connection {
                 _ if is_local(&config) => "on this machine",
                 _ => "INSECURE: it is not verified who answers",
             },
+            config,
         })
+    }
+
+    /// What further connections are made with.
+    pub(crate) fn again(&self) -> (Config, MakeRustlsConnect) {
+        (self.config.clone(), self.tls.clone())
     }
 
     /// Runs statements as one transaction and returns the first column of the last row.
