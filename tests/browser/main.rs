@@ -51,7 +51,10 @@ fn run(file: &str) {
         let database = postgres().await.database("postgres");
         Command::new("node")
             .args(["--test", "--test-reporter=spec"])
-            .args(std::env::var("SUPAQUEUE_BROWSER_TEST").map(|name| format!("--test-name-pattern={name}")))
+            .args(
+                std::env::var("SUPAQUEUE_BROWSER_TEST")
+                    .map(|name| format!("--test-name-pattern={name}")),
+            )
             .arg(folder.join(format!("{file}_test.js")))
             .env("SUPAQUEUE_PROGRAM", env!("CARGO_BIN_EXE_supaqueue"))
             .env("DATABASE_URL", database.url())

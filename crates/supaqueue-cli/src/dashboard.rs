@@ -65,8 +65,12 @@ async fn dashboard(arguments: Arguments) -> Result<ExitCode> {
     errln!("{detail}");
     outln!("{}", dashboard.link());
     match is_open {
-        true => errln!("It serves HTTP: let only a reverse proxy with TLS reach it. Press Ctrl-C to stop."),
-        false => errln!("Open this link. Whoever has it can act on the queues. Press Ctrl-C to stop."),
+        true => errln!(
+            "It serves HTTP: let only a reverse proxy with TLS reach it. Press Ctrl-C to stop."
+        ),
+        false => {
+            errln!("Open this link. Whoever has it can act on the queues. Press Ctrl-C to stop.")
+        }
     }
     dashboard.serve().await;
     Ok(ExitCode::SUCCESS)
@@ -81,7 +85,9 @@ fn access(arguments: &Arguments) -> Result<Access> {
     let password = std::env::var(PASSWORD).map_err(|_| {
         user_error(
             "--listen needs a password, and SUPAQUEUE_DASHBOARD_PASSWORD is not set",
-            format!("Set it to at least {MIN_PASSWORD} characters: it is what your team logs in with."),
+            format!(
+                "Set it to at least {MIN_PASSWORD} characters: it is what your team logs in with."
+            ),
         )
     })?;
     Ok(Access::Password {
@@ -110,7 +116,10 @@ fn name(project: &Project, config: &Config) -> String {
 
 fn no_connection(project: &Project) -> anyhow::Error {
     user_error(
-        format!("{} has no database connection here: the Supabase CLI's is too slow for pages", project.name()),
+        format!(
+            "{} has no database connection here: the Supabase CLI's is too slow for pages",
+            project.name()
+        ),
         "Pass --db-url with the address of the session pooler (in the project's dashboard under Connect), without the password, and set PGPASSWORD.",
     )
 }
@@ -122,7 +131,8 @@ fn explained(error: Error) -> anyhow::Error {
             format!("Set {PASSWORD} to at least {MIN_PASSWORD} characters.")
         }
         Error::NoHost(_) => {
-            "Pass --host with each name by which browsers reach it: --host queues.example.com.".to_owned()
+            "Pass --host with each name by which browsers reach it: --host queues.example.com."
+                .to_owned()
         }
         Error::Pool(_) => return error.into(),
     };

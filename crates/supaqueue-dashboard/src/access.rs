@@ -93,11 +93,18 @@ impl Gate {
                 if !address.ip().is_unspecified() {
                     hosts.push(address.to_string());
                 }
-                (Key::Password(hash(&password)), hosts, format!("http://{address}/"))
+                (
+                    Key::Password(hash(&password)),
+                    hosts,
+                    format!("http://{address}/"),
+                )
             }
         };
         let gate = Self {
-            hosts: hosts.iter().map(|host| without_default_port(host)).collect(),
+            hosts: hosts
+                .iter()
+                .map(|host| without_default_port(host))
+                .collect(),
             key,
             cookie: format!("supaqueue_dashboard_{}", address.port()),
             sessions: Mutex::default(),
@@ -298,6 +305,8 @@ fn refuse(gate: &Gate, request: &Request) -> Option<Response> {
             "No access",
             html! {
                 p { "Open the link that the program has printed: it contains the token." }
+                // A browser that came from another site's page does not send the new cookie with the redirect.
+                p { "If you have just done that, " a href=(path) { "continue" } "." }
                 p.muted { "The token is new each time the program starts." }
             },
         )),
@@ -366,18 +375,35 @@ pub(crate) async fn login(State(app): State<Arc<App>>, request: Request) -> Resp
     let origin = request.headers().get(ORIGIN);
     let is_secure = origin.is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
     let Ok(fields) = form(request).await else {
-        return login_form(&app, StatusCode::BAD_REQUEST, Some("The form is not complete."));
+        return login_form(
+            &app,
+            StatusCode::BAD_REQUEST,
+            Some("The form is not complete."),
+        );
     };
-    match app.gate.is_password(fields.get("password").unwrap_or_default()) {
+    match app
+        .gate
+        .is_password(fields.get("password").unwrap_or_default())
+    {
         Some(true) => {
             let cookie = app.gate.begin(is_secure);
-            (StatusCode::SEE_OTHER, [(LOCATION, "/".to_owned()), (SET_COOKIE, cookie)]).into_response()
+            (
+                StatusCode::SEE_OTHER,
+                [(LOCATION, "/".to_owned()), (SET_COOKIE, cookie)],
+            )
+                .into_response()
         }
-        Some(false) => login_form(&app, StatusCode::FORBIDDEN, Some("This is not the password.")),
+        Some(false) => login_form(
+            &app,
+            StatusCode::FORBIDDEN,
+            Some("This is not the password."),
+        ),
         None => {
             let text = "There were too many attempts. Try again in some seconds.";
             let mut response = login_form(&app, StatusCode::TOO_MANY_REQUESTS, Some(text));
-            response.headers_mut().insert(RETRY_AFTER, ATTEMPT_EVERY.as_secs().into());
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, ATTEMPT_EVERY.as_secs().into());
             response
         }
     }
@@ -386,7 +412,11 @@ pub(crate) async fn login(State(app): State<Arc<App>>, request: Request) -> Resp
 /// Ends the session.
 pub(crate) async fn logout(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     if let Some(session) = app.gate.session(&headers) {
-        let mut sessions = app.gate.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = app
+            .gate
+            .sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         sessions.remove(&session);
     }
     redirect("/login")

@@ -131,7 +131,7 @@ pub(crate) async fn run(
     parameters: RawPathParams,
     request: Request,
 ) -> Response {
-    let context = Context::bare(app);
+    let context = Context::bare(app, request.uri().path());
     let name = parameters.iter().next().map_or("", |(_, name)| name);
     let reply = match access::form(request).await {
         Ok(fields) => run_with(&context, name, &fields).await,
@@ -207,7 +207,7 @@ async fn question(
             Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
             None => StatusCode::OK,
         },
-        ..Page::new(Section::None, action.title.clone(), body)
+        ..Page::new(Section::None, action.title.clone(), body).still()
     })
 }
 

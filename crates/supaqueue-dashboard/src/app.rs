@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::get;
 
 use crate::access::{self, Gate};
-use crate::context::{Context, screen};
+use crate::context::{Context, Page, screen};
 use crate::database::Database;
 use crate::error::Error;
 use crate::screen::{failures, job, jobs, operations, overview, pipelines, queue, schedules};
@@ -36,12 +36,7 @@ struct Notices {
 }
 
 impl App {
-    pub(crate) fn new(
-        project: String,
-        is_read_only: bool,
-        database: Database,
-        gate: Gate,
-    ) -> Self {
+    pub(crate) fn new(project: String, is_read_only: bool, database: Database, gate: Gate) -> Self {
         Self {
             project,
             is_read_only,
@@ -94,7 +89,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-async fn missing(context: Arc<Context>) -> Result<crate::context::Page, Error> {
+async fn missing(context: Arc<Context>) -> Result<Page, Error> {
     Err(Error::NotFound(format!(
         "There is no page at {}.",
         context.path
@@ -102,8 +97,9 @@ async fn missing(context: Arc<Context>) -> Result<crate::context::Page, Error> {
 }
 
 async fn asset(State(app): State<Arc<App>>, request: Request) -> Response {
-    assets::find(request.uri().path())
-        .unwrap_or_else(|| Context::bare(app).respond(Err::<crate::context::Page, _>(
-            Error::NotFound("There is no such file.".into()),
-        )))
+    let path = request.uri().path();
+    assets::find(path).unwrap_or_else(|| {
+        let error = Error::NotFound("There is no such file.".into());
+        Context::bare(app, path).respond(Err::<Page, _>(error))
+    })
 }

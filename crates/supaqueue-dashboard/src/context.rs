@@ -49,10 +49,10 @@ impl Context {
     }
 
     /// For an answer that no screen gives.
-    pub(crate) fn bare(app: Arc<App>) -> Self {
+    pub(crate) fn bare(app: Arc<App>, path: &str) -> Self {
         Self {
             app,
-            path: "/".into(),
+            path: path.to_owned(),
             query: Fields::default(),
             parameters: HashMap::new(),
         }
@@ -67,11 +67,9 @@ impl Context {
                 layout::document(self, &page).into_string(),
             )
                 .into_response(),
-            Reply::Text(text) => (
-                [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
-                text,
-            )
-                .into_response(),
+            Reply::Text(text) => {
+                ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+            }
             Reply::Redirect(to) => Redirect::to(&to).into_response(),
         }
     }
@@ -104,6 +102,8 @@ pub(crate) struct Page {
     /// The entry of the navigation that is current.
     pub(crate) section: Section,
     pub(crate) body: Markup,
+    /// Whether the script refreshes it.
+    pub(crate) is_live: bool,
 }
 
 /// The entries of the navigation.
@@ -125,6 +125,15 @@ impl Page {
             title: title.into(),
             section,
             body,
+            is_live: true,
+        }
+    }
+
+    /// A page that the script leaves as it is, because it has a form to be filled in.
+    pub(crate) fn still(self) -> Self {
+        Self {
+            is_live: false,
+            ..self
         }
     }
 

@@ -85,10 +85,10 @@ impl Database {
                     let row = rows.first().ok_or_else(|| Error::answer("no row"))?;
                     let Json(value) = row.try_get(0).map_err(|error| {
                         // The column's content, or its type, is not what the page expects.
-                        Error::answer(&std::error::Error::source(&error).map_or_else(
-                            || error.to_string(),
-                            ToString::to_string,
-                        ))
+                        Error::answer(
+                            &std::error::Error::source(&error)
+                                .map_or_else(|| error.to_string(), ToString::to_string),
+                        )
                     })?;
                     return Ok(value);
                 }

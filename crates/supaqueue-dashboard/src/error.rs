@@ -148,9 +148,7 @@ impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => error.into(),
-            PoolError::Timeout(_) => {
-                Self::Unreachable("no connection within 5 seconds".into())
-            }
+            PoolError::Timeout(_) => Self::Unreachable("no connection within 5 seconds".into()),
             error => Self::Unreachable(error.to_string()),
         }
     }

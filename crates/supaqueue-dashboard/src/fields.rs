@@ -98,10 +98,7 @@ mod tests {
     fn what_is_encoded_is_decoded() {
         let fields = Fields::parse("status=failed&id=1&id=2&empty=&q=a%26b+%C3%BC").unwrap();
         assert_eq!(fields.values("id").collect::<Vec<_>>(), ["1", "2"]);
-        assert_eq!(
-            (fields.get("empty"), fields.raw("empty")),
-            (None, Some(""))
-        );
+        assert_eq!((fields.get("empty"), fields.raw("empty")), (None, Some("")));
         assert_eq!(fields.get("q"), Some("a&b ü"));
         let changed = fields.with("id", Some("3")).with("status", None);
         assert_eq!(changed.link("/jobs"), "/jobs?empty=&q=a%26b+%C3%BC&id=3");

@@ -33,7 +33,7 @@ pub(crate) fn document(context: &Context, page: &Page) -> Markup {
     let app = &context.app;
     frame(
         &format!("{} · {}", page.title, app.project),
-        Some(REFRESH_MS),
+        (page.is_live && !context.path.starts_with("/actions/")).then_some(REFRESH_MS),
         html! {
             a.skip href="#main" { "Skip to content" }
             header.top {
@@ -47,7 +47,7 @@ pub(crate) fn document(context: &Context, page: &Page) -> Markup {
                     }
                 }
                 div.tools {
-                    button.quiet type="button" data-help hidden { "Keys" }
+                    button.quiet.needs-script type="button" data-help { "Keys" }
                     @if app.gate.has_password() {
                         form method="post" action="/logout" { button.quiet { "Log out" } }
                     }
@@ -65,10 +65,16 @@ pub(crate) fn document(context: &Context, page: &Page) -> Markup {
                 dl.keys {
                     @for (key, what) in KEYS { div { dt { kbd { (key) } } dd { (what) } } }
                 }
+                p { label { input #keys-on type="checkbox" checked; " These keys act" } }
                 form method="dialog" { button { "Close" } }
             }
         },
     )
+}
+
+/// A button that copies the text of the element before it.
+pub(crate) fn copy() -> Markup {
+    html! { button.small.needs-script type="button" data-copy { "Copy" } }
 }
 
 /// A document without the navigation: the login, and what is refused at the door.

@@ -56,6 +56,28 @@ fn name(c: char) -> String {
     }
 }
 
+/// The beginning of a text, and an ellipsis if it is longer.
+pub(crate) fn cut(text: &str, length: usize) -> String {
+    match text.char_indices().nth(length) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// A job's status, with a sign, as colors alone say nothing to some.
+pub(crate) fn status(status: &str) -> Markup {
+    let (class, sign, word) = match status {
+        "pending" => ("muted", "○", "pending"),
+        "waiting" => ("muted", "‖", "waiting"),
+        "in_progress" => ("current", "▶", "in progress"),
+        "successful" => ("good", "✓", "successful"),
+        "failed" => ("bad", "✕", "failed"),
+        "cancelled" => ("muted", "–", "cancelled"),
+        other => ("", "", other),
+    };
+    html! { span.status { span class=(class) aria-hidden="true" { (sign) } " " (word) } }
+}
+
 /// A number with its thousands apart: `1,234,567`.
 pub(crate) fn number(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
@@ -120,11 +142,19 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        for (value, want) in [(0, "0"), (999, "999"), (1000, "1,000"), (-1234567, "−1,234,567")] {
+        for (value, want) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (-1234567, "−1,234,567"),
+        ] {
             assert_eq!(number(value), want);
         }
         assert_eq!(bounded(100_001, 100_001), "100,000+");
         assert_eq!(bounded(100_000, 100_001), "100,000");
-        assert_eq!((count(1, "job"), count(2000, "job")), ("1 job".into(), "2,000 jobs".into()));
+        assert_eq!(
+            (count(1, "job"), count(2000, "job")),
+            ("1 job".into(), "2,000 jobs".into())
+        );
     }
 }

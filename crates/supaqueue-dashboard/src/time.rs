@@ -99,7 +99,10 @@ mod tests {
     #[test]
     fn a_time_has_its_exact_form_too() {
         let markup = relative("2020-01-02T03:04:05.678+00:00").into_string();
-        assert!(markup.contains("title=\"2020-01-02 03:04:05 UTC\""), "{markup}");
+        assert!(
+            markup.contains("title=\"2020-01-02 03:04:05 UTC\""),
+            "{markup}"
+        );
         assert_eq!(relative("infinity").into_string(), "infinity");
     }
 }

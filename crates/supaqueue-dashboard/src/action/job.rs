@@ -124,11 +124,17 @@ pub(super) fn operation(action: &'static str, fields: &Fields) -> Result<Action,
             "The jobs, their results and their errors are gone.",
             "Delete",
         ),
-        _ => ("Change jobs", "The jobs get the values in the statement.", "Change"),
+        _ => (
+            "Change jobs",
+            "The jobs get the values in the statement.",
+            "Change",
+        ),
     };
     Ok(Action {
         title: title.into(),
-        effect: format!("{effect} The work is done in pieces in the background, and can be stopped."),
+        effect: format!(
+            "{effect} The work is done in pieces in the background, and can be stopped."
+        ),
         sql: format!(
             "insert into supaqueue.operation ({})\nvalues ({})\nreturning id;",
             columns.join(", "),
@@ -141,10 +147,12 @@ pub(super) fn operation(action: &'static str, fields: &Fields) -> Result<Action,
         }),
         button,
         is_final: action == "delete",
-        back: fields.get("back").filter(|to| is_local(to)).unwrap_or("/jobs").to_owned(),
-        done: Box::new(|id| {
-            (operations::path(id), "The operation has begun.".into())
-        }),
+        back: fields
+            .get("back")
+            .filter(|to| is_local(to))
+            .unwrap_or("/jobs")
+            .to_owned(),
+        done: Box::new(|id| (operations::path(id), "The operation has begun.".into())),
         ..on("")
     })
 }

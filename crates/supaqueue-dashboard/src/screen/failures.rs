@@ -8,5 +8,9 @@ use crate::context::{Context, Page, Section};
 use crate::error::Error;
 
 pub(crate) async fn show(_context: Arc<Context>) -> Result<Page, Error> {
-    Ok(Page::new(Section::Failures, "Failures", html! { h1 { "Failures" } }))
+    Ok(Page::new(
+        Section::Failures,
+        "Failures",
+        html! { h1 { "Failures" } },
+    ))
 }

@@ -15,5 +15,9 @@ pub(crate) fn path(id: &str) -> String {
 
 pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
     let id = context.parameter("id");
-    Ok(Page::new(Section::Jobs, format!("Job {id}"), html! { h1 { "Job" } }))
+    Ok(Page::new(
+        Section::Jobs,
+        format!("Job {id}"),
+        html! { h1 { "Job" } },
+    ))
 }

@@ -14,10 +14,18 @@ pub(crate) fn path(id: &str) -> String {
 }
 
 pub(crate) async fn show(_context: Arc<Context>) -> Result<Page, Error> {
-    Ok(Page::new(Section::Operations, "Operations", html! { h1 { "Operations" } }))
+    Ok(Page::new(
+        Section::Operations,
+        "Operations",
+        html! { h1 { "Operations" } },
+    ))
 }
 
 pub(crate) async fn one(context: Arc<Context>) -> Result<Page, Error> {
     let id = context.parameter("id");
-    Ok(Page::new(Section::Operations, format!("Operation {id}"), html! { h1 { "Operation" } }))
+    Ok(Page::new(
+        Section::Operations,
+        format!("Operation {id}"),
+        html! { h1 { "Operation" } },
+    ))
 }

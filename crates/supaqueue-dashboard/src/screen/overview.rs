@@ -5,14 +5,22 @@ use std::sync::Arc;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::queue;
+use super::{job, queue};
+use crate::chart::{Charts, Period};
 use crate::context::{Context, Page, Section};
 use crate::error::Error;
-use crate::text;
+use crate::{layout, text, time};
+
+/// `supaqueue.queue_status` counts up to this.
+pub(super) const BOUND: i64 = 100_001;
+
+/// Queues that are shown, at most; also in the query.
+const QUEUES: usize = 200;
 
 #[derive(Deserialize)]
 struct Overview {
     problems: Vec<Problem>,
+    last_tick_at: Option<String>,
     queues: Vec<Queue>,
 }
 
@@ -27,6 +35,7 @@ pub(super) struct Problem {
 
 #[derive(Deserialize)]
 struct Queue {
+    id: String,
     name: String,
     is_paused: bool,
     workers: i64,
@@ -34,47 +43,33 @@ struct Queue {
     pending: i64,
     waiting: i64,
     in_progress: i64,
+    /// Per step: successful, failed.
+    ended: Vec<[i64; 2]>,
 }
 
-const QUERY: &str = "
-select jsonb_build_object(
-  'problems', (select coalesce(jsonb_agg(p), '[]') from supaqueue.problem p),
-  'queues', (
-    select coalesce(jsonb_agg(s order by s.name), '[]')
-    from (select q.name, q.is_paused, q.workers, q.busy_workers, q.pending, q.waiting, q.in_progress from supaqueue.queue_status q) s
-  )
-)";
-
 pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
-    let overview: Overview = context.database().read(QUERY, &[]).await?;
+    let period = Period::of_page(&context);
+    let parameters = [Some(period.since), Some(period.step)];
+    let query = include_str!("overview.sql");
+    let (overview, charts): (Overview, Charts) = tokio::try_join!(
+        context.database().read(query, &parameters),
+        Charts::load(&context, None, period),
+    )?;
     let body = html! {
-        h1 { "Overview" }
+        div.head { h1 { "Overview" } (period.choice(&context)) }
         (problems(&overview.problems))
+        p.fine {
+            @if overview.problems.is_empty() { span { span.good aria-hidden="true" { "✓ " } "No problems" } span aria-hidden="true" { "·" } }
+            span { "Last tick " @match &overview.last_tick_at { Some(at) => (time::relative(at)), None => "never" } }
+        }
+        (totals(&overview.queues, &charts, period))
+        (charts.show(period))
         section aria-labelledby="queues" {
             h2 #queues { "Queues" }
-            div.table {
-                table {
-                    caption.hidden { "The queues, with their workers and jobs" }
-                    thead { tr {
-                        th scope="col" { "Queue" }
-                        th.number scope="col" { "Workers" }
-                        th.number scope="col" { "Pending" }
-                        th.number scope="col" { "Waiting" }
-                        th.number scope="col" { "In progress" }
-                    } }
-                    tbody {
-                        @for queue in &overview.queues { tr {
-                            th scope="row" {
-                                a data-row href=(queue::path(&queue.name)) { (text::short(&queue.name, 80)) }
-                                @if queue.is_paused { " " span.tag { "‖ paused" } }
-                            }
-                            td.number { (queue.busy_workers) " of " (queue.workers) " busy" }
-                            td.number { (text::bounded(queue.pending, 100_001)) }
-                            td.number { (text::bounded(queue.waiting, 100_001)) }
-                            td.number { (text::number(queue.in_progress)) }
-                        } }
-                    }
-                }
+            @if overview.queues.is_empty() {
+                p.empty { "There are no queues yet. " code { "insert into supaqueue.queue (edge_function_name) values ('send-email');" } " makes one." }
+            } @else {
+                (table(&overview.queues, period))
             }
         }
     };
@@ -85,15 +80,64 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
 pub(super) fn problems(problems: &[Problem]) -> Markup {
     html! {
         @for problem in problems {
-            section.problem {
+            section.problem aria-label="Problem" {
                 p {
-                    strong { "⚠ Problem" }
+                    strong.bad { span aria-hidden="true" { "⚠ " } "Problem" }
                     @if let Some(name) = &problem.queue { " in " a href=(queue::path(name)) { (text::short(name, 80)) } }
-                    @if let Some(id) = &problem.job { ", " a href=(super::job::path(id)) { "job" } }
+                    @if let Some(id) = &problem.job { ", " a href=(job::path(id)) { "see the job" } }
                     ": " (text::inline(&problem.problem))
                 }
-                p.remedy data-copy { (text::inline(&problem.remedy)) }
+                p.remedy { span { (text::inline(&problem.remedy)) } (layout::copy()) }
             }
         }
+    }
+}
+
+fn totals(queues: &[Queue], charts: &Charts, period: &Period) -> Markup {
+    let sum = |of: fn(&Queue) -> i64| -> String {
+        let number = text::number(queues.iter().map(of).map(|one| one.min(BOUND - 1)).sum());
+        let is_more = queues.iter().any(|queue| of(queue) >= BOUND);
+        if is_more { number + "+" } else { number }
+    };
+    html! {
+        dl.facts.wide {
+            div { dt { "Pending" } dd { (sum(|queue| queue.pending)) } }
+            div { dt { "Waiting" } dd { (sum(|queue| queue.waiting)) } }
+            div { dt { "In progress" } dd { (sum(|queue| queue.in_progress)) small { " of " (sum(|queue| queue.workers)) " workers" } } }
+            div { dt { "Successful, " (period.label) } dd { (text::number(charts.total(|point| point.succeeded))) } }
+            div { dt { "Failed, " (period.label) } dd { (text::number(charts.total(|point| point.failed))) } }
+        }
+    }
+}
+
+fn table(queues: &[Queue], period: &Period) -> Markup {
+    html! {
+        div.table {
+            table {
+                caption.hidden { "The queues, with their workers and jobs" }
+                thead { tr {
+                    th scope="col" { "Queue" }
+                    th scope="col" { "Ended, " (period.label) }
+                    th.number scope="col" { "Busy workers" }
+                    th.number scope="col" { "Pending" }
+                    th.number scope="col" { "Waiting" }
+                    th.number scope="col" { "In progress" }
+                } }
+                tbody {
+                    @for queue in queues { tr id=(queue.id) {
+                        th scope="row" {
+                            a data-row href=(queue::path(&queue.name)) { (text::short(&queue.name, 80)) }
+                            @if queue.is_paused { " " (queue::PAUSED) }
+                        }
+                        td { (Charts::spark(&queue.ended)) }
+                        td.number { (queue.busy_workers) " of " (queue.workers) }
+                        td.number { (text::bounded(queue.pending, BOUND)) }
+                        td.number { (text::bounded(queue.waiting, BOUND)) }
+                        td.number { (text::number(queue.in_progress)) }
+                    } }
+                }
+            }
+        }
+        @if queues.len() == QUEUES { p.muted { "These are the first " (QUEUES) " queues by name." } }
     }
 }

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::overview::{self, Problem};
 use super::part;
 use crate::action::{self, Look};
+use crate::chart::{Charts, Period};
 use crate::context::{Context, Page, Section};
 use crate::error::{Error, Refusal};
 use crate::fields::Fields;
 use crate::sql::{literal, literal_or_null};
-use crate::text;
+use crate::{text, time};
 
 /// The address of a queue.
 pub(crate) fn path(name: &str) -> String {
@@ -41,23 +43,107 @@ enum Kind {
     /// An interval, and null where it is empty.
     Interval,
     OneOf(&'static [&'static str]),
+    /// The name of a queue, and null where it is empty.
+    Queue,
 }
 
-pub(crate) const SETTINGS: [Setting; 14] = [
-    Setting { column: "edge_function_name", label: "Edge function", help: "The function that is called: its name, as in supabase/functions.", kind: Kind::Text },
-    Setting { column: "path", label: "Path", help: "What follows the function's name in the address of each call.", kind: Kind::OptionalText },
-    Setting { column: "default_headers", label: "Headers", help: "A JSON object of strings. Put no secrets here.", kind: Kind::Json },
-    Setting { column: "auth", label: "Key that calls carry", help: "service_role bypasses row level security.", kind: Kind::OneOf(&["service_role", "anon", "none"]) },
-    Setting { column: "max_attempts", label: "Attempts", help: "Calls of a job, the first one included, before it is failed.", kind: Kind::Number },
-    Setting { column: "timeout_ms", label: "Timeout (ms)", help: "How long a call may take: 150000 at most.", kind: Kind::Number },
-    Setting { column: "backoff_base_ms", label: "First backoff (ms)", help: "Upper bound of the wait before the first retry. It doubles with each attempt.", kind: Kind::Number },
-    Setting { column: "backoff_max_ms", label: "Longest backoff (ms)", help: "The most that this bound grows to.", kind: Kind::Number },
-    Setting { column: "final_statuses", label: "Final statuses", help: "HTTP statuses after which a job is failed without a retry: 400, 422.", kind: Kind::Numbers },
-    Setting { column: "keep_successful_for", label: "Keep successful jobs for", help: "Such as 7 days; empty: for ever.", kind: Kind::Interval },
-    Setting { column: "keep_failed_for", label: "Keep failed jobs for", help: "Such as 30 days; empty: for ever.", kind: Kind::Interval },
-    Setting { column: "key_held", label: "A job holds its key", help: "Until its first attempt starts, until it has ended, or also after its success.", kind: Kind::OneOf(&["pending", "unfinished", "successful"]) },
-    Setting { column: "key_held_for", label: "Hold the key after success for", help: "Only with successful; empty: as long as the job is kept.", kind: Kind::Interval },
-    Setting { column: "postpone_at_most", label: "Postpone at most for", help: "Counted from the first request; empty: for ever.", kind: Kind::Interval },
+pub(crate) const SETTINGS: [Setting; 16] = [
+    Setting {
+        column: "edge_function_name",
+        label: "Edge function",
+        help: "The function that is called: its name, as in supabase/functions.",
+        kind: Kind::Text,
+    },
+    Setting {
+        column: "path",
+        label: "Path",
+        help: "What follows the function's name in the address of each call.",
+        kind: Kind::OptionalText,
+    },
+    Setting {
+        column: "default_headers",
+        label: "Headers",
+        help: "A JSON object of strings. Put no secrets here.",
+        kind: Kind::Json,
+    },
+    Setting {
+        column: "auth",
+        label: "Key that calls carry",
+        help: "service_role bypasses row level security.",
+        kind: Kind::OneOf(&["service_role", "anon", "none"]),
+    },
+    Setting {
+        column: "max_attempts",
+        label: "Attempts",
+        help: "Calls of a job, the first one included, before it is failed.",
+        kind: Kind::Number,
+    },
+    Setting {
+        column: "timeout_ms",
+        label: "Timeout (ms)",
+        help: "How long a call may take: 150000 at most.",
+        kind: Kind::Number,
+    },
+    Setting {
+        column: "backoff_base_ms",
+        label: "First backoff (ms)",
+        help: "Upper bound of the wait before the first retry. It doubles with each attempt.",
+        kind: Kind::Number,
+    },
+    Setting {
+        column: "backoff_max_ms",
+        label: "Longest backoff (ms)",
+        help: "The most that this bound grows to.",
+        kind: Kind::Number,
+    },
+    Setting {
+        column: "final_statuses",
+        label: "Final statuses",
+        help: "HTTP statuses after which a job is failed without a retry: 400, 422.",
+        kind: Kind::Numbers,
+    },
+    Setting {
+        column: "keep_successful_for",
+        label: "Keep successful jobs for",
+        help: "Such as 7 days; empty: for ever.",
+        kind: Kind::Interval,
+    },
+    Setting {
+        column: "keep_failed_for",
+        label: "Keep failed jobs for",
+        help: "Such as 30 days; empty: for ever.",
+        kind: Kind::Interval,
+    },
+    Setting {
+        column: "key_held",
+        label: "A job holds its key",
+        help: "Until its first attempt starts, until it has ended, or also after its success.",
+        kind: Kind::OneOf(&["pending", "unfinished", "successful"]),
+    },
+    Setting {
+        column: "key_held_for",
+        label: "Hold the key after success for",
+        help: "Only with successful; empty: as long as the job is kept.",
+        kind: Kind::Interval,
+    },
+    Setting {
+        column: "postpone_at_most",
+        label: "Postpone at most for",
+        help: "Counted from the first request; empty: for ever.",
+        kind: Kind::Interval,
+    },
+    Setting {
+        column: "on_end",
+        label: "Queue that hears of ends",
+        help: "It gets a job for each job that has ended, for alerts; empty: none does.",
+        kind: Kind::Queue,
+    },
+    Setting {
+        column: "on_end_of",
+        label: "Ends that it hears of",
+        help: "Failed jobs, or all, also successful and cancelled ones.",
+        kind: Kind::OneOf(&["failed", "all"]),
+    },
 ];
 
 impl Setting {
@@ -69,6 +155,10 @@ impl Setting {
             Kind::Number if is_number(value) => value.to_owned(),
             Kind::Number | Kind::Text | Kind::OneOf(_) => literal(value),
             Kind::OptionalText | Kind::Json | Kind::Interval => literal_or_null(some),
+            Kind::Queue => some.map_or_else(
+                || "null".into(),
+                |name| format!("supaqueue.queue_id({})", literal(name)),
+            ),
             Kind::Numbers => literal(&format!("{{{value}}}")),
         }
     }
@@ -95,8 +185,12 @@ fn is_number(text: &str) -> bool {
 struct Queue {
     status: Status,
     settings: Map<String, Value>,
+    problems: Vec<Problem>,
+    failures: Vec<Failure>,
+    oldest_due: Option<Due>,
 }
 
+/// A row of `supaqueue.queue_status`.
 #[derive(Deserialize)]
 struct Status {
     name: String,
@@ -108,59 +202,131 @@ struct Status {
     in_progress: i64,
 }
 
-const QUERY: &str = "
-select jsonb_build_object(
-  'status', (
-    select to_jsonb(s)
-    from (select q.name, q.is_paused, q.workers, q.busy_workers, q.pending, q.waiting, q.in_progress from supaqueue.queue_status q where q.name = $1) s
-  ),
-  'settings', to_jsonb(q)
-)
-from supaqueue.queue q
-where q.name = $1";
+/// A row of `supaqueue.failures`.
+#[derive(Deserialize)]
+struct Failure {
+    error_group: String,
+    jobs: i64,
+    last_at: String,
+    last_job: String,
+    http_status: Option<i64>,
+    message: Option<String>,
+}
+
+/// The job that waits longest.
+#[derive(Deserialize)]
+struct Due {
+    id: String,
+    run_at: String,
+    explain: String,
+}
+
+/// What marks a paused queue or schedule.
+pub(crate) const PAUSED: Tag = Tag("‖", "paused");
+
+/// A sign and a word.
+pub(crate) struct Tag(&'static str, &'static str);
+
+impl Render for Tag {
+    fn render(&self) -> Markup {
+        html! { span.tag { span aria-hidden="true" { (self.0) " " } (self.1) } }
+    }
+}
 
 async fn load(context: &Context, name: &str) -> Result<Queue, Error> {
     let queue: Option<Queue> = context
         .database()
-        .read(
-            &format!("select coalesce(({QUERY}), 'null')"),
-            &[Some(name)],
-        )
+        .read(include_str!("queue.sql"), &[Some(name)])
         .await?;
     queue.ok_or_else(|| Error::NotFound(format!("There is no queue named {name}.")))
 }
 
 pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
-    let Queue { status, .. } = load(&context, context.parameter("name")).await?;
-    let fields = Fields::of([("queue", &status.name)]);
+    let name = context.parameter("name");
+    let period = Period::of_page(&context);
+    // The charts of a queue that does not exist are an error.
+    let queue = load(&context, name).await?;
+    let charts = Charts::load(&context, Some(name), period).await?;
+    let status = &queue.status;
+    let fields = Fields::of([("queue", name)]);
+    let jobs = |fields: Fields| fields.with("queue", Some(name)).link("/jobs");
+    let of_status = |status: &str| jobs(Fields::of([("status", status)]));
     let body = html! {
-        h1 { (text::inline(&status.name)) @if status.is_paused { " " span.tag { "‖ paused" } } }
-        dl.facts {
-            div { dt { "Workers" } dd { (status.busy_workers) " of " (status.workers) " busy" } }
-            div { dt { "Pending" } dd { (text::bounded(status.pending, 100_001)) } }
-            div { dt { "Waiting" } dd { (text::bounded(status.waiting, 100_001)) } }
-            div { dt { "In progress" } dd { (text::number(status.in_progress)) } }
-        }
-        div.buttons {
-            @if status.is_paused {
-                (action::button(&context, "resume-queue", &fields, "Resume", Look { is_primary: true, ..Look::default() }))
-            } @else {
-                (action::button(&context, "pause-queue", &fields, "Pause", Look::default()))
+        p.crumbs { a href="/" { "Overview" } " / Queue" }
+        div.head {
+            h1 { (text::inline(name)) @if status.is_paused { " " (PAUSED) } }
+            div.buttons {
+                @if status.is_paused {
+                    (action::button(&context, "resume-queue", &fields, "Resume", Look { is_primary: true, ..Look::default() }))
+                } @else {
+                    (action::button(&context, "pause-queue", &fields, "Pause", Look::default()))
+                }
+                a.button href=(jobs(Fields::default())) { "Jobs" }
+                a.button href=(format!("{}/settings", path(name))) { "Settings" }
             }
-            a.button href=(format!("{}/settings", path(&status.name))) { "Settings" }
+        }
+        (overview::problems(&queue.problems))
+        dl.facts.wide {
+            div { dt { "Busy workers" } dd { (text::number(status.busy_workers)) small { " of " (text::number(status.workers)) } } }
+            div { dt { "Pending" } dd { a href=(of_status("pending")) { (text::bounded(status.pending, overview::BOUND)) } } }
+            div { dt { "Waiting" } dd { a href=(of_status("waiting")) { (text::bounded(status.waiting, overview::BOUND)) } } }
+            div { dt { "In progress" } dd { a href=(of_status("in_progress")) { (text::number(status.in_progress)) } } }
+            div { dt { "Successful, " (period.label) } dd { a href=(of_status("successful")) { (text::number(charts.total(|point| point.succeeded))) } } }
+            div { dt { "Failed, " (period.label) } dd { a href=(of_status("failed")) { (text::number(charts.total(|point| point.failed))) } } }
+        }
+        @if let Some(due) = &queue.oldest_due {
+            p { "The job that waits longest is " a href=(super::job::path(&due.id)) { "due since " (time::relative(&due.run_at)) } ". " (text::inline(&due.explain)) }
+        }
+        @if !context.is_read_only() {
+            form.inline method="get" action=(action::confirm_path("set-workers")) {
+                input type="hidden" name="queue" value=(name);
+                label for="workers" { "Workers" }
+                input #workers type="number" name="workers" min="0" max="10000" required value=(status.workers);
+                button { "Set" }
+            }
+        }
+        div.head { h2 { "Charts" } (period.choice(&context)) }
+        (charts.show(period))
+        section aria-labelledby="failures" {
+            h2 #failures { "Failures" }
+            @if queue.failures.is_empty() {
+                p.empty { "No job of this queue has failed." }
+            } @else {
+                (failures(name, &queue.failures))
+                p.muted { a href=(Fields::of([("queue", name)]).link("/failures")) { "All failures of this queue" } }
+            }
         }
     };
-    Ok(Page::new(Section::Overview, format!("Queue {}", status.name), body))
+    Ok(Page::new(Section::Overview, format!("Queue {name}"), body))
 }
 
+fn failures(name: &str, failures: &[Failure]) -> Markup {
+    html! {
+        div.table {
+            table {
+                caption.hidden { "The most frequent failures" }
+                thead { tr { th scope="col" { "Failure" } th.number scope="col" { "Jobs" } th scope="col" { "Last" } } }
+                tbody {
+                    @for failure in failures {
+                        @let fields = Fields::of([("queue", name), ("error_group", &failure.error_group)]);
+                        tr {
+                            th scope="row" {
+                                a data-row href=(fields.link("/jobs")) { (text::short(failure.message.as_deref().unwrap_or(&failure.error_group), 160)) }
+                                @if let Some(status) = failure.http_status { " " span.tag { "HTTP " (status) } }
+                            }
+                            td.number { (text::bounded(failure.jobs, overview::BOUND)) }
+                            td { a href=(super::job::path(&failure.last_job)) { (time::relative(&failure.last_at)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The form of the settings. Its address can carry values: what was entered survives a step back.
 pub(crate) async fn settings(context: Arc<Context>) -> Result<Page, Error> {
-    let queue = load(&context, context.parameter("name")).await?;
-    let name = &queue.status.name;
-    let body = form(&context, name, &context.query, &queue.settings);
-    Ok(Page::new(Section::Overview, format!("Settings of {name}"), html! {
-        h1 { "Settings of " (text::inline(name)) }
-        (body)
-    }))
+    settings_page(&context, context.parameter("name"), &context.query, None).await
 }
 
 /// The form again, with what was entered, and why the database refused it.
@@ -169,16 +335,31 @@ pub(crate) async fn refused(
     fields: &Fields,
     refusal: &Refusal,
 ) -> Result<Page, Error> {
-    let queue = load(context, fields.required("queue")?).await?;
-    let name = &queue.status.name;
+    settings_page(context, fields.required("queue")?, fields, Some(refusal)).await
+}
+
+async fn settings_page(
+    context: &Context,
+    name: &str,
+    fields: &Fields,
+    refusal: Option<&Refusal>,
+) -> Result<Page, Error> {
+    let queue = load(context, name).await?;
     let body = html! {
+        p.crumbs { a href="/" { "Overview" } " / " a href=(path(name)) { (text::short(name, 80)) } " / Settings" }
         h1 { "Settings of " (text::inline(name)) }
-        section.problem role="alert" { h2 { "The database refused this" } (refusal.show()) }
+        @if let Some(refusal) = refusal {
+            section.problem role="alert" { h2 { "The database refused this" } (refusal.show()) }
+        }
         (form(context, name, fields, &queue.settings))
     };
-    Ok(Page {
-        status: StatusCode::UNPROCESSABLE_ENTITY,
-        ..Page::new(Section::Overview, format!("Settings of {name}"), body)
+    let page = Page::new(Section::Overview, format!("Settings of {name}"), body).still();
+    Ok(match refusal {
+        None => page,
+        Some(_) => Page {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            ..page
+        },
     })
 }
 
