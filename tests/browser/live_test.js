@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 
 import { checkPage, close, closeBrowser, open } from "./support/browser.js";
 import { cuttable, Project, stopAll } from "./support/project.js";
-import { shop } from "./support/seed.js";
+import { end, shop } from "./support/seed.js";
 
 let project, link;
 
@@ -36,16 +36,21 @@ test("a page shows what is new without being reloaded", async () => {
   await close(page);
 });
 
-test("a refresh keeps the selection, the focus and what was typed", async () => {
+test("a refresh keeps the selection, the focus and what was typed, also when rows come before", async () => {
   const page = await open(link);
   await page.goto("/jobs?status=failed");
-  const box = page.locator('main input[type="checkbox"][name="id"]').nth(1);
-  await box.check();
+  const boxes = page.locator('main tbody input[name="id"]');
+  const id = await boxes.nth(1).inputValue();
+  await boxes.nth(1).check();
   const search = page.locator('main input[type="search"]');
   await search.fill("half a wo");
-  await page.waitForResponse((response) => response.url().includes("/jobs"));
-  await page.waitForResponse((response) => response.url().includes("/jobs"));
-  assert.ok(await box.isChecked());
+  const newest = await end(project, "webhooks", { order: 2 }, {
+    error: { message: "gone" },
+  });
+  await page.locator(`main tbody input[value="${newest}"]`).waitFor();
+  const checked = page.locator('main tbody input[name="id"]:checked');
+  assert.equal(await checked.count(), 1);
+  assert.equal(await checked.inputValue(), id);
   assert.equal(await search.inputValue(), "half a wo");
   assert.ok(await search.evaluate((input) => input === document.activeElement));
   await close(page);
