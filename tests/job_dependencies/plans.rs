@@ -94,3 +94,23 @@ async fn a_source_with_many_targets_does_not_raise_the_estimate_for_others() {
     let plan = db.get("explain execute is_source (id('source'))").await;
     assert!(!plan.contains("rows=1000 "), "{plan}");
 }
+
+#[tokio::test]
+async fn a_page_of_pipelines_reads_what_it_shows_even_with_a_stale_plan() {
+    const PAGES: [&str; 2] = [
+        "select supaqueue.list_pipelines(20)",
+        "select supaqueue.show_pipeline((select e.source from supaqueue.job_dependencies e limit 1))",
+    ];
+    let db = AddOnDb::new(1).await;
+    let session = db.connect().await;
+    for _ in 0..7 {
+        for page in PAGES {
+            run(&session, page).await;
+        }
+    }
+    db.run(&format!("begin; {}; commit", pairs(3000))).await;
+    for page in PAGES {
+        let read = rows_read(&session, TABLES, page).await;
+        assert!(read <= 300, "this reads {read} rows: {page}");
+    }
+}

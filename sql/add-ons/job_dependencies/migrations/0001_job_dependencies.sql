@@ -1978,29 +1978,151 @@ $$;
 comment on function supaqueue.explain_waiting is 'Why a target of job dependencies is waiting, in one plain sentence';
 $migration$;
 
---- schema/63_edges_of.sql
+--- schema/63_show_pipeline.sql
 
 execute $migration$
--- The sources or targets of a job, the first 100, for show_job.
-create or replace function supaqueue.edges_of(job uuid, side text)
+-- The jobs connected with a job by dependencies, the nearest first, and at most so many: a pipeline may have millions.
+create or replace function supaqueue.connected(job uuid, at_most integer)
+returns setof uuid
+language sql
+stable
+set search_path = ''
+as $$
+  with recursive member (id) as (
+    select connected.job
+    union
+    select neighbour.id
+    from member m
+    cross join lateral (
+      (select e.target from supaqueue.job_dependencies e where e.source = m.id order by e.target limit at_most)
+      union all
+      (select e.source from supaqueue.job_dependencies e where e.target = m.id order by e.source limit at_most)
+    ) as neighbour (id)
+  )
+  select m.id from member m limit at_most
+$$;
+
+-- A pipeline for a page: its jobs in the order in which they were inserted, and their dependencies. Null if there is no
+-- such job. Of a larger pipeline it has the jobs nearest to the given one, and is_whole is false.
+create or replace function supaqueue.show_pipeline(job uuid, at_most integer default 200)
 returns jsonb
 language plpgsql
 stable
 set search_path = ''
 as $$
+declare
+  max_dependencies constant integer := 2000;
+  members uuid[] := array(select supaqueue.connected(job, at_most + 1));
+  jobs jsonb;
+  dependencies jsonb;
 begin
-  return (
-    select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'status', j.status, 'queue', q.name) order by e.id), '[]')
+  if cardinality(members) = 1 and not exists (select from supaqueue.job j where j.id = members[1]) then
+    return null;
+  end if;
+  jobs := (
+    select jsonb_agg(jsonb_build_object(
+        'id', m.id, 'queue', j.queue_name, 'status', coalesce(j.status, 'deleted'), 'attempts', j.attempts,
+        'http_status', j.http_status, 'created_at', j.created_at, 'started_at', j.started_at,
+        'finished_at', j.finished_at, 'duration_ms', j.duration_ms
+      ) order by j.position nulls last, m.id)
+    from unnest(members[:at_most]) as m (id)
+    left join lateral (
+      select t.*, (select q.name from supaqueue.queue q where q.id = t.queue) as queue_name
+      from supaqueue.job t
+      where t.id = m.id
+      offset 0
+    ) j on true
+  );
+  dependencies := (
+    select coalesce(jsonb_agg(to_jsonb(d)), '[]')
     from (
-      (select d.source as id from supaqueue.job_dependencies d where side = 'source' and d.target = edges_of.job order by d.source limit 100)
-      union all
-      (select d.target from supaqueue.job_dependencies d where side = 'target' and d.source = edges_of.job order by d.target limit 100)
-    ) e
-    left join lateral (select t.status, t.queue from supaqueue.job t where t.id = e.id offset 0) j on true
-    left join supaqueue.queue q on q.id = j.queue
+      select e.source, e.target, e.on_failure, e.pass_result
+      from unnest(members[:at_most]) as m (id)
+      cross join lateral (
+        select * from supaqueue.job_dependencies t where t.target = m.id order by t.source limit at_most
+      ) e
+      where e.source = any (members[:at_most])
+      limit max_dependencies + 1
+    ) d
+  );
+  return jsonb_build_object(
+    'jobs', jobs,
+    'dependencies', dependencies - max_dependencies,
+    'is_whole', cardinality(members) <= at_most and jsonb_array_length(dependencies) <= max_dependencies
   );
 end
 $$;
+comment on function supaqueue.show_pipeline is 'The jobs connected with a job by dependencies, and the dependencies, as JSON; of a large pipeline the nearest at_most jobs';
+$migration$;
+
+--- schema/64_list_pipelines.sql
+
+execute $migration$
+-- Pipelines for a page, the newest first, each with the newest of its first jobs (those that wait for none), by which it
+-- is sorted. Jobs are counted up to 101 each.
+--
+-- A call looks at 500 sources at most, so a page may have fewer pipelines than page_size, and more to come.
+create or replace function supaqueue.list_pipelines(page_size integer default 20, "cursor" text default null)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  max_jobs constant integer := 100;
+  _source uuid := coalesce("cursor", 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+  pipelines jsonb := '[]';
+  -- The jobs of those listed that are larger than what was read.
+  seen uuid[] := '{}';
+  members uuid[];
+  is_whole boolean;
+  _examined integer := 0;
+begin
+  while jsonb_array_length(pipelines) < least(greatest(page_size, 1), 100) and _examined < 500 loop
+    _source := (
+      select e.source from supaqueue.job_dependencies e where e.source < _source order by e.source desc limit 1
+    );
+    exit when _source is null;
+    _examined := _examined + 1;
+    continue when _source = any (seen) or exists (select from supaqueue.job_dependencies e where e.target = _source);
+    members := array(select supaqueue.connected(_source, max_jobs + 1));
+    is_whole := cardinality(members) <= max_jobs;
+    continue when exists (
+      select from unnest(members) as m (id)
+      where m.id > _source and not exists (select from supaqueue.job_dependencies e where e.target = m.id)
+    );
+    if not is_whole then
+      continue when members && seen;
+      seen := seen || members;
+    end if;
+    pipelines := pipelines || (
+      select jsonb_build_object(
+        'job', _source,
+        'queue', max(j.queue) filter (where j.id = _source),
+        'created_at', max(j.created_at) filter (where j.id = _source),
+        'finished_at', case when is_whole and bool_and(j.status in ('successful', 'failed', 'cancelled')) then max(j.finished_at) end,
+        'is_whole', is_whole,
+        'jobs', count(*),
+        'pending', count(*) filter (where j.status = 'pending'),
+        'waiting', count(*) filter (where j.status = 'waiting'),
+        'in_progress', count(*) filter (where j.status = 'in_progress'),
+        'successful', count(*) filter (where j.status = 'successful'),
+        'failed', count(*) filter (where j.status = 'failed'),
+        'cancelled', count(*) filter (where j.status = 'cancelled')
+      )
+      from unnest(members[:max_jobs]) as m (id)
+      left join lateral (
+        select t.id, t.status, t.created_at, t.finished_at, (select q.name from supaqueue.queue q where q.id = t.queue) as queue
+        from supaqueue.job t
+        where t.id = m.id
+        offset 0
+      ) j on true
+    );
+  end loop;
+  return jsonb_build_object('pipelines', pipelines, 'next', _source, 'examined', _examined);
+end
+$$;
+comment on function supaqueue.list_pipelines is 'A page of pipelines, as JSON: the newest first, each with its number of jobs per status; next is the cursor of the next page';
 $migration$;
 
 --- schema/89_plan_settings.sql
@@ -2019,7 +2141,8 @@ begin
       'reachable', 'places_of', 'delete_edges', 'refuse_cycle', 'with_dependencies', 'affected_targets', 'decide_targets',
       'take_propagations', 'put_off_propagations', 'wait_for_job_lock', 'lock_pending_jobs', 'refuse_unknown_jobs',
       'refuse_started_targets', 'try_lock_jobs', 'lock_for_counting', 'take_dependency_changes',
-      'check_dependency_changes', 'forget_targets', 'keep_source_tg_fn', 'add_results_tg_fn', 'edges_of'
+      'check_dependency_changes', 'forget_targets', 'keep_source_tg_fn', 'add_results_tg_fn', 'connected', 'show_pipeline',
+      'list_pipelines'
     ])
   loop
     execute format(
@@ -2035,7 +2158,7 @@ $migration$;
 execute $migration$
 select supaqueue.protect_new_objects(
   '{"job_dependencies": "insert, update, delete"}',
-  array['enqueue', 'enqueue_outcome', 'enqueue_pipeline', 'pipeline_problem', 'find_cycle', 'pipeline', 'pipeline_mermaid', 'explain_waiting', 'edges_of']
+  array['enqueue', 'enqueue_outcome', 'enqueue_pipeline', 'pipeline_problem', 'find_cycle', 'pipeline', 'pipeline_mermaid', 'connected', 'show_pipeline', 'list_pipelines', 'explain_waiting']
 );
 $migration$;
 
