@@ -1979,9 +1979,117 @@ begin
   ) then
     return;
   end if;
-  -- A job that could not be set back to pending (take_key_again) has not ended once more.
-  if current_setting('supaqueue.is_restored', true) = 'on' then
-    return;
+  for field in select f.key as name, f.value, known ->> f.key as kind from jsonb_each(filter) f loop
+    if field.kind is null then
+      raise exception 'cannot filter jobs: there is no field %', quote_literal(field.name)
+        using errcode = 'invalid_parameter_value',
+          hint = 'The fields are ' || (select string_agg(k.name, ', ') from jsonb_object_keys(known) k (name)) || '.';
+    end if;
+    _values := case
+      when field.name <> 'payload' and field.name !~ '_(after|before)$' and jsonb_typeof(field.value) = 'array' then field.value
+      else jsonb_build_array(field.value)
+    end;
+    fits := field.value <> 'null' and (field.name <> 'ids' or jsonb_array_length(_values) <= 10000);
+    for value in select v.value from jsonb_array_elements(_values) v loop
+      exit when not fits;
+      begin
+        case
+          when field.name = 'payload' then null;
+          when field.name = 'http_status' then fits := value::text ~ '^[0-9]{1,9}$';
+          when jsonb_typeof(value) <> 'string' then fits := false;
+          when field.name = 'status' then
+            fits := value #>> '{}' in ('pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled');
+          when field.name = 'ids' then perform (value #>> '{}')::uuid;
+          when field.name ~ '_(after|before)$' then
+            fits := value #>> '{}' ~ '^\d{4,6}-\d\d-\d\d';
+            if fits then
+              perform (value #>> '{}')::timestamptz;
+            end if;
+          else null;
+        end case;
+      exception
+        when data_exception then fits := false;
+      end;
+    end loop;
+    if not fits then
+      raise exception 'cannot filter jobs: % is not %', field.name, field.kind
+        using errcode = 'invalid_parameter_value', hint = format('It is %s.', left(field.value::text, 100));
+    end if;
+    checked := checked || jsonb_build_object(field.name, case
+      when field.name = 'queue' then (
+        select coalesce(jsonb_agg(distinct supaqueue.queue_id(n.name)), '[]') from jsonb_array_elements_text(_values) n (name)
+      )
+      when field.name = 'ids' then (select coalesce(jsonb_agg(distinct i.id::uuid), '[]') from jsonb_array_elements_text(_values) i (id))
+      when field.name = 'payload' then field.value
+      when field.name ~ '_(after|before)$' then to_jsonb((field.value #>> '{}')::timestamptz)
+      else (select coalesce(jsonb_agg(distinct v.value), '[]') from jsonb_array_elements(_values) v)
+    end);
+  end loop;
+  return checked;
+end
+$$;
+comment on function supaqueue.check_filter is 'Checks a filter of jobs; an error names the field that does not fit';
+$migration$;
+
+--- schema/28_find_jobs.sql
+
+execute $migration$
+-- Which jobs a filter matches. list_jobs, preview and operations all read jobs through this, so that they
+-- agree.
+--
+-- A filter, as check_filter returns it, is read as one or two segments, one after the other. Each is an order in which an
+-- index has the jobs, so that a call reads the next ones only, and a place in it that an unchanged job
+-- keeps:
+--
+--   ids, key, living, all   by id
+--   ended, error_group      by finished_at and id
+--
+-- The rest of the filter is conditions on each job that is read. Operations add the field "until": what was inserted, or
+-- ended, after it does not match.
+
+-- The statuses that jobs which match can have.
+create or replace function supaqueue.filter_statuses(f jsonb)
+returns text[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return array(
+    select s.name
+    from unnest(array['pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled']) with ordinality as s (name, number)
+    where (not f ? 'status' or f -> 'status' ? s.name)
+      and (s.number > 3 or not f ?| array['finished_after', 'finished_before'])
+      and (s.name = 'failed' or not f ? 'error_group')
+    order by s.number
+  );
+end
+$$;
+
+-- The segments of a filter. Those of a queue, a status, a key or a group are merged from an index range for each
+-- queue and each of these; more than 60 would take longer to plan than to read jobs by id.
+create or replace function supaqueue.filter_segments(f jsonb)
+returns text[]
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  most constant integer := 60;
+  statuses text[] := supaqueue.filter_statuses(f);
+  ended integer := (select count(*) from unnest(statuses) s (name) where s.name in ('successful', 'failed', 'cancelled'));
+  queues integer := coalesce(jsonb_array_length(f -> 'queue'), (select count(*) from (select from supaqueue.queue q limit 61) q));
+begin
+  if statuses = '{}' or exists (select from jsonb_each(f) c (name, value) where c.value = '[]' and c.name <> 'payload') then
+    return '{}';
+  elsif f ? 'ids' then
+    return '{ids}';
+  elsif f ? 'error_group' and queues * jsonb_array_length(f -> 'error_group') <= most then
+    return '{error_group}';
+  elsif f ? 'key' and queues * jsonb_array_length(f -> 'key') <= most then
+    return '{key}';
+  elsif cardinality(statuses) = 6 and not f ? 'queue' or queues * ended > most then
+    return '{all}';
   end if;
   jobs := coalesce(current_setting('supaqueue.ended_jobs', true), '');
   if length(jobs) >= 250 * 37 then
@@ -2014,6 +2122,46 @@ begin
         jsonb_build_object('headers', e.headers, 'payload', e.payload))
       from supaqueue.end_jobs(jobs) e;
   end;
+  range text;
+  ranges text;
+begin
+  if after ->> 'id' is null then
+    after_id := '';
+  end if;
+  if segment = 'living' and supaqueue.living_jobs(f, 50001) < 50001 then
+    return format('select id, null::timestamptz as at from (%s) places (id) where true%s order by id %s', supaqueue.places_query(f), after_id, direction);
+  elsif segment = 'ids' then
+    return format('select id, null::timestamptz as at from unnest(%L::uuid[]) as ids (id) where true%s order by id %s',
+      array(select i.id from jsonb_array_elements_text(f -> 'ids') i (id)), after_id, direction);
+  elsif segment in ('all', 'living') then
+    return format('select id, null::timestamptz as at from supaqueue.job where true%s order by id %s', after_id, direction);
+  elsif segment = 'key' then
+    select string_agg(format('(select id, null::timestamptz as at from supaqueue.job where queue = %L and key = %L%s order by id %s)',
+      q.id, k.key, after_id, direction), ' union all ')
+    into ranges
+    from unnest(queues) q (id)
+    cross join jsonb_array_elements_text(f -> 'key') k (key);
+    return format('select id, at from (%s) ranges order by id %s', ranges, direction);
+  end if;
+  range := format(' and finished_at is not null and finished_at >= %L and finished_at < %L and finished_at <= %L',
+    coalesce(f ->> 'finished_after', '-infinity'), coalesce(f ->> 'finished_before', 'infinity'), coalesce(f ->> 'until', 'infinity'));
+  if after ->> 'id' is not null then
+    range := range || format(' and (finished_at, id) %s (%L, %L)', beyond, after ->> 'at', after ->> 'id');
+  end if;
+  select string_agg(format('(select id, finished_at as at from supaqueue.job where queue = %L and %I = %L%s order by finished_at %5$s, id %5$s)',
+    q.id, r.name, r.value, range, direction), ' union all ')
+  into ranges
+  from unnest(queues) q (id)
+  cross join (
+    select 'error_group' as name, g.name as value
+    from jsonb_array_elements_text(f -> 'error_group') g (name)
+    where segment = 'error_group'
+    union all
+    select 'ended_as', s.name
+    from unnest(statuses) s (name)
+    where segment = 'ended' and s.name in ('successful', 'failed', 'cancelled')
+  ) r;
+  return format('select id, at from (%s) ranges order by at %2$s, id %2$s', ranges, direction);
 end
 $$;
 
@@ -2025,30 +2173,148 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  return query
-  select
-    j.queue, j.id, q.on_end, jsonb_build_object('supaqueue-on-end', j.id),
-    jsonb_build_object('job', jsonb_build_object(
-      'id', j.id, 'queue', q.name, 'status', j.status, 'attempts', j.attempts, 'http_status', j.http_status,
-      'error', case when j.status <> 'successful' then left(j.errors -> -1 ->> 'message', 10000) end,
-      'error_group', j.error_group, 'key', j.key, 'created_at', j.created_at, 'finished_at', j.finished_at,
-      'payload', case when s.payload_bytes <= 1000000 then j.payload end,
-      'result', case when s.result_bytes <= 1000000 then j.result end,
-      'left_out', array_remove(array[
-        case when s.payload_bytes > 1000000 then 'payload' end, case when s.result_bytes > 1000000 then 'result' end], null)))
-  from (select distinct i.id from unnest(_jobs) as i (id)) i
-  join supaqueue.job j on j.id = i.id
-  join supaqueue.queue q on q.id = j.queue
-  cross join lateral (
-    select octet_length(j.payload::text) as payload_bytes, octet_length(j.result::text) as result_bytes offset 0
-  ) s
-  where j.finished_at is not null and q.on_end is not null and (j.status = 'failed' or q.on_end_of = 'all')
-    and (j.headers ? 'supaqueue-on-end') is not true
-  order by j.finished_at, j.id;
+  return (
+    select string_agg(p.query || queues, ' union ')
+    from (values
+      ('pending', 'select job from supaqueue.ready_job where true'),
+      ('pending', 'select job from supaqueue.held_job where until < ''infinity'''),
+      ('waiting', 'select job from supaqueue.held_job where until = ''infinity'''),
+      ('in_progress', 'select job from supaqueue.current_job where true'),
+      -- Their calls have ended.
+      ('in_progress', 'select job from supaqueue.unfinished where step = ''settle'' and job is not null')
+    ) as p (status, query)
+    where p.status = any (statuses)
+  );
 end
 $$;
 
-create or replace function supaqueue.on_end_tg_fn()
+-- How many there are, counted up to a limit.
+create or replace function supaqueue.living_jobs(f jsonb, _limit integer)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  number integer;
+begin
+  execute format('select count(*) from (select from (%s) places (id) limit %s) counted', replace(supaqueue.places_query(f), ' union ', ' union all '), _limit)
+  into number;
+  return number;
+end
+$$;
+
+-- The conditions on a job that a segment does not see to, on j; null: there are none.
+create or replace function supaqueue.filter_conditions(f jsonb, segment text default 'all')
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  statuses text[] := supaqueue.filter_statuses(f);
+  conditions text[] := '{}';
+  in_segment text[] := case segment
+    when 'ended' then array['queue', 'status', 'finished_after', 'finished_before']
+    when 'error_group' then array['queue', 'error_group', 'finished_after', 'finished_before']
+    when 'key' then array['queue', 'key']
+    when 'ids' then array['ids']
+    else '{}'
+  end;
+  living constant text[] := array['pending', 'waiting', 'in_progress'];
+begin
+  if segment = 'living' then
+    statuses := array(select s.name from unnest(statuses) s (name) where s.name = any (living));
+  end if;
+  if segment not in ('ended') and cardinality(statuses) < 6 then
+    conditions := conditions || format('j.status = any (%L)', statuses);
+  end if;
+  select conditions || coalesce(array_agg(format(
+    case c.name
+      when 'queue' then 'j.queue = any (%L::uuid[])'
+      when 'ids' then 'j.id = any (%L::uuid[])'
+      when 'key' then 'j.key = any (%L::text[])'
+      when 'error_group' then 'j.error_group = any (%L::text[])'
+      when 'http_status' then 'j.http_status = any (%L::integer[])'
+      when 'created_after' then 'j.created_at >= %L'
+      when 'created_before' then 'j.created_at < %L'
+      when 'finished_after' then 'j.finished_at >= %L'
+      when 'finished_before' then 'j.finished_at < %L'
+      when 'payload' then 'j.payload @> %L::jsonb'
+      when 'until' then 'j.created_at <= %1$L and (j.finished_at is null or j.finished_at <= %1$L)'
+    end,
+    case when jsonb_typeof(c.value) = 'array' and c.name <> 'payload' then array(select jsonb_array_elements_text(c.value))::text else case c.name when 'payload' then c.value::text else c.value #>> '{}' end end)
+    order by c.name), '{}')
+  into conditions
+  from jsonb_each(f) c (name, value)
+  where c.name <> 'status' and c.name <> all (in_segment);
+  return nullif(array_to_string(conditions, ' and '), '');
+end
+$$;
+
+-- The next jobs that match, at most _limit, and at most "budget" that were examined. next: from where to go on, null: these were the
+-- last ones.
+create or replace function supaqueue.find_jobs(
+  f jsonb, after jsonb, _limit integer, budget integer, is_forward boolean,
+  out jobs uuid[], out next jsonb, out examined integer
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  segments text[] := supaqueue.filter_segments(f);
+  query text;
+  conditions text;
+  matching record;
+  last record;
+begin
+  jobs := '{}';
+  examined := 0;
+  if after is not null then
+    segments := segments[array_position(segments, after ->> 'segment'):];
+  end if;
+  for segment_number in 1 .. cardinality(segments) loop
+    query := supaqueue.segment_query(segments[segment_number], f, after, is_forward) || format(' limit %s', budget - examined);
+    conditions := coalesce(supaqueue.filter_conditions(f, segments[segment_number]), 'true');
+    execute format(
+      'select array_agg(m.id order by m.n) as ids, array_agg(m.at order by m.n) as ats, max(m.n) as n
+       from (
+         select w.id, w.at, w.n
+         from (select id, at, row_number() over () as n from (%s) segment) w
+         cross join lateral (select from supaqueue.job j where j.id = w.id and %s offset 0) j
+         limit %s
+       ) m', query, conditions, _limit - cardinality(jobs) + 1)
+    into matching;
+    if cardinality(jobs) + coalesce(cardinality(matching.ids), 0) > _limit then
+      -- The one too many says that there are more.
+      examined := examined + matching.n - 1;
+      matching.ids := trim_array(matching.ids, 1);
+      next := jsonb_build_object('segment', segments[segment_number],
+        'id', matching.ids[cardinality(matching.ids)], 'at', matching.ats[cardinality(matching.ids)]);
+      jobs := jobs || matching.ids;
+      exit;
+    end if;
+    jobs := jobs || coalesce(matching.ids, '{}');
+    execute format('select id, at, n from (select id, at, row_number() over () as n from (%s) segment) w order by n desc limit 1', query)
+    into last;
+    examined := examined + coalesce(last.n, 0);
+    if examined >= budget then
+      next := jsonb_build_object('segment', segments[segment_number], 'id', last.id, 'at', last.at);
+      exit;
+    end if;
+    after := null;
+  end loop;
+end
+$$;
+$migration$;
+
+--- schema/29_before_write_operation.sql
+
+execute $migration$
+-- Checks an operation that is inserted, so that one that cannot be done never starts, and keeps it as it is: only
+-- status and per_second change later, and what Supaqueue keeps.
+create or replace function supaqueue.before_write_operation_tg_fn()
 returns trigger
 language plpgsql
 security definer
@@ -7093,26 +7359,120 @@ declare
   at timestamptz := clock_timestamp();
   bounds constant integer[] := supaqueue.histogram_bounds();
 begin
-  return (
-    with queues as materialized (
-      select
-        q.name, q.is_paused, c.*,
-        format('queue="%s"', replace(replace(replace(q.name, '\', '\\'), '"', '\"'), chr(10), '\n')) as label,
-        (select count(*) from (select from supaqueue.ready_job r where r.queue = q.id limit 100001) n) as pending,
-        (select count(*) from (select from supaqueue.held_job h where h.queue = q.id and h.until < 'infinity' limit 100001) n) as scheduled,
-        (select count(*) from (select from supaqueue.held_job h where h.queue = q.id and h.until = 'infinity' limit 100001) n) as waiting,
-        coalesce(p.number, 0) as in_progress,
-        (select count(*) from supaqueue.worker w where w.queue = q.id) as workers,
-        (select count(*) from supaqueue.worker w where w.queue = q.id and w.locked) as busy,
-        supaqueue.oldest_due(q.id) as oldest_due
-      from supaqueue.queue q
-      left join supaqueue.counted c on c.queue = q.id
-      left join (
-        select s.queue, count(*) as number
-        from supaqueue.current_job s
-        join supaqueue.job j on j.id = s.job and j.status = 'in_progress'
-        group by s.queue
-      ) p on p.queue = q.id
+  if "cursor" is null then
+    return null;
+  end if;
+  begin
+    place := convert_from(decode(rpad(translate("cursor", '-_', '+/'), (length("cursor") + 3) / 4 * 4, '='), 'base64'), 'UTF8');
+    perform (place ->> 'id')::uuid, (place ->> 'at')::timestamptz;
+  exception
+    when data_exception then place := null;
+  end;
+  if jsonb_typeof(place) is distinct from 'object' or place ->> 'segment' is null then
+    raise exception 'cannot list jobs: the cursor % is malformed', quote_literal(left("cursor", 100))
+      using errcode = 'invalid_parameter_value', hint = 'Pass "next" of the page before; null for the first page.';
+  elsif place ->> 'filter' is distinct from left(md5(f::text), 8) then
+    raise exception 'cannot list jobs: the cursor belongs to another filter'
+      using errcode = 'invalid_parameter_value', hint = 'Start with the first page of this filter: pass null.';
+  end if;
+  return place - 'filter';
+end
+$$;
+$migration$;
+
+--- schema/83_preview.sql
+
+execute $migration$
+-- How many jobs an operation with this action, filter and changes would act on, counted up to 100,001, and among the newest
+-- 50,000 where a job must be read to know: is_exact false means "more than". Refuses what the insertion of the operation
+-- would refuse.
+create or replace function supaqueue.preview(
+  action text, filter jsonb, changes jsonb default null, out matching bigint, out is_exact boolean
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  most constant integer := 100001;
+  budget integer := 50000;
+  f jsonb := supaqueue.operation_plan(action, filter, changes);
+  segment text;
+  conditions text;
+  counted record;
+begin
+  matching := 0;
+  is_exact := true;
+  foreach segment in array supaqueue.filter_segments(f) loop
+    conditions := supaqueue.filter_conditions(f, segment);
+    execute format(
+      'select count(*) as number, max(m.n) as examined
+       from (
+         select w.n
+         from (select id, row_number() over () as n from (%s limit %s) segment) w
+         %s
+         limit %s
+       ) m',
+      supaqueue.segment_query(segment, f, null, false), case when conditions is null then most else budget + 1 end,
+      'cross join lateral (select from supaqueue.job j where j.id = w.id and ' || conditions || ' offset 0) j', most - matching)
+    into counted;
+    matching := matching + counted.number;
+    if conditions is not null then
+      budget := budget - coalesce(counted.examined, 0);
+    end if;
+    is_exact := is_exact and budget >= 0 and matching < most;
+    exit when not is_exact;
+  end loop;
+end
+$$;
+comment on function supaqueue.preview is 'How many jobs an operation would act on; is_exact false: more than that';
+$migration$;
+
+--- schema/83_show_job.sql
+
+execute $migration$
+-- All that there is to show of a job: see docs/reference.md. Null if there is no such job. However large the job is, what
+-- this returns is bounded: of payload and result the first 100,000 characters, of errors the last 100 with 10,000 each, of sources and
+-- targets the first 100.
+create or replace function supaqueue.show_job(job uuid)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  _job supaqueue.job;
+  payload text;
+  result text;
+  errors jsonb;
+  edges jsonb := '{}';
+begin
+  select j.* into _job from supaqueue.job j where j.id = show_job.job;
+  if not found then
+    return null;
+  end if;
+  payload := _job.payload::text;
+  result := _job.result::text;
+  errors := _job.errors;
+  _job.payload := '{}';
+  _job.result := null;
+  _job.errors := '[]';
+  if to_regclass('supaqueue.job_dependencies') is not null then
+    execute 'select jsonb_build_object(''sources'', supaqueue.edges_of($1, ''source''), ''targets'', supaqueue.edges_of($1, ''target''))'
+    into edges using _job.id;
+  end if;
+  return jsonb_build_object(
+    'explain', supaqueue.explain(_job.id),
+    'job', to_jsonb(_job) - array['payload', 'result', 'errors'] || jsonb_build_object(
+      'payload_text', left(payload, 100000), 'payload_bytes', octet_length(payload),
+      'result_text', left(result, 100000), 'result_bytes', octet_length(result)),
+    'queue', (select q.name from supaqueue.queue q where q.id = _job.queue),
+    'attempts', supaqueue.attempts_of(_job, errors),
+    'call', (
+      select jsonb_build_object('state', c.state, 'worker', c.worker, 'run', c.run,
+        'lease_until', coalesce(c.lease_until, (select r.lease_until from supaqueue.run r where r.id = c.run)), 'dispatches', c.dispatches)
+      from supaqueue.current_job c
+      where c.job = _job.id
     ),
     families (place, name, type, unit, help) as (
       values

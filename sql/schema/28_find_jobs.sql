@@ -44,7 +44,7 @@ declare
   ended integer := (select count(*) from unnest(statuses) s (name) where s.name in ('successful', 'failed', 'cancelled'));
   queues integer := coalesce(jsonb_array_length(f -> 'queue'), (select count(*) from (select from supaqueue.queue q limit 61) q));
 begin
-  if statuses = '{}' then
+  if statuses = '{}' or exists (select from jsonb_each(f) c (name, value) where c.value = '[]' and c.name <> 'payload') then
     return '{}';
   elsif f ? 'ids' then
     return '{ids}';
@@ -84,7 +84,7 @@ begin
     after_id := '';
   end if;
   if segment = 'living' and supaqueue.living_jobs(f, 50001) < 50001 then
-    return format('select id, null::timestamptz as at from (%s) places where true%s order by id %s', supaqueue.places_query(f), after_id, direction);
+    return format('select id, null::timestamptz as at from (%s) places (id) where true%s order by id %s', supaqueue.places_query(f), after_id, direction);
   elsif segment = 'ids' then
     return format('select id, null::timestamptz as at from unnest(%L::uuid[]) as ids (id) where true%s order by id %s',
       array(select i.id from jsonb_array_elements_text(f -> 'ids') i (id)), after_id, direction);
@@ -137,7 +137,7 @@ begin
   return (
     select string_agg(p.query || queues, ' union ')
     from (values
-      ('pending', 'select job as id from supaqueue.ready_job where true'),
+      ('pending', 'select job from supaqueue.ready_job where true'),
       ('pending', 'select job from supaqueue.held_job where until < ''infinity'''),
       ('waiting', 'select job from supaqueue.held_job where until = ''infinity'''),
       ('in_progress', 'select job from supaqueue.current_job where true'),
@@ -159,7 +159,7 @@ as $$
 declare
   number integer;
 begin
-  execute format('select count(*) from (select from (%s) places limit %s) counted', replace(supaqueue.places_query(f), ' union ', ' union all '), _limit)
+  execute format('select count(*) from (select from (%s) places (id) limit %s) counted', replace(supaqueue.places_query(f), ' union ', ' union all '), _limit)
   into number;
   return number;
 end

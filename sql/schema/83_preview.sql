@@ -1,5 +1,6 @@
--- How many jobs an operation with this action, filter and changes would act on, counted up to 100,001, and after looking at
--- 200,000 jobs at most: is_exact false means "more than". Refuses what the insertion of the operation would refuse.
+-- How many jobs an operation with this action, filter and changes would act on, counted up to 100,001, and among the newest
+-- 50,000 where a job must be read to know: is_exact false means "more than". Refuses what the insertion of the operation
+-- would refuse.
 create or replace function supaqueue.preview(
   action text, filter jsonb, changes jsonb default null, out matching bigint, out is_exact boolean
 )
@@ -9,7 +10,7 @@ set search_path = ''
 as $$
 declare
   most constant integer := 100001;
-  budget integer := 200000;
+  budget integer := 50000;
   f jsonb := supaqueue.operation_plan(action, filter, changes);
   segment text;
   conditions text;
@@ -27,11 +28,13 @@ begin
          %s
          limit %s
        ) m',
-      supaqueue.segment_query(segment, f, null, false), budget + 1,
+      supaqueue.segment_query(segment, f, null, false), case when conditions is null then most else budget + 1 end,
       'cross join lateral (select from supaqueue.job j where j.id = w.id and ' || conditions || ' offset 0) j', most - matching)
     into counted;
     matching := matching + counted.number;
-    budget := budget - coalesce(counted.examined, 0);
+    if conditions is not null then
+      budget := budget - coalesce(counted.examined, 0);
+    end if;
     is_exact := is_exact and budget >= 0 and matching < most;
     exit when not is_exact;
   end loop;

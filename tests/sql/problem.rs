@@ -188,12 +188,19 @@ async fn settings_under_which_nothing_runs_are_named() {
     )
     .await;
     assert_eq!(db.get(PROBLEM).await, "", "a role of others");
-    db.run("set default_transaction_read_only = on").await;
+    let own_wish = "'client', 'session'";
+    let set = "set default_transaction_read_only = on";
+    break_function(db.client(), "setting_problems", own_wish, "'client'").await;
+    db.run(set).await;
     assert!(
         db.get(PROBLEM)
             .await
             .starts_with("the database is read-only")
     );
+    db.run("set default_transaction_read_only = off").await;
+    break_function(db.client(), "setting_problems", "'client'", own_wish).await;
+    db.run(set).await;
+    assert_eq!(db.get(PROBLEM).await, "", "a session that reads only");
 }
 
 /// A session that has taken a lock and does nothing, as a debugger or a forgotten editor.
