@@ -1,17 +1,22 @@
-// Every screen: light, dark, narrow; of a project with nothing, and of one with everything.
+// Every screen: light, dark, narrow; of a project with nothing, and of one with everything. To look at them, set
+// SUPAQUEUE_SCREENS to a folder for pictures of all.
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
+import process from "node:process";
 import { after, before, describe, test } from "node:test";
 
 import {
-  checkPage,
   close,
   closeBrowser,
+  findings,
   open,
   SCREENS,
 } from "./support/browser.js";
 import { Project, stopAll } from "./support/project.js";
 import { shop } from "./support/seed.js";
+
+const { SUPAQUEUE_SCREENS } = process.env;
 
 const LOOKS = [
   { width: 1280, colorScheme: "light" },
@@ -55,11 +60,20 @@ for (const [kind, seed] of Object.entries({ empty: () => {}, full: shop })) {
     for (const look of LOOKS) {
       test(`at ${look.width} px, ${look.colorScheme}`, async () => {
         const page = await open(link, look);
-        for (const path of paths) {
+        const found = [];
+        for (const [index, path] of paths.entries()) {
           const response = await page.goto(path);
           assert.equal(response.status(), 200, path);
-          await checkPage(page);
+          found.push(...await findings(page));
+          if (SUPAQUEUE_SCREENS) {
+            const name = `${kind}-${look.width}-${look.colorScheme}-${index}`;
+            await page.screenshot({
+              path: join(SUPAQUEUE_SCREENS, `${name}.png`),
+              fullPage: true,
+            });
+          }
         }
+        assert.deepEqual(found, []);
         await close(page);
       });
     }

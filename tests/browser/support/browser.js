@@ -66,19 +66,22 @@ export async function closeBrowser() {
 
 /** Asserts that a page is whole: it has a title, fits the width, and everyone can use it. */
 export async function checkPage(page) {
-  const where = `${
-    new URL(page.url()).pathname
-  } at ${page.viewportSize().width} px`;
-  assert.equal(await page.locator("h1").count(), 1, `${where} has one h1`);
-  const overflow = await page.evaluate(() => ({
-    page: document.documentElement.scrollWidth,
+  assert.deepEqual(await findings(page), []);
+}
+
+/** What is wrong with a page. */
+export async function findings(page) {
+  const { width } = page.viewportSize();
+  const headings = await page.locator("h1").count();
+  const { wide, window } = await page.evaluate(() => ({
+    wide: document.documentElement.scrollWidth,
     window: document.documentElement.clientWidth,
   }));
-  assert.ok(
-    overflow.page <= overflow.window,
-    `${where} scrolls sideways: ${overflow.page} px`,
-  );
-  assert.deepEqual(await violations(page), [], `${where} is accessible`);
+  const found = await violations(page);
+  if (headings !== 1) found.push(`it has ${headings} h1`);
+  if (wide > window) found.push(`it scrolls sideways: it is ${wide} px wide`);
+  const path = page.url().replace(/^http:..[^/]+/, "");
+  return found.map((finding) => `${path} at ${width} px: ${finding}`);
 }
 
 /** What axe-core finds, shortened. */
