@@ -14,23 +14,26 @@ import {
   SCREENS,
 } from "./support/browser.js";
 import { Project, stopAll } from "./support/project.js";
-import { shop } from "./support/seed.js";
+import { broken, shop } from "./support/seed.js";
 
 const { SUPAQUEUE_SCREENS } = process.env;
 
-const LOOKS = [
-  { width: 1280, colorScheme: "light" },
-  { width: 1280, colorScheme: "dark" },
-  { width: 380, colorScheme: "light" },
-  { width: 380, colorScheme: "dark" },
-];
+const LIGHT = { width: 1280, colorScheme: "light" };
+const DARK = { width: 1280, colorScheme: "dark" };
+const NARROW = { width: 380, colorScheme: "light" };
+
+const KINDS = {
+  empty: { seed: () => {}, looks: [DARK, NARROW] },
+  full: { seed: shop, looks: [LIGHT, DARK, NARROW] },
+  broken: { seed: broken, looks: [LIGHT] },
+};
 
 after(async () => {
   await closeBrowser();
   await stopAll();
 });
 
-for (const [kind, seed] of Object.entries({ empty: () => {}, full: shop })) {
+for (const [kind, { seed, looks }] of Object.entries(KINDS)) {
   describe(`a project that is ${kind}`, () => {
     let project, link, paths;
 
@@ -39,25 +42,28 @@ for (const [kind, seed] of Object.entries({ empty: () => {}, full: shop })) {
       await seed(project);
       link = await project.serve();
       paths = Object.values(SCREENS);
-      if (kind === "full") {
-        const failed = await project.value(
-          "select id from supaqueue.job where status = 'failed' order by id limit 1",
-        );
-        const running = await project.value(
-          "select id from supaqueue.job where status = 'in_progress' order by id limit 1",
-        );
-        paths.push(
-          `/jobs/${failed}`,
-          `/jobs/${running}`,
-          "/jobs?status=failed",
-          "/queues/emails",
-          "/queues/emails/settings",
-          "/schedules/nightly-report",
-        );
-      }
+      if (kind === "empty") return;
+      const job = async (where) =>
+        `/jobs/${await project.value(
+          `select id from supaqueue.job where ${where} order by id limit 1`,
+        )}`;
+      paths.push(
+        await job("status = 'failed'"),
+        await job("status = 'in_progress'"),
+        await job("status = 'waiting'"),
+        await job("status = 'successful'"),
+        "/jobs?status=failed",
+        "/queues/emails",
+        "/queues/emails/settings",
+        "/schedules/nightly-report",
+        (await job("payload @> '{\"document\": 7}'")).replace(
+          "jobs",
+          "pipelines",
+        ),
+      );
     });
 
-    for (const look of LOOKS) {
+    for (const look of looks) {
       test(`at ${look.width} px, ${look.colorScheme}`, async () => {
         const page = await open(link, look);
         const found = [];
@@ -77,5 +83,25 @@ for (const [kind, seed] of Object.entries({ empty: () => {}, full: shop })) {
         await close(page);
       });
     }
+
+    test("the Overview says first what is wrong, and what to do", async () => {
+      if (kind !== "broken") await project.tick();
+      const problems = await project.sql`select * from supaqueue.problem`;
+      if (kind === "broken") {
+        const text = problems.map((row) => row.problem).join();
+        assert.match(text, /supaqueue_url/);
+        assert.match(text, /tick/);
+        assert.match(text, /no workers?/);
+      } else assert.equal(problems.length, 0);
+      const page = await open(link);
+      const text = await page.locator("main").innerText();
+      if (problems.length === 0) assert.match(text, /No problems/);
+      for (const { remedy } of problems) {
+        const place = text.indexOf(remedy);
+        assert.ok(place > 0, `the Overview does not say: ${remedy}`);
+        assert.ok(place < text.indexOf("Pending"), `${remedy} comes too late`);
+      }
+      await close(page);
+    });
   });
 }

@@ -114,12 +114,12 @@ export class Project {
 
 /** A way to the database that can be cut, as if Postgres were stopped. */
 export async function cuttable(url) {
-  const target = new URL(url);
+  const { hostname, port } = new URL(url);
   const sockets = new Set();
   let isCut = false;
   const server = createServer((client) => {
     if (isCut) return client.destroy();
-    const database = connect(Number(target.port), target.hostname);
+    const database = connect(Number(port), hostname);
     for (const [socket, other] of [[client, database], [database, client]]) {
       sockets.add(socket);
       socket.pipe(other);
@@ -132,9 +132,8 @@ export async function cuttable(url) {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   stops.push(() => server.close());
-  target.port = server.address().port;
   return {
-    url: target.href,
+    url: url.replace(`:${port}/`, `:${server.address().port}/`),
     cut() {
       isCut = true;
       for (const socket of sockets) socket.destroy();

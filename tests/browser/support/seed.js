@@ -61,6 +61,17 @@ export async function shop(project) {
   await project.tick();
 }
 
+/** The same, and nothing works: no address to call, no workers, and no tick. */
+export async function broken(project) {
+  await shop(project);
+  await project.admin.unsafe(`
+    delete from vault.secrets where name = 'supaqueue_url';
+    update cron.job set active = false;
+    insert into supaqueue.queue (name, edge_function_name) values ('orphans', 'nobody');
+    insert into supaqueue.job (queue) values (supaqueue.queue_id('orphans'));
+  `);
+}
+
 /** Inserts a job and reports its call; returns its id. */
 export async function end(project, queue, payload, report, options = {}) {
   const id = await project.value(
