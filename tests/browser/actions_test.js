@@ -280,9 +280,8 @@ describe("many jobs", () => {
     await operate("retry-jobs", {
       from: "/failures",
       press: () =>
-        page.locator('form[action="/actions/retry-jobs/confirm"]', {
-          has: page.locator(`input[value*='shop-']`),
-        }).first().locator("button").click(),
+        page.locator("article", { hasText: "shop-" })
+          .getByRole("button", { name: "Retry all" }).click(),
       statement: "insert into supaqueue.operation (action, filter",
       count: "8",
       want: "^done 8 8 0$",
@@ -312,7 +311,8 @@ describe("many jobs", () => {
         const boxes = page.locator('main input[name="id"]');
         await boxes.nth(0).check();
         await boxes.nth(1).check();
-        await page.getByRole("button", { name: /^Delete/ }).first().click();
+        await page.getByRole("group", { name: "Selected jobs" })
+          .getByRole("button", { name: "Delete" }).click();
       },
       statement: `{"ids":[`,
       count: "2",
@@ -322,18 +322,16 @@ describe("many jobs", () => {
   });
 
   test("are changed", async () => {
-    const changes = filter({ priority: -5 });
     const pending =
       "status = 'pending' and queue = supaqueue.queue_id('invoices')";
     const number = await project.value(count(pending));
     await operate("change-jobs", {
-      from: "/jobs",
-      press: () =>
-        page.goto(
-          `/actions/change-jobs/confirm?filter=${
-            filter({ queue: "invoices", status: "pending" })
-          }&changes=${changes}`,
-        ),
+      from: "/jobs?queue=invoices&status=pending",
+      press: async () => {
+        const all = page.getByRole("group", { name: "All jobs that match" });
+        await all.getByLabel("Priority").fill("-5");
+        await all.getByRole("button", { name: "Change" }).click();
+      },
       statement: `'{"priority":-5}'`,
       count: String(number),
       want: `done ${number} ${number} 0`,
@@ -341,7 +339,7 @@ describe("many jobs", () => {
     });
   });
 
-  test("are left alone once the operation is stopped", async () => {
+  test("are left alone while the operation is stopped", async () => {
     const id = await project.value(
       `insert into supaqueue.operation (action, filter, per_second)
        values ('delete', '{"queue": "thumbnails"}', 1) returning id`,
@@ -358,6 +356,14 @@ describe("many jobs", () => {
     const before = await project.value(left);
     await project.tick();
     assert.equal(await project.value(left), before);
+    await act("resume-operation", {
+      from: `/operations/${id}`,
+      statement: `set status = 'running' where id = '${id}'`,
+      result: {
+        query: `select status from supaqueue.operation where id = '${id}'`,
+        want: "running",
+      },
+    });
   });
 
   test("cannot be acted on when none matches", async () => {
