@@ -100,12 +100,19 @@ impl Drop for Dev {
 
 /// The response to a GET request to a function.
 fn get(dev: &Dev, function: &str) -> String {
-    let mut stream = TcpStream::connect(dev.address()).unwrap();
     let key = dev.printed("anon key");
-    let request = format!(
-        "GET /functions/v1/{function} HTTP/1.1\r\nhost: local\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n"
+    let head = format!(
+        "GET /functions/v1/{function} HTTP/1.1\r\nhost: local\r\nauthorization: Bearer {key}"
     );
-    stream.write_all(request.as_bytes()).unwrap();
+    request(dev.address(), &head)
+}
+
+/// The response to a request, given as its first lines.
+fn request(address: &str, head: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .write_all(format!("{head}\r\nconnection: close\r\n\r\n").as_bytes())
+        .unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
     response
@@ -140,10 +147,14 @@ fn it_runs_the_users_functions_and_lists_the_extensions() {
         assert!(is_version, "{printed}");
     }
     for line in &dev.banner {
-        let is_jwt = line.contains(" eyJ");
-        assert!(is_jwt || line.chars().count() <= 80, "too wide: {line}");
+        let is_long = line.contains(" eyJ") || line.starts_with("Dashboard");
+        assert!(is_long || line.chars().count() <= 80, "too wide: {line}");
         assert!(!line.contains('\x1b'), "color outside a terminal: {line:?}");
     }
+    let link = dev.printed("Dashboard").trim_start_matches("http://");
+    let (address, path) = link.split_once('/').unwrap();
+    let page = request(address, &format!("GET /{path} HTTP/1.1\r\nhost: {address}"));
+    assert!(page.starts_with("HTTP/1.1 303"), "the link lets in: {page}");
     assert_eq!(dev.stop(Signal::SIGINT), Some(0));
 }
 

@@ -7,6 +7,7 @@ mod breaking;
 mod cli;
 mod connection;
 mod contract;
+mod dashboard;
 mod doctor;
 mod failures;
 mod files;

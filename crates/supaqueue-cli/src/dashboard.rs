@@ -5,8 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use supaqueue_dashboard::{Access, ConfigConnectImpl, Dashboard, Error, MIN_PASSWORD, Options};
-use tokio_postgres::Config;
-use tokio_postgres::config::Host;
 
 use crate::command;
 use crate::output::{errln, outln};
@@ -19,8 +17,8 @@ const PASSWORD: &str = "SUPAQUEUE_DASHBOARD_PASSWORD";
 
 /// Serves a web interface for the project's queues on this machine.
 ///
-/// It prints a link with a token, without which nobody gets in. It needs a connection to the database: for a
-/// hosted project, pass --db-url.
+/// It prints a link with a token, without which nobody gets in. For a hosted project, link the folder with `supabase link` and
+/// set PGPASSWORD, or pass --db-url.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -48,32 +46,65 @@ async fn dashboard(arguments: Arguments) -> Result<ExitCode> {
     let access = access(&arguments)?;
     let (candidates, detail) = arguments.project.find().await?;
     let project = arguments.project.select(candidates).await?;
-    let Database::Direct(connection) = &project.database else {
-        return Err(no_connection(&project));
+    let (name, connection, detail) = match project.database {
+        Database::Direct(_) => (name(&project), project, detail),
+        Database::Hosted { .. } => {
+            let (pooled, detail) = pooler(&arguments.project, &project)?.find().await?;
+            let pooled = arguments.project.select(pooled).await?;
+            (project.name(), pooled, detail)
+        }
+    };
+    let Database::Direct(connection) = connection.database else {
+        anyhow::bail!("there is no connection to the database");
     };
     let (config, tls) = connection.again();
+    drop(connection);
     let options = Options {
-        project: name(&project, &config),
+        project: name,
         access,
         is_read_only: arguments.read_only,
     };
-    drop(project);
-    let is_open = arguments.listen.is_some();
     let dashboard = Dashboard::bind(options, config, ConfigConnectImpl { tls })
         .await
         .map_err(explained)?;
     errln!("{detail}");
     outln!("{}", dashboard.link());
-    match is_open {
-        true => errln!(
+    match arguments.listen {
+        Some(_) => errln!(
             "It serves HTTP: let only a reverse proxy with TLS reach it. Press Ctrl-C to stop."
         ),
-        false => {
-            errln!("Open this link. Whoever has it can act on the queues. Press Ctrl-C to stop.")
-        }
+        None => errln!(
+            "Open this link. Whoever has it can do what the dashboard can. Press Ctrl-C to stop."
+        ),
     }
     dashboard.serve().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The options for a direct connection to a hosted project: by the session pooler that `supabase link` has saved.
+fn pooler(options: &ProjectOptions, project: &Project) -> Result<ProjectOptions> {
+    let reference = project.options.project_ref.as_deref().unwrap_or_default();
+    let dir = options.supabase_dir();
+    let url = dir.and_then(|dir| dir.pooler_url(reference)).ok_or_else(|| {
+        user_error(
+            format!("the dashboard needs a connection to the database of {}, and its address is unknown", project.name()),
+            "Link the project with `supabase link`, or pass --db-url with the address of the session pooler (in the project's dashboard under Connect). The password can be in PGPASSWORD.",
+        )
+    })?;
+    if std::env::var_os("PGPASSWORD").is_none() {
+        return Err(user_error(
+            format!(
+                "the dashboard needs a connection to the database of {}, and has no password for {url}",
+                project.name()
+            ),
+            "Set PGPASSWORD to the database's password, and run this again.",
+        ));
+    }
+    Ok(ProjectOptions {
+        project_ref: None,
+        db_url: Some(url),
+        ..options.clone()
+    })
 }
 
 fn access(arguments: &Arguments) -> Result<Access> {
@@ -97,31 +128,15 @@ fn access(arguments: &Arguments) -> Result<Access> {
     })
 }
 
-/// The project's name, for titles.
-fn name(project: &Project, config: &Config) -> String {
-    if !matches!(project.deployment, Deployment::DatabaseOnly) {
+/// The project's name, for titles and questions.
+fn name(project: &Project) -> String {
+    let Database::Direct(connection) = &project.database else {
         return project.name();
-    }
-    let host = match config.get_hosts().first() {
-        Some(Host::Tcp(name)) => name.clone(),
-        #[cfg(unix)]
-        Some(Host::Unix(path)) => path.display().to_string(),
-        None => "localhost".into(),
     };
-    match config.get_dbname() {
-        Some(database) => format!("{database} at {host}"),
-        None => host,
+    match project.deployment {
+        Deployment::DatabaseOnly => connection.place(),
+        _ => project.name(),
     }
-}
-
-fn no_connection(project: &Project) -> anyhow::Error {
-    user_error(
-        format!(
-            "{} has no database connection here: the Supabase CLI's is too slow for pages",
-            project.name()
-        ),
-        "Pass --db-url with the address of the session pooler (in the project's dashboard under Connect), without the password, and set PGPASSWORD.",
-    )
 }
 
 fn explained(error: Error) -> anyhow::Error {

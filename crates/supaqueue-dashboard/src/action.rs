@@ -194,12 +194,12 @@ async fn question(
             @if count.as_ref().is_none_or(|count| count.matching > 0) {
                 form method="post" action=(format!("/actions/{name}")) {
                     (hidden(fields))
-                    button.danger[action.is_final].primary[!action.is_final] autofocus { (action.button) }
+                    button.danger[action.is_final].primary[!action.is_final] autofocus[!action.is_final] { (action.button) }
                 }
             } @else {
                 p { "No job matches: there is nothing to do." }
             }
-            a.button href=(action.back) { "Back" }
+            a.button href=(action.back) autofocus[action.is_final] { "Back" }
         }
     };
     Ok(Page {

@@ -332,21 +332,20 @@ impl Charts {
     /// A line through the values; where there is none, it is interrupted.
     fn path(&self, value: impl Fn(&Point) -> Option<f64>, most: f64) -> String {
         let step = WIDTH / self.points.len().max(1) as f64;
+        let values: Vec<Option<f64>> = self.points.iter().map(value).collect();
+        let is_at = |index: usize| values.get(index).is_some_and(Option::is_some);
         let mut path = String::new();
-        let mut is_down = false;
-        for (index, point) in self.points.iter().enumerate() {
-            let Some(value) = value(point) else {
-                is_down = false;
-                continue;
-            };
+        for (index, value) in values.iter().enumerate() {
+            let Some(value) = value else { continue };
             let x = step * (index as f64 + 0.5);
             let y = HEIGHT - HEIGHT * (value / most).min(1.0);
-            // A value alone is a dot: a line of no length with round ends.
-            path += &match is_down {
+            let follows = index > 0 && is_at(index - 1);
+            path += &match follows {
                 true => format!("L{x:.1} {y:.1}"),
-                false => format!("M{x:.1} {y:.1}h0"),
+                false if is_at(index + 1) => format!("M{x:.1} {y:.1}"),
+                // Alone, a dash.
+                false => format!("M{:.1} {y:.1}h4", x - 2.0),
             };
-            is_down = true;
         }
         path
     }
@@ -457,7 +456,7 @@ mod tests {
         let charts = charts(values.map(|wait| point(1, 0, wait)).into());
         assert_eq!(
             charts.path(|point| point.wait[0], 100.0),
-            "M75.0 50.0h0L225.0 0.0M525.0 100.0h0"
+            "M75.0 50.0L225.0 0.0M523.0 100.0h4"
         );
     }
 

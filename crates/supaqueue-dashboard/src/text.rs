@@ -68,7 +68,7 @@ pub(crate) fn cut(text: &str, length: usize) -> String {
 pub(crate) fn status(status: &str) -> Markup {
     let (class, sign, word) = match status {
         "pending" => ("muted", "○", "pending"),
-        "waiting" => ("muted", "‖", "waiting"),
+        "waiting" => ("muted", "◌", "waiting"),
         "in_progress" => ("current", "▶", "in progress"),
         "successful" => ("good", "✓", "successful"),
         "failed" => ("bad", "✕", "failed"),

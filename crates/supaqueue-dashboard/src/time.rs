@@ -64,9 +64,47 @@ pub(crate) fn duration(ms: f64) -> String {
     }
 }
 
+/// An interval as Postgres writes it, without zeros: `30 s`, `1 day 2 h`.
+pub(crate) fn interval(text: &str) -> String {
+    let Some((rest, time)) = text
+        .rsplit_once(' ')
+        .or(Some(("", text)))
+        .filter(|(_, time)| time.contains(':'))
+    else {
+        return text.to_owned();
+    };
+    let units = ["h", "min", "s"];
+    let parts = time.split(':').zip(units).filter_map(|(number, unit)| {
+        let number = number.trim_start_matches('0');
+        (!number.is_empty()).then(|| format!("{number} {unit}"))
+    });
+    let parts: Vec<String> = Some(rest.to_owned())
+        .filter(|rest| !rest.is_empty())
+        .into_iter()
+        .chain(parts)
+        .collect();
+    match parts.is_empty() {
+        true => "0 s".into(),
+        false => parts.join(" "),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn intervals_have_units() {
+        for (text, want) in [
+            ("00:00:30", "30 s"),
+            ("1 day 02:00:00", "1 day 2 h"),
+            ("01:30:00", "1 h 30 min"),
+            ("7 days", "7 days"),
+            ("00:00:00", "0 s"),
+        ] {
+            assert_eq!(interval(text), want);
+        }
+    }
 
     #[test]
     fn distances_have_one_unit() {

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use supaqueue_dashboard::{Access, ConfigConnectImpl, Dashboard, Options};
 use supaqueue_local::{Error, PostgresSource, Stack};
 use tokio::sync::broadcast::error::RecvError;
+use tokio_postgres::NoTls;
 
 use crate::output::{errln, spinner};
 use crate::signal::stop_requested;
@@ -94,11 +96,14 @@ async fn dev(arguments: Arguments) -> Result<()> {
         _ = &mut stop => return Ok(()),
     };
     let mut logs = stack.logs();
-    print_stack(&stack);
+    let dashboard = dashboard(&stack).await?;
+    print_stack(&stack, dashboard.link());
+    let mut dashboard = std::pin::pin!(dashboard.serve());
     let log = Log::of(&stack);
     loop {
         tokio::select! {
             _ = &mut stop => break,
+            () = &mut dashboard => break,
             line = logs.recv() => match line {
                 Ok(line) => log.print(&line),
                 Err(RecvError::Lagged(lost)) => errln!("({lost} log lines were dropped)"),
@@ -109,4 +114,14 @@ async fn dev(arguments: Arguments) -> Result<()> {
     errln!("stopping");
     stack.stop().await;
     Ok(())
+}
+
+async fn dashboard(stack: &Stack) -> Result<Dashboard> {
+    let options = Options {
+        project: "local stack".into(),
+        access: Access::Token { port: 0 },
+        is_read_only: false,
+    };
+    let connect = ConfigConnectImpl { tls: NoTls };
+    Ok(Dashboard::bind(options, stack.db_url().parse()?, connect).await?)
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use supaqueue_files::{Part, add_ons, core, function_files};
 use toml_edit::{DocumentMut, Item, Value};
+use url::Url;
 
 use super::file_set::FileSet;
 use super::hosted::FUNCTION;
@@ -74,6 +75,12 @@ impl SupabaseDir {
         let text = std::fs::read_to_string(self.0.join(".temp/project-ref")).ok()?;
         let reference = text.trim();
         (!reference.is_empty()).then(|| reference.to_owned())
+    }
+
+    /// The address of a project's session pooler, without a password, if `supabase link` has saved it.
+    pub(crate) fn pooler_url(&self, reference: &str) -> Option<String> {
+        let text = std::fs::read_to_string(self.0.join(".temp/pooler-url")).ok()?;
+        session_pooler(text.trim(), reference)
     }
 
     /// `config.toml`.
@@ -321,9 +328,29 @@ fn is_inline(item: Option<&Item>) -> bool {
     matches!(item, Some(Item::Value(_)))
 }
 
+/// The CLI saves the transaction pooler, whose other port keeps a session.
+fn session_pooler(url: &str, reference: &str) -> Option<String> {
+    let mut url = Url::parse(url).ok()?;
+    if !url.username().ends_with(&format!(".{reference}")) {
+        return None;
+    }
+    url.set_password(None).ok()?;
+    url.set_port(Some(5432)).ok()?;
+    Some(url.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_saved_pooler_is_that_of_the_project_and_keeps_sessions() {
+        let url = "postgresql://postgres.abc:[YOUR-PASSWORD]@aws-0-eu-west-1.pooler.supabase.com:6543/postgres";
+        let want = "postgresql://postgres.abc@aws-0-eu-west-1.pooler.supabase.com:5432/postgres";
+        assert_eq!(session_pooler(url, "abc").as_deref(), Some(want));
+        assert_eq!(session_pooler(url, "bc"), None);
+        assert_eq!(session_pooler("nonsense", "abc"), None);
+    }
 
     const OTHER: &str =
         "# mine\nproject_id = \"x\"   # keep\n\n[functions.hello]\nverify_jwt = true\n";

@@ -78,6 +78,10 @@ pub(super) fn change(fields: &Fields) -> Result<Action, Error> {
             literal(name)
         ),
         button: "Change",
+        // What was entered goes back with it.
+        back: fields
+            .with("queue", None)
+            .link(&format!("{}/settings", path(name))),
         done: done(name, "The settings are changed."),
         ..on(name)
     })

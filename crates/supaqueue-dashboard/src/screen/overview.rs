@@ -127,7 +127,7 @@ fn table(queues: &[Queue], period: &Period) -> Markup {
                     @for queue in queues { tr id=(queue.id) {
                         th scope="row" {
                             a data-row href=(queue::path(&queue.name)) { (text::short(&queue.name, 80)) }
-                            @if queue.is_paused { " " (queue::PAUSED) }
+                            @if queue.is_paused { " " (queue::Paused) }
                         }
                         td { (Charts::spark(&queue.ended)) }
                         td.number { (queue.busy_workers) " of " (queue.workers) }

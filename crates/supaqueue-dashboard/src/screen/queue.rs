@@ -193,7 +193,6 @@ struct Queue {
 /// A row of `supaqueue.queue_status`.
 #[derive(Deserialize)]
 struct Status {
-    name: String,
     is_paused: bool,
     workers: i64,
     busy_workers: i64,
@@ -222,14 +221,11 @@ struct Due {
 }
 
 /// What marks a paused queue or schedule.
-pub(crate) const PAUSED: Tag = Tag("‖", "paused");
+pub(crate) struct Paused;
 
-/// A sign and a word.
-pub(crate) struct Tag(&'static str, &'static str);
-
-impl Render for Tag {
+impl Render for Paused {
     fn render(&self) -> Markup {
-        html! { span.tag { span aria-hidden="true" { (self.0) " " } (self.1) } }
+        html! { span.tag { "paused" } }
     }
 }
 
@@ -254,7 +250,7 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
     let body = html! {
         p.crumbs { a href="/" { "Overview" } " / Queue" }
         div.head {
-            h1 { (text::inline(name)) @if status.is_paused { " " (PAUSED) } }
+            h1 { (text::inline(name)) @if status.is_paused { " " (Paused) } }
             div.buttons {
                 @if status.is_paused {
                     (action::button(&context, "resume-queue", &fields, "Resume", Look { is_primary: true, ..Look::default() }))

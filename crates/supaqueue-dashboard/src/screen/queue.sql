@@ -4,7 +4,7 @@ select coalesce((
     'status', (
       select to_jsonb(s)
       from (
-        select s.name, s.is_paused, s.workers, s.busy_workers, s.pending, s.waiting, s.in_progress
+        select s.is_paused, s.workers, s.busy_workers, s.pending, s.waiting, s.in_progress
         from supaqueue.queue_status s
         where s.name = $1
       ) s

@@ -77,7 +77,7 @@ fn row(schedule: &Listed) -> Markup {
         tr id=(schedule.id) {
             th scope="row" {
                 a data-row href=(path(&schedule.name)) { (text::short(&schedule.name, 80)) }
-                @if schedule.is_paused { " " (queue::PAUSED) }
+                @if schedule.is_paused { " " (queue::Paused) }
                 br;
                 small.muted { "to " a href=(queue::path(&schedule.queue)) { (text::short(&schedule.queue, 80)) } }
             }
@@ -105,7 +105,7 @@ fn when(cron: Option<&str>, every: Option<&str>, timezone: &str) -> Markup {
     html! {
         @match (cron, every) {
             (Some(cron), _) => { code { (text::short(cron, 100)) } br; small.muted { (text::short(timezone, 60)) } }
-            (None, Some(every)) => { "every " (text::short(every, 60)) }
+            (None, Some(every)) => { "every " (time::interval(every)) }
             (None, None) => "never",
         }
     }
@@ -162,7 +162,7 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
     let body = html! {
         p.crumbs { a href="/schedules" { "Schedules" } " / Schedule" }
         div.head {
-            h1 { (text::inline(name)) @if is_paused { " " (queue::PAUSED) } }
+            h1 { (text::inline(name)) @if is_paused { " " (queue::Paused) } }
             div.buttons {
                 (action::button(&context, "run-schedule", &fields, "Run now", Look::default()))
                 @if is_paused {
@@ -185,10 +185,10 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
             @if schedule.next.is_empty() {
                 p.muted { "None." }
             } @else {
-                ul { @for at in &schedule.next { li { (time::exact(at)) " " span.muted { "(" (time::relative(at)) ")" } } } }
+                ul.times { @for at in &schedule.next { li { (time::exact(at)) " " span.muted { "(" (time::relative(at)) ")" } } } }
                 @if is_paused { p.muted { "Paused: it inserts no jobs at these times." } }
                 @if let Some(spread) = column("spread").filter(|spread| spread != "00:00:00" && column("cron").is_some()) {
-                    p.muted { "Its jobs come up to " (spread) " later." }
+                    p.muted { "Its jobs come up to " (time::interval(&spread)) " later." }
                 }
             }
         }
@@ -200,7 +200,7 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
             h2 #what { "Its jobs" }
             dl.facts {
                 @for (name, label) in SETTINGS {
-                    @if let Some(value) = column(name) { div { dt { (label) } dd { (text::short(&value, 200)) } } }
+                    @if let Some(value) = column(name).filter(|value| value != "00:00:00") { div { dt { (label) } dd { (text::short(&value, 200)) } } }
                 }
             }
             h3 { "Payload" }

@@ -73,6 +73,12 @@ impl Connection {
         })
     }
 
+    /// The database and its host, in words.
+    pub(crate) fn place(&self) -> String {
+        let database = self.config.get_dbname().or(self.config.get_user());
+        format!("{} at {}", database.unwrap_or_default(), host(&self.config))
+    }
+
     /// What further connections are made with.
     pub(crate) fn again(&self) -> (Config, MakeRustlsConnect) {
         (self.config.clone(), self.tls.clone())
