@@ -2109,10 +2109,12 @@ set search_path = public, extensions
 set lock_timeout = '100ms'
 as $$
 declare
-  jobs uuid[] := string_to_array(rtrim(current_setting('supaqueue.ended_jobs', true)), ' ');
+  list text := current_setting('supaqueue.ended_jobs', true);
+  jobs uuid[];
 begin
   perform set_config('supaqueue.ended_jobs', '', true);
   begin
+    jobs := string_to_array(rtrim(list), ' ');
     insert into supaqueue.job (queue, headers, payload)
     select e.on_end, e.headers, e.payload from supaqueue.end_jobs(jobs) e;
   exception
@@ -4197,8 +4199,8 @@ end
 $$;
 
 -- Counts the jobs that have ended since they were counted last, in minute and counted, some at a time;
--- returns whether there are more. Looks at 500 queues at a time, and goes on with the others at the next
--- tick.
+-- returns whether there are more. Looks at 100 queues at a time, so that a tick with nothing to count costs next to
+-- nothing, and goes on with the others at the next tick.
 --
 -- counted.until says up to which finished_at all jobs of a queue are counted. It moves in the transaction
 -- that counts them, so each is counted once. The rows of queues that are gone are deleted.
@@ -4210,21 +4212,35 @@ as $$
 declare
   horizon timestamptz := supaqueue.count_horizon();
   after uuid := coalesce((select t.counted_until from supaqueue.last_tick t), '00000000-0000-0000-0000-000000000000');
-  queues uuid[] := supaqueue.queues_after(after, 500);
+  queues uuid[];
   to_count uuid[];
-  left_to_count integer := 20000;
-  has_more boolean := false;
   _queue uuid;
   jobs bigint;
+  left_to_count bigint := 20000;
+  has_more boolean := false;
 begin
   if horizon is null or not pg_try_advisory_xact_lock(hashtextextended('supaqueue.count', 0)) then
     return false;
   end if;
-  to_count := supaqueue.queues_to_count(queues, horizon);
+  select
+    array_agg(q.id order by q.id),
+    array_agg(q.id order by q.id) filter (where c.queue is null or exists (
+      select
+      from unnest(array['successful', 'failed', 'cancelled']) as s (status)
+      cross join lateral (
+        select from supaqueue.job j
+        where j.queue = q.id and j.ended_as = s.status and j.finished_at > c.until and j.finished_at <= horizon
+        limit 1
+      ) e
+    ))
+  into queues, to_count
+  from (select o.id from supaqueue.queue o where o.id > after order by o.id limit 100) q
+  left join supaqueue.counted c on c.queue = q.id;
+
   delete from supaqueue.counted c
-  where c.queue > after and (queues[500] is null or c.queue <= queues[500]) and c.queue <> all (queues);
-  after := queues[500];
-  foreach _queue in array to_count loop
+  where c.queue > after and (queues[100] is null or c.queue <= queues[100]) and c.queue <> all (coalesce(queues, '{}'));
+  after := queues[100];
+  foreach _queue in array coalesce(to_count, '{}') loop
     if left_to_count <= 0 then
       has_more := true;
       exit;
@@ -4232,7 +4248,7 @@ begin
     jobs := supaqueue.count_queue(_queue, horizon, 5000);
     left_to_count := left_to_count - jobs;
     has_more := has_more or jobs >= 5000;
-    after := case when _queue = to_count[cardinality(to_count)] then queues[500] else _queue end;
+    after := case when _queue = to_count[cardinality(to_count)] then queues[100] else _queue end;
   end loop;
   update supaqueue.last_tick t set counted_until = after where t.counted_until is distinct from after;
   return has_more;
@@ -4264,41 +4280,6 @@ begin
     where a.backend_xid is not null and a.pid <> pg_backend_pid()
       and a.datid = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
   )));
-end
-$$;
-
-create or replace function supaqueue.queues_after(_queue uuid, _limit integer)
-returns uuid[]
-language sql
-stable
-set search_path = ''
-as $$
-  select array(select q.id from supaqueue.queue q where q.id > _queue order by q.id limit _limit)
-$$;
-
--- Those of the queues in which jobs have ended since they were counted.
-create or replace function supaqueue.queues_to_count(_queues uuid[], _horizon timestamptz)
-returns uuid[]
-language plpgsql
-set search_path = ''
-as $$
-begin
-  return array(
-    select q.id
-    from unnest(_queues) as q (id)
-    left join supaqueue.counted c on c.queue = q.id
-    where c.queue is null
-      or exists (
-        select from supaqueue.job j
-        where j.queue = q.id and j.ended_as = 'successful' and j.finished_at > c.until and j.finished_at <= _horizon)
-      or exists (
-        select from supaqueue.job j
-        where j.queue = q.id and j.ended_as = 'failed' and j.finished_at > c.until and j.finished_at <= _horizon)
-      or exists (
-        select from supaqueue.job j
-        where j.queue = q.id and j.ended_as = 'cancelled' and j.finished_at > c.until and j.finished_at <= _horizon)
-    order by q.id
-  );
 end
 $$;
 
@@ -4347,7 +4328,7 @@ begin
         s.status, j.finished_at, j.attempts,
         -- A job that was cancelled before it was started, or started again, has no last attempt.
         case
-          when s.status = 'cancelled' and j.started_at < j.run_at or not isfinite(j.run_at) then null
+          when j.started_at is null or not isfinite(j.run_at) or s.status = 'cancelled' and j.started_at < j.run_at then null
           else ceil(least(greatest(extract(epoch from j.started_at - j.run_at) * 1000, 0), 1e11))
         end as wait_ms,
         case when s.status <> 'cancelled' then j.duration_ms::numeric end as run_ms
@@ -4457,7 +4438,7 @@ $migration$;
 
 execute $migration$
 -- Deletes finished jobs that are counted and that their queue no longer keeps, the oldest first, at most retention_batch;
--- returns whether there may be more. Looks at 500 queues at a time, and goes on with the others at
+-- returns whether there may be more. Looks at 100 queues at a time, and goes on with the others at
 -- the next tick.
 --
 -- In a trigger, an add-on that must keep a job finds the setting supaqueue.is_retention 'on', and
@@ -4473,12 +4454,12 @@ declare
     select q.id from supaqueue.queue q
     where q.id > coalesce((select t.cleaned_until from supaqueue.last_tick t), '00000000-0000-0000-0000-000000000000')
     order by q.id
-    limit 500
+    limit 100
   );
   jobs uuid[] := supaqueue.jobs_to_delete(queues, batch);
 begin
   if cardinality(jobs) < batch then
-    update supaqueue.last_tick t set cleaned_until = queues[500] where t.cleaned_until is distinct from queues[500];
+    update supaqueue.last_tick t set cleaned_until = queues[100] where t.cleaned_until is distinct from queues[100];
   end if;
   if jobs = '{}' then
     return false;
@@ -6739,34 +6720,38 @@ begin
     cross join lateral (
       select r.error_group
       from (
-        select j.error_group from supaqueue.job j
-        where j.queue = q.id and j.ended_as = 'failed' and j.finished_at is not null
-        order by j.finished_at desc
-        limit 1000
+        (
+          select j.error_group, 1 as preference from supaqueue.job j
+          where j.queue = q.id and j.ended_as = 'failed' and j.finished_at is not null
+          order by j.finished_at desc
+          limit 1000
+        )
+        union all
+        (
+          -- From one group to the next through the index.
+          with recursive found (error_group) as (
+            (
+              select j.error_group from supaqueue.job j
+              where j.queue = q.id and j.error_group is not null
+              order by j.error_group
+              limit 1
+            )
+            union all
+            select (
+              select j.error_group from supaqueue.job j
+              where j.queue = q.id and j.error_group > found.error_group
+              order by j.error_group
+              limit 1
+            )
+            from found
+            where found.error_group is not null
+          )
+          select f.error_group, 2 from found f where f.error_group is not null limit 100
+        )
       ) r
       where r.error_group is not null
-      union
-      (
-        -- From one group to the next through the index.
-        with recursive found (error_group) as (
-          (
-            select j.error_group from supaqueue.job j
-            where j.queue = q.id and j.error_group is not null
-            order by j.error_group
-            limit 1
-          )
-          union all
-          select (
-            select j.error_group from supaqueue.job j
-            where j.queue = q.id and j.error_group > found.error_group
-            order by j.error_group
-            limit 1
-          )
-          from found
-          where found.error_group is not null
-        )
-        select f.error_group from found f where f.error_group is not null limit 100
-      )
+      group by r.error_group
+      order by min(r.preference)
     ) e
     limit failures.max_groups
   ) g
@@ -7543,9 +7528,9 @@ begin
         f.place,
         format('# TYPE %s %s', f.name, f.type) || chr(10) || coalesce('# UNIT ' || f.name || ' ' || f.unit || chr(10), '')
           || format('# HELP %s %s', f.name, f.help) || chr(10)
-          || coalesce(string_agg(s.sample || chr(10), '' order by s.queue, s.number), '') as text
+          || string_agg(s.sample || chr(10), '' order by s.queue, s.number) as text
       from families f
-      left join samples s on s.family = f.name
+      join samples s on s.family = f.name
       group by f.place, f.name, f.type, f.unit, f.help
     ) f
   );
@@ -8083,7 +8068,7 @@ begin
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',
         'again_in_ms', 'due_schedules', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
-        'stale_places', 'expired_holders', 'end_jobs', 'unfinished_ends', 'queues_to_count', 'count_queue', 'delete_minutes', 'chart', 'failures', 'metrics', 'oldest_due', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
+        'stale_places', 'expired_holders', 'end_jobs', 'unfinished_ends', 'count_ended_jobs', 'count_queue', 'delete_minutes', 'chart', 'failures', 'metrics', 'oldest_due', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
     )) as f (look_ups, searches)
     where p.pronamespace = 'supaqueue'::regnamespace and p.proname = any (look_ups || searches)
   loop

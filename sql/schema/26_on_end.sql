@@ -39,10 +39,12 @@ set search_path = public, extensions
 set lock_timeout = '100ms'
 as $$
 declare
-  jobs uuid[] := string_to_array(rtrim(current_setting('supaqueue.ended_jobs', true)), ' ');
+  list text := current_setting('supaqueue.ended_jobs', true);
+  jobs uuid[];
 begin
   perform set_config('supaqueue.ended_jobs', '', true);
   begin
+    jobs := string_to_array(rtrim(list), ' ');
     insert into supaqueue.job (queue, headers, payload)
     select e.on_end, e.headers, e.payload from supaqueue.end_jobs(jobs) e;
   exception
@@ -75,7 +77,8 @@ begin
       'left_out', array_remove(array[
         case when s.payload_bytes > 1000000 then 'payload' end, case when s.result_bytes > 1000000 then 'result' end], null)))
   from (select distinct i.id from unnest(_jobs) as i (id)) i
-  join supaqueue.job j on j.id = i.id
+  -- "offset 0": each job is looked up by its id, whatever the statistics say.
+  cross join lateral (select t.* from supaqueue.job t where t.id = i.id offset 0) j
   join supaqueue.queue q on q.id = j.queue
   cross join lateral (
     select octet_length(j.payload::text) as payload_bytes, octet_length(j.result::text) as result_bytes offset 0

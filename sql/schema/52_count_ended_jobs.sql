@@ -43,8 +43,8 @@ end
 $$;
 
 -- Counts the jobs that have ended since they were counted last, in minute and counted, some at a time;
--- returns whether there are more. Looks at 500 queues at a time, and goes on with the others at the next
--- tick.
+-- returns whether there are more. Looks at 100 queues at a time, so that a tick with nothing to count costs next to
+-- nothing, and goes on with the others at the next tick.
 --
 -- counted.until says up to which finished_at all jobs of a queue are counted. It moves in the transaction
 -- that counts them, so each is counted once. The rows of queues that are gone are deleted.
@@ -56,21 +56,35 @@ as $$
 declare
   horizon timestamptz := supaqueue.count_horizon();
   after uuid := coalesce((select t.counted_until from supaqueue.last_tick t), '00000000-0000-0000-0000-000000000000');
-  queues uuid[] := supaqueue.queues_after(after, 500);
+  queues uuid[];
   to_count uuid[];
-  left_to_count integer := 20000;
-  has_more boolean := false;
   _queue uuid;
   jobs bigint;
+  left_to_count bigint := 20000;
+  has_more boolean := false;
 begin
   if horizon is null or not pg_try_advisory_xact_lock(hashtextextended('supaqueue.count', 0)) then
     return false;
   end if;
-  to_count := supaqueue.queues_to_count(queues, horizon);
+  select
+    array_agg(q.id order by q.id),
+    array_agg(q.id order by q.id) filter (where c.queue is null or exists (
+      select
+      from unnest(array['successful', 'failed', 'cancelled']) as s (status)
+      cross join lateral (
+        select from supaqueue.job j
+        where j.queue = q.id and j.ended_as = s.status and j.finished_at > c.until and j.finished_at <= horizon
+        limit 1
+      ) e
+    ))
+  into queues, to_count
+  from (select o.id from supaqueue.queue o where o.id > after order by o.id limit 100) q
+  left join supaqueue.counted c on c.queue = q.id;
+
   delete from supaqueue.counted c
-  where c.queue > after and (queues[500] is null or c.queue <= queues[500]) and c.queue <> all (queues);
-  after := queues[500];
-  foreach _queue in array to_count loop
+  where c.queue > after and (queues[100] is null or c.queue <= queues[100]) and c.queue <> all (coalesce(queues, '{}'));
+  after := queues[100];
+  foreach _queue in array coalesce(to_count, '{}') loop
     if left_to_count <= 0 then
       has_more := true;
       exit;
@@ -78,7 +92,7 @@ begin
     jobs := supaqueue.count_queue(_queue, horizon, 5000);
     left_to_count := left_to_count - jobs;
     has_more := has_more or jobs >= 5000;
-    after := case when _queue = to_count[cardinality(to_count)] then queues[500] else _queue end;
+    after := case when _queue = to_count[cardinality(to_count)] then queues[100] else _queue end;
   end loop;
   update supaqueue.last_tick t set counted_until = after where t.counted_until is distinct from after;
   return has_more;
@@ -110,41 +124,6 @@ begin
     where a.backend_xid is not null and a.pid <> pg_backend_pid()
       and a.datid = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
   )));
-end
-$$;
-
-create or replace function supaqueue.queues_after(_queue uuid, _limit integer)
-returns uuid[]
-language sql
-stable
-set search_path = ''
-as $$
-  select array(select q.id from supaqueue.queue q where q.id > _queue order by q.id limit _limit)
-$$;
-
--- Those of the queues in which jobs have ended since they were counted.
-create or replace function supaqueue.queues_to_count(_queues uuid[], _horizon timestamptz)
-returns uuid[]
-language plpgsql
-set search_path = ''
-as $$
-begin
-  return array(
-    select q.id
-    from unnest(_queues) as q (id)
-    left join supaqueue.counted c on c.queue = q.id
-    where c.queue is null
-      or exists (
-        select from supaqueue.job j
-        where j.queue = q.id and j.ended_as = 'successful' and j.finished_at > c.until and j.finished_at <= _horizon)
-      or exists (
-        select from supaqueue.job j
-        where j.queue = q.id and j.ended_as = 'failed' and j.finished_at > c.until and j.finished_at <= _horizon)
-      or exists (
-        select from supaqueue.job j
-        where j.queue = q.id and j.ended_as = 'cancelled' and j.finished_at > c.until and j.finished_at <= _horizon)
-    order by q.id
-  );
 end
 $$;
 
@@ -193,7 +172,7 @@ begin
         s.status, j.finished_at, j.attempts,
         -- A job that was cancelled before it was started, or started again, has no last attempt.
         case
-          when s.status = 'cancelled' and j.started_at < j.run_at or not isfinite(j.run_at) then null
+          when j.started_at is null or not isfinite(j.run_at) or s.status = 'cancelled' and j.started_at < j.run_at then null
           else ceil(least(greatest(extract(epoch from j.started_at - j.run_at) * 1000, 0), 1e11))
         end as wait_ms,
         case when s.status <> 'cancelled' then j.duration_ms::numeric end as run_ms

@@ -1,5 +1,5 @@
 -- Deletes finished jobs that are counted and that their queue no longer keeps, the oldest first, at most retention_batch;
--- returns whether there may be more. Looks at 500 queues at a time, and goes on with the others at
+-- returns whether there may be more. Looks at 100 queues at a time, and goes on with the others at
 -- the next tick.
 --
 -- In a trigger, an add-on that must keep a job finds the setting supaqueue.is_retention 'on', and
@@ -15,12 +15,12 @@ declare
     select q.id from supaqueue.queue q
     where q.id > coalesce((select t.cleaned_until from supaqueue.last_tick t), '00000000-0000-0000-0000-000000000000')
     order by q.id
-    limit 500
+    limit 100
   );
   jobs uuid[] := supaqueue.jobs_to_delete(queues, batch);
 begin
   if cardinality(jobs) < batch then
-    update supaqueue.last_tick t set cleaned_until = queues[500] where t.cleaned_until is distinct from queues[500];
+    update supaqueue.last_tick t set cleaned_until = queues[100] where t.cleaned_until is distinct from queues[100];
   end if;
   if jobs = '{}' then
     return false;

@@ -33,34 +33,38 @@ begin
     cross join lateral (
       select r.error_group
       from (
-        select j.error_group from supaqueue.job j
-        where j.queue = q.id and j.ended_as = 'failed' and j.finished_at is not null
-        order by j.finished_at desc
-        limit 1000
+        (
+          select j.error_group, 1 as preference from supaqueue.job j
+          where j.queue = q.id and j.ended_as = 'failed' and j.finished_at is not null
+          order by j.finished_at desc
+          limit 1000
+        )
+        union all
+        (
+          -- From one group to the next through the index.
+          with recursive found (error_group) as (
+            (
+              select j.error_group from supaqueue.job j
+              where j.queue = q.id and j.error_group is not null
+              order by j.error_group
+              limit 1
+            )
+            union all
+            select (
+              select j.error_group from supaqueue.job j
+              where j.queue = q.id and j.error_group > found.error_group
+              order by j.error_group
+              limit 1
+            )
+            from found
+            where found.error_group is not null
+          )
+          select f.error_group, 2 from found f where f.error_group is not null limit 100
+        )
       ) r
       where r.error_group is not null
-      union
-      (
-        -- From one group to the next through the index.
-        with recursive found (error_group) as (
-          (
-            select j.error_group from supaqueue.job j
-            where j.queue = q.id and j.error_group is not null
-            order by j.error_group
-            limit 1
-          )
-          union all
-          select (
-            select j.error_group from supaqueue.job j
-            where j.queue = q.id and j.error_group > found.error_group
-            order by j.error_group
-            limit 1
-          )
-          from found
-          where found.error_group is not null
-        )
-        select f.error_group from found f where f.error_group is not null limit 100
-      )
+      group by r.error_group
+      order by min(r.preference)
     ) e
     limit failures.max_groups
   ) g

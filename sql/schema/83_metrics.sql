@@ -100,9 +100,9 @@ begin
         f.place,
         format('# TYPE %s %s', f.name, f.type) || chr(10) || coalesce('# UNIT ' || f.name || ' ' || f.unit || chr(10), '')
           || format('# HELP %s %s', f.name, f.help) || chr(10)
-          || coalesce(string_agg(s.sample || chr(10), '' order by s.queue, s.number), '') as text
+          || string_agg(s.sample || chr(10), '' order by s.queue, s.number) as text
       from families f
-      left join samples s on s.family = f.name
+      join samples s on s.family = f.name
       group by f.place, f.name, f.type, f.unit, f.help
     ) f
   );

@@ -17,7 +17,7 @@ begin
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',
         'again_in_ms', 'due_schedules', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
-        'stale_places', 'expired_holders', 'end_jobs', 'unfinished_ends', 'queues_to_count', 'count_queue', 'delete_minutes', 'chart', 'failures', 'metrics', 'oldest_due', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
+        'stale_places', 'expired_holders', 'end_jobs', 'unfinished_ends', 'count_ended_jobs', 'count_queue', 'delete_minutes', 'chart', 'failures', 'metrics', 'oldest_due', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
     )) as f (look_ups, searches)
     where p.pronamespace = 'supaqueue'::regnamespace and p.proname = any (look_ups || searches)
   loop

@@ -12,8 +12,12 @@ use crate::signature::{CALL_ID_PREFIX, Keys, sign};
 use crate::time::Timestamp;
 use crate::trace::Trace;
 
-/// What the database says in the headers of a job that a schedule inserted.
-const SCHEDULE_HEADERS: [&str; 2] = ["supaqueue-schedule", "supaqueue-scheduled-at"];
+/// What the database says in the headers of a job that a schedule, or the end of another job, inserted.
+const ORIGIN_HEADERS: [&str; 3] = [
+    "supaqueue-schedule",
+    "supaqueue-scheduled-at",
+    "supaqueue-on-end",
+];
 
 /// Headers that the runtime sets, or that describe the connection or the bytes of the body. A value
 /// of a user's would break the request (HTTP/2 allows none of the connection's), be wrong, or ask for
@@ -57,7 +61,8 @@ impl From<String> for CannotCall {
     }
 }
 
-/// The call that an assignment asks for, as the span `span` of the dispatch's trace.
+/// The call that an assignment asks for, as the span `span` of the trace that its headers name in
+/// `traceparent` (that of the request which inserted the job, as a rule), else of the dispatch's.
 pub(crate) fn request(
     assignment: &Assignment,
     settings: &Settings,
@@ -141,6 +146,10 @@ pub(crate) fn unsigned(
     request.set("supaqueue-job-id", &job.id.0);
     request.set("supaqueue-attempt", &job.attempts);
     request.set("supaqueue-deadline", &now.plus(request.within_ms));
+    let of_job = (request.headers.iter()).find(|(name, _)| name == "traceparent");
+    let trace = of_job
+        .and_then(|(_, value)| Trace::parse(value))
+        .unwrap_or(trace);
     request.set("traceparent", &trace.child(span));
     Ok(request)
 }
@@ -235,7 +244,7 @@ fn add_custom(
 fn is_reserved(name: &str, auth: Auth) -> bool {
     let is_key = matches!(name, "authorization" | "apikey");
     (is_key && auth != Auth::None)
-        || (name.starts_with("supaqueue-") && !SCHEDULE_HEADERS.contains(&name))
+        || (name.starts_with("supaqueue-") && !ORIGIN_HEADERS.contains(&name))
         || name.starts_with("webhook-")
         || CONNECTION_HEADERS.contains(&name)
 }

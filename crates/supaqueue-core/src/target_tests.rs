@@ -106,7 +106,7 @@ fn a_call_is_rejected_as_a_dispatch() {
 fn headers_of_a_job_override_those_of_its_queue_and_ours_override_both() {
     let given = Given {
         of_queue: r#"{"X-A":"queue","x-b":"queue","Content-Type":"text/plain","Authorization":"Bearer mine","host":"evil","webhook-extra":"1"}"#,
-        of_job: r#"{"x-a":"job","SUPAQUEUE-ATTEMPT":"9","supaqueue-new":"1","supaqueue-schedule":"nightly","supaqueue-scheduled-at":"2026-11-30T03:00:00Z","apikey":"mine","Content-Length":"1","traceparent":"x"}"#,
+        of_job: r#"{"x-a":"job","SUPAQUEUE-ATTEMPT":"9","supaqueue-new":"1","supaqueue-schedule":"nightly","supaqueue-scheduled-at":"2026-11-30T03:00:00Z","supaqueue-on-end":"1","apikey":"mine","Content-Length":"1","traceparent":"x"}"#,
         ..PLAIN
     };
     let request = call(&given, &[]).unwrap();
@@ -122,11 +122,32 @@ fn headers_of_a_job_override_those_of_its_queue_and_ours_override_both() {
         ("supaqueue-new", None),
         ("supaqueue-schedule", Some("nightly")),
         ("supaqueue-scheduled-at", Some("2026-11-30T03:00:00Z")),
+        ("supaqueue-on-end", Some("1")),
         ("supaqueue-attempt", Some("3")),
         ("traceparent", Some(TRACEPARENT)),
     ];
     for (name, value) in want {
         assert_eq!(header(&request, name), value, "{name}");
+    }
+}
+
+#[test]
+fn a_call_goes_on_with_the_trace_that_its_job_was_inserted_in() {
+    let of_job = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    let child = "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000007-00";
+    let cases = [
+        (of_job, child),
+        ("00-00000000000000000000000000000000-00f067aa0ba902b7-01", TRACEPARENT),
+        ("nonsense", TRACEPARENT),
+    ];
+    for (given, want) in cases {
+        let headers = format!(r#"{{"TraceParent":"{given}"}}"#);
+        let given = Given {
+            of_job: &headers,
+            ..PLAIN
+        };
+        let request = call(&given, &[]).unwrap();
+        assert_eq!(header(&request, "traceparent"), Some(want), "{headers}");
     }
 }
 

@@ -1,7 +1,7 @@
-//! `traceparent` (W3C Trace Context, level 1): one trace per dispatch.
+//! `traceparent` (W3C Trace Context, level 1): the trace of the request that inserted a job, else one per dispatch.
 //!
-//! The platform rate limits calls between functions per trace, so the trace of a
-//! dispatch is passed on, with a new span for each call.
+//! The platform rate limits calls between functions per trace, so a trace is passed on, with a new
+//! span for each call.
 
 use core::fmt;
 
@@ -22,7 +22,8 @@ impl Trace {
             .unwrap_or(Self { id, flags: 0 })
     }
 
-    fn parse(header: &str) -> Option<Self> {
+    /// The trace of a valid `traceparent` header.
+    pub(crate) fn parse(header: &str) -> Option<Self> {
         let mut parts = header.trim().splitn(4, '-');
         let version = hex(parts.next()?, 2)?;
         let id = hex(parts.next()?, 32)?;
