@@ -72,6 +72,7 @@ fn parse(name: &str, fields: &Fields) -> Result<Action, Error> {
         "delete-jobs" => job::operation("delete", fields),
         "change-jobs" => job::operation("change", fields),
         "stop-operation" => job::stop_operation(fields),
+        "resume-operation" => job::resume_operation(fields),
         _ => Err(Error::NotFound(format!("There is no action {name}."))),
     }
 }

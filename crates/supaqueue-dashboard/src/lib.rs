@@ -14,11 +14,15 @@ mod context;
 mod database;
 mod error;
 mod fields;
+mod graph;
+mod json;
 mod layout;
 mod screen;
+mod search;
 mod sql;
 mod text;
 mod time;
+mod timeline;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -84,10 +84,14 @@ pub(super) fn operation(action: &'static str, fields: &Fields) -> Result<Action,
         (true, None) => return Err(Error::Invalid("No job is selected.".into())),
     };
     let changes = match action {
-        "change" => Some(
-            json_of("changes")?
-                .ok_or_else(|| Error::Invalid("The field changes is missing.".into()))?,
-        ),
+        "change" => Some(match fields.get("priority").map(str::parse::<i32>) {
+            Some(Ok(priority)) => json!({ "priority": priority }),
+            Some(Err(_)) => {
+                return Err(Error::Invalid("The priority is not a whole number.".into()));
+            }
+            None => json_of("changes")?
+                .ok_or_else(|| Error::Invalid("No change is given. Enter a priority.".into()))?,
+        }),
         _ => None,
     };
     let per_second = fields
@@ -171,6 +175,24 @@ pub(super) fn stop_operation(fields: &Fields) -> Result<Action, Error> {
         back: to.clone(),
         missing: "The operation has ended meanwhile.".into(),
         done: Box::new(move |_| (to.clone(), "The operation is stopped.".into())),
+        ..on("")
+    })
+}
+
+pub(super) fn resume_operation(fields: &Fields) -> Result<Action, Error> {
+    let id = fields.required("operation")?;
+    let to = operations::path(id);
+    Ok(Action {
+        title: "Resume the operation".into(),
+        effect: "It goes on where it stopped, with the jobs that matched when it started.".into(),
+        sql: format!(
+            "update supaqueue.operation set status = 'running' where id = {} and status = 'stopped' returning id;",
+            literal(id)
+        ),
+        button: "Resume",
+        back: to.clone(),
+        missing: "The operation is not stopped any more.".into(),
+        done: Box::new(move |_| (to.clone(), "The operation goes on.".into())),
         ..on("")
     })
 }

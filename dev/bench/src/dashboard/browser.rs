@@ -20,8 +20,16 @@ impl Browser {
     pub(super) async fn open(link: String) -> Result<Self> {
         let client = Client::builder().redirect(Policy::none()).build()?;
         let answer = client.get(&link).send().await?;
-        let cookie = answer.headers().get(SET_COOKIE).ok_or("the link begins no session")?;
-        let cookie = cookie.to_str()?.split(';').next().unwrap_or_default().to_owned();
+        let cookie = answer
+            .headers()
+            .get(SET_COOKIE)
+            .ok_or("the link begins no session")?;
+        let cookie = cookie
+            .to_str()?
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let mut origin: Url = link.parse()?;
         origin.set_query(None);
         Ok(Self {
@@ -34,7 +42,12 @@ impl Browser {
     /// A page.
     pub(super) async fn get(&self, path: &str) -> Result<String> {
         let url = self.origin.join(path)?;
-        let answer = self.client.get(url).header(COOKIE, &self.cookie).send().await?;
+        let answer = self
+            .client
+            .get(url)
+            .header(COOKIE, &self.cookie)
+            .send()
+            .await?;
         let status = answer.status();
         let page = answer.text().await?;
         match status.is_success() {

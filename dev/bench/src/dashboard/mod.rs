@@ -54,7 +54,9 @@ async fn fill(database: &TestDatabase) -> Result<()> {
     println!("inserting 1,000,000 jobs …");
     let client = database.client();
     let jobs = include_str!("../../sql/million.sql");
-    client.batch_execute(&format!("begin;\n{jobs}\ncommit")).await?;
+    client
+        .batch_execute(&format!("begin;\n{jobs}\ncommit"))
+        .await?;
     let add_on = supaqueue_files::add_on("job_dependencies").ok_or("there is no such add-on")?;
     client.batch_execute(&add_on.from_scratch()).await?;
     client
@@ -109,13 +111,16 @@ async fn pages(client: &Client, browser: &Browser, table: &mut Table) -> Result<
 
 /// What the pages are called, and their paths.
 async fn screens(client: &Client) -> Result<Vec<(&'static str, String)>> {
-    let value = async |query: &str| -> Result<String> {
-        Ok(client.query_one(query, &[]).await?.get(0))
-    };
-    let failed = value("select id::text from supaqueue.job where status = 'failed' limit 1").await?;
-    let large = value("select id::text from supaqueue.job order by pg_column_size(payload) desc limit 1").await?;
+    let value =
+        async |query: &str| -> Result<String> { Ok(client.query_one(query, &[]).await?.get(0)) };
+    let failed =
+        value("select id::text from supaqueue.job where status = 'failed' limit 1").await?;
+    let large =
+        value("select id::text from supaqueue.job order by pg_column_size(payload) desc limit 1")
+            .await?;
     let key = value("select key from supaqueue.job where key is not null limit 1").await?;
-    let group = value("select error_group from supaqueue.failure order by jobs desc limit 1").await?;
+    let group =
+        value("select error_group from supaqueue.failure order by jobs desc limit 1").await?;
     let page = value(
         r#"with recursive page (number, answer) as (
              select 1, supaqueue.list_jobs('{"status": "failed"}')
@@ -134,11 +139,23 @@ async fn screens(client: &Client) -> Result<Vec<(&'static str, String)>> {
         ("Jobs", "/jobs".into()),
         ("Jobs, failed", "/jobs?status=failed".into()),
         ("Jobs, of a queue", "/jobs?queue=emails".into()),
-        ("Jobs, of a queue, pending", "/jobs?queue=emails&status=pending".into()),
-        ("Jobs, page 100 of the failed ones", with("/jobs?status=failed", "cursor", &page)?),
+        (
+            "Jobs, of a queue, pending",
+            "/jobs?queue=emails&status=pending".into(),
+        ),
+        (
+            "Jobs, page 100 of the failed ones",
+            with("/jobs?status=failed", "cursor", &page)?,
+        ),
         ("Jobs, of a key", with("/jobs", "q", &format!("key:{key}"))?),
-        ("Jobs, of an error group", with("/jobs", "error_group", &group)?),
-        ("Jobs, by payload, none matches", with("/jobs", "payload", r#"{"customer": "nobody"}"#)?),
+        (
+            "Jobs, of an error group",
+            with("/jobs", "error_group", &group)?,
+        ),
+        (
+            "Jobs, by payload, none matches",
+            with("/jobs", "payload", r#"{"customer": "nobody"}"#)?,
+        ),
         ("Job", format!("/jobs/{failed}")),
         ("Job, the largest payload", format!("/jobs/{large}")),
         ("Failures", "/failures".into()),
@@ -147,8 +164,18 @@ async fn screens(client: &Client) -> Result<Vec<(&'static str, String)>> {
         ("Schedules", "/schedules".into()),
         ("Pipelines", "/pipelines".into()),
         ("Operations", "/operations".into()),
-        ("Question: retry all failed jobs", with("/actions/retry-jobs/confirm", "filter", r#"{"status": "failed"}"#)?),
-        ("Question: delete all jobs", with("/actions/delete-jobs/confirm", "filter", "{}")?),
+        (
+            "Question: retry all failed jobs",
+            with(
+                "/actions/retry-jobs/confirm",
+                "filter",
+                r#"{"status": "failed"}"#,
+            )?,
+        ),
+        (
+            "Question: delete all jobs",
+            with("/actions/delete-jobs/confirm", "filter", "{}")?,
+        ),
     ])
 }
 
