@@ -119,8 +119,7 @@ async fn screens(client: &Client) -> Result<Vec<(&'static str, String)>> {
         value("select id::text from supaqueue.job order by pg_column_size(payload) desc limit 1")
             .await?;
     let key = value("select key from supaqueue.job where key is not null limit 1").await?;
-    let group =
-        value("select error_group from supaqueue.failure order by jobs desc limit 1").await?;
+    let group = value(r#"select error_group from supaqueue.failure where error_group !~ '"' order by jobs desc limit 1"#).await?;
     let page = value(
         r#"with recursive page (number, answer) as (
              select 1, supaqueue.list_jobs('{"status": "failed"}')
@@ -139,23 +138,11 @@ async fn screens(client: &Client) -> Result<Vec<(&'static str, String)>> {
         ("Jobs", "/jobs".into()),
         ("Jobs, failed", "/jobs?status=failed".into()),
         ("Jobs, of a queue", "/jobs?queue=emails".into()),
-        (
-            "Jobs, of a queue, pending",
-            "/jobs?queue=emails&status=pending".into(),
-        ),
-        (
-            "Jobs, page 100 of the failed ones",
-            with("/jobs?status=failed", "cursor", &page)?,
-        ),
+        ("Jobs, of a queue, pending", "/jobs?queue=emails&status=pending".into()),
+        ("Jobs, page 100 of the failed ones", with("/jobs?q=status:failed", "cursor", &page)?),
         ("Jobs, of a key", with("/jobs", "q", &format!("key:{key}"))?),
-        (
-            "Jobs, of an error group",
-            with("/jobs", "error_group", &group)?,
-        ),
-        (
-            "Jobs, by payload, none matches",
-            with("/jobs", "payload", r#"{"customer": "nobody"}"#)?,
-        ),
+        ("Jobs, of an error group", with("/jobs", "q", &format!("group:\"{group}\""))?),
+        ("Jobs, by payload, none matches", with("/jobs", "q", r#"payload:{"customer":"nobody"}"#)?),
         ("Job", format!("/jobs/{failed}")),
         ("Job, the largest payload", format!("/jobs/{large}")),
         ("Failures", "/failures".into()),
