@@ -29,8 +29,8 @@ pub(crate) struct App {
     notices: Mutex<Notices>,
 }
 
-#[derive(Default)]
 struct Notices {
+    /// Begins at random, so that an address from before a restart finds none.
     first: u64,
     texts: VecDeque<String>,
 }
@@ -42,7 +42,10 @@ impl App {
             is_read_only,
             database,
             gate,
-            notices: Mutex::default(),
+            notices: Mutex::new(Notices {
+                first: rand::random::<u32>().into(),
+                texts: VecDeque::new(),
+            }),
         }
     }
 

@@ -99,7 +99,13 @@ impl Database {
     /// Runs the statements of an action as one transaction. Returns the first column of the last row.
     pub(crate) async fn write(&self, sql: &str) -> Result<Option<String>, Error> {
         let connection = self.connection().await?;
-        let messages = connection.simple_query(sql).await?;
+        let messages = connection.simple_query(sql).await.map_err(|error| {
+            let is_answer = error.as_db_error().is_some();
+            match error.into() {
+                Error::Unreachable(why) if !is_answer => Error::Unsettled(why),
+                error => error,
+            }
+        })?;
         let last = messages.iter().rev().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,

@@ -26,6 +26,9 @@ pub(crate) enum Error {
     Invalid(String),
     #[error("the dashboard is read-only")]
     ReadOnly,
+    /// The connection broke while a statement ran.
+    #[error("it is unknown whether this was done: {0}")]
+    Unsettled(String),
     /// A mistake of ours: the answer is not what the page expects.
     #[error("unexpected answer of the database: {0}")]
     Answer(String),
@@ -47,7 +50,7 @@ impl Error {
 
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Unreachable(_) | Self::TooSlow | Self::NotInstalled(_) => {
+            Self::Unreachable(_) | Self::TooSlow | Self::NotInstalled(_) | Self::Unsettled(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -67,6 +70,7 @@ impl Error {
             Self::NotFound(_) => "Not found",
             Self::Invalid(_) => "Invalid request",
             Self::ReadOnly => "Read-only",
+            Self::Unsettled(_) => "The connection was lost",
             Self::Answer(_) => "Unexpected answer",
         }
     }
@@ -75,11 +79,11 @@ impl Error {
         html! {
             @match self {
                 Self::Unreachable(why) => {
-                    p { "The database does not answer. This page tries again by itself." }
+                    p { "The database does not answer." }
                     pre.message { (text::block(why)) }
                 }
                 Self::TooSlow => {
-                    p { "A query took more than 5 seconds and was cancelled. This page tries again by itself." }
+                    p { "A statement took more than 5 seconds. It was cancelled and changed nothing." }
                     p { "See what else runs: " code { "select pid, state, query from pg_stat_activity where state <> 'idle';" } }
                 }
                 Self::NotInstalled(why) => {
@@ -91,6 +95,10 @@ impl Error {
                 Self::ReadOnly => {
                     p { "This dashboard was started with " code { "--read-only" } ": it shows everything and changes nothing." }
                     p { "To act, start it without that option." }
+                }
+                Self::Unsettled(why) => {
+                    p { "The connection to the database was lost while the statement ran. It was done or not, but not in part: see for yourself before you repeat it." }
+                    pre.message { (text::block(why)) }
                 }
                 Self::Answer(why) => {
                     p { "The database answered something that this version of the dashboard does not understand. Run " code { "supaqueue doctor" } " for this database." }

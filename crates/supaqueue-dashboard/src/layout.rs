@@ -31,9 +31,11 @@ const KEYS: [(&str, &str); 7] = [
 /// A whole document.
 pub(crate) fn document(context: &Context, page: &Page) -> Markup {
     let app = &context.app;
+    // What an action answers has an address that only takes a form.
+    let is_live = page.is_live && !context.path.starts_with("/actions/");
     frame(
         &format!("{} · {}", page.title, app.project),
-        (page.is_live && !context.path.starts_with("/actions/")).then_some(REFRESH_MS),
+        is_live.then_some(REFRESH_MS),
         html! {
             a.skip href="#main" { "Skip to content" }
             header.top {
@@ -59,6 +61,7 @@ pub(crate) fn document(context: &Context, page: &Page) -> Markup {
                     p #notice.notice role="status" { (text::inline(&notice)) }
                 }
                 (page.body)
+                @if is_live && page.status.is_server_error() { p.needs-script { "This page tries again by itself." } }
             }
             dialog #help aria-labelledby="help-title" {
                 h2 #help-title { "Keys" }
