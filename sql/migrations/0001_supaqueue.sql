@@ -2175,18 +2175,27 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  return (
-    select string_agg(p.query || queues, ' union ')
-    from (values
-      ('pending', 'select job from supaqueue.ready_job where true'),
-      ('pending', 'select job from supaqueue.held_job where until < ''infinity'''),
-      ('waiting', 'select job from supaqueue.held_job where until = ''infinity'''),
-      ('in_progress', 'select job from supaqueue.current_job where true'),
-      -- Their calls have ended.
-      ('in_progress', 'select job from supaqueue.unfinished where step = ''settle'' and job is not null')
-    ) as p (status, query)
-    where p.status = any (statuses)
-  );
+  return query
+  select
+    j.queue, j.id, q.on_end, jsonb_build_object('supaqueue-on-end', j.id),
+    jsonb_build_object('job', jsonb_build_object(
+      'id', j.id, 'queue', q.name, 'status', j.status, 'attempts', j.attempts, 'http_status', j.http_status,
+      'error', case when j.status <> 'successful' then left(j.errors -> -1 ->> 'message', 10000) end,
+      'error_group', j.error_group, 'key', j.key, 'created_at', j.created_at, 'finished_at', j.finished_at,
+      'payload', case when s.payload_bytes <= 1000000 then j.payload end,
+      'result', case when s.result_bytes <= 1000000 then j.result end,
+      'left_out', array_remove(array[
+        case when s.payload_bytes > 1000000 then 'payload' end, case when s.result_bytes > 1000000 then 'result' end], null)))
+  from (select distinct i.id from unnest(_jobs) as i (id)) i
+  -- "offset 0": each job is looked up by its id, whatever the statistics say.
+  cross join lateral (select t.* from supaqueue.job t where t.id = i.id offset 0) j
+  join supaqueue.queue q on q.id = j.queue
+  cross join lateral (
+    select octet_length(j.payload::text) as payload_bytes, octet_length(j.result::text) as result_bytes offset 0
+  ) s
+  where j.finished_at is not null and q.on_end is not null and (j.status = 'failed' or q.on_end_of = 'all')
+    and (j.headers ? 'supaqueue-on-end') is not true
+  order by j.finished_at, j.id;
 end
 $$;
 
@@ -4198,13 +4207,13 @@ begin
 end
 $$;
 
--- Counts the jobs that have ended since they were counted last, in minute and counted, some at a time;
--- returns whether there are more. Looks at 100 queues at a time, so that a tick with nothing to count costs next to
+-- Counts the jobs that have ended since they were counted last, in minute and counted, about _limit of
+-- them; returns whether there are more. Looks at 100 queues at a time, so that a tick with nothing to count costs next to
 -- nothing, and goes on with the others at the next tick.
 --
 -- counted.until says up to which finished_at all jobs of a queue are counted. It moves in the transaction
 -- that counts them, so each is counted once. The rows of queues that are gone are deleted.
-create or replace function supaqueue.count_ended_jobs()
+create or replace function supaqueue.count_ended_jobs(_limit bigint default 20000)
 returns boolean
 language plpgsql
 set search_path = ''
@@ -4215,9 +4224,6 @@ declare
   queues uuid[];
   to_count uuid[];
   _queue uuid;
-  jobs bigint;
-  left_to_count bigint := 20000;
-  has_more boolean := false;
 begin
   if horizon is null or not pg_try_advisory_xact_lock(hashtextextended('supaqueue.count', 0)) then
     return false;
@@ -4239,19 +4245,17 @@ begin
 
   delete from supaqueue.counted c
   where c.queue > after and (queues[100] is null or c.queue <= queues[100]) and c.queue <> all (coalesce(queues, '{}'));
-  after := queues[100];
   foreach _queue in array coalesce(to_count, '{}') loop
-    if left_to_count <= 0 then
-      has_more := true;
-      exit;
-    end if;
-    jobs := supaqueue.count_queue(_queue, horizon, 5000);
-    left_to_count := left_to_count - jobs;
-    has_more := has_more or jobs >= 5000;
-    after := case when _queue = to_count[cardinality(to_count)] then queues[100] else _queue end;
+    _limit := _limit - supaqueue.count_queue(_queue, horizon, _limit);
+    -- Goes on with this queue.
+    exit when _limit <= 0;
+    after := _queue;
   end loop;
+  if _limit > 0 then
+    after := queues[100];
+  end if;
   update supaqueue.last_tick t set counted_until = after where t.counted_until is distinct from after;
-  return has_more;
+  return _limit <= 0;
 end
 $$;
 
@@ -4285,7 +4289,7 @@ $$;
 
 -- Counts the jobs of a queue that ended up to a time, about _limit of them, the oldest first: more only if
 -- some ended at the very same moment. Returns how many.
-create or replace function supaqueue.count_queue(_queue uuid, _horizon timestamptz, _limit integer)
+create or replace function supaqueue.count_queue(_queue uuid, _horizon timestamptz, _limit bigint)
 returns bigint
 language plpgsql
 set search_path = ''

@@ -42,13 +42,13 @@ begin
 end
 $$;
 
--- Counts the jobs that have ended since they were counted last, in minute and counted, some at a time;
--- returns whether there are more. Looks at 100 queues at a time, so that a tick with nothing to count costs next to
+-- Counts the jobs that have ended since they were counted last, in minute and counted, about _limit of
+-- them; returns whether there are more. Looks at 100 queues at a time, so that a tick with nothing to count costs next to
 -- nothing, and goes on with the others at the next tick.
 --
 -- counted.until says up to which finished_at all jobs of a queue are counted. It moves in the transaction
 -- that counts them, so each is counted once. The rows of queues that are gone are deleted.
-create or replace function supaqueue.count_ended_jobs()
+create or replace function supaqueue.count_ended_jobs(_limit bigint default 20000)
 returns boolean
 language plpgsql
 set search_path = ''
@@ -59,9 +59,6 @@ declare
   queues uuid[];
   to_count uuid[];
   _queue uuid;
-  jobs bigint;
-  left_to_count bigint := 20000;
-  has_more boolean := false;
 begin
   if horizon is null or not pg_try_advisory_xact_lock(hashtextextended('supaqueue.count', 0)) then
     return false;
@@ -83,19 +80,17 @@ begin
 
   delete from supaqueue.counted c
   where c.queue > after and (queues[100] is null or c.queue <= queues[100]) and c.queue <> all (coalesce(queues, '{}'));
-  after := queues[100];
   foreach _queue in array coalesce(to_count, '{}') loop
-    if left_to_count <= 0 then
-      has_more := true;
-      exit;
-    end if;
-    jobs := supaqueue.count_queue(_queue, horizon, 5000);
-    left_to_count := left_to_count - jobs;
-    has_more := has_more or jobs >= 5000;
-    after := case when _queue = to_count[cardinality(to_count)] then queues[100] else _queue end;
+    _limit := _limit - supaqueue.count_queue(_queue, horizon, _limit);
+    -- Goes on with this queue.
+    exit when _limit <= 0;
+    after := _queue;
   end loop;
+  if _limit > 0 then
+    after := queues[100];
+  end if;
   update supaqueue.last_tick t set counted_until = after where t.counted_until is distinct from after;
-  return has_more;
+  return _limit <= 0;
 end
 $$;
 
@@ -129,7 +124,7 @@ $$;
 
 -- Counts the jobs of a queue that ended up to a time, about _limit of them, the oldest first: more only if
 -- some ended at the very same moment. Returns how many.
-create or replace function supaqueue.count_queue(_queue uuid, _horizon timestamptz, _limit integer)
+create or replace function supaqueue.count_queue(_queue uuid, _horizon timestamptz, _limit bigint)
 returns bigint
 language plpgsql
 set search_path = ''

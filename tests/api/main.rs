@@ -5,3 +5,4 @@
 mod guide;
 mod project;
 mod refusals;
+mod watching;

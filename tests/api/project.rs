@@ -13,6 +13,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 use tokio_postgres::Client;
 
+/// What the function `metrics` lets in.
+pub(crate) const METRICS_SECRET: &str = "scrape me";
+
 /// The stack's tasks outlive each test.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
@@ -68,13 +71,11 @@ async fn start() -> Stack {
         .fold(Stack::builder(), |builder, folder| {
             builder.functions(folder)
         });
+    let builder = builder.env("METRICS_SECRET", METRICS_SECRET);
     let stack = builder.start().await.expect("the stack starts");
     let client = stack.database().connect().await.unwrap();
     let guide = std::fs::read_to_string(repository().join("docs/guide.md")).unwrap();
-    let blocks = guide
-        .split("```sql\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap());
+    let blocks = statements(&guide);
     let is_needed = |block: &&str| {
         ["insert into supaqueue.queue", "create function public."]
             .iter()
@@ -84,6 +85,20 @@ async fn start() -> Stack {
         run(&client, block).await;
     }
     stack
+}
+
+/// The SQL of a page.
+fn statements(page: &str) -> impl Iterator<Item = &str> {
+    page.split("```sql\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+}
+
+/// The SQL of the operations page that has this in it.
+pub(crate) fn operations(text: &str) -> String {
+    let page = std::fs::read_to_string(repository().join("docs/operations.md")).unwrap();
+    let block = statements(&page).find(|block| block.contains(text));
+    block.expect("an example").to_owned()
 }
 
 fn folder() -> PathBuf {

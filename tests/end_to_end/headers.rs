@@ -48,6 +48,45 @@ fn headers_set_by_supaqueue_cannot_be_overridden() {
 }
 
 #[test]
+fn a_job_that_the_api_inserts_goes_on_with_the_trace_of_the_request() {
+    test(async |project| {
+        project.queue("traced", "echo-headers", 1, "").await;
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+        let key = project.stack.service_role_key();
+        let headers = [
+            ("apikey", key),
+            ("authorization", &format!("Bearer {key}")),
+            ("content-type", "application/json"),
+            ("traceparent", &parent),
+        ];
+        let path = "/rest/v1/rpc/supaqueue_enqueue";
+        let body = r#"{"queue_name": "traced"}"#;
+        let (status, answer) = post(project.stack.gateway_url(), path, &headers, body).await;
+        assert_eq!(status, 200, "{answer}");
+        project.finished("traced").await;
+        let header = "select result ->> 'traceparent' from supaqueue.job where queue = supaqueue.queue_id('traced')";
+        let header = project.get(header).await;
+        assert!(header.starts_with(&format!("00-{trace}-")), "{header}");
+        assert_ne!(header, parent, "it is a new span");
+    });
+}
+
+#[test]
+fn a_target_is_told_whose_end_it_is_about() {
+    test(async |project| {
+        project.queue("ends", "echo-headers", 1, "").await;
+        let settings = "on_end_of = 'all', on_end = supaqueue.queue_id('ends')";
+        project.queue("ending", "succeed", 1, settings).await;
+        let job = project.enqueue("ending", "{}").await;
+        project.finished("ending").await;
+        project
+            .finish_as("ends", "result ->> 'supaqueue-on-end'", &job)
+            .await;
+    });
+}
+
+#[test]
 fn a_jobs_headers_take_precedence_over_its_queues() {
     test(async |project| {
         let defaults = r#"default_headers = '{"x-queue": "queue", "X-Both": "queue"}'"#;

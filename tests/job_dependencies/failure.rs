@@ -31,6 +31,27 @@ async fn fail_cancels_the_target_and_its_targets_with_the_reason() {
 }
 
 #[tokio::test]
+async fn on_end_gets_each_cancelled_target_once() {
+    let db = AddOnDb::new(5).await;
+    db.run(
+        "insert into supaqueue.queue (name, edge_function_name) values ('alerts', 'hello');
+         update supaqueue.queue set on_end = supaqueue.queue_id('alerts'), on_end_of = 'all' where name = 'q'",
+    )
+    .await;
+    db.run("begin; select add_jobs('q', 'a', 'b', 'c'), wait_for('b', 'a'), wait_for('c', 'b'), wait_for('c', 'a'); commit")
+        .await;
+    db.fail("a").await;
+    assert_eq!(
+        db.get(
+            "select payload #>> '{job,payload,name}', payload #>> '{job,status}', payload #>> '{job,error}' ~ 'it waited for job'
+             from supaqueue.job where queue = supaqueue.queue_id('alerts') order by 1"
+        )
+        .await,
+        "a|failed|f\nb|cancelled|t\nc|cancelled|t"
+    );
+}
+
+#[tokio::test]
 async fn wait_keeps_the_target_waiting_for_a_retry() {
     let db = AddOnDb::new(5).await;
     db.run("begin; select add_jobs('q', 'a', 'b'), wait_for('b', 'a', 'wait'); commit")
