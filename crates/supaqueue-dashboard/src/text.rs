@@ -81,16 +81,27 @@ pub(crate) fn cut(text: &str, length: usize) -> String {
 
 /// A job's status, with a sign, as colors alone say nothing to some.
 pub(crate) fn status(status: &str) -> Markup {
-    let (class, sign, word) = match status {
-        "pending" => ("muted", "○", "pending"),
-        "waiting" => ("muted", "◌", "waiting"),
-        "in_progress" => ("current", "▶", "in progress"),
-        "successful" => ("good", "✓", "successful"),
-        "failed" => ("bad", "✕", "failed"),
-        "cancelled" => ("muted", "–", "cancelled"),
-        other => ("", "", other),
+    let class = match status {
+        "pending" | "waiting" | "cancelled" => "muted",
+        "in_progress" => "current",
+        "successful" => "good",
+        "failed" => "bad",
+        _ => "",
     };
-    html! { span.status { span class=(class) aria-hidden="true" { (sign) } " " (word) } }
+    html! { span.status { span class=(class) aria-hidden="true" { (sign(status)) } " " (status.replace('_', " ")) } }
+}
+
+/// The sign of a job's status.
+pub(crate) fn sign(status: &str) -> &'static str {
+    match status {
+        "pending" => "○",
+        "waiting" => "◌",
+        "in_progress" => "▶",
+        "successful" => "✓",
+        "failed" => "✕",
+        "cancelled" => "–",
+        _ => "",
+    }
 }
 
 /// A number with its thousands apart: `1,234,567`.
