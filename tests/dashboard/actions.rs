@@ -67,6 +67,8 @@ async fn names_are_only_names() {
         ),
         ("a/b?c#d%e", "a%2Fb%3Fc%23d%25e"),
         ("\u{202e}txt\n", "%E2%80%AEtxt%0A"),
+        ("..", ".."),
+        ("~", "~"),
     ] {
         db.client()
             .execute(

@@ -84,6 +84,6 @@ async fn problems_come_first_with_their_remedies() {
     for path in ["/", "/queues/emails"] {
         let page = client.get(path).await;
         page.says("the queue has no workers");
-        page.says("select supaqueue.set_workers(&#39;emails&#39;, 1);");
+        page.says("select supaqueue.set_workers('emails', 1);");
     }
 }

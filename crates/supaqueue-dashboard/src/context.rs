@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::database::Database;
 use crate::error::Error;
 use crate::fields::Fields;
-use crate::layout;
+use crate::{layout, screen};
 
 /// A request, as a screen sees it.
 pub(crate) struct Context {
@@ -85,7 +85,9 @@ impl Context {
 
     /// A part of the path: `name` of `/queues/{name}`.
     pub(crate) fn parameter(&self, name: &str) -> &str {
-        self.parameters.get(name).map_or("", String::as_str)
+        self.parameters
+            .get(name)
+            .map_or("", |part| screen::text_of_part(part))
     }
 
     /// This page with one field of its query changed.

@@ -63,6 +63,7 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
             span { "Last tick " @match &overview.last_tick_at { Some(at) => (time::relative(at)), None => "never" } }
         }
         (totals(&overview.queues, &charts, period))
+        h2.hidden { "Charts" }
         (charts.show(period))
         section aria-labelledby="queues" {
             h2 #queues { "Queues" }
@@ -87,10 +88,43 @@ pub(super) fn problems(problems: &[Problem]) -> Markup {
                     @if let Some(id) = &problem.job { ", " a href=(job::path(id)) { "see the job" } }
                     ": " (text::inline(&problem.problem))
                 }
-                p.remedy { span { (text::inline(&problem.remedy)) } (layout::copy()) }
+                (remedy(&problem.remedy))
             }
         }
     }
+}
+
+/// A remedy; a statement in it can be copied.
+fn remedy(remedy: &str) -> Markup {
+    html! {
+        @match statement_in(remedy) {
+            None => p { (text::inline(remedy)) },
+            Some((before, statement, after)) => p.remedy {
+                (text::inline(before)) " " code { (text::inline(statement)) } (layout::copy()) " " (text::inline(after))
+            }
+        }
+    }
+}
+
+/// What is before a statement, the statement, and what is after it.
+fn statement_in(remedy: &str) -> Option<(&str, &str, &str)> {
+    let begins = [
+        "select ", "update ", "create ", "alter ", "insert ", "delete ", "drop ",
+    ];
+    let start = remedy.match_indices(": ").find_map(|(index, colon)| {
+        let start = index + colon.len();
+        let rest = &remedy[start..];
+        begins
+            .iter()
+            .any(|begin| rest.starts_with(begin))
+            .then_some(start)
+    })?;
+    let end = remedy.rfind(';').filter(|end| *end > start)? + 1;
+    Some((
+        remedy[..start].trim_end(),
+        &remedy[start..end],
+        remedy[end..].trim_start(),
+    ))
 }
 
 fn totals(queues: &[Queue], charts: &Charts, period: &Period) -> Markup {
@@ -139,5 +173,32 @@ fn table(queues: &[Queue], period: &Period) -> Markup {
             }
         }
         @if queues.len() == QUEUES { p.muted { "These are the first " (QUEUES) " queues by name." } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_found_in_a_remedy() {
+        for (remedy, want) in [
+            (
+                "Run: select supaqueue.set_workers('a: b', 1);",
+                Some(("Run:", "select supaqueue.set_workers('a: b', 1);", "")),
+            ),
+            (
+                "pg_net is busy. See: select url from net.http_request_queue; If that does not shrink, wait.",
+                Some((
+                    "pg_net is busy. See:",
+                    "select url from net.http_request_queue;",
+                    "If that does not shrink, wait.",
+                )),
+            ),
+            ("Run `npx supaqueue doctor`.", None),
+            ("Note: select one", None),
+        ] {
+            assert_eq!(statement_in(remedy), want);
+        }
     }
 }

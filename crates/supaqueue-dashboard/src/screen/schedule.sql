@@ -6,7 +6,9 @@ select coalesce((
     'payload', left(s.payload::text, 2001),
     'explain', supaqueue.explain_schedule(s.name),
     'next', (
-      select coalesce(jsonb_agg(n.at order by n.at), '[]')
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'at', n.at, 'local', to_char(n.at at time zone s.timezone, 'YYYY-MM-DD HH24:MI:SS')
+      ) order by n.at), '[]')
       from (
         select t.at from supaqueue.next_times(s.cron, s.timezone, 5) as t (at) where s.cron is not null
         union all

@@ -117,8 +117,15 @@ struct Schedule {
     schedule: Map<String, Value>,
     payload: String,
     explain: String,
-    next: Vec<String>,
+    next: Vec<Next>,
     jobs: Vec<Job>,
+}
+
+#[derive(Deserialize)]
+struct Next {
+    at: String,
+    /// In the schedule's time zone.
+    local: String,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +164,7 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
         Some(Value::String(text)) => Some(text.clone()),
         Some(other) => Some(other.to_string()),
     };
+    let timezone = column("timezone").unwrap_or_default();
     let is_paused = schedule.schedule.get("is_paused") == Some(&Value::Bool(true));
     let fields = Fields::of([("schedule", name)]);
     let body = html! {
@@ -176,7 +184,7 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
         p { (text::inline(&schedule.explain)) }
         dl.facts {
             div { dt { "Queue" } dd { a href=(queue::path(&schedule.queue)) { (text::short(&schedule.queue, 80)) } } }
-            div { dt { "When" } dd { (when(column("cron").as_deref(), column("every").as_deref(), &column("timezone").unwrap_or_default())) } }
+            div { dt { "When" } dd { (when(column("cron").as_deref(), column("every").as_deref(), &timezone)) } }
             div { dt { "Missed" } dd { (column("missed_count").unwrap_or_default()) } }
             div { dt { "Skipped" } dd { (column("skipped_count").unwrap_or_default()) } }
         }
@@ -185,7 +193,11 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
             @if schedule.next.is_empty() {
                 p.muted { "None." }
             } @else {
-                ul.times { @for at in &schedule.next { li { (time::exact(at)) " " span.muted { "(" (time::relative(at)) ")" } } } }
+                ul.times {
+                    @for next in &schedule.next {
+                        li { (next.local) " " (timezone) " " span.muted { "(" (time::relative(&next.at)) ")" } }
+                    }
+                }
                 @if is_paused { p.muted { "Paused: it inserts no jobs at these times." } }
                 @if let Some(spread) = column("spread").filter(|spread| spread != "00:00:00" && column("cron").is_some()) {
                     p.muted { "Its jobs come up to " (time::interval(&spread)) " later." }
