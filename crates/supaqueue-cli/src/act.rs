@@ -245,12 +245,12 @@ async fn run(action: Action, jobs: &Jobs) -> ExitCode {
         }
     })
     .await;
-    let Some((project, id)) = started else {
+    let Some((project, id, matching)) = started else {
         return status;
     };
     let stop = format!("update supaqueue.operation set status = 'stopped' where id = '{id}';");
     tokio::select! {
-        result = follow(project, &id) => match result {
+        result = follow(project, &id, matching) => match result {
             Ok(status) => status,
             Err(error) => {
                 user_error::print(&format!("supaqueue {}", action.name()), &error);
@@ -311,15 +311,15 @@ async fn at_once(action: Action, jobs: &Jobs) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(is_refused)))
 }
 
-/// What an operation would act on.
+/// How many jobs an operation would act on.
 #[derive(Debug, Deserialize)]
 struct Preview {
-    matching: i64,
+    matching: u64,
     is_exact: bool,
 }
 
 /// Starts an operation after a confirmation. Returns it, or the exit status if nothing was started.
-async fn start(action: Action, jobs: &Jobs) -> Result<Result<(Project, String), ExitCode>> {
+async fn start(action: Action, jobs: &Jobs) -> Result<Result<(Project, String, u64), ExitCode>> {
     let project = jobs.project.pick().await?;
     let filter = jobs.filter.json(action);
     for queue in &jobs.filter.queue {
@@ -356,14 +356,13 @@ async fn start(action: Action, jobs: &Jobs) -> Result<Result<(Project, String), 
     let id: String = project
         .write(&format!("{insert} returning to_jsonb(id) as result"))
         .await?;
-    Ok(Ok((project, id)))
+    Ok(Ok((project, id, preview.matching)))
 }
 
 /// A row of `supaqueue.operation`.
 #[derive(Debug, Deserialize)]
 struct Operation {
     status: String,
-    matched: Option<u64>,
     done: Option<u64>,
     refused: Option<u64>,
     last_refusal: Option<String>,
@@ -373,11 +372,11 @@ struct Operation {
 const STANDSTILL: Duration = Duration::from_secs(30);
 
 /// Shows the progress of an operation until it has ended.
-async fn follow(project: Project, id: &str) -> Result<ExitCode> {
+async fn follow(project: Project, id: &str, matching: u64) -> Result<ExitCode> {
     let every = Duration::from_millis(if project.is_slow() { 5000 } else { 500 });
     let status_command = project.command("status");
     let mut source = Source::new(project);
-    let bar = ProgressBar::new(0);
+    let bar = ProgressBar::new(matching);
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos} of {len} {msg}") {
         bar.set_style(style);
     }
@@ -399,7 +398,7 @@ async fn follow(project: Project, id: &str) -> Result<ExitCode> {
                 if passed != progress.0 {
                     progress = (passed, Instant::now());
                 }
-                bar.set_length(operation.matched.unwrap_or(0).max(passed));
+                bar.set_length(matching.max(passed));
                 bar.set_position(passed);
                 bar.set_message(match progress.1.elapsed() {
                     still if still > STANDSTILL => format!("(no progress for {} s: see {status_command})", still.as_secs()),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::command;
-use crate::output::outln;
+use crate::output::{count, outln};
 use crate::project::{Project, ProjectOptions, literal};
 use crate::text::{
     Rows, cut, duration, moment_and_age, number, printable, printable_lines, width, wrap,
@@ -139,7 +139,7 @@ fn text(shown: &Shown, now: Timestamp, width: Option<usize>) -> String {
     let took = integer("duration_ms").map(|ms| format!(", last call {}", duration(ms as f64)));
     let attempts = integer("attempts").map(|attempts| match integer("max_attempts") {
         Some(most) => format!(", {attempts} of {most} attempts"),
-        None => format!(", {attempts} attempts"),
+        None => format!(", {}", count(usize::try_from(attempts).unwrap_or(0), "attempt")),
     });
     let parts = [Some(status), attempts, http, took];
     rows.row("status", &parts.into_iter().flatten().collect::<String>());
@@ -205,23 +205,33 @@ fn plain(value: &Value) -> String {
     }
 }
 
+/// A failed attempt, or the last one.
 fn add_attempt(rows: &mut Rows, attempt: &Map<String, Value>, now: Timestamp) {
-    let number = attempt.get("attempt").map_or_else(|| "?".into(), plain);
-    let at = attempt.get("at").and_then(time);
-    let at = at.map_or_else(|| "?".to_owned(), |at| moment_and_age(at, now));
-    let message = attempt.get("message").and_then(Value::as_str).unwrap_or("");
-    let status = attempt.get("status").filter(|status| !status.is_null());
+    let text = |name: &str| attempt.get(name).and_then(Value::as_str);
+    let integer = |name: &str| attempt.get(name).and_then(Value::as_i64);
+    let took = integer("duration_ms").map(|ms| format!(" after {}", duration(ms as f64)));
+    let took = took.unwrap_or_default();
+    let message = text("message").unwrap_or("");
     // Most messages name it.
-    let status = status.map(plain).filter(|status| !message.contains(status.as_str()));
-    let status = status.map_or_else(String::new, |status| format!("status {status}: "));
-    let message = cut(&printable(message), EXCERPT);
-    let red = Style::new().red();
-    rows.row(
-        &format!("attempt {number}"),
-        &format!("{at}: {status}{}", red.apply_to(message)),
-    );
-    let body = attempt.get("body").and_then(Value::as_str).unwrap_or("");
-    for line in printable_lines(&cut(body, EXCERPT)).lines() {
+    let status = integer("status").map(|status| status.to_string());
+    let status = status.filter(|status| !message.contains(status.as_str()));
+    let status = status.map_or_else(String::new, |status| format!(", status {status}"));
+    let ended = attempt.get("at").and_then(time);
+    let started = attempt.get("started_at").and_then(time);
+    let said = match (ended.or(started).map(|at| moment_and_age(at, now)), ended, text("message")) {
+        (at, _, Some(message)) => {
+            let message = cut(&printable(message), EXCERPT);
+            let message = Style::new().red().apply_to(message);
+            format!("failed {}{took}{status}: {message}", at.unwrap_or_default())
+        }
+        (Some(at), Some(_), None) => format!("successful {at}{took}{status}"),
+        (Some(at), None, None) => format!("in progress since {at}"),
+        (None, ..) => "in progress".to_owned(),
+    };
+    let number = integer("attempt").map_or_else(|| "?".into(), |number| number.to_string());
+    rows.row(&format!("attempt {number}"), &said);
+    let body = cut(text("body").unwrap_or(""), EXCERPT);
+    for line in printable_lines(&body).lines() {
         rows.row("", line);
     }
 }

@@ -30,7 +30,7 @@ use crate::user_error::user_error;
 use database::Database;
 use hosted::{Hosted, ListedProject};
 use local::{GATEWAY_URL, Local};
-use postgres::{Connection, TlsOptions, without_password};
+use postgres::{Connection, TlsOptions, place, without_password};
 use supabase_cli::SupabaseCli;
 use supabase_dir::SupabaseDir;
 
@@ -254,7 +254,10 @@ impl Project {
         match &self.deployment {
             Deployment::Hosted(hosted) => format!("{} ({})", hosted.name, hosted.reference),
             Deployment::Local(local) => format!("the local stack at {}", local.api_url),
-            Deployment::DatabaseOnly => "the database of --db-url".into(),
+            Deployment::DatabaseOnly => {
+                let place = self.options.db_url.as_deref().and_then(place);
+                format!("the database {}", place.unwrap_or("of --db-url"))
+            }
         }
     }
 

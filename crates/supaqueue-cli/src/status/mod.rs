@@ -4,7 +4,7 @@ mod table;
 mod view;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -21,6 +21,12 @@ use crate::user_error::{self, user_error};
 
 /// The exit status for a queue that does not exist, as for other wrong arguments.
 const WRONG_ARGUMENT: u8 = 2;
+
+/// How often --watch groups the failures of a queue: many failures take a while to count.
+const GROUP_EVERY: Duration = Duration::from_secs(30);
+
+/// Where they are in the document.
+const FAILURES: &str = "/queues/0/detail/failures";
 
 /// Shows the problems of a project, each with its remedy, and then its queues: workers, jobs, and the last hour.
 ///
@@ -69,6 +75,8 @@ struct Queue {
     later: i64,
     waiting: i64,
     in_progress: i64,
+    /// Of those, the ones whose call has not begun.
+    held: i64,
     last_hour: Hour,
     detail: Option<Detail>,
 }
@@ -119,7 +127,7 @@ struct Failure {
     jobs: i64,
     last_at: Timestamp,
     last_job: String,
-    http_status: Option<i32>,
+    error_group: String,
     message: Option<String>,
 }
 
@@ -142,7 +150,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 
 async fn once(arguments: &Arguments) -> Result<ExitCode> {
     let project = arguments.project.pick().await?;
-    let document = ask(arguments, &project).await?;
+    let document = ask(arguments, &project, true).await?;
     let status = parse(&document)?;
     if let Some(wrong) = unknown_queue(arguments, &project, &status).await? {
         return Ok(wrong);
@@ -167,7 +175,8 @@ fn exit_status(status: &Status) -> ExitCode {
 /// Until nobody reads the output.
 async fn watch(arguments: &Arguments) -> Result<ExitCode> {
     let project = arguments.project.pick().await?;
-    let mut document = ask(arguments, &project).await?;
+    let mut document = ask(arguments, &project, true).await?;
+    let mut grouped = Instant::now();
     let mut status = parse(&document)?;
     if let Some(wrong) = unknown_queue(arguments, &project, &status).await? {
         return Ok(wrong);
@@ -193,7 +202,9 @@ async fn watch(arguments: &Arguments) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         tokio::time::sleep(every).await;
-        let asked = source.ask(async |project: &Project| ask(arguments, project).await);
+        let with_failures = grouped.elapsed() > GROUP_EVERY;
+        let asked =
+            source.ask(async |project: &Project| ask(arguments, project, with_failures).await);
         let next = patiently(asked, |seconds| {
             if let Some(screen) = screen.as_mut().filter(|screen| screen.is_terminal()) {
                 let why = lost.clone();
@@ -202,7 +213,11 @@ async fn watch(arguments: &Arguments) -> Result<ExitCode> {
             }
         });
         match next.await {
-            Ok(next) => {
+            Ok(mut next) => {
+                match (next.pointer_mut(FAILURES), document.pointer_mut(FAILURES)) {
+                    (Some(next), Some(last)) if !with_failures => *next = last.take(),
+                    _ => grouped = Instant::now(),
+                }
                 status = parse(&next)?;
                 document = next;
                 lost = None;
@@ -226,9 +241,11 @@ fn show(
     screen.show(&text)
 }
 
-async fn ask(arguments: &Arguments, project: &Project) -> Result<Value> {
+async fn ask(arguments: &Arguments, project: &Project, with_failures: bool) -> Result<Value> {
     let queue = literal(arguments.queue.as_ref());
-    let sql = include_str!("status.sql").replace(":queue", &queue);
+    let sql = include_str!("status.sql")
+        .replace(":with_failures", &with_failures.to_string())
+        .replace(":queue", &queue);
     let mut document: Value = project.read(&sql).await?;
     let problems = document.get_mut("problems").and_then(Value::as_array_mut);
     for problem in problems.into_iter().flatten() {

@@ -1,4 +1,5 @@
--- What `supaqueue status` shows, as one document. :queue is the name of the only queue, or null.
+-- What `supaqueue status` shows, as one document. :queue is the name of the only queue, or null;
+-- :with_failures is whether to group its failures, which reads more than the rest.
 with
 queues as materialized (
   select q.*
@@ -62,6 +63,7 @@ select jsonb_build_object(
         -- A call whose job was cancelled, or settled by hand, is left until its run reports.
         select count(*) from supaqueue.current_job c join supaqueue.job j on j.id = c.job and j.status = 'in_progress' where c.queue = q.id
       ),
+      'held', (select count(*) from supaqueue.current_job c where c.queue = q.id and c.state = 'held'),
       'last_hour', jsonb_build_object(
         'started', n.started, 'successful', n.successful, 'failed', n.failed, 'cancelled', n.cancelled, 'retried', n.retried,
         'wait_ms', jsonb_build_object('p50', supaqueue.percentile(t.wait, 0.5), 'p95', supaqueue.percentile(t.wait, 0.95)),
@@ -77,7 +79,7 @@ select jsonb_build_object(
             select regexp_replace(pg_get_expr(e.adbin, e.adrelid), '^''(.*)''::[a-z ]+(\[\])?$', '\1') as value
           ) d
           cross join lateral (
-            select case when a.attndims > 0 then translate(to_jsonb(q) ->> a.attname, '[]', '{}') else to_jsonb(q) ->> a.attname end as value
+            select case when a.attndims > 0 then translate(to_jsonb(q) ->> a.attname, '[] ', '{}') else to_jsonb(q) ->> a.attname end as value
           ) v
           where a.attrelid = 'supaqueue.queue'::regclass and a.attnum > 0 and not a.attisdropped
             and a.attname not in ('id', 'created_at', 'name', 'edge_function_name', 'is_paused')
@@ -105,10 +107,10 @@ select jsonb_build_object(
           order by r.run_at
           limit 1
         ),
-        'failures', (
+        'failures', case when :with_failures then (
           select coalesce(jsonb_agg(to_jsonb(f) order by f.jobs desc, f.last_at desc), '[]')
-          from (select * from supaqueue.failure f where f.queue = q.name order by f.jobs desc, f.last_at desc limit 5) f
-        )
+          from (select * from supaqueue.failures(q.name, 100) f order by f.jobs desc, f.last_at desc limit 5) f
+        ) end
       ) end
     ) order by q.name)
     from queues q

@@ -72,6 +72,7 @@ pub(super) fn lines(mut columns: Vec<Column>, width: Option<usize>) -> Vec<Strin
     if let Some(at) = columns.iter().position(|column| !column.group.is_empty()) {
         let before: usize = columns[..at].iter().map(|column| column.width() + GAP).sum();
         let text = format!("{:before$}{}", "", columns[at].group);
+        let text = width.map_or(text.clone(), |width| truncate_str(&text, width, "").into_owned());
         lines.push(dim.apply_to(text).to_string());
     }
     lines.push(dim.apply_to(line(&|column| column.title.to_owned())).to_string());

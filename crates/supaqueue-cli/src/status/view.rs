@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use super::table::{self, Column};
 use super::{Detail, Hour, Percentiles, Problem, Queue, Status, moment};
-use crate::text::{Rows, cut, duration, moment_and_age, number, printable, sparkline, with_remedy};
+use crate::text::{Rows, cut, duration, moment_and_age, number, printable, sparkline, with_remedy, wrap};
 
 /// The status as text, with at most so many lines.
 pub(super) fn text(status: &Status, project: &str, width: Option<usize>, height: Option<usize>) -> String {
     let dim = Style::new().dim();
     let title = format!("{}, {} UTC", printable(project), moment(status.at));
-    let mut lines = vec![dim.apply_to(title).to_string()];
+    let title = dim.apply_to(wrap(&title, width, 0)).to_string();
+    let mut lines: Vec<String> = title.lines().map(str::to_owned).collect();
     for problem in &status.problems {
         lines.extend(of_problem(problem, width).lines().map(str::to_owned));
     }
@@ -67,7 +68,7 @@ fn columns(queues: &[Queue]) -> Vec<Column> {
     let count = |title, dispensable, of: &dyn Fn(&Queue) -> i64| {
         column(title, true, dispensable, "", &|queue| number(of(queue)))
     };
-    const HOUR: &str = "LAST HOUR (times: p50/p95)";
+    const HOUR: &str = "LAST HOUR, P50/P95";
     let hour = |title, dispensable, of: &dyn Fn(&Hour) -> Option<i64>| {
         column(title, true, dispensable, HOUR, &|queue| {
             number(of(&queue.last_hour).unwrap_or(0))
@@ -92,10 +93,6 @@ fn columns(queues: &[Queue]) -> Vec<Column> {
             column("BUSY", true, 0, "", &|queue| {
                 format!("{}/{}", queue.busy_workers, queue.workers)
             }),
-        ),
-        (
-            queues.iter().any(|queue| queue.in_progress != queue.busy_workers),
-            count("RUNNING", 7, &|queue| queue.in_progress),
         ),
         (true, count("DUE", 0, &|queue| queue.due)),
         (
@@ -139,15 +136,21 @@ fn percentiles(of: &Percentiles) -> String {
 fn of_queue(queue: &Queue, now: Timestamp, width: Option<usize>) -> Vec<String> {
     let heading = format!("{} → {}", name(queue), printable(&queue.function));
     let mut rows = Rows {
-        lines: vec![Style::new().bold().apply_to(heading).to_string()],
+        lines: Vec::new(),
         width,
     };
+    let heading = Style::new().bold().apply_to(wrap(&heading, width, 0));
+    rows.add(&heading.to_string());
     let busy = format!("{} of {} busy", queue.busy_workers, queue.workers);
     rows.row("workers", &busy);
     let (due, later) = (number(queue.due), number(queue.later));
     rows.row("pending", &format!("{due} due, {later} later"));
     rows.row("waiting", &number(queue.waiting));
-    rows.row("in progress", &number(queue.in_progress));
+    let held = match queue.held {
+        0 => String::new(),
+        held => format!(", of which {} are held ready behind a call", number(held)),
+    };
+    rows.row("in progress", &format!("{}{held}", number(queue.in_progress)));
     let hour = &queue.last_hour;
     let of = |count: Option<i64>| number(count.unwrap_or(0));
     let (started, successful, failed) = (of(hour.started), of(hour.successful), of(hour.failed));
@@ -189,14 +192,15 @@ fn of_detail(rows: &mut Rows, detail: &Detail, now: Timestamp) {
         rows.row("oldest due", &format!("{} since {since}: {explain}", due.id));
     }
     for (at, failure) in detail.failures.iter().enumerate() {
-        let status = failure.http_status.map(|status| format!("status {status}"));
-        let message = failure.message.as_deref();
-        let message = message.map(|text| cut(&printable(text), 200)).or(status);
-        let message = message.unwrap_or_else(|| "no message".into());
-        let (jobs, last) = (number(failure.jobs), moment_and_age(failure.last_at, now));
+        let text = |text: &str| cut(&printable(text), 200);
+        let (jobs, group) = (number(failure.jobs), text(&failure.error_group));
+        let last = moment_and_age(failure.last_at, now);
+        let message = failure.message.as_deref().map(text);
+        let message = message.filter(|message| *message != group);
+        let message = message.map_or_else(String::new, |message| format!(": {message}"));
         rows.row(
             if at == 0 { "failures" } else { "" },
-            &format!("{jobs} × {message}; last {last}: job {}", failure.last_job),
+            &format!("{jobs} × {group}; last {last}, job {}{message}", failure.last_job),
         );
     }
 }

@@ -170,7 +170,11 @@ fn line(event: &Event, is_json: bool) -> String {
         line += &format!(" {}", duration(ms as f64));
     }
     if let Some(message) = &event.message {
+        // Most begin with the status, which is there already.
+        let status = event.http_status.map(|status| format!("status {status}"));
+        let rest = status.and_then(|status| message.strip_prefix(&status));
+        let message = rest.map_or(message.as_str(), |rest| rest.trim_start_matches(':').trim_start());
         line += &format!(" {}", printable(message));
     }
-    line + "\n"
+    line.trim_end().to_owned() + "\n"
 }

@@ -157,6 +157,12 @@ pub(crate) fn without_password(url: &str) -> (String, bool) {
     (parts.to_string(), has_password)
 }
 
+/// Host, port and database of a URL, as far as it says them there.
+pub(crate) fn place(url: &str) -> Option<&str> {
+    let place = Parts::split(url).ok()?.place;
+    (!place.is_empty()).then_some(place)
+}
+
 /// A URL, split where `tokio_postgres` splits it.
 struct Parts<'a> {
     scheme: &'a str,
@@ -396,5 +402,8 @@ mod tests {
         ] {
             assert_eq!(without_password(url), (want.to_owned(), had), "{url}");
         }
+        assert_eq!(place(REMOTE), Some("db.example.com/mine"));
+        assert_eq!(place("postgresql:///mine?host=h"), Some("/mine"));
+        assert_eq!(place("host=h password=secret"), None);
     }
 }

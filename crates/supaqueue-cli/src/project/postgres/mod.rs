@@ -14,7 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::user_error::user_error;
 use address::{Address, Protection, host, is_local};
-pub(crate) use address::{TlsOptions, without_password};
+pub(crate) use address::{TlsOptions, place, without_password};
 
 /// How long to wait for the server to take notice of a cancelled statement.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
