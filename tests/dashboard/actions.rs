@@ -2,20 +2,17 @@
 
 use supaqueue_tests::Db;
 
-use crate::client::{Client, database};
+use crate::client::{Client, database, unescape};
 
 /// The statement that a page shows.
-fn shown(page: &str) -> String {
+pub(crate) fn shown(page: &str) -> String {
     let (_, rest) = page.split_once("<pre class=\"sql\"><code><bdi>").unwrap();
     let (sql, _) = rest.split_once("</bdi>").unwrap();
-    sql.replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&quot;", "\"")
-        .replace("&amp;", "&")
+    unescape(sql)
 }
 
 /// Asks for an action and does it; returns the statement and where it leads.
-async fn act(client: &Client, action: &str, form: &str) -> (String, String) {
+pub(crate) async fn act(client: &Client, action: &str, form: &str) -> (String, String) {
     let page = client
         .get(&format!("/actions/{action}/confirm?{form}"))
         .await;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use supaqueue_dashboard::{Access, ConfigConnectImpl, Dashboard, Options};
 use supaqueue_tests::Db;
+use supaqueue_tests::protocol::{NONE, RUN, acknowledge_all, current_job_of, report};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_postgres::NoTls;
@@ -19,6 +20,44 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// The fields of the first form that leads to an action's question, encoded.
+    pub(crate) fn form(&self, action: &str) -> String {
+        let path = format!("action=\"/actions/{action}/confirm\"");
+        let form = self.body.split("<form").find(|form| form.contains(&path));
+        let form = form.unwrap_or_else(|| panic!("no form for {action}: {}", self.body));
+        let mut fields = url::form_urlencoded::Serializer::new(String::new());
+        for input in form
+            .split("</form>")
+            .next()
+            .unwrap()
+            .split("<input type=\"hidden\"")
+            .skip(1)
+        {
+            let attribute = |name: &str| {
+                let (_, value) = input.split_once(&format!(" {name}=\"")).unwrap();
+                unescape(value.split('"').next().unwrap())
+            };
+            fields.append_pair(&attribute("name"), &attribute("value"));
+        }
+        fields.finish()
+    }
+
+    /// Where the link with a text leads to.
+    pub(crate) fn link(&self, text: &str) -> String {
+        let links = self.body.split("<a ").skip(1);
+        let link = links
+            .map(|link| link.split("</a>").next().unwrap())
+            .find(|link| link.contains(text));
+        let link = link.unwrap_or_else(|| panic!("no link {text:?}: {}", self.body));
+        let (_, href) = link.split_once("href=\"").unwrap();
+        unescape(href.split('"').next().unwrap())
+    }
+
+    /// How often the page contains a text.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        self.body.matches(text).count()
     }
 
     /// Panics if the page does not contain a text.
@@ -142,6 +181,28 @@ impl Client {
             body: body.to_owned(),
         }
     }
+}
+
+/// HTML text as it is read.
+pub(crate) fn unescape(html: &str) -> String {
+    html.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&amp;", "&")
+}
+
+/// Ends the call of a queue's only worker, with details as JSON.
+pub(crate) async fn end_call(db: &Db, queue: &str, is_successful: bool, details: &str) {
+    db.run(&acknowledge_all(RUN)).await;
+    let details = details.replace('\'', "''");
+    db.run(&report(
+        &current_job_of(queue),
+        RUN,
+        is_successful,
+        &details,
+        NONE,
+    ))
+    .await;
 }
 
 /// A database with the queue `emails`.

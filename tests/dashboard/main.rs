@@ -4,5 +4,10 @@
 mod actions;
 mod client;
 mod database;
+mod failures;
+mod job;
+mod jobs;
 mod login;
+mod operations;
+mod pipelines;
 mod security;

@@ -447,6 +447,22 @@ mod tests {
     }
 
     #[test]
+    fn every_word_has_an_example_that_can_be_read_and_is_documented() {
+        let documentation = include_str!("../../../docs/operations.md");
+        for Word { name, example, .. } in &WORDS {
+            let is_read = Filter::parse(example).is_ok() || *name == "id";
+            assert!(
+                is_read && example.starts_with(&format!("{name}:")),
+                "{example}"
+            );
+            assert!(
+                documentation.contains(&format!("`{name}:")),
+                "docs/operations.md does not have {name}:"
+            );
+        }
+    }
+
+    #[test]
     fn a_payload_keeps_its_spaces_and_every_digit() {
         check(
             r#"payload:{"a b": [1.00000000000000000000001, "}"]} queue:q"#,

@@ -131,17 +131,19 @@ fn life(job: &Value, attempts: &[Value]) -> Markup {
     let now = Timestamp::now();
     let spans = timeline::spans(job, attempts, now);
     let widths = timeline::widths(&spans, now, 1000.0);
-    let mut x = 0.0;
+    let starts = widths.iter().scan(0.0, |end, width| {
+        *end += width;
+        Some(*end - width)
+    });
     html! {
         section aria-labelledby="life" {
             h2 #life { "Life" }
             // The list says the same.
             svg.life viewBox="0 0 1000 24" preserveAspectRatio="none" aria-hidden="true" {
-                @for (span, width) in spans.iter().zip(&widths) {
+                @for ((span, width), x) in spans.iter().zip(&widths).zip(starts) {
                     rect class=(class(span.kind)) x=(format!("{x:.1}")) y="0" height="24" width=(format!("{:.1}", (width - 2.0).max(width * 0.7))) {
                         title { (words(span, now)) }
                     }
-                    @let () = x += width;
                 }
             }
             ol.life {

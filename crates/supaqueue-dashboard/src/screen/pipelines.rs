@@ -50,13 +50,6 @@ struct Listed {
     finished_at: Option<String>,
     is_whole: bool,
     jobs: i64,
-    #[serde(flatten)]
-    statuses: Statuses,
-}
-
-/// Jobs by status.
-#[derive(Deserialize)]
-struct Statuses {
     failed: i64,
     cancelled: i64,
     in_progress: i64,
@@ -112,7 +105,7 @@ pub(crate) async fn list(context: Arc<Context>) -> Result<Page, Error> {
                     th scope="row" { a data-row href=(path(&one.job)) title=(one.job) { code { (jobs::short_id(&one.job)) } } }
                     td.name { @match &one.queue { Some(name) => a href=(queue::path(name)) { (text::short(name, 40)) }, None => span.muted { "deleted" } } }
                     td.number { (text::number(one.jobs)) @if !one.is_whole { "+" } }
-                    td { (progress(&one.statuses, one.jobs)) @if !one.is_whole { " " small.muted { "of the first " (COUNTED) } } }
+                    td { (progress(one)) @if !one.is_whole { " " small.muted { "of the first " (COUNTED) } } }
                     td.time { @if let Some(at) = &one.created_at { (time::relative(at)) } }
                     td.time { @if let Some(at) = &one.finished_at { (time::relative(at)) } }
                 } } }
@@ -126,17 +119,17 @@ pub(crate) async fn list(context: Arc<Context>) -> Result<Page, Error> {
     Ok(Page::new(Section::Pipelines, "Pipelines", body))
 }
 
-fn progress(statuses: &Statuses, all: i64) -> Markup {
+fn progress(pipeline: &Listed) -> Markup {
     let counts = [
-        ("failed", statuses.failed),
-        ("cancelled", statuses.cancelled),
-        ("in_progress", statuses.in_progress),
-        ("pending", statuses.pending),
-        ("waiting", statuses.waiting),
-        ("successful", statuses.successful),
+        ("failed", pipeline.failed),
+        ("cancelled", pipeline.cancelled),
+        ("in_progress", pipeline.in_progress),
+        ("pending", pipeline.pending),
+        ("waiting", pipeline.waiting),
+        ("successful", pipeline.successful),
     ];
     html! {
-        @if statuses.successful == all { (text::status("successful")) }
+        @if pipeline.successful == pipeline.jobs { (text::status("successful")) }
         @else {
             @for (status, count) in counts {
                 @if count > 0 { span.counted { (text::number(count)) " " (text::status(status)) } " " }
