@@ -24,21 +24,36 @@ fn a_scraper_with_the_secret_reads_the_metrics() {
     test(async |project| {
         let block = operations("supaqueue_metrics()");
         project.run(&block).await;
-        for refused in ["", "authorization: Bearer undefined\r\n", "authorization: Bearer \r\n"] {
+        for refused in [
+            "",
+            "authorization: Bearer undefined\r\n",
+            "authorization: Bearer \r\n",
+        ] {
             let answer = scrape(&project, refused).await;
             assert!(answer.starts_with("HTTP/1.1 401"), "{refused}: {answer}");
         }
-        let answer = scrape(&project, &format!("authorization: Bearer {METRICS_SECRET}\r\n")).await;
+        let answer = scrape(
+            &project,
+            &format!("authorization: Bearer {METRICS_SECRET}\r\n"),
+        )
+        .await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert!(
-            answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"),
+            answer.contains(
+                "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"
+            ),
             "{answer}"
         );
-        assert!(answer.contains("supaqueue_workers{queue=\"send-email\"} "), "{answer}");
+        assert!(
+            answer.contains("supaqueue_workers{queue=\"send-email\"} "),
+            "{answer}"
+        );
         assert!(answer.contains("# EOF\n"), "{answer}");
         // Only service_role may.
         for role in ["anon", "authenticated"] {
-            let may = format!("select has_function_privilege('{role}', 'public.supaqueue_metrics()', 'execute')");
+            let may = format!(
+                "select has_function_privilege('{role}', 'public.supaqueue_metrics()', 'execute')"
+            );
             assert_eq!(project.get(&may).await, "f", "{role}");
         }
     });
@@ -77,7 +92,10 @@ fn a_failed_job_is_posted_to_slack() {
         let (_, body) = request.split_once("\r\n\r\n").unwrap();
         let body: Value = serde_json::from_str(body).unwrap();
         let text = body["text"].as_str().unwrap();
-        assert!(text.starts_with("flaky: failed after 1 attempts: "), "{text}");
+        assert!(
+            text.starts_with("flaky: failed after 1 attempts: "),
+            "{text}"
+        );
         assert!(text.ends_with(&format!("({id})")), "{text}");
         let alerts = "select status from supaqueue.job where queue = supaqueue.queue_id('alerts')";
         project.eventually(alerts, "successful").await;

@@ -7,19 +7,51 @@ use supaqueue_tests::{Db, rows_read};
 async fn an_error_group_has_no_ids_numbers_or_quoted_text() {
     let db = Db::new().await;
     for (status, message, want) in [
-        ("500", "cannot read property \"x\" of user 42", "500 cannot read property … of user …"),
-        ("500", "cannot read property 'y' of user 3b241101-e2bb-4255-8caf-4136c566a962", "500 cannot read property … of user …"),
-        ("null", "can't open user's file: it's gone", "can't open user's file: it's gone"),
+        (
+            "500",
+            "cannot read property \"x\" of user 42",
+            "500 cannot read property … of user …",
+        ),
+        (
+            "500",
+            "cannot read property 'y' of user 3b241101-e2bb-4255-8caf-4136c566a962",
+            "500 cannot read property … of user …",
+        ),
+        (
+            "null",
+            "can't open user's file: it's gone",
+            "can't open user's file: it's gone",
+        ),
         ("404", "  no\n\tspace   left ", "404 no space left"),
         ("null", "timed out after 60000 ms", "timed out after … ms"),
-        ("null", "GET https://api.example.com/users/123/orders?since=2026-01-01&page=2 failed", "GET https://api.example.com/users/…/orders?… failed"),
-        ("null", "mail to jo.e+x@example.co.uk bounced at 2026-11-30T03:00:00.123Z", "mail to … bounced at …"),
+        (
+            "null",
+            "GET https://api.example.com/users/123/orders?since=2026-01-01&page=2 failed",
+            "GET https://api.example.com/users/…/orders?… failed",
+        ),
+        (
+            "null",
+            "mail to jo.e+x@example.co.uk bounced at 2026-11-30T03:00:00.123Z",
+            "mail to … bounced at …",
+        ),
         ("null", "connect 10.0.0.1:5432 refused", "connect … refused"),
-        ("null", "no customer cus_9s8df7aBc, object 0xdeadbeef, `t` is „leer“", "no customer …, object …, … is …"),
-        ("null", "token eyJhbGciOiJIUzIxNiIsInR5cCI6IkpXVCJ9.abcdefghijklmnopqrstuvwxyzabcdefgh.x", "token ….x"),
+        (
+            "null",
+            "no customer cus_9s8df7aBc, object 0xdeadbeef, `t` is „leer“",
+            "no customer …, object …, … is …",
+        ),
+        (
+            "null",
+            "token eyJhbGciOiJIUzIxNiIsInR5cCI6IkpXVCJ9.abcdefghijklmnopqrstuvwxyzabcdefgh.x",
+            "token ….x",
+        ),
         ("503", "", "503 no message"),
         ("null", "\u{202e}\u{200f}\u{1}", "no message"),
-        ("null", "Ünïcödé \u{202e}text\u{2028}stays", "Ünïcödé text stays"),
+        (
+            "null",
+            "Ünïcödé \u{202e}text\u{2028}stays",
+            "Ünïcödé text stays",
+        ),
     ] {
         let sql = format!("select supaqueue.error_group({status}, $m${message}$m$)");
         assert_eq!(db.get(&sql).await, want, "{message}");
@@ -32,7 +64,9 @@ async fn an_error_group_has_no_ids_numbers_or_quoted_text() {
 async fn hostile_messages_take_no_time_and_give_short_groups() {
     let db = Db::new().await;
     db.run("set statement_timeout = '2s'").await;
-    for part in ["a", "a1 ", "\"", "'", "a@", "://?", "…-", "…", "ä", " \n", "a.b@c.d "] {
+    for part in [
+        "a", "a1 ", "\"", "'", "a@", "://?", "…-", "…", "ä", " \n", "a.b@c.d ",
+    ] {
         let sql = format!(
             "select length(g) <= 200, g = supaqueue.error_group(500, g || '') is not null
              from (select supaqueue.error_group(500, repeat($m${part}$m$, 5000000 / octet_length($m${part}$m$))) as g) e"
@@ -45,23 +79,33 @@ async fn hostile_messages_take_no_time_and_give_short_groups() {
 async fn a_failed_job_has_a_group_until_it_is_retried() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("update supaqueue.queue set max_attempts = 2, backoff_base_ms = 0, backoff_max_ms = 0").await;
+    db.run("update supaqueue.queue set max_attempts = 2, backoff_base_ms = 0, backoff_max_ms = 0")
+        .await;
     db.run("select supaqueue.enqueue('q')").await;
     db.run(&acknowledge_all(RUN)).await;
     let group = "select status, error_group from supaqueue.job";
     db.run(&fail(&current_job_of("q"), RUN, NONE)).await;
-    db.run("update supaqueue.job set run_at = now(); call supaqueue.tick()").await;
-    assert_eq!(db.get(group).await, "in_progress|null", "it has an attempt left");
+    db.run("update supaqueue.job set run_at = now(); call supaqueue.tick()")
+        .await;
+    assert_eq!(
+        db.get(group).await,
+        "in_progress|null",
+        "it has an attempt left"
+    );
     db.run(&acknowledge_all(RUN)).await;
     db.run(&fail(&current_job_of("q"), RUN, NONE)).await;
     assert_eq!(db.get(group).await, "failed|500 no");
     db.run("update supaqueue.job set status = 'waiting'").await;
     assert_eq!(db.get(group).await, "waiting|null");
-    db.run("update supaqueue.job set status = 'cancelled'").await;
+    db.run("update supaqueue.job set status = 'cancelled'")
+        .await;
     assert_eq!(db.get(group).await, "cancelled|null");
     // Of the last attempt only, and whatever errors holds.
     for (errors, want) in [
-        (r#"[{"status": 500, "message": "a"}, {"message": "b 1"}]"#, "b …"),
+        (
+            r#"[{"status": 500, "message": "a"}, {"message": "b 1"}]"#,
+            "b …",
+        ),
         (r#"[{"status": "x", "message": {"c": 1}}]"#, r#"{…: …}"#),
         (r#"[7]"#, "no message"),
         ("[]", "no message"),
@@ -76,8 +120,10 @@ async fn a_failed_job_has_a_group_until_it_is_retried() {
 async fn starting_a_job_is_still_a_heap_only_update() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("update supaqueue.queue set is_paused = true; select supaqueue.enqueue('q')").await;
-    db.run("begin; update supaqueue.queue set is_paused = false; set constraints all immediate").await;
+    db.run("update supaqueue.queue set is_paused = true; select supaqueue.enqueue('q')")
+        .await;
+    db.run("begin; update supaqueue.queue set is_paused = false; set constraints all immediate")
+        .await;
     assert_eq!(
         db.get("select n_tup_upd, n_tup_hot_upd from pg_stat_xact_user_tables where schemaname = 'supaqueue' and relname = 'job'").await,
         "1|1"
@@ -111,9 +157,18 @@ async fn failures_are_groups_with_their_last_job() {
         db.get(failures).await,
         "q|500 boom|5|t|00:00:04|t|500|boom\nq|500 no user …|30|t|00:00:29|t|500|no user 30"
     );
-    db.run("delete from supaqueue.job where error_group = '500 boom'").await;
-    assert_eq!(db.get("select error_group, jobs from supaqueue.failure").await, "500 no user …|30");
-    assert_eq!(db.get("select count(*) from supaqueue.failures('other')").await, "0");
+    db.run("delete from supaqueue.job where error_group = '500 boom'")
+        .await;
+    assert_eq!(
+        db.get("select error_group, jobs from supaqueue.failure")
+            .await,
+        "500 no user …|30"
+    );
+    assert_eq!(
+        db.get("select count(*) from supaqueue.failures('other')")
+            .await,
+        "0"
+    );
     let api = db.database().connect_as("service_role").await.unwrap();
     let all = "select count(*) from supaqueue.failure";
     assert_eq!(supaqueue_tests::get(&api, all).await, "1");
@@ -135,12 +190,18 @@ async fn with_many_groups_the_latest_ones_are_there_and_the_rest_is_bounded() {
         "in all"
     );
     assert_eq!(
-        db.get("select error_group from supaqueue.failure limit 1").await,
+        db.get("select error_group from supaqueue.failure limit 1")
+            .await,
         "500 zzzz"
     );
     let other = "select queue, jobs from supaqueue.failures('other')";
     assert_eq!(db.get(other).await, "other|1");
     db.run("analyze supaqueue.job").await;
-    let read = rows_read(db.client(), "'job'", "select * from supaqueue.failures(max_groups => 10)").await;
+    let read = rows_read(
+        db.client(),
+        "'job'",
+        "select * from supaqueue.failures(max_groups => 10)",
+    )
+    .await;
     assert!(read < 3000, "{read} rows are read for ten groups");
 }

@@ -4,14 +4,16 @@ use supaqueue_tests::protocol::{ANY, RUN, acknowledge_all, current_job_of, fail,
 use supaqueue_tests::{Db, Session, TICK, break_function, eventually, get, rows_read, run};
 
 /// What is counted of the queue q, all minutes together.
-const COUNTED: &str = "select coalesce(sum(started), 0), coalesce(sum(succeeded), 0), coalesce(sum(failed), 0),
+const COUNTED: &str =
+    "select coalesce(sum(started), 0), coalesce(sum(succeeded), 0), coalesce(sum(failed), 0),
     coalesce(sum(cancelled), 0), coalesce(sum(retried), 0)
   from supaqueue.minute where queue = supaqueue.queue_id('q')";
 /// The same from the totals.
 const TOTALS: &str = "select started, succeeded, failed, cancelled, retried
   from supaqueue.counted where queue = supaqueue.queue_id('q')";
 /// What ended a moment ago is not counted yet.
-const A_MINUTE_AGO: &str = "update supaqueue.job set finished_at = finished_at - interval '1 minute'
+const A_MINUTE_AGO: &str =
+    "update supaqueue.job set finished_at = finished_at - interval '1 minute'
   where finished_at > clock_timestamp() - interval '10 seconds'";
 const CANCEL_ONE: &str = "update supaqueue.job set status = 'cancelled'
   where id = (select id from supaqueue.job where status = 'pending' order by position limit 1)";
@@ -83,8 +85,10 @@ async fn every_end_counts_once_in_its_minute_with_its_attempts() {
     // A second end of the same job counts again, with its new attempts.
     db.run("update supaqueue.job set status = 'pending' where status = 'failed'")
         .await;
-    db.run("update supaqueue.job set status = 'cancelled' where status in ('pending', 'in_progress')")
-        .await;
+    db.run(
+        "update supaqueue.job set status = 'cancelled' where status in ('pending', 'in_progress')",
+    )
+    .await;
     let_a_second_pass(&db).await;
     let attempts = "select sum(attempts) from supaqueue.job where payload = '2'";
     let started: u32 = db.get(attempts).await.parse().unwrap();
@@ -109,7 +113,8 @@ async fn histograms_count_up_to_each_bound_and_above() {
     .await;
     db.tick().await;
     assert_eq!(
-        db.get("select wait, run from supaqueue.minute where queue = supaqueue.queue_id('q')").await,
+        db.get("select wait, run from supaqueue.minute where queue = supaqueue.queue_id('q')")
+            .await,
         "{3,1,0,0,0,0,0,0,0,0,0,0,1,1}|{3,1,0,0,0,0,0,0,0,0,0,0,1,1}"
     );
     assert_eq!(
@@ -154,7 +159,13 @@ async fn a_transaction_that_stays_open_delays_counting_by_ten_minutes() {
     db.tick().await;
     assert_eq!(db.get(COUNTED).await, "0|0|0|0|0");
     // A second is easier to wait for than ten minutes.
-    break_function(db.client(), "count_horizon", "at - interval '10 minutes'", "at - interval '1 second'").await;
+    break_function(
+        db.client(),
+        "count_horizon",
+        "at - interval '10 minutes'",
+        "at - interval '1 second'",
+    )
+    .await;
     db.tick().await;
     assert_counted(&db, "0|0|0|1|0").await;
     open.run("rollback").await;
@@ -275,7 +286,13 @@ async fn a_count_that_fails_is_a_problem_and_is_done_later() {
     let db = Db::new().await;
     db.queue("q", 0).await;
     finished(&db, 3, "now() - interval '1 hour'").await;
-    let intact = break_function(db.client(), "add_histograms", "return array(", "return 1 / 0 || array(").await;
+    let intact = break_function(
+        db.client(),
+        "add_histograms",
+        "return array(",
+        "return 1 / 0 || array(",
+    )
+    .await;
     db.tick().await;
     let problem = db.get("select problem from supaqueue.problem").await;
     assert!(
@@ -354,12 +371,24 @@ async fn a_chart_has_a_row_per_step_oldest_first_and_the_present_in_the_last() {
         "t|0|0|0|0|0|0|14|14\nt|2|0|0|1|1|0|14|14\nt|6|1|2|0|3|3|14|14\nt|0|0|0|0|0|0|14|14"
     );
     for (arguments, want) in [
-        ("'q', '1 hour', '90 seconds'", "cannot chart in steps of 00:01:30"),
+        (
+            "'q', '1 hour', '90 seconds'",
+            "cannot chart in steps of 00:01:30",
+        ),
         ("'q', '1 year', '1 month'", "cannot chart in steps of 1 mon"),
         ("'q', '1 hour', null", "cannot chart in steps of null"),
-        ("'q', '0', '1 minute'", "cannot chart 00:00:00 in steps of 00:01:00"),
-        ("'q', '30 days', '1 minute'", "cannot chart 30 days in steps of 00:01:00"),
-        ("'nowhere', '1 hour', '1 minute'", "there is no queue named 'nowhere'"),
+        (
+            "'q', '0', '1 minute'",
+            "cannot chart 00:00:00 in steps of 00:01:00",
+        ),
+        (
+            "'q', '30 days', '1 minute'",
+            "cannot chart 30 days in steps of 00:01:00",
+        ),
+        (
+            "'nowhere', '1 hour', '1 minute'",
+            "there is no queue named 'nowhere'",
+        ),
     ] {
         let refusal = db
             .refusal(&format!("select * from supaqueue.chart({arguments})"))
@@ -414,6 +443,9 @@ async fn one_tick_counts_and_then_deletes() {
     finished(&db, 3, "now() - interval '8 days'").await;
     let client = db.connect().await;
     run(&client, TICK).await;
-    assert_eq!(get(&client, "select count(*) from supaqueue.job").await, "0");
+    assert_eq!(
+        get(&client, "select count(*) from supaqueue.job").await,
+        "0"
+    );
     assert_counted(&db, "3|3|0|0|0").await;
 }

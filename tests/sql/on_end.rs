@@ -104,10 +104,14 @@ async fn each_way_to_end_causes_one_job() {
             .await;
         let want = match ends_of {
             "failed" => "failed|failed\nlost|failed\nby hand|failed",
-            _ => "failed|failed\nsuccessful|successful\nlost|failed\nby hand|failed\nsuperseded|cancelled\nnewer|cancelled",
+            _ => {
+                "failed|failed\nsuccessful|successful\nlost|failed\nby hand|failed\nsuperseded|cancelled\nnewer|cancelled"
+            }
         };
         assert_eq!(db.get(INSERTED).await, want, "{ends_of}");
-        let problems = db.get("select problem from supaqueue.problem where job is not null").await;
+        let problems = db
+            .get("select problem from supaqueue.problem where job is not null")
+            .await;
         assert_eq!(problems, "");
     }
 }
@@ -116,11 +120,16 @@ async fn each_way_to_end_causes_one_job() {
 async fn a_statement_that_ends_many_jobs_causes_one_job_for_each() {
     let db = Db::new().await;
     queues(&db, 0).await;
-    db.run("update supaqueue.queue set on_end_of = 'all' where name = 'q'").await;
+    db.run("update supaqueue.queue set on_end_of = 'all' where name = 'q'")
+        .await;
     db.run("insert into supaqueue.job (queue, payload) select supaqueue.queue_id('q'), to_jsonb(i) from generate_series(1, 1100) i")
         .await;
     let api = db.database().connect_as("service_role").await.unwrap();
-    run(&api, "update supaqueue.job set status = 'cancelled' where status = 'pending'").await;
+    run(
+        &api,
+        "update supaqueue.job set status = 'cancelled' where status = 'pending'",
+    )
+    .await;
     assert_eq!(
         db.get("select count(*), count(distinct payload #>> '{job,id}'), count(*) filter (where payload #>> '{job,status}' = 'cancelled')
                 from supaqueue.job where queue = supaqueue.queue_id('alerts')")
@@ -133,9 +142,12 @@ async fn a_statement_that_ends_many_jobs_causes_one_job_for_each() {
 async fn an_end_that_is_rolled_back_causes_none() {
     let db = Db::new().await;
     queues(&db, 0).await;
-    db.run("select supaqueue.enqueue_many('q', '{1,2,3}')").await;
+    db.run("select supaqueue.enqueue_many('q', '{1,2,3}')")
+        .await;
     let end = |payload: u32| {
-        format!("update supaqueue.job set status = 'failed' where payload = '{payload}' and queue = supaqueue.queue_id('q')")
+        format!(
+            "update supaqueue.job set status = 'failed' where payload = '{payload}' and queue = supaqueue.queue_id('q')"
+        )
     };
     db.run(&format!("begin; {}; rollback", end(1))).await;
     db.run(&format!(
@@ -169,11 +181,13 @@ async fn a_retry_that_finds_its_key_taken_causes_none() {
     queues(&db, 0).await;
     db.run("insert into supaqueue.job (queue, key, status, payload) select id, 'a', 'cancelled', to_jsonb(i) from supaqueue.queue, generate_series(1, 2) i where name = 'q'")
         .await;
-    db.run("update supaqueue.queue set on_end_of = 'all' where name = 'q'").await;
+    db.run("update supaqueue.queue set on_end_of = 'all' where name = 'q'")
+        .await;
     db.run("update supaqueue.job set status = 'pending' where status = 'cancelled'")
         .await;
     assert_eq!(
-        db.get("select status, count(*) from supaqueue.job group by 1 order by 1").await,
+        db.get("select status, count(*) from supaqueue.job group by 1 order by 1")
+            .await,
         "cancelled|1\npending|1",
         "one of them got the key"
     );
@@ -208,22 +222,31 @@ async fn a_job_of_on_end_causes_no_other() {
 async fn changes_of_on_end_hold_at_once() {
     let db = Db::new().await;
     queues(&db, 0).await;
-    db.run("select supaqueue.enqueue_many('q', '{1,2,3,4}')").await;
+    db.run("select supaqueue.enqueue_many('q', '{1,2,3,4}')")
+        .await;
     for (payload, change) in [
         (1, "on_end = null"),
         (2, "on_end = supaqueue.queue_id('alerts')"),
         (3, "on_end_of = 'all'"),
     ] {
-        db.run(&format!("update supaqueue.queue set {change} where name = 'q'")).await;
+        db.run(&format!(
+            "update supaqueue.queue set {change} where name = 'q'"
+        ))
+        .await;
         let status = if payload == 3 { "cancelled" } else { "failed" };
-        db.run(&format!("update supaqueue.job set status = '{status}' where payload = '{payload}'"))
-            .await;
+        db.run(&format!(
+            "update supaqueue.job set status = '{status}' where payload = '{payload}'"
+        ))
+        .await;
     }
     assert_eq!(db.get(INSERTED).await, "2|failed\n3|cancelled");
-    db.run("delete from supaqueue.queue where name = 'alerts'").await;
-    db.run("update supaqueue.job set status = 'failed' where payload = '4'").await;
+    db.run("delete from supaqueue.queue where name = 'alerts'")
+        .await;
+    db.run("update supaqueue.job set status = 'failed' where payload = '4'")
+        .await;
     assert_eq!(
-        db.get("select on_end, (select count(*) from supaqueue.job) from supaqueue.queue").await,
+        db.get("select on_end, (select count(*) from supaqueue.job) from supaqueue.queue")
+            .await,
         "null|4"
     );
 }
@@ -238,7 +261,8 @@ async fn what_cannot_be_inserted_is_a_problem_and_is_inserted_later_once() {
     db.run(&fail(&current_job_of("q"), RUN, ANY)).await;
     db.run(&fail(&current_job_of("q"), RUN, NONE)).await;
     assert_eq!(
-        db.get("select status, count(*) from supaqueue.job group by 1").await,
+        db.get("select status, count(*) from supaqueue.job group by 1")
+            .await,
         "failed|2",
         "the reports have settled them"
     );
@@ -258,7 +282,8 @@ async fn what_cannot_be_inserted_is_a_problem_and_is_inserted_later_once() {
     db.tick().await;
     assert_eq!(db.get(INSERTED).await, "");
     assert_eq!(
-        db.get("select distinct tries from supaqueue.unfinished").await,
+        db.get("select distinct tries from supaqueue.unfinished")
+            .await,
         "2"
     );
     // The job is inserted as it was then, even if the ended one is gone.
@@ -269,7 +294,10 @@ async fn what_cannot_be_inserted_is_a_problem_and_is_inserted_later_once() {
         db.tick().await;
     }
     assert_eq!(db.get(INSERTED).await, "1|failed\n2|failed");
-    assert_eq!(db.get("select count(*) from supaqueue.unfinished").await, "0");
+    assert_eq!(
+        db.get("select count(*) from supaqueue.unfinished").await,
+        "0"
+    );
 }
 
 #[tokio::test]
@@ -281,11 +309,14 @@ async fn a_statement_whose_jobs_cannot_be_inserted_ends_them_all_the_same() {
         .await;
     db.run("update supaqueue.job set status = 'failed'").await;
     assert_eq!(
-        db.get("select count(*) from supaqueue.unfinished where step = 'on end'").await,
+        db.get("select count(*) from supaqueue.unfinished where step = 'on end'")
+            .await,
         "600"
     );
-    db.run("drop trigger refuse on supaqueue.job; update supaqueue.unfinished set retry_at = now()")
-        .await;
+    db.run(
+        "drop trigger refuse on supaqueue.job; update supaqueue.unfinished set retry_at = now()",
+    )
+    .await;
     db.tick().await;
     assert_eq!(
         db.get("select count(distinct payload #>> '{job,id}'), count(*) from supaqueue.job where queue = supaqueue.queue_id('alerts')").await,
@@ -308,7 +339,8 @@ async fn a_locked_queue_does_not_hold_up_an_end() {
     db.run(&fail(&current_job_of("q"), RUN, NONE)).await;
     db.run("reset statement_timeout").await;
     assert_eq!(
-        db.get("select step, sqlstate, message from supaqueue.unfinished where job is not null").await,
+        db.get("select step, sqlstate, message from supaqueue.unfinished where job is not null")
+            .await,
         "on end|55P03|null"
     );
     other.run("rollback").await;
@@ -357,10 +389,13 @@ async fn nonsense_in_the_setting_does_no_harm() {
     queues(&db, 0).await;
     db.run("select supaqueue.enqueue_many('q', '{1,2}')").await;
     db.run("set supaqueue.ended_jobs = 'nonsense'").await;
-    db.run("update supaqueue.job set status = 'failed' where payload = '1'").await;
-    db.run("update supaqueue.job set status = 'failed' where payload = '2'").await;
+    db.run("update supaqueue.job set status = 'failed' where payload = '1'")
+        .await;
+    db.run("update supaqueue.job set status = 'failed' where payload = '2'")
+        .await;
     assert_eq!(
-        db.get("select count(*) from supaqueue.job where status = 'failed'").await,
+        db.get("select count(*) from supaqueue.job where status = 'failed'")
+            .await,
         "2"
     );
 }

@@ -60,6 +60,9 @@ async fn the_cost_does_not_depend_on_the_number_of_jobs_even_with_a_stale_plan()
         let db = Db::new().await;
         let admin = db.database().connect_as_admin().await.unwrap();
         db.queue("q", 1).await;
+        db.queue("alerts", 0).await;
+        db.run("update supaqueue.queue set on_end = supaqueue.queue_id('alerts'), on_end_of = 'all' where name = 'q'")
+            .await;
         for sql in statistics.split(';') {
             db.run(sql).await;
         }

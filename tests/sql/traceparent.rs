@@ -6,7 +6,8 @@ const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-
 
 /// The headers of a job that is inserted with these, while PostgREST's setting has this value.
 async fn headers(db: &Db, request_headers: &str, headers: &str) -> String {
-    db.run(&format!("set request.headers = '{request_headers}'")).await;
+    db.run(&format!("set request.headers = '{request_headers}'"))
+        .await;
     db.get(&format!(
         "with new as (insert into supaqueue.job (queue, headers) select id, {headers} from supaqueue.queue returning headers) select headers from new"
     ))
@@ -19,7 +20,10 @@ async fn a_valid_one_is_stored_unless_the_job_names_one() {
     db.queue("q", 0).await;
     let request = format!(r#"{{"accept": "*/*", "traceparent": "{TRACEPARENT}"}}"#);
     let stored = format!(r#""traceparent": "{TRACEPARENT}""#);
-    assert_eq!(headers(&db, &request, "null").await, format!("{{{stored}}}"));
+    assert_eq!(
+        headers(&db, &request, "null").await,
+        format!("{{{stored}}}")
+    );
     assert_eq!(
         headers(&db, &request, r#"'{"x-a": "1"}'"#).await,
         format!(r#"{{"x-a": "1", {stored}}}"#)
@@ -29,7 +33,10 @@ async fn a_valid_one_is_stored_unless_the_job_names_one() {
     }
     // As compact as PostgREST writes it.
     let compact = format!(r#"{{"traceparent":"{TRACEPARENT}"}}"#);
-    assert_eq!(headers(&db, &compact, "null").await, format!("{{{stored}}}"));
+    assert_eq!(
+        headers(&db, &compact, "null").await,
+        format!("{{{stored}}}")
+    );
 }
 
 #[tokio::test]

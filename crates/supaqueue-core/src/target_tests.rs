@@ -137,7 +137,10 @@ fn a_call_goes_on_with_the_trace_that_its_job_was_inserted_in() {
     let child = "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000007-00";
     let cases = [
         (of_job, child),
-        ("00-00000000000000000000000000000000-00f067aa0ba902b7-01", TRACEPARENT),
+        (
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            TRACEPARENT,
+        ),
         ("nonsense", TRACEPARENT),
     ];
     for (given, want) in cases {
