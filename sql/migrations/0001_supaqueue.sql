@@ -2045,7 +2045,7 @@ execute $migration$
 --   ended, error_group      by finished_at and id
 --
 -- The rest of the filter is conditions on each job that is read. Operations add the field "until": what was inserted, or
--- ended, after it does not match.
+-- ended, after it does not match; and "segments", so that theirs stay the same.
 
 -- The statuses that jobs which match can have.
 create or replace function supaqueue.filter_statuses(f jsonb)
@@ -2067,7 +2067,7 @@ end
 $$;
 
 -- The segments of a filter. Those of a queue, a status, a key or a group are merged from an index range for each
--- queue and each of these; more than 60 would take longer to plan than to read jobs by id.
+-- queue and each of these; more than 150 would take longer to plan than to read jobs by id.
 create or replace function supaqueue.filter_segments(f jsonb)
 returns text[]
 language plpgsql
@@ -2075,12 +2075,14 @@ stable
 set search_path = ''
 as $$
 declare
-  most constant integer := 60;
+  most constant integer := 150;
   statuses text[] := supaqueue.filter_statuses(f);
   ended integer := (select count(*) from unnest(statuses) s (name) where s.name in ('successful', 'failed', 'cancelled'));
-  queues integer := coalesce(jsonb_array_length(f -> 'queue'), (select count(*) from (select from supaqueue.queue q limit 61) q));
+  queues integer := coalesce(jsonb_array_length(f -> 'queue'), (select count(*) from (select from supaqueue.queue q limit 151) q));
 begin
-  if statuses = '{}' or exists (select from jsonb_each(f) c (name, value) where c.value = '[]' and c.name <> 'payload') then
+  if f ? 'segments' then
+    return array(select jsonb_array_elements_text(f -> 'segments'));
+  elsif statuses = '{}' or queues = 0 or exists (select from jsonb_each(f) c (name, value) where c.value = '[]' and c.name <> 'payload') then
     return '{}';
   elsif f ? 'ids' then
     return '{ids}';
@@ -2101,57 +2103,57 @@ begin
 end
 $$;
 
--- Inserts the jobs for those on the list, and empties it. Never fails.
-create or replace function supaqueue.insert_end_jobs()
-returns void
+-- The query of a segment: id, "at" (null where the order is by id) and whether the other conditions hold ("fits"), of its jobs
+-- from the place after "after" on, the newest first, or the oldest if it goes forward.
+create or replace function supaqueue.segment_query(segment text, f jsonb, after jsonb, is_forward boolean)
+returns text
 language plpgsql
 set search_path = public, extensions
 set lock_timeout = '100ms'
 as $$
 declare
-  list text := current_setting('supaqueue.ended_jobs', true);
-  jobs uuid[];
-begin
-  perform set_config('supaqueue.ended_jobs', '', true);
-  begin
-    jobs := string_to_array(rtrim(list), ' ');
-    insert into supaqueue.job (queue, headers, payload)
-    select e.on_end, e.headers, e.payload from supaqueue.end_jobs(jobs) e;
-  exception
-    when others then
-      raise warning 'supaqueue left the jobs of on_end to the tick: %', sqlerrm using errcode = sqlstate;
-      perform supaqueue.note_unfinished('on end', e.queue, e.job, sqlstate, sqlerrm,
-        jsonb_build_object('headers', e.headers, 'payload', e.payload))
-      from supaqueue.end_jobs(jobs) e;
+  direction text := case when is_forward then 'asc' else 'desc' end;
+  beyond text := case when is_forward then '>' else '<' end;
+  after_id text := format(' and id %s %L', beyond, after ->> 'id');
+  statuses text[] := supaqueue.filter_statuses(f);
+  queues uuid[] := case
+    when f ? 'queue' then array(select q.id::uuid from jsonb_array_elements_text(f -> 'queue') q (id))
+    else array(select q.id from supaqueue.queue q limit 151)
   end;
+  fits text := coalesce(supaqueue.filter_conditions(f, segment), 'true');
+  places text;
   range text;
   ranges text;
 begin
   if after ->> 'id' is null then
     after_id := '';
   end if;
-  if segment = 'living' and supaqueue.living_jobs(f, 50001) < 50001 then
-    return format('select id, null::timestamptz as at from (%s) places (id) where true%s order by id %s', supaqueue.places_query(f), after_id, direction);
-  elsif segment = 'ids' then
-    return format('select id, null::timestamptz as at from unnest(%L::uuid[]) as ids (id) where true%s order by id %s',
-      array(select i.id from jsonb_array_elements_text(f -> 'ids') i (id)), after_id, direction);
+  if segment = 'ids' then
+    places := format('select unnest(%L::uuid[])', array(select i.id from jsonb_array_elements_text(f -> 'ids') i (id)));
+  elsif segment = 'living' and supaqueue.living_jobs(f, 50001) < 50001 then
+    places := supaqueue.places_query(f);
+  end if;
+  if places is not null then
+    return format(
+      'select s.id, null::timestamptz as at, exists (select from supaqueue.job j where j.id = s.id and %s) as fits
+       from (select id from (%s) places (id) where true%s order by id %s) s', fits, places, after_id, direction);
   elsif segment in ('all', 'living') then
-    return format('select id, null::timestamptz as at from supaqueue.job where true%s order by id %s', after_id, direction);
+    return format('select id, null::timestamptz as at, %s as fits from supaqueue.job j where true%s order by id %s', fits, after_id, direction);
   elsif segment = 'key' then
-    select string_agg(format('(select id, null::timestamptz as at from supaqueue.job where queue = %L and key = %L%s order by id %s)',
-      q.id, k.key, after_id, direction), ' union all ')
+    select string_agg(format('(select id, null::timestamptz as at, %s as fits from supaqueue.job j where queue = %L and key = %L%s order by id %s)',
+      fits, q.id, k.key, after_id, direction), ' union all ')
     into ranges
     from unnest(queues) q (id)
     cross join jsonb_array_elements_text(f -> 'key') k (key);
-    return format('select id, at from (%s) ranges order by id %s', ranges, direction);
+    return format('select id, at, fits from (%s) ranges order by id %s', ranges, direction);
   end if;
   range := format(' and finished_at is not null and finished_at >= %L and finished_at < %L and finished_at <= %L',
     coalesce(f ->> 'finished_after', '-infinity'), coalesce(f ->> 'finished_before', 'infinity'), coalesce(f ->> 'until', 'infinity'));
   if after ->> 'id' is not null then
     range := range || format(' and (finished_at, id) %s (%L, %L)', beyond, after ->> 'at', after ->> 'id');
   end if;
-  select string_agg(format('(select id, finished_at as at from supaqueue.job where queue = %L and %I = %L%s order by finished_at %5$s, id %5$s)',
-    q.id, r.name, r.value, range, direction), ' union all ')
+  select string_agg(format('(select id, finished_at as at, %s as fits from supaqueue.job j where queue = %L and %I = %L%s order by finished_at %6$s, id %6$s)',
+    fits, q.id, r.name, r.value, range, direction), ' union all ')
   into ranges
   from unnest(queues) q (id)
   cross join (
@@ -2163,7 +2165,7 @@ begin
     from unnest(statuses) s (name)
     where segment = 'ended' and s.name in ('successful', 'failed', 'cancelled')
   ) r;
-  return format('select id, at from (%s) ranges order by at %2$s, id %2$s', ranges, direction);
+  return format('select id, at, fits from (%s) ranges order by at %2$s, id %2$s', ranges, direction);
 end
 $$;
 
@@ -2258,7 +2260,7 @@ begin
     order by c.name), '{}')
   into conditions
   from jsonb_each(f) c (name, value)
-  where c.name <> 'status' and c.name <> all (in_segment);
+  where c.name not in ('status', 'segments') and c.name <> all (in_segment);
   return nullif(array_to_string(conditions, ' and '), '');
 end
 $$;
@@ -2275,43 +2277,42 @@ set search_path = ''
 as $$
 declare
   segments text[] := supaqueue.filter_segments(f);
-  query text;
-  conditions text;
+  most integer;
   matching record;
-  last record;
 begin
   jobs := '{}';
   examined := 0;
   if after is not null then
     segments := segments[array_position(segments, after ->> 'segment'):];
+    if segments is null then
+      raise exception 'cannot list jobs: there are more or fewer queues than when the first page was read'
+        using errcode = 'invalid_parameter_value', hint = 'Start with the first page again: pass null as the cursor.';
+    end if;
   end if;
   for segment_number in 1 .. cardinality(segments) loop
-    query := supaqueue.segment_query(segments[segment_number], f, after, is_forward) || format(' limit %s', budget - examined);
-    conditions := coalesce(supaqueue.filter_conditions(f, segments[segment_number]), 'true');
+    most := _limit - cardinality(jobs) + 1;
+    -- The walk ends with the page. Where it does not fill it, its last row is known, too.
     execute format(
-      'select array_agg(m.id order by m.n) as ids, array_agg(m.at order by m.n) as ats, max(m.n) as n
+      'with walk as materialized (select id, at, fits, row_number() over () as n from (%s limit %s) segment)
+       select m.*, l.n as last_n, l.id as last_id, l.at as last_at
        from (
-         select w.id, w.at, w.n
-         from (select id, at, row_number() over () as n from (%s) segment) w
-         cross join lateral (select from supaqueue.job j where j.id = w.id and %s offset 0) j
-         limit %s
-       ) m', query, conditions, _limit - cardinality(jobs) + 1)
+         select coalesce(array_agg(w.id order by w.n), ''{}'') as ids, array_agg(w.at order by w.n) as ats, max(w.n) as n
+         from (select * from walk where fits limit %s) w
+       ) m
+       left join lateral (select * from walk where cardinality(m.ids) < %s order by n desc limit 1) l on true',
+      supaqueue.segment_query(segments[segment_number], f, after, is_forward), budget - examined, most, most)
     into matching;
-    if cardinality(jobs) + coalesce(cardinality(matching.ids), 0) > _limit then
+    if cardinality(matching.ids) = most then
       -- The one too many says that there are more.
+      jobs := jobs || trim_array(matching.ids, 1);
       examined := examined + matching.n - 1;
-      matching.ids := trim_array(matching.ids, 1);
-      next := jsonb_build_object('segment', segments[segment_number],
-        'id', matching.ids[cardinality(matching.ids)], 'at', matching.ats[cardinality(matching.ids)]);
-      jobs := jobs || matching.ids;
+      next := jsonb_build_object('segment', segments[segment_number], 'id', matching.ids[most - 1], 'at', matching.ats[most - 1]);
       exit;
     end if;
-    jobs := jobs || coalesce(matching.ids, '{}');
-    execute format('select id, at, n from (select id, at, row_number() over () as n from (%s) segment) w order by n desc limit 1', query)
-    into last;
-    examined := examined + coalesce(last.n, 0);
+    jobs := jobs || matching.ids;
+    examined := examined + coalesce(matching.last_n, 0);
     if examined >= budget then
-      next := jsonb_build_object('segment', segments[segment_number], 'id', last.id, 'at', last.at);
+      next := jsonb_build_object('segment', segments[segment_number], 'id', matching.last_id, 'at', matching.last_at);
       exit;
     end if;
     after := null;
@@ -2332,8 +2333,35 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform supaqueue.insert_end_jobs();
-  return null;
+  if tg_op = 'INSERT' then
+    new.created_at := clock_timestamp();
+    new.plan := supaqueue.operation_plan(new.action, new.filter, new.changes) || jsonb_build_object('until', new.created_at);
+    -- The queues and the segments of now, so that the cursor keeps its meaning when queues come and go.
+    if not new.plan ? 'queue' and (select count(*) from supaqueue.queue q) <= 150 then
+      new.plan := new.plan || jsonb_build_object('queue', (select coalesce(jsonb_agg(q.id), '[]') from supaqueue.queue q));
+    end if;
+    new.plan := new.plan || jsonb_build_object('segments', supaqueue.filter_segments(new.plan));
+    new.paced_at := new.created_at;
+    return new;
+  end if;
+  if (new.id, new.created_at, new.created_by, new.action, new.filter, new.changes, new.plan)
+    is distinct from (old.id, old.created_at, old.created_by, old.action, old.filter, old.changes, old.plan)
+  then
+    raise exception 'cannot change what operation % does', old.id
+      using errcode = 'object_not_in_prerequisite_state', hint = 'Stop it (update … set status = ''stopped''), and insert another one.';
+  end if;
+  if new.status <> old.status then
+    if old.status = 'done' then
+      raise exception 'cannot set operation % to %: it is done', old.id, new.status
+        using errcode = 'object_not_in_prerequisite_state', hint = 'Insert another one.';
+    elsif new.status = 'running' then
+      new.finished_at := null;
+      new.paced_at := clock_timestamp();
+    else
+      new.finished_at := clock_timestamp();
+    end if;
+  end if;
+  return new;
 end
 $$;
 
@@ -4790,9 +4818,9 @@ declare
     when 'schedules' then 'queues'
     when 'queues' then 'check'
     when 'check' then 'pipelines'
-    when 'pipelines' then 'release'
-    when 'release' then 'count'
-    when 'count' then 'delete'
+    when 'pipelines' then 'operate'
+    when 'operate' then 'release'
+    when 'release' then 'delete'
     when 'delete' then 'purge'
   end;
   since timestamptz := coalesce((state ->> 'since')::timestamptz, at);
@@ -4820,6 +4848,9 @@ begin
       return;
     end if;
     has_more := supaqueue.run_step(step);
+    if next_step = 'operate' and not supaqueue.has_operation() then
+      next_step := 'release';
+    end if;
     -- Deletes one batch, as the setting says.
     next_step := case when has_more and step <> 'delete' and at < since + interval '5 seconds' then step else next_step end;
   end if;
@@ -5265,7 +5296,8 @@ $$;
 
 -- Does the action to jobs, and returns those that are as before.
 --
--- Dynamic, so that each statement is planned for the table as it is now. Users' triggers run within it: they find what they
+-- Dynamic, so that each statement is planned for the table as it is now. Deferred constraints of the user's are checked here, so
+-- that they refuse a job, and not the commit of the piece. Users' triggers run within it: they find what they
 -- expect in the search path, and none of our planner settings (see plan_settings).
 create or replace function supaqueue.act(operation supaqueue.operation, _jobs uuid[])
 returns uuid[]
@@ -5275,18 +5307,25 @@ set client_min_messages = error
 as $$
 declare
   c jsonb := operation.changes;
+  constraints text := (
+    select string_agg(format('%I.%I', n.nspname, d.conname), ', ')
+    from pg_catalog.pg_constraint d
+    join pg_catalog.pg_namespace n on n.oid = d.connamespace
+    where d.condeferred and (d.conrelid = 'supaqueue.job'::regclass or d.confrelid = 'supaqueue.job'::regclass)
+  );
   changed uuid[];
+  as_before uuid[];
 begin
   case operation.action
     when 'retry' then
       execute 'update supaqueue.job j set status = ''pending'' where j.id = any ($1)' using _jobs;
-      return array(select j.id from supaqueue.job j where j.id = any (_jobs) and j.ended_as is not null);
+      as_before := array(select j.id from supaqueue.job j where j.id = any (_jobs) and j.ended_as is not null);
     when 'cancel' then
       execute 'update supaqueue.job j set status = ''cancelled'' where j.id = any ($1)' using _jobs;
-      return array(select j.id from supaqueue.job j where j.id = any (_jobs) and j.status <> 'cancelled');
+      as_before := array(select j.id from supaqueue.job j where j.id = any (_jobs) and j.status <> 'cancelled');
     when 'delete' then
       execute 'delete from supaqueue.job j where j.id = any ($1)' using _jobs;
-      return array(select j.id from supaqueue.job j where j.id = any (_jobs));
+      as_before := array(select j.id from supaqueue.job j where j.id = any (_jobs));
     when 'change' then
       execute format('with changed as (update supaqueue.job j set %s where j.id = any ($1) returning j.id) select array_agg(c.id) from changed c', (
         select string_agg(format('%I = %s', n.name, case n.name
@@ -5298,8 +5337,12 @@ begin
         from jsonb_object_keys(c) n (name)
       ))
       into changed using _jobs;
-      return array(select unnest(_jobs) except select unnest(changed));
+      as_before := array(select unnest(_jobs) except select unnest(changed));
   end case;
+  if constraints is not null then
+    execute format('set constraints %s immediate', constraints);
+  end if;
+  return as_before;
 end
 $$;
 $migration$;
@@ -7396,14 +7439,8 @@ begin
     conditions := supaqueue.filter_conditions(f, segment);
     execute format(
       'select count(*) as number, max(m.n) as examined
-       from (
-         select w.n
-         from (select id, row_number() over () as n from (%s limit %s) segment) w
-         %s
-         limit %s
-       ) m',
-      supaqueue.segment_query(segment, f, null, false), case when conditions is null then most else budget + 1 end,
-      'cross join lateral (select from supaqueue.job j where j.id = w.id and ' || conditions || ' offset 0) j', most - matching)
+       from (select w.n from (select fits, row_number() over () as n from (%s limit %s) segment) w where w.fits limit %s) m',
+      supaqueue.segment_query(segment, f, null, false), case when conditions is null then most else budget + 1 end, most - matching)
     into counted;
     matching := matching + counted.number;
     if conditions is not null then
@@ -8081,6 +8118,10 @@ begin
       execute format(
         'alter function %s set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off '
         'set jit = off set plan_cache_mode = force_generic_plan', function.name);
+    end if;
+    -- A page is read in the order of an index, and sorting or sharing the work would read all of it first.
+    if function.name::text ~ '\.(find_jobs|preview)\(' then
+      execute format('alter function %s set enable_sort = off set max_parallel_workers_per_gather = 0', function.name);
     end if;
   end loop;
 end

@@ -9,7 +9,7 @@
 --   ended, error_group      by finished_at and id
 --
 -- The rest of the filter is conditions on each job that is read. Operations add the field "until": what was inserted, or
--- ended, after it does not match.
+-- ended, after it does not match; and "segments", so that theirs stay the same.
 
 -- The statuses that jobs which match can have.
 create or replace function supaqueue.filter_statuses(f jsonb)
@@ -31,7 +31,7 @@ end
 $$;
 
 -- The segments of a filter. Those of a queue, a status, a key or a group are merged from an index range for each
--- queue and each of these; more than 60 would take longer to plan than to read jobs by id.
+-- queue and each of these; more than 150 would take longer to plan than to read jobs by id.
 create or replace function supaqueue.filter_segments(f jsonb)
 returns text[]
 language plpgsql
@@ -39,12 +39,14 @@ stable
 set search_path = ''
 as $$
 declare
-  most constant integer := 60;
+  most constant integer := 150;
   statuses text[] := supaqueue.filter_statuses(f);
   ended integer := (select count(*) from unnest(statuses) s (name) where s.name in ('successful', 'failed', 'cancelled'));
-  queues integer := coalesce(jsonb_array_length(f -> 'queue'), (select count(*) from (select from supaqueue.queue q limit 61) q));
+  queues integer := coalesce(jsonb_array_length(f -> 'queue'), (select count(*) from (select from supaqueue.queue q limit 151) q));
 begin
-  if statuses = '{}' or exists (select from jsonb_each(f) c (name, value) where c.value = '[]' and c.name <> 'payload') then
+  if f ? 'segments' then
+    return array(select jsonb_array_elements_text(f -> 'segments'));
+  elsif statuses = '{}' or queues = 0 or exists (select from jsonb_each(f) c (name, value) where c.value = '[]' and c.name <> 'payload') then
     return '{}';
   elsif f ? 'ids' then
     return '{ids}';
@@ -60,8 +62,8 @@ begin
 end
 $$;
 
--- The query of a segment: id and "at" (null where the order is by id) of its jobs, from the place after "after" on, the
--- newest first, or the oldest if it goes forward.
+-- The query of a segment: id, "at" (null where the order is by id) and whether the other conditions hold ("fits"), of its jobs
+-- from the place after "after" on, the newest first, or the oldest if it goes forward.
 create or replace function supaqueue.segment_query(segment text, f jsonb, after jsonb, is_forward boolean)
 returns text
 language plpgsql
@@ -75,36 +77,42 @@ declare
   statuses text[] := supaqueue.filter_statuses(f);
   queues uuid[] := case
     when f ? 'queue' then array(select q.id::uuid from jsonb_array_elements_text(f -> 'queue') q (id))
-    else array(select q.id from supaqueue.queue q limit 61)
+    else array(select q.id from supaqueue.queue q limit 151)
   end;
+  fits text := coalesce(supaqueue.filter_conditions(f, segment), 'true');
+  places text;
   range text;
   ranges text;
 begin
   if after ->> 'id' is null then
     after_id := '';
   end if;
-  if segment = 'living' and supaqueue.living_jobs(f, 50001) < 50001 then
-    return format('select id, null::timestamptz as at from (%s) places (id) where true%s order by id %s', supaqueue.places_query(f), after_id, direction);
-  elsif segment = 'ids' then
-    return format('select id, null::timestamptz as at from unnest(%L::uuid[]) as ids (id) where true%s order by id %s',
-      array(select i.id from jsonb_array_elements_text(f -> 'ids') i (id)), after_id, direction);
+  if segment = 'ids' then
+    places := format('select unnest(%L::uuid[])', array(select i.id from jsonb_array_elements_text(f -> 'ids') i (id)));
+  elsif segment = 'living' and supaqueue.living_jobs(f, 50001) < 50001 then
+    places := supaqueue.places_query(f);
+  end if;
+  if places is not null then
+    return format(
+      'select s.id, null::timestamptz as at, exists (select from supaqueue.job j where j.id = s.id and %s) as fits
+       from (select id from (%s) places (id) where true%s order by id %s) s', fits, places, after_id, direction);
   elsif segment in ('all', 'living') then
-    return format('select id, null::timestamptz as at from supaqueue.job where true%s order by id %s', after_id, direction);
+    return format('select id, null::timestamptz as at, %s as fits from supaqueue.job j where true%s order by id %s', fits, after_id, direction);
   elsif segment = 'key' then
-    select string_agg(format('(select id, null::timestamptz as at from supaqueue.job where queue = %L and key = %L%s order by id %s)',
-      q.id, k.key, after_id, direction), ' union all ')
+    select string_agg(format('(select id, null::timestamptz as at, %s as fits from supaqueue.job j where queue = %L and key = %L%s order by id %s)',
+      fits, q.id, k.key, after_id, direction), ' union all ')
     into ranges
     from unnest(queues) q (id)
     cross join jsonb_array_elements_text(f -> 'key') k (key);
-    return format('select id, at from (%s) ranges order by id %s', ranges, direction);
+    return format('select id, at, fits from (%s) ranges order by id %s', ranges, direction);
   end if;
   range := format(' and finished_at is not null and finished_at >= %L and finished_at < %L and finished_at <= %L',
     coalesce(f ->> 'finished_after', '-infinity'), coalesce(f ->> 'finished_before', 'infinity'), coalesce(f ->> 'until', 'infinity'));
   if after ->> 'id' is not null then
     range := range || format(' and (finished_at, id) %s (%L, %L)', beyond, after ->> 'at', after ->> 'id');
   end if;
-  select string_agg(format('(select id, finished_at as at from supaqueue.job where queue = %L and %I = %L%s order by finished_at %5$s, id %5$s)',
-    q.id, r.name, r.value, range, direction), ' union all ')
+  select string_agg(format('(select id, finished_at as at, %s as fits from supaqueue.job j where queue = %L and %I = %L%s order by finished_at %6$s, id %6$s)',
+    fits, q.id, r.name, r.value, range, direction), ' union all ')
   into ranges
   from unnest(queues) q (id)
   cross join (
@@ -116,7 +124,7 @@ begin
     from unnest(statuses) s (name)
     where segment = 'ended' and s.name in ('successful', 'failed', 'cancelled')
   ) r;
-  return format('select id, at from (%s) ranges order by at %2$s, id %2$s', ranges, direction);
+  return format('select id, at, fits from (%s) ranges order by at %2$s, id %2$s', ranges, direction);
 end
 $$;
 
@@ -208,7 +216,7 @@ begin
     order by c.name), '{}')
   into conditions
   from jsonb_each(f) c (name, value)
-  where c.name <> 'status' and c.name <> all (in_segment);
+  where c.name not in ('status', 'segments') and c.name <> all (in_segment);
   return nullif(array_to_string(conditions, ' and '), '');
 end
 $$;
@@ -225,43 +233,42 @@ set search_path = ''
 as $$
 declare
   segments text[] := supaqueue.filter_segments(f);
-  query text;
-  conditions text;
+  most integer;
   matching record;
-  last record;
 begin
   jobs := '{}';
   examined := 0;
   if after is not null then
     segments := segments[array_position(segments, after ->> 'segment'):];
+    if segments is null then
+      raise exception 'cannot list jobs: there are more or fewer queues than when the first page was read'
+        using errcode = 'invalid_parameter_value', hint = 'Start with the first page again: pass null as the cursor.';
+    end if;
   end if;
   for segment_number in 1 .. cardinality(segments) loop
-    query := supaqueue.segment_query(segments[segment_number], f, after, is_forward) || format(' limit %s', budget - examined);
-    conditions := coalesce(supaqueue.filter_conditions(f, segments[segment_number]), 'true');
+    most := _limit - cardinality(jobs) + 1;
+    -- The walk ends with the page. Where it does not fill it, its last row is known, too.
     execute format(
-      'select array_agg(m.id order by m.n) as ids, array_agg(m.at order by m.n) as ats, max(m.n) as n
+      'with walk as materialized (select id, at, fits, row_number() over () as n from (%s limit %s) segment)
+       select m.*, l.n as last_n, l.id as last_id, l.at as last_at
        from (
-         select w.id, w.at, w.n
-         from (select id, at, row_number() over () as n from (%s) segment) w
-         cross join lateral (select from supaqueue.job j where j.id = w.id and %s offset 0) j
-         limit %s
-       ) m', query, conditions, _limit - cardinality(jobs) + 1)
+         select coalesce(array_agg(w.id order by w.n), ''{}'') as ids, array_agg(w.at order by w.n) as ats, max(w.n) as n
+         from (select * from walk where fits limit %s) w
+       ) m
+       left join lateral (select * from walk where cardinality(m.ids) < %s order by n desc limit 1) l on true',
+      supaqueue.segment_query(segments[segment_number], f, after, is_forward), budget - examined, most, most)
     into matching;
-    if cardinality(jobs) + coalesce(cardinality(matching.ids), 0) > _limit then
+    if cardinality(matching.ids) = most then
       -- The one too many says that there are more.
+      jobs := jobs || trim_array(matching.ids, 1);
       examined := examined + matching.n - 1;
-      matching.ids := trim_array(matching.ids, 1);
-      next := jsonb_build_object('segment', segments[segment_number],
-        'id', matching.ids[cardinality(matching.ids)], 'at', matching.ats[cardinality(matching.ids)]);
-      jobs := jobs || matching.ids;
+      next := jsonb_build_object('segment', segments[segment_number], 'id', matching.ids[most - 1], 'at', matching.ats[most - 1]);
       exit;
     end if;
-    jobs := jobs || coalesce(matching.ids, '{}');
-    execute format('select id, at, n from (select id, at, row_number() over () as n from (%s) segment) w order by n desc limit 1', query)
-    into last;
-    examined := examined + coalesce(last.n, 0);
+    jobs := jobs || matching.ids;
+    examined := examined + coalesce(matching.last_n, 0);
     if examined >= budget then
-      next := jsonb_build_object('segment', segments[segment_number], 'id', last.id, 'at', last.at);
+      next := jsonb_build_object('segment', segments[segment_number], 'id', matching.last_id, 'at', matching.last_at);
       exit;
     end if;
     after := null;

@@ -10,6 +10,11 @@ begin
   if tg_op = 'INSERT' then
     new.created_at := clock_timestamp();
     new.plan := supaqueue.operation_plan(new.action, new.filter, new.changes) || jsonb_build_object('until', new.created_at);
+    -- The queues and the segments of now, so that the cursor keeps its meaning when queues come and go.
+    if not new.plan ? 'queue' and (select count(*) from supaqueue.queue q) <= 150 then
+      new.plan := new.plan || jsonb_build_object('queue', (select coalesce(jsonb_agg(q.id), '[]') from supaqueue.queue q));
+    end if;
+    new.plan := new.plan || jsonb_build_object('segments', supaqueue.filter_segments(new.plan));
     new.paced_at := new.created_at;
     return new;
   end if;

@@ -47,9 +47,9 @@ declare
     when 'schedules' then 'queues'
     when 'queues' then 'check'
     when 'check' then 'pipelines'
-    when 'pipelines' then 'release'
-    when 'release' then 'count'
-    when 'count' then 'delete'
+    when 'pipelines' then 'operate'
+    when 'operate' then 'release'
+    when 'release' then 'delete'
     when 'delete' then 'purge'
   end;
   since timestamptz := coalesce((state ->> 'since')::timestamptz, at);
@@ -77,6 +77,9 @@ begin
       return;
     end if;
     has_more := supaqueue.run_step(step);
+    if next_step = 'operate' and not supaqueue.has_operation() then
+      next_step := 'release';
+    end if;
     -- Deletes one batch, as the setting says.
     next_step := case when has_more and step <> 'delete' and at < since + interval '5 seconds' then step else next_step end;
   end if;

@@ -146,7 +146,8 @@ $$;
 
 -- Does the action to jobs, and returns those that are as before.
 --
--- Dynamic, so that each statement is planned for the table as it is now. Users' triggers run within it: they find what they
+-- Dynamic, so that each statement is planned for the table as it is now. Deferred constraints of the user's are checked here, so
+-- that they refuse a job, and not the commit of the piece. Users' triggers run within it: they find what they
 -- expect in the search path, and none of our planner settings (see plan_settings).
 create or replace function supaqueue.act(operation supaqueue.operation, _jobs uuid[])
 returns uuid[]
@@ -156,18 +157,25 @@ set client_min_messages = error
 as $$
 declare
   c jsonb := operation.changes;
+  constraints text := (
+    select string_agg(format('%I.%I', n.nspname, d.conname), ', ')
+    from pg_catalog.pg_constraint d
+    join pg_catalog.pg_namespace n on n.oid = d.connamespace
+    where d.condeferred and (d.conrelid = 'supaqueue.job'::regclass or d.confrelid = 'supaqueue.job'::regclass)
+  );
   changed uuid[];
+  as_before uuid[];
 begin
   case operation.action
     when 'retry' then
       execute 'update supaqueue.job j set status = ''pending'' where j.id = any ($1)' using _jobs;
-      return array(select j.id from supaqueue.job j where j.id = any (_jobs) and j.ended_as is not null);
+      as_before := array(select j.id from supaqueue.job j where j.id = any (_jobs) and j.ended_as is not null);
     when 'cancel' then
       execute 'update supaqueue.job j set status = ''cancelled'' where j.id = any ($1)' using _jobs;
-      return array(select j.id from supaqueue.job j where j.id = any (_jobs) and j.status <> 'cancelled');
+      as_before := array(select j.id from supaqueue.job j where j.id = any (_jobs) and j.status <> 'cancelled');
     when 'delete' then
       execute 'delete from supaqueue.job j where j.id = any ($1)' using _jobs;
-      return array(select j.id from supaqueue.job j where j.id = any (_jobs));
+      as_before := array(select j.id from supaqueue.job j where j.id = any (_jobs));
     when 'change' then
       execute format('with changed as (update supaqueue.job j set %s where j.id = any ($1) returning j.id) select array_agg(c.id) from changed c', (
         select string_agg(format('%I = %s', n.name, case n.name
@@ -179,7 +187,11 @@ begin
         from jsonb_object_keys(c) n (name)
       ))
       into changed using _jobs;
-      return array(select unnest(_jobs) except select unnest(changed));
+      as_before := array(select unnest(_jobs) except select unnest(changed));
   end case;
+  if constraints is not null then
+    execute format('set constraints %s immediate', constraints);
+  end if;
+  return as_before;
 end
 $$;

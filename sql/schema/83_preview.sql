@@ -22,14 +22,8 @@ begin
     conditions := supaqueue.filter_conditions(f, segment);
     execute format(
       'select count(*) as number, max(m.n) as examined
-       from (
-         select w.n
-         from (select id, row_number() over () as n from (%s limit %s) segment) w
-         %s
-         limit %s
-       ) m',
-      supaqueue.segment_query(segment, f, null, false), case when conditions is null then most else budget + 1 end,
-      'cross join lateral (select from supaqueue.job j where j.id = w.id and ' || conditions || ' offset 0) j', most - matching)
+       from (select w.n from (select fits, row_number() over () as n from (%s limit %s) segment) w where w.fits limit %s) m',
+      supaqueue.segment_query(segment, f, null, false), case when conditions is null then most else budget + 1 end, most - matching)
     into counted;
     matching := matching + counted.number;
     if conditions is not null then

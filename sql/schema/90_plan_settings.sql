@@ -27,6 +27,10 @@ begin
         'alter function %s set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off '
         'set jit = off set plan_cache_mode = force_generic_plan', function.name);
     end if;
+    -- A page is read in the order of an index, and sorting or sharing the work would read all of it first.
+    if function.name::text ~ '\.(find_jobs|preview)\(' then
+      execute format('alter function %s set enable_sort = off set max_parallel_workers_per_gather = 0', function.name);
+    end if;
   end loop;
 end
 $$;

@@ -14,6 +14,7 @@ mod keys;
 mod lease;
 mod locks;
 mod many_queues;
+mod operation;
 mod prefetch;
 mod pulse;
 mod random;

@@ -44,12 +44,17 @@ async fn fill(db: &Db, random: &mut Rng) {
             "successful" | "cancelled" => (random.u32(0..20).to_string(), "null".into(), "200"),
             _ => ("null".into(), "null".into(), "null"),
         };
-        let later = if random.bool() { "interval '1 day'" } else { "interval '0'" };
+        let later = if random.bool() {
+            "interval '1 day'"
+        } else {
+            "interval '0'"
+        };
         db.run(&format!(
-            "insert into supaqueue.job (queue, status, key, payload, created_at, run_at, finished_at, error_group, http_status)
+            "insert into supaqueue.job (queue, status, key, payload, created_at, run_at, finished_at, http_status)
              select id, '{status}', {key}, '{{\"a\": {}, \"list\": [{}, 7]}}', '2026-01-01Z'::timestamptz + {} * interval '1 hour',
-               now() + {later}, '2026-01-02Z'::timestamptz + {finished_at} * interval '1 hour', {group}, {http_status}
-             from supaqueue.queue where name = '{queue}'",
+               now() + {later}, '2026-01-02Z'::timestamptz + {finished_at} * interval '1 hour', {http_status}
+             from supaqueue.queue where name = '{queue}';
+             update supaqueue.job set error_group = {group} where position = (select max(position) from supaqueue.job)",
             random.u32(0..4),
             random.u32(0..4),
             random.u32(0..20),
@@ -162,7 +167,10 @@ async fn listed(db: &Db, filter: &str, page_size: u32) -> Vec<String> {
         let page: Value = serde_json::from_str(&page).unwrap();
         let jobs = page["jobs"].as_array().unwrap();
         assert!(jobs.len() <= page_size as usize, "{filter}: a page is full");
-        ids.extend(jobs.iter().map(|job| job["id"].as_str().unwrap().to_owned()));
+        ids.extend(
+            jobs.iter()
+                .map(|job| job["id"].as_str().unwrap().to_owned()),
+        );
         match page["next"].as_str() {
             Some(next) => cursor = format!("'{next}'"),
             None => return ids,
@@ -185,7 +193,9 @@ async fn list_preview_and_operation_match_what_a_naive_oracle_matches() {
         let says = format!("{SEED}={seed}: filter {number}: {filter}");
         let literal = format!("'{filter}'");
         let want = db
-            .get(&format!("select id from public.oracle({literal}) order by id"))
+            .get(&format!(
+                "select id from public.oracle({literal}) order by id"
+            ))
             .await;
         let mut got = listed(&db, &literal, random.u32(1..60)).await;
         matched += got.len();
@@ -195,11 +205,16 @@ async fn list_preview_and_operation_match_what_a_naive_oracle_matches() {
         let statuses = match random.u32(0..3) {
             0 => ("retry", "'failed', 'cancelled'"),
             1 => ("cancel", "'pending', 'waiting', 'in_progress'"),
-            _ => ("delete", "'pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled'"),
+            _ => (
+                "delete",
+                "'pending', 'waiting', 'in_progress', 'successful', 'failed', 'cancelled'",
+            ),
         };
         let (action, statuses) = match (statuses, &filter["status"]) {
             // Successful jobs are retried if the filter names them.
-            (("retry", _), Value::String(status)) if status == "successful" => ("retry", "'successful'"),
+            (("retry", _), Value::String(status)) if status == "successful" => {
+                ("retry", "'successful'")
+            }
             (("retry", _), Value::Array(list)) if list.contains(&json!("successful")) => {
                 ("retry", "'failed', 'cancelled', 'successful'")
             }
@@ -213,7 +228,10 @@ async fn list_preview_and_operation_match_what_a_naive_oracle_matches() {
         match supaqueue_tests::try_get(db.client(), &preview).await {
             Ok(got) => assert_eq!(got, want, "preview {action}, {says}"),
             Err(error) => {
-                assert!(error.contains(&format!("cannot {action} jobs that are")), "{says}: {error}");
+                assert!(
+                    error.contains(&format!("cannot {action} jobs that are")),
+                    "{says}: {error}"
+                );
                 assert_eq!(want, "0|t", "{action}, {says}");
                 continue;
             }
@@ -232,6 +250,20 @@ async fn list_preview_and_operation_match_what_a_naive_oracle_matches() {
 }
 
 #[tokio::test]
+async fn without_queues_nothing_matches() {
+    let db = Db::new().await;
+    for filter in ["{}", "{\"status\": \"failed\"}", "{\"key\": \"a\"}", "{\"error_group\": \"a\"}"] {
+        assert_eq!(listed(&db, &format!("'{filter}'"), 7).await.len(), 0);
+        let preview = format!("select * from supaqueue.preview('retry', '{filter}')");
+        assert_eq!(db.get(&preview).await, "0|t");
+        let insert = "insert into supaqueue.operation (action, filter) values";
+        db.run(&format!("{insert} ('retry', '{filter}')")).await;
+    }
+    db.tick().await;
+    assert_eq!(db.get("select distinct status, matched from supaqueue.operation").await, "done|0");
+}
+
+#[tokio::test]
 async fn a_list_has_the_newest_first_also_when_many_ended_together() {
     let db = Db::new().await;
     let mut random = Rng::with_seed(1);
@@ -239,8 +271,14 @@ async fn a_list_has_the_newest_first_also_when_many_ended_together() {
     for (filter, order) in [
         ("{}", "id desc"),
         ("{\"status\": \"failed\"}", "finished_at desc, id desc"),
-        ("{\"error_group\": [\"g0\", \"g1\"]}", "finished_at desc, id desc"),
-        ("{\"queue\": \"a\"}", "finished_at is null desc, finished_at desc, id desc"),
+        (
+            "{\"error_group\": [\"g0\", \"g1\"]}",
+            "finished_at desc, id desc",
+        ),
+        (
+            "{\"queue\": \"a\"}",
+            "finished_at is null desc, finished_at desc, id desc",
+        ),
         ("{\"status\": \"pending\"}", "id desc"),
         ("{\"key\": [\"k0\", \"k1\"]}", "id desc"),
     ] {
@@ -269,18 +307,24 @@ async fn pages_neither_skip_nor_repeat_a_job_that_does_not_change() {
         "{\"status\": \"cancelled\"}",
         "{\"payload\": {\"a\": 1}}",
     ] {
-        db.run("drop table if exists public.unchanged; create table public.unchanged (id uuid)").await;
+        db.run("drop table if exists public.unchanged; create table public.unchanged (id uuid)")
+            .await;
         let all = listed(&db, &format!("'{filter}'"), 1000).await;
         let (unchanged, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|_| random.bool());
         let mut seen = Vec::new();
         let mut cursor = "null".to_owned();
         loop {
             let page = db
-                .get(&format!("select supaqueue.list_jobs('{filter}', 5, {cursor})"))
+                .get(&format!(
+                    "select supaqueue.list_jobs('{filter}', 5, {cursor})"
+                ))
                 .await;
             let page: Value = serde_json::from_str(&page).unwrap();
             let jobs = page["jobs"].as_array().unwrap();
-            seen.extend(jobs.iter().map(|job| job["id"].as_str().unwrap().to_owned()));
+            seen.extend(
+                jobs.iter()
+                    .map(|job| job["id"].as_str().unwrap().to_owned()),
+            );
             let Some(next) = page["next"].as_str() else {
                 break;
             };
@@ -300,7 +344,8 @@ async fn pages_neither_skip_nor_repeat_a_job_that_does_not_change() {
             db.run(&change).await;
         }
         for id in &unchanged {
-            let started = format!("select started_at is not null from supaqueue.job where id = '{id}'");
+            let started =
+                format!("select started_at is not null from supaqueue.job where id = '{id}'");
             let times = seen.iter().filter(|other| *other == id).count();
             // The tick may have started it.
             if times != 1 && db.get(&started).await != "t" {
@@ -317,23 +362,56 @@ async fn a_filter_that_does_not_fit_is_refused_by_the_name_of_its_field() {
     for (filter, want) in [
         ("null", "the filter is not an object; An example"),
         ("'[]'", "the filter is not an object; An example"),
-        ("'{\"tenant\": \"x\"}'", "there is no field 'tenant'; The fields are"),
-        ("'{\"state\": \"failed\"}'", "there is no field 'state'; The fields are"),
+        (
+            "'{\"tenant\": \"x\"}'",
+            "there is no field 'tenant'; The fields are",
+        ),
+        (
+            "'{\"state\": \"failed\"}'",
+            "there is no field 'state'; The fields are",
+        ),
         ("'{\"queue\": null}'", "queue is not the name of a queue"),
         ("'{\"queue\": 7}'", "queue is not the name of a queue"),
-        ("'{\"queue\": [\"q\", null]}'", "queue is not the name of a queue"),
+        (
+            "'{\"queue\": [\"q\", null]}'",
+            "queue is not the name of a queue",
+        ),
         ("'{\"queue\": \"nope\"}'", "there is no queue named 'nope'"),
         ("'{\"status\": \"done\"}'", "status is not pending, waiting"),
-        ("'{\"status\": [[\"failed\"]]}'", "status is not pending, waiting"),
+        (
+            "'{\"status\": [[\"failed\"]]}'",
+            "status is not pending, waiting",
+        ),
         ("'{\"key\": {}}'", "key is not a string"),
         ("'{\"error_group\": 1}'", "error_group is not a string"),
-        ("'{\"http_status\": \"500\"}'", "http_status is not a whole number"),
-        ("'{\"http_status\": 5.5}'", "http_status is not a whole number"),
-        ("'{\"http_status\": 99999999999}'", "http_status is not a whole number"),
-        ("'{\"created_after\": \"now\"}'", "created_after is not an ISO 8601 time"),
-        ("'{\"created_before\": \"2026-13-01\"}'", "created_before is not an ISO 8601 time"),
-        ("'{\"finished_after\": 1}'", "finished_after is not an ISO 8601 time"),
-        ("'{\"finished_before\": [\"2026-01-01\"]}'", "finished_before is not an ISO 8601 time"),
+        (
+            "'{\"http_status\": \"500\"}'",
+            "http_status is not a whole number",
+        ),
+        (
+            "'{\"http_status\": 5.5}'",
+            "http_status is not a whole number",
+        ),
+        (
+            "'{\"http_status\": 99999999999}'",
+            "http_status is not a whole number",
+        ),
+        (
+            "'{\"created_after\": \"now\"}'",
+            "created_after is not an ISO 8601 time",
+        ),
+        (
+            "'{\"created_before\": \"2026-13-01\"}'",
+            "created_before is not an ISO 8601 time",
+        ),
+        (
+            "'{\"finished_after\": 1}'",
+            "finished_after is not an ISO 8601 time",
+        ),
+        (
+            "'{\"finished_before\": [\"2026-01-01\"]}'",
+            "finished_before is not an ISO 8601 time",
+        ),
         ("'{\"payload\": null}'", "payload is not the JSON"),
         ("'{\"ids\": [\"x\"]}'", "ids is not a list"),
         (
@@ -356,7 +434,8 @@ async fn a_filter_that_does_not_fit_is_refused_by_the_name_of_its_field() {
 async fn a_cursor_that_does_not_fit_is_refused() {
     let db = Db::new().await;
     db.queue("q", 0).await;
-    db.run("select supaqueue.enqueue_many('q', '{1,2,3}')").await;
+    db.run("select supaqueue.enqueue_many('q', '{1,2,3}')")
+        .await;
     let next = db
         .get("select supaqueue.list_jobs('{}', 1) ->> 'next'")
         .await;
@@ -369,7 +448,10 @@ async fn a_cursor_that_does_not_fit_is_refused() {
         ("'{}', 1, 'ÿ…'", "is malformed; Pass \"next\""),
         (&cut, "is malformed; Pass \"next\""),
         (json, "is malformed; Pass \"next\""),
-        (&other, "belongs to another filter; Start with the first page"),
+        (
+            &other,
+            "belongs to another filter; Start with the first page",
+        ),
         ("'{}', 0", "page_size is 0; It is between 1 and 1000"),
         ("'{}', 1001", "page_size is 1001"),
         ("'{}', null", "page_size is null"),

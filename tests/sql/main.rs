@@ -18,6 +18,7 @@ mod minute;
 mod on_conflict;
 mod on_end;
 mod order;
+mod pages;
 mod plans;
 mod prefetch;
 mod privileges;

@@ -57,9 +57,7 @@ async fn cancel_takes_what_has_not_ended_and_delete_refuses_what_is_in_progress(
     start(&db, "delete", "{}").await;
     db.tick().await;
     assert_eq!(db.get(COUNTS).await, "done|4|3|1");
-    let refusal = db
-        .get("select last_refusal from supaqueue.operation")
-        .await;
+    let refusal = db.get("select last_refusal from supaqueue.operation").await;
     let job = db.get("select id from supaqueue.job").await;
     assert_eq!(
         refusal,
@@ -151,13 +149,47 @@ async fn one_bad_row_is_refused_alone() {
             .await,
         "7 8"
     );
-    let refusal = db
-        .get("select last_refusal from supaqueue.operation")
-        .await;
+    let refusal = db.get("select last_refusal from supaqueue.operation").await;
     assert!(
         refusal.ends_with(": a trigger on supaqueue.job skipped it (its function returned null), or changed it back")
             || refusal.ends_with(": seven is out of stock"),
         "{refusal}"
+    );
+}
+
+/// A foreign key that is checked at the commit must not keep the piece from being committed.
+#[tokio::test]
+async fn a_deferred_constraint_refuses_its_job_alone() {
+    let db = Db::new().await;
+    failed_jobs(&db, 5).await;
+    db.run(
+        "create table public.invoice (job uuid references supaqueue.job deferrable initially deferred);
+         insert into public.invoice select id from supaqueue.job where payload = '3'",
+    )
+    .await;
+    start(&db, "delete", "{}").await;
+    db.tick().await;
+    assert_eq!(db.get(COUNTS).await, "done|5|4|1");
+    let refusal = db
+        .get("select last_refusal from supaqueue.operation")
+        .await;
+    assert!(refusal.contains("foreign key"), "{refusal}");
+    assert_eq!(db.get("select payload from supaqueue.job").await, "3");
+}
+
+#[tokio::test]
+async fn queues_that_come_and_go_do_not_matter() {
+    let db = Db::new().await;
+    failed_jobs(&db, 1500).await;
+    start(&db, "retry", "{}").await;
+    db.run(PIECE).await;
+    db.run("insert into supaqueue.queue (name, edge_function_name) select 'q' || i, 'hello' from generate_series(1, 200) i").await;
+    db.tick().await;
+    db.run("insert into supaqueue.operation (action, filter) values ('cancel', '{}')").await;
+    db.tick().await;
+    assert_eq!(
+        db.get("select action, matched, done from supaqueue.operation order by id").await,
+        "retry|1500|1500\ncancel|1500|1500"
     );
 }
 
@@ -167,7 +199,8 @@ async fn a_retry_refuses_jobs_whose_key_is_held_or_whose_call_has_not_ended() {
     db.queue("q", 1).await;
     db.run("select supaqueue.enqueue('q', '\"called\"')").await;
     db.run(&acknowledge_all(RUN)).await;
-    db.run("update supaqueue.job set status = 'cancelled'").await;
+    db.run("update supaqueue.job set status = 'cancelled'")
+        .await;
     // Two failed jobs want the key, and one of another key that a new job holds.
     db.run("insert into supaqueue.job (queue, status, key) select id, 'failed', unnest('{a, a, b}'::text[]) from supaqueue.queue; select supaqueue.enqueue('q', key => 'b')").await;
     start(&db, "retry", "{\"key\": \"b\"}").await;
@@ -210,9 +243,7 @@ async fn a_job_that_another_transaction_has_locked_is_refused_and_the_others_are
     start(&db, "retry", "{}").await;
     db.tick().await;
     assert_eq!(db.get(COUNTS).await, "done|5|4|1");
-    let refusal = db
-        .get("select last_refusal from supaqueue.operation")
-        .await;
+    let refusal = db.get("select last_refusal from supaqueue.operation").await;
     assert!(
         refusal.ends_with("another transaction has locked it"),
         "{refusal}"
@@ -263,10 +294,7 @@ async fn it_stops_before_the_next_piece_and_goes_on_where_it_was() {
     let error = db
         .refusal("update supaqueue.operation set status = 'running'")
         .await;
-    assert!(
-        error.contains("it is done; Insert another one."),
-        "{error}"
-    );
+    assert!(error.contains("it is done; Insert another one."), "{error}");
 }
 
 #[tokio::test]
@@ -300,8 +328,10 @@ async fn a_crash_and_a_second_tick_neither_repeat_nor_lose_a_piece() {
 async fn per_second_limits_the_pace() {
     let db = Db::new().await;
     failed_jobs(&db, 500).await;
-    db.run("insert into supaqueue.operation (action, filter, per_second) values ('retry', '{}', 10)")
-        .await;
+    db.run(
+        "insert into supaqueue.operation (action, filter, per_second) values ('retry', '{}', 10)",
+    )
+    .await;
     db.run(PIECE).await;
     let done = "select done from supaqueue.operation";
     let at_once: u32 = db.get(done).await.parse().unwrap();
@@ -335,29 +365,97 @@ async fn what_cannot_be_done_is_refused_when_it_is_inserted() {
     let db = Db::new().await;
     db.queue("q", 1).await;
     for (columns, values, want) in [
-        ("", "'restart', '{}'", "there is no action 'restart'; The actions are"),
-        ("", "'retry', '{\"status\": \"pending\"}'", "cannot retry jobs that are pending; The action retry is for jobs that are failed"),
-        ("", "'cancel', '{\"status\": [\"failed\", \"successful\"]}'", "cannot cancel jobs that are failed or successful"),
-        (", changes", "'retry', '{}', '{\"priority\": 1}'", "changes are for the action change"),
-        (", changes", "'change', '{}', null", "changes is not an object with new values; An example"),
-        (", changes", "'change', '{}', '{}'", "changes is not an object with new values"),
-        (", changes", "'change', '{}', '{\"status\": \"failed\"}'", "cannot change status: it is not a column that an operation can change; Those are"),
-        (", changes", "'change', '{}', '{\"priority\": \"high\"}'", "cannot change priority: its new value is not a whole number"),
-        (", changes", "'change', '{}', '{\"priority\": null}'", "cannot change priority"),
-        (", changes", "'change', '{}', '{\"run_at\": \"tomorrow\"}'", "cannot change run_at: its new value is not an ISO 8601 time"),
-        (", changes", "'change', '{}', '{\"payload\": null}'", "cannot change payload"),
-        (", changes", "'change', '{}', '{\"queue\": \"nope\"}'", "there is no queue named 'nope'"),
-        (", changes", "'change', '{}', '{\"timeout_ms\": 1000000}'", "timeout_is_at_most_150_seconds"),
-        (", changes", "'change', '{}', '{\"max_attempts\": 0}'", "max_attempts_is_between_1_and_1000000"),
-        (", changes", "'change', '{}', '{\"headers\": {\"a b\": \"c\"}}'", "headers_are_an_object_of_strings"),
-        (", changes", "'change', '{}', '{\"path\": \"../x\"}'", "path_has_no_leading_slash_and_no_empty_or_dot_segments"),
+        (
+            "",
+            "'restart', '{}'",
+            "there is no action 'restart'; The actions are",
+        ),
+        (
+            "",
+            "'retry', '{\"status\": \"pending\"}'",
+            "cannot retry jobs that are pending; The action retry is for jobs that are failed",
+        ),
+        (
+            "",
+            "'cancel', '{\"status\": [\"failed\", \"successful\"]}'",
+            "cannot cancel jobs that are failed or successful",
+        ),
+        (
+            ", changes",
+            "'retry', '{}', '{\"priority\": 1}'",
+            "changes are for the action change",
+        ),
+        (
+            ", changes",
+            "'change', '{}', null",
+            "changes is not an object with new values; An example",
+        ),
+        (
+            ", changes",
+            "'change', '{}', '{}'",
+            "changes is not an object with new values",
+        ),
+        (
+            ", changes",
+            "'change', '{}', '{\"status\": \"failed\"}'",
+            "cannot change status: it is not a column that an operation can change; Those are",
+        ),
+        (
+            ", changes",
+            "'change', '{}', '{\"priority\": \"high\"}'",
+            "cannot change priority: its new value is not a whole number",
+        ),
+        (
+            ", changes",
+            "'change', '{}', '{\"priority\": null}'",
+            "cannot change priority",
+        ),
+        (
+            ", changes",
+            "'change', '{}', '{\"run_at\": \"tomorrow\"}'",
+            "cannot change run_at: its new value is not an ISO 8601 time",
+        ),
+        (
+            ", changes",
+            "'change', '{}', '{\"payload\": null}'",
+            "cannot change payload",
+        ),
+        (
+            ", changes",
+            "'change', '{}', '{\"queue\": \"nope\"}'",
+            "there is no queue named 'nope'",
+        ),
+        (
+            ", changes",
+            "'change', '{}', '{\"timeout_ms\": 1000000}'",
+            "timeout_is_at_most_150_seconds",
+        ),
+        (
+            ", changes",
+            "'change', '{}', '{\"max_attempts\": 0}'",
+            "max_attempts_is_between_1_and_1000000",
+        ),
+        (
+            ", changes",
+            "'change', '{}', '{\"headers\": {\"a b\": \"c\"}}'",
+            "headers_are_an_object_of_strings",
+        ),
+        (
+            ", changes",
+            "'change', '{}', '{\"path\": \"../x\"}'",
+            "path_has_no_leading_slash_and_no_empty_or_dot_segments",
+        ),
         (", per_second", "'retry', '{}', 0", "per_second_is_positive"),
     ] {
-        let statement = format!("insert into supaqueue.operation (action, filter{columns}) values ({values})");
+        let statement =
+            format!("insert into supaqueue.operation (action, filter{columns}) values ({values})");
         let error = db.refusal(&statement).await;
         assert!(error.contains(want), "{statement}: {error}");
     }
-    assert_eq!(db.get("select count(*) from supaqueue.operation").await, "0");
+    assert_eq!(
+        db.get("select count(*) from supaqueue.operation").await,
+        "0"
+    );
 }
 
 #[tokio::test]
@@ -378,10 +476,22 @@ async fn what_it_does_cannot_be_changed_later() {
     }
     let api = db.database().connect_as("service_role").await.unwrap();
     for (statement, want) in [
-        ("insert into supaqueue.operation (action, filter, per_second) values ('retry', '{}', 5)", ""),
-        ("update supaqueue.operation set per_second = 7, status = 'stopped'", ""),
-        ("update supaqueue.operation set matched = 7, done = 7", "permission denied"),
-        ("insert into supaqueue.operation (action, filter, done) values ('retry', '{}', 5)", "permission denied"),
+        (
+            "insert into supaqueue.operation (action, filter, per_second) values ('retry', '{}', 5)",
+            "",
+        ),
+        (
+            "update supaqueue.operation set per_second = 7, status = 'stopped'",
+            "",
+        ),
+        (
+            "update supaqueue.operation set matched = 7, done = 7",
+            "permission denied",
+        ),
+        (
+            "insert into supaqueue.operation (action, filter, done) values ('retry', '{}', 5)",
+            "permission denied",
+        ),
         ("delete from supaqueue.operation", "permission denied"),
     ] {
         match supaqueue_tests::try_get(&api, statement).await {
@@ -402,8 +512,15 @@ async fn one_that_cannot_go_on_is_a_problem_with_a_remedy_and_does_not_stop_othe
     failed_jobs(&db, 3).await;
     db.queue("r", 0).await;
     db.run("insert into supaqueue.operation (action, filter, changes) values ('change', '{}', '{\"queue\": \"r\"}')").await;
-    db.run("select supaqueue.enqueue('q'); delete from supaqueue.queue where name = 'r'").await;
-    break_function(db.client(), "act_on_jobs", "begin", "begin if operation.action = 'change' then raise exception 'out of paper'; end if;").await;
+    db.run("select supaqueue.enqueue('q'); delete from supaqueue.queue where name = 'r'")
+        .await;
+    break_function(
+        db.client(),
+        "act_on_jobs",
+        "begin",
+        "begin if operation.action = 'change' then raise exception 'out of paper'; end if;",
+    )
+    .await;
     start(&db, "retry", "{}").await;
     db.tick().await;
     assert_eq!(
@@ -419,7 +536,9 @@ async fn one_that_cannot_go_on_is_a_problem_with_a_remedy_and_does_not_stop_othe
         .await;
     let (problem, remedy) = problem.split_once('|').unwrap();
     assert!(
-        problem.starts_with(&format!("cannot go on with operation {id} (change): out of paper")),
+        problem.starts_with(&format!(
+            "cannot go on with operation {id} (change): out of paper"
+        )),
         "{problem}"
     );
     let explanation = db
@@ -427,9 +546,17 @@ async fn one_that_cannot_go_on_is_a_problem_with_a_remedy_and_does_not_stop_othe
         .await;
     assert!(!explanation.contains("operation"), "{explanation}");
     db.run(remedy.split_once("stop it: ").unwrap().1).await;
-    assert_eq!(db.get("select count(*) from supaqueue.problem where problem like '%operation%'").await, "0");
+    assert_eq!(
+        db.get("select count(*) from supaqueue.problem where problem like '%operation%'")
+            .await,
+        "0"
+    );
     db.tick().await;
-    assert_eq!(db.get("select count(*) from supaqueue.unfinished where step = 'operation'").await, "0");
+    assert_eq!(
+        db.get("select count(*) from supaqueue.unfinished where step = 'operation'")
+            .await,
+        "0"
+    );
 }
 
 #[tokio::test]

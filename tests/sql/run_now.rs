@@ -1,9 +1,10 @@
 //! `supaqueue.run_now`: what happens to a job in each status.
 
-use supaqueue_tests::{Db, run, get};
+use supaqueue_tests::{Db, get, run};
 
 async fn run_now(db: &Db) -> String {
-    db.get("select supaqueue.run_now(id) from supaqueue.job").await
+    db.get("select supaqueue.run_now(id) from supaqueue.job")
+        .await
 }
 
 #[tokio::test]
@@ -59,8 +60,13 @@ async fn a_job_that_is_due_keeps_its_place_and_one_that_was_put_aside_is_tried_a
 async fn what_cannot_run_is_an_error_with_the_reason() {
     let db = Db::new().await;
     db.queue("q", 0).await;
-    let error = db.refusal("select supaqueue.run_now(gen_random_uuid())").await;
-    assert!(error.contains("there is no such job; It was never committed"), "{error}");
+    let error = db
+        .refusal("select supaqueue.run_now(gen_random_uuid())")
+        .await;
+    assert!(
+        error.contains("there is no such job; It was never committed"),
+        "{error}"
+    );
     let error = db.refusal("select supaqueue.run_now(null)").await;
     assert!(error.contains("cannot run job null"), "{error}");
 
@@ -70,7 +76,12 @@ async fn what_cannot_run_is_an_error_with_the_reason() {
         .await;
     assert!(error.contains("its key 'a' is held by job"), "{error}");
 
-    db.run(&supaqueue_files::add_on("job_dependencies").unwrap().from_scratch()).await;
+    db.run(
+        &supaqueue_files::add_on("job_dependencies")
+            .unwrap()
+            .from_scratch(),
+    )
+    .await;
     db.run("select supaqueue.enqueue('q', '\"target\"', depends_on => array(select id from supaqueue.job where status = 'pending'))").await;
     let error = db
         .refusal("select supaqueue.run_now(id) from supaqueue.job where payload = '\"target\"'")
@@ -78,14 +89,19 @@ async fn what_cannot_run_is_an_error_with_the_reason() {
     assert!(error.contains("it waits for other jobs (1)"), "{error}");
     let remedy = error.split_once("not to wait for: ").unwrap().1;
     run(db.client(), remedy).await;
-    get(db.client(), "select supaqueue.run_now(id) from supaqueue.job where payload = '\"target\"'").await;
+    get(
+        db.client(),
+        "select supaqueue.run_now(id) from supaqueue.job where payload = '\"target\"'",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn service_role_may() {
     let db = Db::new().await;
     db.queue("q", 1).await;
-    db.run("insert into supaqueue.job (queue, status) select id, 'failed' from supaqueue.queue").await;
+    db.run("insert into supaqueue.job (queue, status) select id, 'failed' from supaqueue.queue")
+        .await;
     let api = db.database().connect_as("service_role").await.unwrap();
     let says = get(&api, "select supaqueue.run_now(id) from supaqueue.job").await;
     assert!(says.starts_with("It is due"), "{says}");
