@@ -20,10 +20,9 @@ set search_path = ''
 as $$
 begin
   return array(
-    select count(p.place)::integer
+    select coalesce(c.number, 0)
     from generate_series(1, cardinality(supaqueue.histogram_bounds()) + 1) as n
-    left join unnest(places) as p (place) on p.place = n
-    group by n
+    left join (select p.place, count(*)::integer as number from unnest(places) as p (place) group by p.place) c on c.place = n
     order by n
   );
 end
@@ -81,7 +80,7 @@ begin
   delete from supaqueue.counted c
   where c.queue > after and (queues[100] is null or c.queue <= queues[100]) and c.queue <> all (coalesce(queues, '{}'));
   foreach _queue in array coalesce(to_count, '{}') loop
-    _limit := _limit - supaqueue.count_queue(_queue, horizon, _limit);
+    _limit := _limit - supaqueue.try_count_queue(_queue, horizon, _limit);
     -- Goes on with this queue.
     exit when _limit <= 0;
     after := _queue;
@@ -122,6 +121,26 @@ begin
 end
 $$;
 
+-- Counts the jobs of a queue (see count_queue), and notes an error, so that it keeps no other queue from being
+-- counted.
+create or replace function supaqueue.try_count_queue(_queue uuid, _horizon timestamptz, _limit bigint)
+returns bigint
+language plpgsql
+set search_path = ''
+as $$
+declare
+  jobs bigint;
+begin
+  jobs := supaqueue.count_queue(_queue, _horizon, _limit);
+  perform supaqueue.note_done('count', _queue);
+  return jobs;
+exception
+  when others then
+    perform supaqueue.note_unfinished('count', _queue, null, sqlstate, sqlerrm);
+    return 0;
+end
+$$;
+
 -- Counts the jobs of a queue that ended up to a time, about _limit of them, the oldest first: more only if
 -- some ended at the very same moment. Returns how many.
 create or replace function supaqueue.count_queue(_queue uuid, _horizon timestamptz, _limit bigint)
@@ -158,7 +177,7 @@ begin
       count(*) filter (where e.status = 'successful') as succeeded,
       count(*) filter (where e.status = 'failed') as failed,
       count(*) filter (where e.status = 'cancelled') as cancelled,
-      sum(e.attempts) as started, sum(greatest(e.attempts - 1, 0)) as retried,
+      least(sum(e.attempts), 2147483647) as started, least(sum(greatest(e.attempts - 1, 0)), 2147483647) as retried,
       supaqueue.histogram(array_agg(width_bucket(e.wait_ms - 1, bounds) + 1) filter (where e.wait_ms is not null)) as wait,
       supaqueue.histogram(array_agg(width_bucket(e.run_ms - 1, bounds) + 1) filter (where e.run_ms is not null)) as run,
       coalesce(sum(e.wait_ms), 0) as wait_ms, coalesce(sum(e.run_ms), 0) as run_ms
@@ -184,8 +203,9 @@ begin
     select q.id, ended.at, ended.started, ended.succeeded, ended.failed, ended.cancelled, ended.retried, ended.wait, ended.run
     from (values (_queue), ('00000000-0000-0000-0000-000000000000')) as q (id)
     on conflict (queue, at) do update
-    set started = m.started + excluded.started, succeeded = m.succeeded + excluded.succeeded, failed = m.failed + excluded.failed,
-      cancelled = m.cancelled + excluded.cancelled, retried = m.retried + excluded.retried,
+    set started = least(m.started::bigint + excluded.started, 2147483647), succeeded = m.succeeded + excluded.succeeded,
+      failed = m.failed + excluded.failed, cancelled = m.cancelled + excluded.cancelled,
+      retried = least(m.retried::bigint + excluded.retried, 2147483647),
       wait = supaqueue.add_histograms(m.wait, excluded.wait), run = supaqueue.add_histograms(m.run, excluded.run);
     total.started := total.started + ended.started;
     total.succeeded := total.succeeded + ended.succeeded;

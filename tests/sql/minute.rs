@@ -282,30 +282,53 @@ async fn the_ends_of_hundreds_of_queues_are_counted_by_and_by() {
 }
 
 #[tokio::test]
-async fn a_count_that_fails_is_a_problem_and_is_done_later() {
+async fn a_queue_that_cannot_be_counted_is_a_problem_and_keeps_no_other_from_it() {
     let db = Db::new().await;
     db.queue("q", 0).await;
+    db.queue("other", 0).await;
     finished(&db, 3, "now() - interval '1 hour'").await;
-    let intact = break_function(
-        db.client(),
-        "add_histograms",
-        "return array(",
-        "return 1 / 0 || array(",
-    )
-    .await;
+    db.run("insert into supaqueue.job (queue, status, finished_at) select supaqueue.queue_id('other'), 'failed', now() - interval '1 hour'")
+        .await;
+    let insert = "insert into supaqueue.counted";
+    let broken =
+        format!("if _queue = supaqueue.queue_id('q') then perform 1 / 0; end if; {insert}");
+    let intact = break_function(db.client(), "count_queue", insert, &broken).await;
     db.tick().await;
-    let problem = db.get("select problem from supaqueue.problem").await;
+    let problem = db.get("select queue, problem from supaqueue.problem").await;
     assert!(
-        problem.starts_with("cannot count the jobs that have ended: division by zero"),
+        problem.starts_with("q|cannot count the jobs that have ended: division by zero"),
         "{problem}"
     );
     assert_eq!(db.get(COUNTED).await, "0|0|0|0|0");
+    assert_eq!(
+        db.get("select failed from supaqueue.minute where queue = supaqueue.queue_id('other')")
+            .await,
+        "1"
+    );
     db.run(&intact).await;
-    db.run("update supaqueue.unfinished set retry_at = now()")
-        .await;
     db.tick().await;
-    assert_counted(&db, "3|3|0|0|0").await;
+    assert_eq!(db.get(TOTALS).await, "3|3|0|0|0");
     assert_eq!(db.get("select problem from supaqueue.problem").await, "");
+}
+
+#[tokio::test]
+async fn more_attempts_than_a_minute_can_hold_do_not_stop_the_count() {
+    let db = Db::new().await;
+    db.queue("q", 0).await;
+    for _ in 0..2 {
+        db.run("insert into supaqueue.job (queue, status, finished_at, attempts)
+                select supaqueue.queue_id('q'), 'failed', date_trunc('minute', now()) - interval '1 hour' + i * interval '1 ms', 1000000 from generate_series(1, 1200) i")
+            .await;
+    }
+    for _ in 0..2 {
+        db.get("select supaqueue.count_ended_jobs(1200)").await;
+    }
+    assert_eq!(
+        db.get("select failed, started, retried from supaqueue.minute where queue = supaqueue.queue_id('q')")
+            .await,
+        "2400|2147483647|2147483647"
+    );
+    assert_eq!(db.get(TOTALS).await.split('|').next(), Some("2400000000"));
 }
 
 /// It does not see what others committed since it began, and would pass over it.
