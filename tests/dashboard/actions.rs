@@ -79,7 +79,9 @@ async fn names_are_only_names() {
         assert_eq!(page.status, 200, "{name} at {to}");
         page.says("The queue is paused.");
         assert!(!page.body.contains("<img"), "{name}");
-        assert!(!page.body.contains('\u{202e}'), "{name}");
+        // Fields hold names as they are.
+        let shown = page.body.replace("value=\"\u{202e}", "");
+        assert!(!shown.contains('\u{202e}'), "{name}");
         let is_paused = "select count(*) from supaqueue.queue where is_paused";
         assert_eq!(db.get(is_paused).await, "1", "{name}");
         db.run("delete from supaqueue.queue").await;
@@ -121,7 +123,7 @@ async fn what_the_database_refuses_is_shown_beside_what_was_entered() {
     answer.says("value=\"999999\"");
     answer.says("value=\"my/path\"");
     answer.says("name=\"was.timeout_ms\" value=\"60000\"");
-    assert_eq!(db.get("select path from supaqueue.queue").await, "");
+    assert_eq!(db.get("select path from supaqueue.queue").await, "null");
     let page = client
         .get(&format!("/actions/change-queue/confirm?{form}"))
         .await;
@@ -157,7 +159,7 @@ async fn a_schedule_is_paused_resumed_run_and_deleted() {
     assert!(to.starts_with(&format!("/jobs/{job}?")), "{to}");
     let page = client.get("/schedules/nightly").await;
     page.says(&job);
-    assert_eq!(page.body.matches("03:00:00 UTC").count(), 5, "next times");
+    assert_eq!(page.body.matches("03:00:00 UTC <span").count(), 5, "times");
     let (_, to) = act(&client, "unschedule", "schedule=nightly").await;
     client.get(&to).await.says("The schedule is deleted.");
     assert_eq!(db.get("select count(*) from supaqueue.schedule").await, "0");

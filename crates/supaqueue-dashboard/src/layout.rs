@@ -97,7 +97,7 @@ fn frame(title: &str, refresh_ms: Option<u32>, body: Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (title) " · Supaqueue" }
+                title { (text::plain(title)) " · Supaqueue" }
                 // So that no request is made for one.
                 link rel="icon" href="data:,";
                 link rel="stylesheet" href=(STYLE.path);

@@ -21,6 +21,16 @@ pub(crate) fn block(text: &str) -> Markup {
     html! { bdi { (visible(text, true)) } }
 }
 
+/// One line of text where no markup can be: a title.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| match is_hidden(c) {
+            true => name(c).chars().collect(),
+            false => vec![c],
+        })
+        .collect()
+}
+
 /// The text with what cannot be seen in words, in pieces.
 fn visible(text: &str, keeps_lines: bool) -> Markup {
     let is_shown = |c: char| is_hidden(c) && !(keeps_lines && matches!(c, '\n' | '\t'));
@@ -158,6 +168,7 @@ mod tests {
             block("two\nlines\u{7f}").into_string(),
             "<bdi>two\nlines<span class=\"hidden-character\">U+007F</span></bdi>"
         );
+        assert_eq!(plain("a\u{202e}b"), "aU+202Eb");
     }
 
     #[test]
