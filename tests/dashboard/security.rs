@@ -51,8 +51,11 @@ async fn without_the_token_nobody_gets_in() {
         let answer = client.get(path).await;
         assert_eq!(answer.status, 401, "{path}");
         assert!(!answer.body.contains("emails</"), "{path}");
+        assert!(!answer.body.contains("&lt;test"), "{path}");
         assert_eq!(answer.header("set-cookie"), "", "{path}");
     }
+    let asset = client.get("/assets/x").await;
+    assert_eq!((asset.status, asset.body.as_str()), (404, ""));
     assert_eq!(client.post(PAUSE, "queue=emails").await.status, 401);
     assert_eq!(db.get(IS_PAUSED).await, "f");
 }

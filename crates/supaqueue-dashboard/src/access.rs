@@ -359,7 +359,6 @@ fn login_form(app: &App, status: StatusCode, error: Option<&str>) -> Response {
         status,
         "Log in",
         html! {
-            p { (app.project) }
             form method="post" action="/login" {
                 @if let Some(error) = error { p.error role="alert" { (error) } }
                 label for="password" { "Password" }

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::middleware;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::access::{self, Gate};
@@ -102,10 +103,7 @@ async fn missing(context: Arc<Context>) -> Result<Page, Error> {
     )))
 }
 
-async fn asset(State(app): State<Arc<App>>, request: Request) -> Response {
-    let path = request.uri().path();
-    assets::find(path).unwrap_or_else(|| {
-        let error = Error::NotFound("There is no such file.".into());
-        Context::bare(app, path).respond(Err::<Page, _>(error))
-    })
+/// Whoever asks: the login page needs them, too.
+async fn asset(request: Request) -> Response {
+    assets::find(request.uri().path()).unwrap_or_else(|| StatusCode::NOT_FOUND.into_response())
 }

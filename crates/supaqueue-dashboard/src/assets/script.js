@@ -145,9 +145,11 @@ document.addEventListener("click", async (event) => {
 // Keys. They can be switched off, as they disturb those who control the browser by voice.
 
 const keys = document.getElementById("keys-on");
-if (keys) {
+try {
   keys.checked = localStorage.getItem("keys") !== "off";
   keys.addEventListener("change", () => localStorage.setItem("keys", keys.checked ? "on" : "off"));
+} catch {
+  // A page without keys, or a browser that keeps nothing: they are on.
 }
 
 function move(step) {
