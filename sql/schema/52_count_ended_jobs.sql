@@ -53,13 +53,13 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  horizon timestamptz := supaqueue.count_horizon();
+  horizon timestamptz;
   after uuid := coalesce((select t.counted_until from supaqueue.last_tick t), '00000000-0000-0000-0000-000000000000');
   queues uuid[];
   to_count uuid[];
   _queue uuid;
 begin
-  if horizon is null or not pg_try_advisory_xact_lock(hashtextextended('supaqueue.count', 0)) then
+  if not pg_try_advisory_xact_lock(hashtextextended('supaqueue.count', 0)) then
     return false;
   end if;
   select
@@ -69,7 +69,7 @@ begin
       from unnest(array['successful', 'failed', 'cancelled']) as s (status)
       cross join lateral (
         select from supaqueue.job j
-        where j.queue = q.id and j.ended_as = s.status and j.finished_at > c.until and j.finished_at <= horizon
+        where j.queue = q.id and j.ended_as = s.status and j.finished_at > c.until
         limit 1
       ) e
     ))
@@ -79,6 +79,9 @@ begin
 
   delete from supaqueue.counted c
   where c.queue > after and (queues[100] is null or c.queue <= queues[100]) and c.queue <> all (coalesce(queues, '{}'));
+  if to_count is not null then
+    horizon := supaqueue.count_horizon();
+  end if;
   foreach _queue in array coalesce(to_count, '{}') loop
     _limit := _limit - supaqueue.try_count_queue(_queue, horizon, _limit);
     -- Goes on with this queue.
@@ -93,7 +96,7 @@ begin
 end
 $$;
 
--- Up to when all ends are visible; null: not to be known.
+-- Up to when all ends are visible; -infinity: that is not to be known.
 --
 -- A job gets its finished_at before its transaction commits. So nothing is counted that ended after the
 -- oldest transaction with changes began, unless that has been open for 10 minutes: what it ends is not
@@ -110,7 +113,7 @@ declare
   at timestamptz := clock_timestamp();
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
-    return null;
+    return '-infinity';
   end if;
   return greatest(at - interval '10 minutes', least(at - interval '1 second', (
     select min(coalesce(a.xact_start, at - interval '1 minute')) - interval '1 millisecond'
@@ -157,6 +160,10 @@ declare
 begin
   insert into supaqueue.counted (queue, until) values (_queue, '-infinity') on conflict do nothing;
   select c.* into total from supaqueue.counted c where c.queue = _queue for update;
+  -- An older transaction has come up since.
+  if _horizon <= total.until then
+    return 0;
+  end if;
   _until := coalesce((
     select e.finished_at
     from unnest(array['successful', 'failed', 'cancelled']) as s (status)

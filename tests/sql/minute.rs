@@ -171,6 +171,32 @@ async fn a_transaction_that_stays_open_delays_counting_by_ten_minutes() {
     open.run("rollback").await;
 }
 
+/// One that only read so far gets its transaction id late: what was counted since it began stays counted.
+#[tokio::test]
+async fn an_older_transaction_that_comes_up_later_makes_nothing_count_twice() {
+    let db = Db::new().await;
+    db.queue("q", 0).await;
+    db.run("select supaqueue.enqueue_many('q', '{1,2}')").await;
+    let old = Session::new(&db).await;
+    old.run("begin; select 1").await;
+    db.run(CANCEL_ONE).await;
+    let_a_second_pass(&db).await;
+    db.tick().await;
+    assert_counted(&db, "0|0|0|1|0").await;
+    old.run(CANCEL_ONE).await;
+    db.run("select supaqueue.enqueue('q')").await;
+    db.run(
+        "update supaqueue.job set status = 'cancelled' where status = 'pending' and payload = '{}'",
+    )
+    .await;
+    let_a_second_pass(&db).await;
+    db.tick().await;
+    assert_counted(&db, "0|0|0|1|0").await;
+    old.run("commit").await;
+    db.tick().await;
+    assert_counted(&db, "0|0|0|3|0").await;
+}
+
 /// A read-only one has no transaction id, and changes nothing.
 #[tokio::test]
 async fn a_transaction_that_only_reads_delays_nothing() {
