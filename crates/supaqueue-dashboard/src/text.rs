@@ -92,11 +92,10 @@ pub(crate) fn cut(text: &str, length: usize) -> String {
 /// A job's status, with a sign, as colors alone say nothing to some.
 pub(crate) fn status(status: &str) -> Markup {
     let class = match status {
-        "pending" | "waiting" | "cancelled" => "muted",
         "in_progress" => "current",
         "successful" => "good",
         "failed" => "bad",
-        _ => "",
+        _ => "muted",
     };
     html! { span.status { span class=(class) aria-hidden="true" { (sign(status)) } " " (status.replace('_', " ")) } }
 }
@@ -109,8 +108,7 @@ pub(crate) fn sign(status: &str) -> &'static str {
         "in_progress" => "▶",
         "successful" => "✓",
         "failed" => "✕",
-        "cancelled" => "–",
-        _ => "",
+        _ => "–",
     }
 }
 
