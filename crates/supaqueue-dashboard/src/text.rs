@@ -92,10 +92,11 @@ pub(crate) fn cut(text: &str, length: usize) -> String {
 /// A job's status, with a sign, as colors alone say nothing to some.
 pub(crate) fn status(status: &str) -> Markup {
     let class = match status {
+        "pending" | "waiting" | "cancelled" => "muted",
         "in_progress" => "current",
         "successful" => "good",
         "failed" => "bad",
-        _ => "muted",
+        _ => "",
     };
     html! { span.status { span class=(class) aria-hidden="true" { (sign(status)) } " " (status.replace('_', " ")) } }
 }
@@ -108,7 +109,8 @@ pub(crate) fn sign(status: &str) -> &'static str {
         "in_progress" => "▶",
         "successful" => "✓",
         "failed" => "✕",
-        _ => "–",
+        "cancelled" => "–",
+        _ => "",
     }
 }
 
