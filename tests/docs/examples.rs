@@ -40,6 +40,27 @@ async fn the_statements_of_the_guide_run_in_order() {
     assert_eq!(jobs, want);
 }
 
+#[tokio::test]
+async fn the_statements_about_many_jobs_run() {
+    let db = Db::new().await;
+    db.queue("emails", 1).await;
+    db.queue("bulk", 1).await;
+    db.run("insert into supaqueue.job (queue, status) select id, unnest('{failed, waiting}'::text[]) from supaqueue.queue where name = 'emails'").await;
+    db.run("update supaqueue.job set http_status = 503").await;
+    let page = Page::read("docs/operations.md");
+    let section = page.section("## Acting on many jobs");
+    let section = Page::parse("docs/operations.md".into(), section);
+    for block in section.blocks("sql") {
+        let id = "(select id from supaqueue.operation order by id limit 1)";
+        db.run(&block.replace("'…'", id)).await;
+    }
+    db.run("update supaqueue.operation set per_second = null")
+        .await;
+    db.tick().await;
+    let done = "select action, status, done from supaqueue.operation order by id";
+    assert_eq!(db.get(done).await, "retry|done|1\nchange|done|1");
+}
+
 /// A seed file also runs on preview branches.
 #[tokio::test]
 async fn the_seed_file_gives_a_secret_and_a_url_to_a_local_stack_alone() {

@@ -252,7 +252,12 @@ async fn list_preview_and_operation_match_what_a_naive_oracle_matches() {
 #[tokio::test]
 async fn without_queues_nothing_matches() {
     let db = Db::new().await;
-    for filter in ["{}", "{\"status\": \"failed\"}", "{\"key\": \"a\"}", "{\"error_group\": \"a\"}"] {
+    for filter in [
+        "{}",
+        "{\"status\": \"failed\"}",
+        "{\"key\": \"a\"}",
+        "{\"error_group\": \"a\"}",
+    ] {
         assert_eq!(listed(&db, &format!("'{filter}'"), 7).await.len(), 0);
         let preview = format!("select * from supaqueue.preview('retry', '{filter}')");
         assert_eq!(db.get(&preview).await, "0|t");
@@ -260,7 +265,11 @@ async fn without_queues_nothing_matches() {
         db.run(&format!("{insert} ('retry', '{filter}')")).await;
     }
     db.tick().await;
-    assert_eq!(db.get("select distinct status, matched from supaqueue.operation").await, "done|0");
+    assert_eq!(
+        db.get("select distinct status, matched from supaqueue.operation")
+            .await,
+        "done|0"
+    );
 }
 
 #[tokio::test]

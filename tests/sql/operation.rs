@@ -170,9 +170,7 @@ async fn a_deferred_constraint_refuses_its_job_alone() {
     start(&db, "delete", "{}").await;
     db.tick().await;
     assert_eq!(db.get(COUNTS).await, "done|5|4|1");
-    let refusal = db
-        .get("select last_refusal from supaqueue.operation")
-        .await;
+    let refusal = db.get("select last_refusal from supaqueue.operation").await;
     assert!(refusal.contains("foreign key"), "{refusal}");
     assert_eq!(db.get("select payload from supaqueue.job").await, "3");
 }
@@ -185,10 +183,12 @@ async fn queues_that_come_and_go_do_not_matter() {
     db.run(PIECE).await;
     db.run("insert into supaqueue.queue (name, edge_function_name) select 'q' || i, 'hello' from generate_series(1, 200) i").await;
     db.tick().await;
-    db.run("insert into supaqueue.operation (action, filter) values ('cancel', '{}')").await;
+    db.run("insert into supaqueue.operation (action, filter) values ('cancel', '{}')")
+        .await;
     db.tick().await;
     assert_eq!(
-        db.get("select action, matched, done from supaqueue.operation order by id").await,
+        db.get("select action, matched, done from supaqueue.operation order by id")
+            .await,
         "retry|1500|1500\ncancel|1500|1500"
     );
 }
