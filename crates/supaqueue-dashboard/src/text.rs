@@ -66,21 +66,6 @@ fn name(c: char) -> String {
     }
 }
 
-/// One line of text for places that have no markup, cut after so many characters.
-pub(crate) fn plain(text: &str, length: usize) -> String {
-    let mut plain = String::new();
-    for c in text.chars().take(length) {
-        match is_hidden(c) {
-            true => plain.push_str(&name(c)),
-            false => plain.push(c),
-        }
-    }
-    if text.chars().nth(length).is_some() {
-        plain.push('…');
-    }
-    plain
-}
-
 /// The beginning of a text, and an ellipsis if it is longer.
 pub(crate) fn cut(text: &str, length: usize) -> String {
     match text.char_indices().nth(length) {

@@ -51,9 +51,9 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
             label for="queue" { "Queue" }
             select #queue name="queue" data-submit {
                 option value="" selected[queue.is_none()] { "all" }
-                @for name in &failures.queues { option value=(name) selected[queue == Some(name.as_str())] { (text::plain(name, 60)) } }
+                @for name in &failures.queues { option value=(name) selected[queue == Some(name.as_str())] { (text::plain(&text::cut(name, 60))) } }
                 @if let Some(name) = queue { @if !failures.queues.iter().any(|other| other == name) {
-                    option value=(name) selected { (text::plain(name, 60)) }
+                    option value=(name) selected { (text::plain(&text::cut(name, 60))) }
                 } }
             }
             button.small.needs-no-script { "Show" }

@@ -215,10 +215,10 @@ fn queues(filter: &Filter, names: &[String]) -> Markup {
                 option value="" selected[filter.queue.is_empty()] { "all" }
                 @if filter.queue.len() > 1 { option value="" selected disabled { "several" } }
                 @for name in names {
-                    option value=(name) selected[filter.queue.len() == 1 && chosen == Some(name)] { (text::plain(name, 60)) }
+                    option value=(name) selected[filter.queue.len() == 1 && chosen == Some(name)] { (text::plain(&text::cut(name, 60))) }
                 }
                 @if let [name] = filter.queue.as_slice() {
-                    @if !names.contains(name) { option value=(name) selected { (text::plain(name, 60)) } }
+                    @if !names.contains(name) { option value=(name) selected { (text::plain(&text::cut(name, 60))) } }
                 }
             }
             button.small.needs-no-script { "Show" }

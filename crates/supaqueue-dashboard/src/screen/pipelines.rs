@@ -337,10 +337,10 @@ fn node(pipeline: &Pipeline, members: &[usize], place: Place, id: &str) -> Marku
         .into_iter()
         .find(|status| count(status) > 0)
         .unwrap_or("deleted");
-    let queue = text::plain(
+    let queue = text::plain(&text::cut(
         first.queue.as_deref().unwrap_or("deleted"),
         if is_group { 14 } else { 20 },
-    );
+    ));
     let below = if is_group {
         let counts: Vec<_> = order
             .iter()
@@ -371,8 +371,8 @@ fn node(pipeline: &Pipeline, members: &[usize], place: Place, id: &str) -> Marku
                 @if is_group { rect x=(x(place) + 4.0) y=(y(place) + 4.0) width=(WIDTH) height=(HEIGHT) rx="8" {} }
                 rect x=(x(place)) y=(y(place)) width=(WIDTH) height=(HEIGHT) rx="8" {}
                 text x=(x(place) + 12.0) y=(y(place) + 19.0) { (queue) @if is_group { " × " (members.len()) } }
-                text.second x=(x(place) + 12.0) y=(y(place) + 35.0) { (text::plain(&below, 28)) }
-                title { (text::plain(first.queue.as_deref().unwrap_or("deleted"), 200)) ": " (below) }
+                text.second x=(x(place) + 12.0) y=(y(place) + 35.0) { (text::plain(&text::cut(&below, 28))) }
+                title { (text::plain(&text::cut(first.queue.as_deref().unwrap_or("deleted"), 200))) ": " (below) }
             }
         }
     }
