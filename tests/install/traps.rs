@@ -3,17 +3,11 @@
 
 use tokio_postgres::Client;
 
-use crate::breaking::direct;
+use crate::breaking::{direct, impatient, read_only};
 use crate::management_api::REF;
 use crate::program::{Cli, Run};
 use crate::project::{Project, RUNTIME, test};
 use crate::states::State;
-
-/// Runs the doctor on the database alone, without sending anything.
-fn read_only(project: &Project) -> Run {
-    let url = project.stack.db_url();
-    project.supaqueue(Cli::Missing, &format!("doctor --db-url {url} --read-only"))
-}
 
 /// Another session of the user's.
 fn session(project: &Project) -> Client {
@@ -218,6 +212,9 @@ fn a_full_queue_of_pg_net_and_its_dead_worker_are_named() {
             .assert_says(&["warning", "pg_net", "5001 requests wait in its queue"])
             .assert_says(&["failed", "pg_net", "worker is not up"])
             .assert_says(&["→", "select net.worker_restart();"]);
+        impatient(project)
+            .assert_status(1)
+            .assert_says(&["failed", "the doctor's requests were not sent within 10 s"]);
         project.stack.start_net_worker();
         project.eventually("select count(*) from net.http_request_queue", "0");
         direct(project).assert_status(0);
@@ -234,7 +231,7 @@ fn an_api_that_refuses_the_reports_is_quoted() {
             "create or replace function public.supaqueue_pulse(_run uuid, _number integer, _request jsonb default '{}')
              returns jsonb language plpgsql as $$ begin raise exception 'closed on Sundays'; end $$",
         );
-        direct(project)
+        impatient(project)
             .assert_status(1)
             .assert_says(&["failed", "API: it refuses the reports", "closed on Sundays"])
             .assert_says(&["→", "pgrst.db_pre_request"]);
@@ -254,7 +251,7 @@ fn a_trigger_that_raises_is_named() {
              create trigger refuse before update on supaqueue.job for each row execute function public.refuse();
              select supaqueue.enqueue('hello')",
         );
-        direct(project).assert_status(1).assert_says(&[
+        impatient(project).assert_status(1).assert_says(&[
             "failed",
             "queue hello: job ",
             "cannot start this job: not on Sundays",

@@ -23,7 +23,10 @@ pub(super) async fn probed(project: &Project) -> (Vec<Finding>, bool) {
     let (Some(health), Some(signed)) = (probes.health, probes.signed) else {
         let stuck = Finding::failed(
             "pg_net",
-            "the doctor's requests were not sent within 30 s: pg_net's worker is down, or busy with slow requests",
+            format!(
+                "the doctor's requests were not sent within {} s: pg_net's worker is down, or busy with slow requests",
+                probe::patience(&project.database).as_secs()
+            ),
             "Run: select net.worker_restart(); and look at net.http_request_queue. If the error persists, restart the database.",
         );
         return (vec![stuck], false);

@@ -1,5 +1,7 @@
 //! The project's database, reached through the Management API or a direct connection.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -34,6 +36,14 @@ impl Database {
     /// What is already installed.
     pub(crate) async fn state(&self) -> Result<DatabaseState> {
         self.query(DatabaseState::QUERY).await
+    }
+
+    /// The time limit of each statement.
+    pub(crate) fn limit(&self) -> Duration {
+        match self {
+            Self::Hosted { cli, .. } => cli.limit,
+            Self::Direct(connection) => connection.limit,
+        }
     }
 
     async fn result(&self, sql: &str) -> Result<Option<Value>> {

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::database::Database;
 use crate::redact::redact;
 
-/// How long to wait for pg_net: a request's timeout, and that of the batch before it.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait for pg_net, at most: a request's timeout, and that of the batch before it.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The outcome of a request of pg_net.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -91,6 +91,11 @@ impl Response {
     }
 }
 
+/// How long to wait for pg_net.
+pub(crate) fn patience(database: &Database) -> Duration {
+    database.limit().min(MAX_WAIT)
+}
+
 /// Sends the probes and waits for the responses.
 pub(crate) async fn probe(database: &Database) -> Result<Probes> {
     let requests: BTreeMap<String, i64> = database.query(include_str!("probe.sql")).await?;
@@ -103,7 +108,7 @@ pub(crate) async fn probe(database: &Database) -> Result<Probes> {
     let start = Instant::now();
     let responses = loop {
         let responses: BTreeMap<String, Response> = database.query(&sql).await?;
-        if responses.len() == requests.len() || start.elapsed() > TIMEOUT {
+        if responses.len() == requests.len() || start.elapsed() > patience(database) {
             break responses;
         }
     };
@@ -203,7 +208,7 @@ impl SelfTest {
         loop {
             let outcome: Outcome = database.query(&outcome).await?;
             let is_running = matches!(outcome.status.as_str(), "pending" | "in_progress");
-            if !is_running || start.elapsed() > TIMEOUT {
+            if !is_running || start.elapsed() > patience(database) {
                 return Ok(outcome);
             }
         }

@@ -24,7 +24,7 @@ pub(crate) struct Connection {
     client: Client,
     config: Config,
     tls: MakeRustlsConnect,
-    limit: Duration,
+    pub(super) limit: Duration,
     /// How it is protected, in words.
     pub(crate) protection: &'static str,
 }

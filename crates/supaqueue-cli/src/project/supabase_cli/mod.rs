@@ -30,7 +30,7 @@ pub(crate) struct SupabaseCli {
     /// What comes before the CLI's own arguments.
     prefix: Vec<OsString>,
     pub(crate) version: Version,
-    limit: Duration,
+    pub(super) limit: Duration,
 }
 
 impl SupabaseCli {
