@@ -28,27 +28,27 @@ fn npx_installs_checks_and_removes() {
             .unwrap();
         assert!(added.status.success(), "{added:?}");
 
-        let install = npx(project, &project.install_line());
+        let install = npx(project, Cli::REAL_3, &project.install_line());
         install
             .assert_status(0)
             .assert_says(&["✓ function", "deployed"])
             .assert_says(&["✓ verification", "round trip"]);
-        npx(project, &format!("doctor --project-ref {REF}"))
+        npx(project, Cli::DOUBLE, &format!("doctor --project-ref {REF}"))
             .assert_status(0)
             .assert_says(&["ok", "self-test"]);
         project.queue("hello", "succeed", 1);
         project.run("select supaqueue.enqueue('hello', '{}')");
         let statuses = "select string_agg(status, ',') from supaqueue.job";
         project.eventually(statuses, "successful");
-        npx(project, &format!("remove --project-ref {REF} --yes")).assert_status(0);
+        npx(project, Cli::REAL_3, &format!("remove --project-ref {REF} --yes")).assert_status(0);
         assert_eq!(project.contents(), before, "nothing is left");
     });
 }
 
-/// `npx supaqueue` in the project's folder, with the real Supabase CLI.
-fn npx(project: &Project, line: &str) -> Run {
+/// `npx supaqueue` in the project's folder.
+fn npx(project: &Project, cli: Cli, line: &str) -> Run {
     let mut command = Command::new(which::which("npx").unwrap());
-    program::set_up(&mut command, &project.environment, Cli::REAL_3);
+    program::set_up(&mut command, &project.environment, cli);
     let words = ["--offline", "supaqueue"];
     command.args(words).args(line.split_whitespace());
     program::run(command.stdin(Stdio::null()))
