@@ -20,8 +20,9 @@ fn enqueue(on_conflict: &str) -> String {
     )
 }
 
-/// A queue without workers, and in it the job `[1]` with the key `a`.
+/// Nothing but a queue without workers, and in it the job `[1]` with the key `a`.
 async fn one_holder(db: &Db, settings: &str) {
+    db.run("delete from supaqueue.queue").await;
     db.queue("q", 0).await;
     db.run(&format!("update supaqueue.queue set {settings}"))
         .await;
@@ -60,11 +61,11 @@ const MEANWHILE: [(&str, &str); 4] = [
 
 #[tokio::test]
 async fn the_outcome_is_true_whatever_the_holder_does_meanwhile() {
+    let db = Db::new().await;
     for (other, want) in MEANWHILE {
         for (on_conflict, changed) in CHANGES {
             for (end, is_locked_first) in [("commit", false), ("rollback", false), ("commit", true)]
             {
-                let db = Db::new().await;
                 one_holder(&db, "key_held = 'unfinished'").await;
                 let want = match (end, want) {
                     ("rollback", _) | (_, "changed") => changed,
@@ -273,6 +274,7 @@ async fn a_free_worker_gets_the_holder_that_was_being_changed() {
 /// A transaction of a stricter level whose snapshot does not have the newest state of the key.
 #[tokio::test]
 async fn a_stricter_isolation_level_gets_a_serialization_error_and_nothing_else() {
+    let db = Db::new().await;
     for level in ["repeatable read", "serializable"] {
         for on_conflict in ["keep", "replace", "postpone", "merge"] {
             for meanwhile in [
@@ -283,7 +285,6 @@ async fn a_stricter_isolation_level_gets_a_serialization_error_and_nothing_else(
                 "delete from supaqueue.job where key = 'a'",
                 "update supaqueue.job set key_held_until = now() where key = 'c'",
             ] {
-                let db = Db::new().await;
                 one_holder(&db, "key_held = 'successful', key_held_for = '1 hour'").await;
                 db.run("select supaqueue.enqueue('q', '[1]', key => 'c'); update supaqueue.job set status = 'successful' where key = 'c'")
                     .await;

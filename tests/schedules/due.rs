@@ -163,7 +163,8 @@ async fn times_that_were_missed_are_caught_up_as_missed_says() {
             ))
             .await;
             turn_off_for(&db, off).await;
-            db.run("select supaqueue.run_schedules()").await;
+            // In one transaction, so that `now()` is the time of the run.
+            db.run("begin; select supaqueue.run_schedules()").await;
             let got = db
                 .get(
                     "select (select count(*) from supaqueue.job), missed_count, skipped_count, next_at > now(),
@@ -171,6 +172,7 @@ async fn times_that_were_missed_are_caught_up_as_missed_says() {
                      from supaqueue.schedule",
                 )
                 .await;
+            db.run("commit").await;
             let got: Vec<&str> = got.split('|').collect();
             assert_eq!(got[2..], ["0", "t", "t"], "{times} off for {off}: {missed}");
             let (got_jobs, got_missed): (i64, i64) =

@@ -203,6 +203,11 @@ fn native_tests(repository: &Repository) -> Command {
     cargo
         .args(["test", "--locked", "--no-fail-fast", "--workspace"])
         .args(["--exclude", EDGE]);
+    // Most tests wait most of the time: for Postgres, for a program that starts, for a timeout.
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        cargo.env("RUST_TEST_THREADS", (2 * cores).to_string());
+    }
     cargo
 }
 
@@ -216,6 +221,16 @@ fn postgres15(repository: &Repository) -> Result<Tally> {
         cargo.args(["--test", test]);
     }
     cargo.env("SUPAQUEUE_POSTGRES_BIN", POSTGRES_15);
+    // What depends on no version of Postgres: that the tests find an engine that was broken on purpose, and arithmetic.
+    cargo.arg("--");
+    for skipped in [
+        "broken_engine::",
+        "storm_finds",
+        "model_finds",
+        "changes_of_the_clocks",
+    ] {
+        cargo.args(["--skip", skipped]);
+    }
     counted(&mut cargo)
 }
 
