@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,8 +35,14 @@ impl Dev {
 
     /// Starts it and waits until it is ready.
     fn start(arguments: &[&str]) -> Self {
+        Self::start_in(Path::new("."), arguments)
+    }
+
+    /// Starts it in the folder of a project.
+    fn start_in(folder: &Path, arguments: &[&str]) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let mut command = Self::command(&temporary, arguments);
+        command.current_dir(folder);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut dev = Self {
             out: BufReader::new(child.stdout.take().unwrap()).lines(),
@@ -57,6 +64,13 @@ impl Dev {
         let line = self.banner.iter().find_map(|line| line.strip_prefix(name));
         line.unwrap_or_else(|| panic!("no {name} in {:?}", self.banner))
             .trim()
+    }
+
+    /// The next line of the logs that contains a text.
+    fn line(&mut self, text: &str) -> String {
+        let mut lines = self.out.by_ref().map(Result::unwrap);
+        let line = lines.find(|line| line.contains(text));
+        line.unwrap_or_else(|| panic!("it exited without {text:?}"))
     }
 
     fn address(&self) -> &str {
@@ -155,6 +169,61 @@ fn it_runs_the_users_functions_and_lists_the_extensions() {
     let (address, path) = link.split_once('/').unwrap();
     let page = request(address, &format!("GET /{path} HTTP/1.1\r\nhost: {address}"));
     assert!(page.starts_with("HTTP/1.1 303"), "the link lets in: {page}");
+    assert_eq!(dev.stop(Signal::SIGINT), Some(0));
+}
+
+/// The first steps of the README, without an account: init, dev, and a job.
+#[test]
+fn the_queue_that_init_writes_calls_its_function() {
+    let project = tempfile::tempdir().unwrap();
+    let supabase = project.path().join("supabase");
+    std::fs::create_dir_all(supabase.join("migrations")).unwrap();
+    std::fs::write(supabase.join("config.toml"), "project_id = \"x\"\n").unwrap();
+    let mut init = Command::new(env!("CARGO_BIN_EXE_supaqueue"));
+    let init = init.args(["init", "--yes"]).current_dir(&project).output();
+    let init = String::from_utf8(init.unwrap().stderr).unwrap();
+    let enqueue = init
+        .lines()
+        .find(|line| line.contains("supaqueue.enqueue("));
+    std::fs::write(supabase.join("seed.sql"), enqueue.unwrap()).unwrap();
+    let broken = supabase.join("migrations/29990101000000_broken.sql");
+
+    let mut dev = Dev::start_in(project.path(), &[]);
+    assert_eq!(dev.printed("Functions"), "hello, supaqueue");
+    assert_eq!(dev.printed("Migrations"), "3 applied");
+    let url = dev.printed("Database").to_owned();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let job = "select status || ' ' || coalesce(result::text, '') from supaqueue.job";
+    runtime.block_on(async {
+        let client = supaqueue_local::connect(&url).await.unwrap();
+        supaqueue_tests::eventually(&client, job, r#"successful {"hello": "Ada"}"#).await;
+    });
+
+    // While it runs: one that fails, its correction, and the functions still run.
+    std::fs::write(
+        &broken,
+        "create table public.mine ();\nselect realtime.send();\n",
+    )
+    .unwrap();
+    let line = dev.line("29990101000000_broken.sql");
+    assert!(
+        line.contains("_broken.sql:2: schema \"realtime\""),
+        "{line}"
+    );
+    dev.line("The local stack has no schema realtime");
+    assert!(get(&dev, "hello").contains("401"), "only signed calls");
+    std::fs::write(&broken, "create table public.mine ();\n").unwrap();
+    dev.line("applied supabase/migrations/29990101000000_broken.sql");
+    assert_eq!(dev.stop(Signal::SIGINT), Some(0));
+
+    // At the start, too, a failure does not keep it from running.
+    std::fs::write(&broken, "nonsense").unwrap();
+    let mut dev = Dev::start_in(project.path(), &[]);
+    assert_eq!(
+        dev.printed("Migrations"),
+        "2 applied, then one failed: see below"
+    );
+    dev.line("_broken.sql:1: syntax error");
     assert_eq!(dev.stop(Signal::SIGINT), Some(0));
 }
 

@@ -4,7 +4,7 @@
 //! hosted project, a gateway on one port that serves `/rest/v1/rpc/*`, inserts into `/rest/v1/*` and
 //! `/functions/v1/*`, edge functions run by Deno, and Supaqueue installed. A [`Postgres`] is only the cluster, with a
 //! database per test. [`EmulatedExtensions`] runs the background workers of the extensions that
-//! Postgres lacks.
+//! Postgres lacks. [`Migrations`] applies those of a project.
 //!
 //! ```no_run
 //! # async fn example() -> supaqueue_local::Result<()> {
@@ -32,6 +32,7 @@ mod functions;
 mod gateway;
 mod install;
 mod log;
+mod migrations;
 mod postgres;
 mod process;
 pub mod programs;
@@ -47,6 +48,7 @@ pub use error::{Error, Result};
 pub use extension::{Extensions, Kind as ExtensionKind};
 pub use gateway::Keys;
 pub use log::LogLine;
+pub use migrations::{Migrations, Progress};
 pub use postgres::{Database, Postgres, PostgresBuilder, connect};
 pub use serve::serve;
 pub use signal::stop_requested;

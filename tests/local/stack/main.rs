@@ -3,6 +3,7 @@
 
 mod faults;
 mod functions;
+mod migrations;
 mod rpc;
 mod start;
 

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use supaqueue_dashboard::{Access, ConfigConnectImpl, Dashboard, Options};
-use supaqueue_local::{Error, PostgresSource, Stack};
+use supaqueue_local::{Error, Migrations, PostgresSource, Stack};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_postgres::NoTls;
 
@@ -21,11 +20,14 @@ use screen::{Log, print_stack};
 /// The exit status for invalid input, which is also clap's.
 const INVALID_INPUT: u8 = 2;
 
+/// Where the Supabase CLI keeps migrations and seeds.
+const SUPABASE: &str = "supabase";
+
 /// Where `supabase functions new` puts functions.
 const DEFAULT_FUNCTIONS: &str = "supabase/functions";
 
 /// Starts a local stack for development and tests: Postgres with Supaqueue installed, a gateway, and
-/// your functions.
+/// your functions. Applies the migrations and seeds in `supabase`, and new ones while it runs.
 ///
 /// Its data is deleted when it stops.
 #[derive(Debug, clap::Args)]
@@ -96,14 +98,27 @@ async fn dev(arguments: Arguments) -> Result<()> {
         _ = &mut stop => return Ok(()),
     };
     let mut logs = stack.logs();
-    let dashboard = dashboard(&stack).await?;
-    print_stack(&stack, dashboard.link());
-    let mut dashboard = std::pin::pin!(dashboard.serve());
+    let mut migrations = Migrations::new(SUPABASE, stack.database());
+    let progress = tokio::select! {
+        progress = migrations.advance() => progress.unwrap_or_default(),
+        _ = &mut stop => {
+            stack.stop().await;
+            return Ok(());
+        }
+    };
+    print_stack(&stack, &progress);
     let log = Log::of(&stack);
+    log.print_progress(&progress);
+    let mut migrations = migrations.watch();
     loop {
         tokio::select! {
             _ = &mut stop => break,
-            () = &mut dashboard => break,
+            Some(progress) = migrations.recv() => {
+                for file in &progress.applied {
+                    log.print_migration(&format!("applied {file}"));
+                }
+                log.print_progress(&progress);
+            }
             line = logs.recv() => match line {
                 Ok(line) => log.print(&line),
                 Err(RecvError::Lagged(lost)) => errln!("({lost} log lines were dropped)"),

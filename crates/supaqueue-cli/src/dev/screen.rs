@@ -1,7 +1,7 @@
 //! What `supaqueue dev` prints: where everything is, then the logs.
 
 use serde_json::{Map, Value};
-use supaqueue_local::{ExtensionKind, LogLine, Stack};
+use supaqueue_local::{ExtensionKind, LogLine, Progress, Stack};
 
 use crate::output::{is_colored, outln};
 
@@ -11,6 +11,9 @@ const WIDTH: usize = 80;
 /// The width of the names, which are followed by a space.
 const NAME: usize = 16;
 
+/// The source of what is said about migrations.
+const MIGRATIONS: &str = "migrations";
+
 const DIM: &str = "\x1b[2m";
 const YELLOW: &str = "\x1b[33m";
 const RED: &str = "\x1b[31m";
@@ -18,11 +21,13 @@ const RESET: &str = "\x1b[0m";
 
 /// Prints where everything is. One screen of 80 columns holds it, as long as the project has few
 /// functions; no address or key is wrapped by us, so that each can be copied.
-pub(super) fn print_stack(stack: &Stack, dashboard: &str) {
-    row("Dashboard", dashboard);
+pub(super) fn print_stack(stack: &Stack, migrations: &Progress) {
     row("API URL", stack.gateway_url());
     row("Database", stack.db_url());
     row("Functions", &list(&stack.functions()));
+    if let Some(summary) = summary(migrations) {
+        row("Migrations", &summary);
+    }
     row("Postgres", stack.postgres_version());
     row("Extensions", &list(&extensions(stack)));
     row("publishable key", stack.keys().publishable());
@@ -41,6 +46,16 @@ fn row(name: &str, value: &str) {
     match is_colored(&std::io::stdout()) {
         true => outln!("{DIM}{name:<NAME$}{RESET} {value}"),
         false => outln!("{name:<NAME$} {value}"),
+    }
+}
+
+/// How many migrations and seeds were applied; nothing if the project has none.
+fn summary(migrations: &Progress) -> Option<String> {
+    let applied = migrations.applied.len();
+    match (&migrations.failure, applied) {
+        (None, 0) => None,
+        (None, _) => Some(format!("{applied} applied")),
+        (Some(_), _) => Some(format!("{applied} applied, then one failed: see below")),
     }
 }
 
@@ -84,7 +99,7 @@ impl Log {
         let functions = stack.functions();
         let widths = functions.iter().map(|name| name.chars().count());
         Self {
-            width: widths.max().unwrap_or_default().min(20),
+            width: widths.max().unwrap_or_default().clamp(MIGRATIONS.len(), 20),
             is_colored: is_colored(&std::io::stdout()),
         }
     }
@@ -95,12 +110,29 @@ impl Log {
         }
     }
 
+    /// Prints what the user should know of the migrations.
+    pub(super) fn print_progress(&self, progress: &Progress) {
+        for note in &progress.notes {
+            outln!("{}", self.with_source(MIGRATIONS, YELLOW, note));
+        }
+        for line in progress.failure.iter().flat_map(|failure| failure.lines()) {
+            outln!("{}", self.with_source(MIGRATIONS, RED, line));
+        }
+    }
+
+    pub(super) fn print_migration(&self, text: &str) {
+        outln!("{}", self.with_source(MIGRATIONS, "", text));
+    }
+
     fn format(&self, line: &LogLine) -> String {
-        let (color, text) = match readable(&line.text) {
-            Some((level, text)) => (color_of(&level), text),
-            None => ("", line.text.clone()),
-        };
-        let (source, width) = (&line.source, self.width);
+        match readable(&line.text) {
+            Some((level, text)) => self.with_source(&line.source, color_of(&level), &text),
+            None => self.with_source(&line.source, "", &line.text),
+        }
+    }
+
+    fn with_source(&self, source: &str, color: &str, text: &str) -> String {
+        let width = self.width;
         match (self.is_colored, color) {
             (false, _) => format!("{source:>width$} | {text}"),
             (true, "") => format!("{DIM}{source:>width$} |{RESET} {text}"),

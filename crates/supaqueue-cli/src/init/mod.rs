@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::command;
+use crate::command_line::CommandLine;
 use crate::output::errln;
 use crate::project::file_set;
 use crate::project::supabase_dir::{self, SupabaseDir};
@@ -92,6 +93,8 @@ fn print_next(dir: &SupabaseDir, queue: Option<&FirstQueue>) {
         errln!("Then run a job, for example from the SQL editor:");
         errln!("  {}", queue.enqueue());
     }
+    errln!("To try them on this machine first, without Docker or an account:");
+    errln!("  {}", CommandLine::supaqueue("dev"));
     errln!("For the local stack of `supabase start`, instead:");
     errln!("  {}", dir.supabase("migration up"));
     errln!("  {}", dir.supaqueue("install --local"));
