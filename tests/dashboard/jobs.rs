@@ -152,6 +152,20 @@ async fn all_that_match_are_acted_on_and_no_others() {
 }
 
 #[tokio::test]
+async fn a_number_in_a_filter_keeps_its_digits() {
+    let client = Client::new(&database().await).await;
+    let page = client
+        .get("/jobs?q=payload%3A%7B%22a%22%3A1.0000000000000000000000001%7D")
+        .await;
+    page.says("payload:{&quot;a&quot;:1.0000000000000000000000001}");
+    let filter = "filter=%7B%22payload%22%3A%7B%22a%22%3A1.0000000000000000000000001%7D%7D";
+    let page = client
+        .get(&format!("/actions/cancel-jobs/confirm?{filter}"))
+        .await;
+    page.says("1.0000000000000000000000001}}");
+}
+
+#[tokio::test]
 async fn those_that_were_selected_get_another_priority() {
     let db = database().await;
     add(&db, "emails", 3).await;

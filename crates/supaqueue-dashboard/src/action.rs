@@ -14,7 +14,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::access;
 use crate::app::App;
@@ -48,8 +47,9 @@ pub(crate) struct Action {
 /// The jobs of an operation, as `supaqueue.preview` counts them.
 pub(crate) struct Jobs {
     pub(crate) action: &'static str,
-    pub(crate) filter: Value,
-    pub(crate) changes: Option<Value>,
+    /// JSON, like the changes.
+    pub(crate) filter: String,
+    pub(crate) changes: Option<String>,
 }
 
 /// The action of a name with the fields of its form.
@@ -189,6 +189,14 @@ async fn question(
                 div { dt { "Jobs" } dd { strong { (count.show()) } } }
             }
         }
+        @if action.jobs.is_some() {
+            form.inline.pace method="get" action=(confirm_path(name)) {
+                (hidden(&fields.with("per_second", None)))
+                label for="per-second" { "Jobs per second, at most" }
+                input #per-second type="number" name="per_second" min="1" max="1000000" placeholder="no limit" value=[fields.get("per_second")];
+                button.small { "Apply" }
+            }
+        }
         h2 { "This statement runs" }
         pre.sql { code { (text::block(&action.sql)) } }
         div.buttons {
@@ -221,13 +229,15 @@ struct Count {
 
 impl Jobs {
     async fn count(&self, context: &Context) -> Result<Count, Error> {
-        let filter = self.filter.to_string();
-        let changes = self.changes.as_ref().map(Value::to_string);
         context
             .database()
             .read(
                 "select to_jsonb(p) from supaqueue.preview($1, $2::jsonb, $3::jsonb) p",
-                &[Some(self.action), Some(&filter), changes.as_deref()],
+                &[
+                    Some(self.action),
+                    Some(&self.filter),
+                    self.changes.as_deref(),
+                ],
             )
             .await
     }

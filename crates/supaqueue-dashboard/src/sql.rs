@@ -1,7 +1,6 @@
 //! Text that becomes part of a statement.
 
 use postgres_protocol::escape::escape_literal;
-use serde_json::Value;
 
 /// A string as a literal. Only text without NUL ([`crate::fields::Fields`] refuses it).
 pub(crate) fn literal(text: &str) -> String {
@@ -11,11 +10,6 @@ pub(crate) fn literal(text: &str) -> String {
 /// A string as a literal, or `null`.
 pub(crate) fn literal_or_null(text: Option<&str>) -> String {
     text.map_or_else(|| "null".into(), literal)
-}
-
-/// A JSON value as a literal.
-pub(crate) fn json(value: &Value) -> String {
-    literal(&value.to_string())
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Actions on jobs: on one at once, on many as an operation.
 
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::{Action, Jobs};
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::screen::{job, operations};
-use crate::sql::{self, literal};
+use crate::sql::literal;
 
 pub(super) fn run_now(fields: &Fields) -> Result<Action, Error> {
     let id = fields.required("job")?;
@@ -70,22 +71,26 @@ pub(super) fn delete(fields: &Fields) -> Result<Action, Error> {
 
 /// On the jobs with an `id` among the fields, or else on those that `filter` selects.
 pub(super) fn operation(action: &'static str, fields: &Fields) -> Result<Action, Error> {
-    let json_of = |name: &str| -> Result<Option<Value>, Error> {
+    // As it was sent, so that numbers keep their digits.
+    let json_of = |name: &str| -> Result<Option<String>, Error> {
         let invalid = |error| Error::Invalid(format!("The field {name} is not JSON: {error}"));
-        fields
+        let json = fields
             .get(name)
-            .map(|text| serde_json::from_str(text).map_err(invalid))
+            .map(|text| serde_json::from_str::<&RawValue>(text));
+        Ok(json
             .transpose()
+            .map_err(invalid)?
+            .map(|json| json.get().to_owned()))
     };
     let ids: Vec<&str> = fields.values("id").collect();
     let filter = match (ids.is_empty(), json_of("filter")?) {
-        (false, _) => json!({ "ids": ids }),
+        (false, _) => json!({ "ids": ids }).to_string(),
         (true, Some(filter)) => filter,
         (true, None) => return Err(Error::Invalid("No job is selected.".into())),
     };
     let changes = match action {
         "change" => Some(match fields.get("priority").map(str::parse::<i32>) {
-            Some(Ok(priority)) => json!({ "priority": priority }),
+            Some(Ok(priority)) => json!({ "priority": priority }).to_string(),
             Some(Err(_)) => {
                 return Err(Error::Invalid("The priority is not a whole number.".into()));
             }
@@ -101,10 +106,10 @@ pub(super) fn operation(action: &'static str, fields: &Fields) -> Result<Action,
         .map_err(|_| Error::Invalid("Jobs per second is not a whole number.".into()))?;
 
     let mut columns = vec!["action", "filter"];
-    let mut values = vec![literal(action), sql::json(&filter)];
+    let mut values = vec![literal(action), literal(&filter)];
     if let Some(changes) = &changes {
         columns.push("changes");
-        values.push(sql::json(changes));
+        values.push(literal(changes));
     }
     if let Some(per_second) = per_second {
         columns.push("per_second");

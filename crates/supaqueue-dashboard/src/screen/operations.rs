@@ -154,12 +154,17 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
     Ok(Page::new(Section::Operations, title, body))
 }
 
+/// Longer addresses are refused by servers, ours too.
+const LONGEST_LINK: usize = 6000;
+
 /// The filter in words, which lead to its jobs. One that this program does not understand is shown as it is.
 fn filter(json: &str) -> Markup {
+    let filter = Filter::from_json(json);
     html! {
-        @match Filter::from_json(json) {
-            Some(filter) => a href=(jobs::link(&filter)) {
-                @if filter.is_empty() { "all jobs" } @else { (text::short(&filter.words(), 300)) }
+        @match filter.as_ref().map(|filter| (filter.words(), jobs::link(filter))) {
+            Some((_, link)) if link.len() > LONGEST_LINK => code { (text::short(json, 300)) },
+            Some((words, link)) => a href=(link) {
+                @if words.is_empty() { "all jobs" } @else { (text::short(&words, 300)) }
             },
             None => code { (text::short(json, 300)) },
         }
