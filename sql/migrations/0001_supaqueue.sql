@@ -7614,19 +7614,31 @@ stable
 set search_path = ''
 as $$
 declare
-  place supaqueue.ready_job;
-  oldest timestamptz;
+  attempts jsonb := (
+    select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+      'attempt', e.entry -> 'attempt', 'at', e.entry -> 'at', 'status', e.entry -> 'status', 'message', left(e.entry ->> 'message', 10000),
+      'body', left(e.entry ->> 'body', 10000))) order by e.number), '[]')
+    from jsonb_array_elements(errors) with ordinality as e (entry, number)
+    where e.number > jsonb_array_length(errors) - 100
+  );
+  last_at timestamptz;
 begin
-  for i in 1 .. 100 loop
-    select r.* into place
-    from supaqueue.ready_job r
-    where r.queue = _queue and r.priority > coalesce(place.priority::bigint, -2147483649)
-    order by r.priority, r.run_at
-    limit 1;
-    exit when not found;
-    oldest := least(oldest, place.run_at);
-  end loop;
-  return oldest;
+  begin
+    last_at := (attempts -> -1 ->> 'at')::timestamptz;
+  exception
+    when data_exception then null;
+  end;
+  if job.attempts = 0 or job.started_at is null then
+    null;
+  elsif attempts -> -1 ->> 'attempt' = job.attempts::text and last_at >= job.started_at then
+    attempts := jsonb_set(attempts, '{-1}', attempts -> -1
+      || jsonb_strip_nulls(jsonb_build_object('started_at', job.started_at, 'duration_ms', job.duration_ms)));
+  elsif job.status not in ('pending', 'waiting') then
+    attempts := attempts || jsonb_strip_nulls(jsonb_build_object('attempt', job.attempts, 'at', job.finished_at, 'started_at', job.started_at,
+      'status', case when job.status = 'successful' then job.http_status end,
+      'duration_ms', case when job.status = 'successful' then job.duration_ms end));
+  end if;
+  return attempts;
 end
 $$;
 $migration$;

@@ -66,13 +66,22 @@ declare
     from jsonb_array_elements(errors) with ordinality as e (entry, number)
     where e.number > jsonb_array_length(errors) - 100
   );
+  last_at timestamptz;
 begin
-  if job.status in ('in_progress', 'successful') then
+  begin
+    last_at := (attempts -> -1 ->> 'at')::timestamptz;
+  exception
+    when data_exception then null;
+  end;
+  if job.attempts = 0 or job.started_at is null then
+    null;
+  elsif attempts -> -1 ->> 'attempt' = job.attempts::text and last_at >= job.started_at then
+    attempts := jsonb_set(attempts, '{-1}', attempts -> -1
+      || jsonb_strip_nulls(jsonb_build_object('started_at', job.started_at, 'duration_ms', job.duration_ms)));
+  elsif job.status not in ('pending', 'waiting') then
     attempts := attempts || jsonb_strip_nulls(jsonb_build_object('attempt', job.attempts, 'at', job.finished_at, 'started_at', job.started_at,
       'status', case when job.status = 'successful' then job.http_status end,
       'duration_ms', case when job.status = 'successful' then job.duration_ms end));
-  elsif job.started_at is not null and attempts <> '[]' then
-    attempts := jsonb_set(attempts, '{-1}', attempts -> -1 || jsonb_strip_nulls(jsonb_build_object('started_at', job.started_at, 'duration_ms', job.duration_ms)));
   end if;
   return attempts;
 end

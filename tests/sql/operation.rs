@@ -496,7 +496,10 @@ async fn what_it_does_cannot_be_changed_later() {
     ] {
         match supaqueue_tests::try_get(&api, statement).await {
             Ok(_) => assert_eq!(want, "", "{statement}"),
-            Err(error) => assert!(want != "" && error.contains(want), "{statement}: {error}"),
+            Err(error) => assert!(
+                !want.is_empty() && error.contains(want),
+                "{statement}: {error}"
+            ),
         }
     }
     assert_eq!(

@@ -69,6 +69,25 @@ async fn a_job_through_its_life() {
     assert_eq!(shown["job"]["result_text"], "\"fine\"");
 }
 
+/// The second call has no error, and what is known of it does not belong to the first.
+#[tokio::test]
+async fn an_attempt_that_was_cancelled_is_one_of_its_own() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    db.run("select supaqueue.enqueue('q')").await;
+    db.run("select public.end_current_job(id, true, false) from supaqueue.current_job")
+        .await;
+    db.run("update supaqueue.job set run_at = now()").await;
+    db.run("update supaqueue.job set status = 'cancelled'")
+        .await;
+    let shown = show(&db).await;
+    let attempts = shown["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 2);
+    assert!(attempts[0].get("started_at").is_none());
+    assert_eq!(attempts[1]["attempt"], 2);
+    assert_eq!(attempts[1]["started_at"], shown["job"]["started_at"]);
+}
+
 #[tokio::test]
 async fn its_schedule_and_its_neighbours() {
     let db = Db::new().await;

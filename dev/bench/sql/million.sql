@@ -90,7 +90,8 @@ from (
   select
     k.*, case when k.kind in ('successful', 'failed', 'cancelled') then k.kind end as ended_as,
     case k.kind when 'due' then 'pending' when 'later' then 'pending' else k.kind end as status,
-    case when k.kind in ('successful', 'failed', 'cancelled') then least(k.created_at + (20 + k.duration_ms) * interval '1 ms', now()) end as finished_at
+    case when k.kind in ('successful', 'failed', 'cancelled') then least(
+      k.created_at + (case k.kind when 'failed' then 5000 else 20 end + k.duration_ms) * interval '1 ms', now()) end as finished_at
   from (
     select
       n.i, md5(n.i::text) as hash, now() - (1000000 - n.i) * interval '2.592 seconds' as created_at,
