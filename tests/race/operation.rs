@@ -59,7 +59,7 @@ async fn each_job_that_matched_is_retried_once_and_no_other_is() {
     .await;
     is_over.store(true, Ordering::Relaxed);
     for other in others {
-        assert!(other.await.unwrap() > 2);
+        assert!(other.await.unwrap() > 0);
     }
     assert_eq!(
         db.get("select matched = done + refused, done > 2500 from supaqueue.operation")
