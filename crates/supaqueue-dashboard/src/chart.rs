@@ -129,7 +129,7 @@ const ENDED: [Series; 3] = [
 
 const FAILURES: [Series; 2] = [
     Series {
-        name: "failed for good",
+        name: "failed",
         class: "bar-failed",
         of: |point| point.failed,
     },
@@ -160,10 +160,10 @@ impl Charts {
     pub(crate) fn show(&self, period: &Period) -> Markup {
         html! {
             div.charts {
-                (self.bars("ended", "Jobs that ended", &ENDED, period))
+                (self.bars("ended", "Finished jobs", &ENDED, period))
                 (self.bars("failed", "Failed attempts", &FAILURES, period))
-                (self.lines("wait", "Time from due to start", self.wait, |point| point.wait, period))
-                (self.lines("run", "Time of calls", self.run, |point| point.run, period))
+                (self.lines("wait", "Wait time", self.wait, |point| point.wait, period))
+                (self.lines("run", "Call duration", self.run, |point| point.run, period))
             }
         }
     }
@@ -255,13 +255,13 @@ impl Charts {
         let of_all = |index: usize| over_all[index].map_or_else(|| "–".into(), time::duration);
         let (median, high) = (
             format!("median {}", of_all(0)),
-            format!("95 % within {}", of_all(1)),
+            format!("p95 {}", of_all(1)),
         );
         let drawing = html! {
             @for (index, point) in self.points.iter().enumerate() {
                 @if let [Some(median), Some(high)] = of(point) {
                     g {
-                        title { (time_of(point, period)) ": median " (time::duration(median)) ", 95 % within " (time::duration(high)) }
+                        title { (time_of(point, period)) ": median " (time::duration(median)) ", p95 " (time::duration(high)) }
                         (hit(index, self.points.len()))
                     }
                 }
@@ -271,7 +271,7 @@ impl Charts {
         };
         let cell = |value: Option<f64>| value.map_or_else(|| "–".into(), time::duration);
         let table = html! {
-            thead { tr { th scope="col" { "From (UTC)" } th.number scope="col" { "Median" } th.number scope="col" { "95 % within" } } }
+            thead { tr { th scope="col" { "From (UTC)" } th.number scope="col" { "Median" } th.number scope="col" { "p95" } } }
             tbody {
                 @for point in &self.points {
                     @let [median, high] = of(point);
@@ -465,9 +465,8 @@ mod tests {
         let charts = charts(vec![point(1_000, 2, None), point(234, 0, None)]);
         let markup = charts.show(Period::of(None)).into_string();
         assert!(
-            markup.contains(
-                "aria-label=\"Jobs that ended: 2 failed, 0 cancelled, 1,234 successful\""
-            ),
+            markup
+                .contains("aria-label=\"Finished jobs: 2 failed, 0 cancelled, 1,234 successful\""),
             "{markup}"
         );
         assert!(markup.contains("<th scope=\"row\">02:20</th>"));

@@ -68,20 +68,20 @@ pub(crate) const SETTINGS: [Setting; 16] = [
     },
     Setting {
         column: "auth",
-        label: "Key that calls carry",
+        label: "API key of calls",
         help: "service_role bypasses row level security.",
         kind: Kind::OneOf(&["service_role", "anon", "none"]),
     },
     Setting {
         column: "max_attempts",
         label: "Attempts",
-        help: "Calls of a job, the first one included, before it is failed.",
+        help: "Calls of a job, including the first, before it fails.",
         kind: Kind::Number,
     },
     Setting {
         column: "timeout_ms",
         label: "Timeout (ms)",
-        help: "How long a call may take: 150000 at most.",
+        help: "How long a call may take, at most 150000.",
         kind: Kind::Number,
     },
     Setting {
@@ -93,55 +93,55 @@ pub(crate) const SETTINGS: [Setting; 16] = [
     Setting {
         column: "backoff_max_ms",
         label: "Longest backoff (ms)",
-        help: "The most that this bound grows to.",
+        help: "The bound grows no further than this.",
         kind: Kind::Number,
     },
     Setting {
         column: "final_statuses",
         label: "Final statuses",
-        help: "HTTP statuses after which a job is failed without a retry: 400, 422.",
+        help: "HTTP statuses that fail a job without a retry, such as 400, 422.",
         kind: Kind::Numbers,
     },
     Setting {
         column: "keep_successful_for",
         label: "Keep successful jobs for",
-        help: "Such as 7 days; empty: for ever.",
+        help: "Such as 7 days. Empty: forever.",
         kind: Kind::Interval,
     },
     Setting {
         column: "keep_failed_for",
         label: "Keep failed jobs for",
-        help: "Such as 30 days; empty: for ever.",
+        help: "Such as 30 days. Empty: forever.",
         kind: Kind::Interval,
     },
     Setting {
         column: "key_held",
-        label: "A job holds its key",
-        help: "Until its first attempt starts, until it has ended, or also after its success.",
+        label: "Key held",
+        help: "Until the first attempt starts, until the job ends, or also after success.",
         kind: Kind::OneOf(&["pending", "unfinished", "successful"]),
     },
     Setting {
         column: "key_held_for",
-        label: "Hold the key after success for",
-        help: "Only with successful; empty: as long as the job is kept.",
+        label: "Key held after success for",
+        help: "Only with successful. Empty: as long as the job is kept.",
         kind: Kind::Interval,
     },
     Setting {
         column: "postpone_at_most",
-        label: "Postpone at most for",
-        help: "Counted from the first request; empty: for ever.",
+        label: "Postponed at most for",
+        help: "From the first request on. Empty: no limit.",
         kind: Kind::Interval,
     },
     Setting {
         column: "on_end",
-        label: "Queue that hears of ends",
-        help: "It gets a job for each job that has ended, for alerts; empty: none does.",
+        label: "Notify queue",
+        help: "The name of a queue that gets a job when a job of this one ends, for alerts. Empty: none.",
         kind: Kind::Queue,
     },
     Setting {
         column: "on_end_of",
-        label: "Ends that it hears of",
-        help: "Failed jobs, or all, also successful and cancelled ones.",
+        label: "Notify about",
+        help: "Failed jobs only, or all that end.",
         kind: Kind::OneOf(&["failed", "all"]),
     },
 ];
@@ -368,7 +368,7 @@ fn form(context: &Context, name: &str, fields: &Fields, settings: &Map<String, V
                 @let was = setting.show(settings.get(setting.column).unwrap_or(&Value::Null));
                 @let value = fields.raw(setting.column).unwrap_or(&was);
                 div.field {
-                    label for=(setting.column) { (setting.label) }
+                    label for=(setting.column) { (setting.label) " " code.muted { (setting.column) } }
                     input type="hidden" name=(format!("was.{}", setting.column)) value=(was);
                     @let help = format!("{}-help", setting.column);
                     @match setting.kind {

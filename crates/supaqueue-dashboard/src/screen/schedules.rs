@@ -139,11 +139,11 @@ struct Job {
 
 /// Columns and what they are called here.
 const SETTINGS: [(&str, &str); 10] = [
-    ("missed", "What is missed"),
-    ("catch_up_within", "Caught up within"),
-    ("overlap", "If the last has not ended"),
+    ("missed", "Missed times"),
+    ("catch_up_within", "Catch up within"),
+    ("overlap", "Overlap"),
     ("spread", "Spread"),
-    ("pause_after_failures", "Paused after failures"),
+    ("pause_after_failures", "Pause after failures"),
     ("priority", "Priority"),
     ("path", "Path"),
     ("timeout_ms", "Timeout (ms)"),
@@ -209,7 +209,7 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
             (jobs(&schedule.jobs))
         }
         section aria-labelledby="what" {
-            h2 #what { "Its jobs" }
+            h2 #what { "Settings of its jobs" }
             dl.facts {
                 @for (name, label) in SETTINGS {
                     @if let Some(value) = column(name).filter(|value| value != "00:00:00") { div { dt { (label) } dd { (text::short(&value, 200)) } } }
