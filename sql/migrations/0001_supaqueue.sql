@@ -1965,7 +1965,8 @@ execute $migration$
 -- no others.
 
 -- Adds a job that is about to end to the list for on_end_tg, if its queue has on_end. The list is a setting
--- local to the transaction, as in wake_up. A statement that ends many jobs inserts 250 at a time.
+-- local to the transaction, as in wake_up. A statement that ends many jobs inserts 100 at a time: a longer list
+-- takes longer to extend.
 create or replace function supaqueue.note_end(_job uuid, _queue uuid, _status text)
 returns void
 language plpgsql
@@ -2094,7 +2095,7 @@ begin
     return '{all}';
   end if;
   jobs := coalesce(current_setting('supaqueue.ended_jobs', true), '');
-  if length(jobs) >= 250 * 37 then
+  if length(jobs) >= 100 * 37 then
     -- Those are in the table with their new status; this one is not yet.
     perform supaqueue.insert_end_jobs();
     jobs := '';
