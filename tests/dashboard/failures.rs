@@ -38,7 +38,7 @@ async fn the_jobs_of_a_group_are_retried_and_no_others() {
     assert_eq!(page.count("<article class=\"group\""), 2);
     page.says("no user 2");
     page.says("HTTP 404");
-    let jobs = client.get(&page.link(">2 jobs<")).await;
+    let jobs = client.get(&page.link(">2 jobs")).await;
     assert_eq!(
         jobs.count("<tr id=\"job-"),
         2,

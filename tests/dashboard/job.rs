@@ -36,7 +36,7 @@ async fn a_job_is_explained_with_its_attempts() {
     page.says("for a retry after attempt 1 of 3 failed");
     page.says("attempt 1 failed after");
     page.says("not due yet");
-    page.says("HTTP 503");
+    page.says("HTTP <bdi>503</bdi>");
     page.says("try later");
     assert!(
         page.body.find("for a retry") < page.body.find("Attempt 1"),

@@ -258,10 +258,13 @@ fn attempts(attempts: &[Value], status: &str) -> Markup {
                         (text::status(if is_good { "successful" } else if is_running { "in_progress" } else { "failed" }))
                     }
                     p.muted {
-                        @if let Some(at) = attempt["started_at"].as_str() { "started " (time::exact(at)) ". " }
-                        @if let Some(at) = attempt["at"].as_str() { "ended " (time::exact(at)) ". " }
-                        @if let Some(ms) = attempt["duration_ms"].as_f64() { "took " (time::duration(ms)) ". " }
-                        @if let Some(status) = text_of(&attempt["status"]) { "HTTP " (text::short(&status, 20)) "." }
+                        @let parts = [
+                            attempt["started_at"].as_str().map(|at| html! { "started " (time::exact(at)) }),
+                            attempt["at"].as_str().map(|at| html! { "ended " (time::exact(at)) }),
+                            attempt["duration_ms"].as_f64().map(|ms| html! { "took " (time::duration(ms)) }),
+                            text_of(&attempt["status"]).map(|status| html! { "HTTP " (text::short(&status, 20)) }),
+                        ];
+                        @for (i, part) in parts.iter().flatten().enumerate() { @if i > 0 { ", " } (part) }
                     }
                     @if let Some(message) = text_of(&attempt["message"]) { pre.message tabindex="0" { (text::block(&message)) } }
                     @if let Some(body) = text_of(&attempt["body"]) {
