@@ -39,6 +39,29 @@ export async function shop(project) {
         : { message: `no endpoint for order ${1000 + number}` },
     });
   }
+  await end(project, "emails", {
+    to: "nobody@example.com",
+    template: "welcome",
+  }, [
+    {
+      http_status: 503,
+      duration_ms: 812,
+      error: { message: "the e-mail service is busy" },
+    },
+    {
+      http_status: 503,
+      duration_ms: 640,
+      error: { message: "the e-mail service is busy" },
+    },
+    {
+      http_status: 422,
+      duration_ms: 95,
+      error: {
+        message: "nobody@example.com does not exist",
+        body: '{"error": "unknown recipient"}',
+      },
+    },
+  ]);
   await end(project, "invoices", { order: 1042 }, {
     http_status: 500,
     duration_ms: 45,
@@ -72,24 +95,21 @@ export async function broken(project) {
   `);
 }
 
-/** Inserts a job and reports its call; returns its id. */
-export async function end(project, queue, payload, report, options = {}) {
+/** Inserts a job and reports its call, or each of its attempts; returns its id. */
+export async function end(project, queue, payload, reports, options = {}) {
   const id = await project.value(
     `insert into supaqueue.job (queue, payload, key) values (supaqueue.queue_id($1), $2, $3) returning id`,
     queue,
     payload,
     options.key ?? null,
   );
-  await project.sql.unsafe(
-    `select public.end_current_job(c.id, true, $2, $3) from supaqueue.current_job c where c.job = $1`,
-    [id, report.error === undefined, report],
-  );
-  const status = await project.value(
-    "select status from supaqueue.job where id = $1",
-    id,
-  );
-  if (status === "pending" || status === "in_progress") {
-    throw new Error(`the job of ${queue} is ${status}: no worker was free`);
+  for (const [index, report] of [reports].flat().entries()) {
+    if (index > 0) await project.value("select supaqueue.run_now($1)", id);
+    const calls = await project.sql.unsafe(
+      `select public.end_current_job(c.id, true, $2, $3) from supaqueue.current_job c where c.job = $1`,
+      [id, report.error === undefined, report],
+    );
+    if (calls.length === 0) throw new Error(`no worker of ${queue} was free`);
   }
   return id;
 }
