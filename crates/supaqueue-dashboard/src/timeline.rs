@@ -59,10 +59,10 @@ pub(crate) fn spans(job: &Value, attempts: &[Value], now: Timestamp) -> Vec<Span
         spans: Vec::new(),
         until: created,
     };
-    // The last one of a job that is running or has succeeded is no failure.
-    let failed = match (status, attempts) {
-        ("successful" | "in_progress", [failed @ .., _]) => failed,
-        (_, attempts) => attempts,
+    // One without a message is the last, and did not fail.
+    let failed = match attempts {
+        [failed @ .., last] if last["message"].is_null() => failed,
+        attempts => attempts,
     };
     for (i, attempt) in failed.iter().enumerate() {
         let Some(end) = time(&attempt["at"]) else {
@@ -189,7 +189,10 @@ mod tests {
     fn check(mut job: Value, attempts: &[Value], want: &str) {
         job["created_at"] = json!(text(0));
         let mut attempts = attempts.to_vec();
-        if job["status"] == "successful" || job["status"] == "in_progress" {
+        if job["attempts"] != attempts.len()
+            && job["status"] != "pending"
+            && !job["started_at"].is_null()
+        {
             attempts.push(json!({"attempt": job["attempts"], "at": job["finished_at"], "started_at": job["started_at"]}));
         }
         let spans = spans(&job, &attempts, at(60));
@@ -253,8 +256,9 @@ mod tests {
 
     #[test]
     fn retries_have_waits_between_them() {
-        let failed = |attempt: i64, end| json!({"attempt": attempt, "at": text(end)});
-        let exact = |attempt: i64, start, end| json!({"attempt": attempt, "at": text(end), "started_at": text(start)});
+        let failed =
+            |attempt: i64, end| json!({"attempt": attempt, "at": text(end), "message": "no"});
+        let exact = |attempt: i64, start, end| json!({"attempt": attempt, "at": text(end), "started_at": text(start), "message": "no"});
         let job = |status: &str, run_at, started, finished: Option<i64>| {
             json!({
                 "status": status, "attempts": 3, "run_at": text(run_at), "started_at": text(started),
@@ -288,7 +292,7 @@ mod tests {
         );
         check(
             job("cancelled", 5, 6, Some(8)),
-            &[json!({"attempt": 1, "at": text(3), "started_at": text(6)})],
+            &[failed(1, 3)],
             "Failed 1 about 0-3, Delay 3-5, Wait 5-6, Call 3 6-8",
         );
     }

@@ -250,12 +250,12 @@ fn attempts(attempts: &[Value], status: &str) -> Markup {
             h2 #attempts { "Attempts" }
             @if attempts.is_empty() { p.muted { "None yet." } }
             @for (i, attempt) in attempts.iter().enumerate().rev() {
-                @let is_good = i + 1 == count && status == "successful";
-                @let is_running = i + 1 == count && status == "in_progress";
+                // Only the last one can have another outcome than failure: it is that of the job.
+                @let outcome = if i + 1 == count && attempt["message"].is_null() { status } else { "failed" };
                 article.attempt {
                     h3 {
                         "Attempt " (text_of(&attempt["attempt"]).unwrap_or_default()) " "
-                        (text::status(if is_good { "successful" } else if is_running { "in_progress" } else { "failed" }))
+                        (text::status(outcome))
                     }
                     p.muted {
                         @let parts = [
