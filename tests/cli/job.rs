@@ -19,37 +19,56 @@ async fn it_explains_first_and_shows_attempts_headers_and_payload() {
         ))
         .await;
     db.run(&acknowledge_all(RUN)).await;
-    supaqueue(&db, &["job", &id]).await.assert(0, &["It is running: attempt 1 of 3", "in progress since"]);
+    supaqueue(&db, &["job", &id])
+        .await
+        .assert(0, &["It is running: attempt 1 of 3", "in progress since"]);
     db.run(&fail(&current_job_of("emails"), RUN, NONE)).await;
     let run = supaqueue(&db, &["job", &id]).await;
-    run.assert(0, &[
-        "It is due at",
-        "job           ",
-        &id,
-        "queue         emails",
-        "pending, 1 attempt,",
-        "evil",
-        "attempt 1     failed",
-        "x-mine: yes",
-        "payload",
-        "12345678901234567890.10",
-    ]);
+    run.assert(
+        0,
+        &[
+            "It is due at",
+            "job           ",
+            &id,
+            "queue         emails",
+            "pending, 1 attempt,",
+            "evil",
+            "attempt 1     failed",
+            "x-mine: yes",
+            "payload",
+            "12345678901234567890.10",
+        ],
+    );
     assert_harmless(&run.out);
     assert!(run.out.starts_with("It is due at"), "{}", run.out);
 
     let run = supaqueue(&db, &["job", &id, "--payload"]).await;
     assert_eq!(run.status, Some(0));
-    assert_eq!(run.out.trim_end(), db.get("select payload::text from supaqueue.job").await);
+    assert_eq!(
+        run.out.trim_end(),
+        db.get("select payload::text from supaqueue.job").await
+    );
     let run = supaqueue(&db, &["job", &id.to_uppercase(), "--json"]).await;
     let document: Value = serde_json::from_str(&run.out).unwrap();
     assert_eq!(document["job"]["id"], id.as_str());
     assert_eq!(document["queue"], "emails");
-    assert!(document["job"]["payload_text"].as_str().unwrap().contains("12345678901234567890.10"));
+    assert!(
+        document["job"]["payload_text"]
+            .as_str()
+            .unwrap()
+            .contains("12345678901234567890.10")
+    );
     assert_eq!(document["attempts"][0]["attempt"], 1);
 
     let other = "00000000-0000-4000-8000-000000000000";
-    for words in [&["job", other][..], &["job", other, "--payload"], &["job", other, "--json"]] {
+    for words in [
+        &["job", other][..],
+        &["job", other, "--payload"],
+        &["job", other, "--json"],
+    ] {
         supaqueue(&db, words).await.assert(1, &["has no job 0000"]);
     }
-    supaqueue(&db, &["job", "1"]).await.assert(2, &["not the id of a job"]);
+    supaqueue(&db, &["job", "1"])
+        .await
+        .assert(2, &["not the id of a job"]);
 }

@@ -130,7 +130,11 @@ impl Running {
     }
 
     pub(crate) fn types(&mut self, keys: &str) {
-        self.keyboard.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+        self.keyboard
+            .as_mut()
+            .unwrap()
+            .write_all(keys.as_bytes())
+            .unwrap();
     }
 
     pub(crate) fn is_sent(&self, signal: Signal) {
@@ -139,18 +143,33 @@ impl Running {
 
     /// Waits until it has written these words, after what was before, and returns all until then.
     pub(crate) async fn says(&self, words: &str, after: usize) -> usize {
-        self.eventually(|text| text.get(after..)?.find(words).map(|at| after + at + words.len()), words).await
+        self.eventually(
+            |text| {
+                text.get(after..)?
+                    .find(words)
+                    .map(|at| after + at + words.len())
+            },
+            words,
+        )
+        .await
     }
 
     /// Waits until its output is as wanted.
-    pub(crate) async fn eventually<T>(&self, mut look: impl FnMut(&str) -> Option<T>, what: &str) -> T {
+    pub(crate) async fn eventually<T>(
+        &self,
+        mut look: impl FnMut(&str) -> Option<T>,
+        what: &str,
+    ) -> T {
         let begin = Instant::now();
         loop {
             let text = self.text();
             if let Some(found) = look(&text) {
                 return found;
             }
-            assert!(begin.elapsed() < Duration::from_secs(30), "no {what:?}:\n{text}");
+            assert!(
+                begin.elapsed() < Duration::from_secs(30),
+                "no {what:?}:\n{text}"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -206,5 +225,8 @@ pub(crate) fn assert_harmless(text: &str) {
     let plain = console::strip_ansi_codes(text);
     let is_harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\r') || c == '\u{202e}';
     assert!(!plain.chars().any(is_harmful), "{text:?}");
-    assert!(!text.contains("\u{1b}[2J\u{7}") && !text.contains("31mx"), "{text:?}");
+    assert!(
+        !text.contains("\u{1b}[2J\u{7}") && !text.contains("31mx"),
+        "{text:?}"
+    );
 }

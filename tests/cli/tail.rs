@@ -20,7 +20,8 @@ async fn tail(db: &Db, words: &[&str]) -> Running {
 async fn starts_failed_attempts_and_ends_are_lines() {
     let db = Db::new().await;
     db.queue("emails", 2).await;
-    db.run("update supaqueue.queue set backoff_base_ms = 0, backoff_max_ms = 0, max_attempts = 2").await;
+    db.run("update supaqueue.queue set backoff_base_ms = 0, backoff_max_ms = 0, max_attempts = 2")
+        .await;
     // Before: not told.
     db.run("select supaqueue.enqueue('emails')").await;
     db.run(&acknowledge_all(RUN)).await;
@@ -41,7 +42,10 @@ async fn starts_failed_attempts_and_ends_are_lines() {
     let other = db
         .get("select supaqueue.enqueue('emails', run_at => now() + interval '1 hour')")
         .await;
-    db.run(&format!("update supaqueue.job set status = 'cancelled' where id = '{other}'")).await;
+    db.run(&format!(
+        "update supaqueue.job set status = 'cancelled' where id = '{other}'"
+    ))
+    .await;
     running.says(&format!("{other} cancelled  #0"), at).await;
     failures.says("\"event\":\"failed\"", 0).await;
     for running in [running, failures] {
@@ -52,14 +56,26 @@ async fn starts_failed_attempts_and_ends_are_lines() {
         match lines[0].starts_with('{') {
             false => assert_eq!(lines.len(), 5, "{text}"),
             true => {
-                let events: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-                let words: Vec<_> = events.iter().map(|event| (event["event"].as_str(), event["attempt"].as_i64())).collect();
-                assert_eq!(words, [(Some("retry"), Some(1)), (Some("failed"), Some(2))], "{text}");
+                let events: Vec<Value> = lines
+                    .iter()
+                    .map(|line| serde_json::from_str(line).unwrap())
+                    .collect();
+                let words: Vec<_> = events
+                    .iter()
+                    .map(|event| (event["event"].as_str(), event["attempt"].as_i64()))
+                    .collect();
+                assert_eq!(
+                    words,
+                    [(Some("retry"), Some(1)), (Some("failed"), Some(2))],
+                    "{text}"
+                );
                 assert_eq!(events[0]["id"], id.as_str());
             }
         }
     }
-    supaqueue(&db, &["tail", "nope"]).await.assert(2, &["has no queue nope"]);
+    supaqueue(&db, &["tail", "nope"])
+        .await
+        .assert(2, &["has no queue nope"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,9 +83,12 @@ async fn no_end_is_lost_or_repeated_though_it_commits_late_or_the_connection_is_
     let db = Db::new().await;
     db.queue("emails", 1).await;
     db.run("select supaqueue.enqueue('emails', run_at => now() + interval '1 hour') from generate_series(1, 30)").await;
-    let ids = db.get("select id from supaqueue.job order by position").await;
+    let ids = db
+        .get("select id from supaqueue.job order by position")
+        .await;
     let ids: Vec<&str> = ids.lines().collect();
-    let cancel = |id: &str| format!("update supaqueue.job set status = 'cancelled' where id = '{id}'");
+    let cancel =
+        |id: &str| format!("update supaqueue.job set status = 'cancelled' where id = '{id}'");
     let running = tail(&db, &[]).await;
     // One that ends first and commits last: many are told before.
     let late = Session::new(&db).await;
@@ -117,6 +136,8 @@ async fn no_message_commands_the_terminal_and_a_closed_pipe_ends_it() {
     .await;
     running.says("evil", 0).await;
     assert_harmless(&running.text());
-    let status = tokio::task::spawn_blocking(move || unread.wait().unwrap()).await.unwrap();
+    let status = tokio::task::spawn_blocking(move || unread.wait().unwrap())
+        .await
+        .unwrap();
     assert_eq!(status.code(), Some(0));
 }

@@ -28,3 +28,4 @@ mod story;
 mod teams;
 mod terminal;
 mod traps;
+mod watching;

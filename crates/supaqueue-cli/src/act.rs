@@ -150,19 +150,35 @@ impl Filter {
         let texts = |values: &[String]| values.iter().map(|value| json!(value)).collect();
         add("queue", texts(&self.queue));
         match self.status.is_empty() {
-            true => add("status", action.statuses().iter().map(|status| json!(status)).collect()),
+            true => add(
+                "status",
+                action
+                    .statuses()
+                    .iter()
+                    .map(|status| json!(status))
+                    .collect(),
+            ),
             false => add("status", texts(&self.status)),
         }
         add("key", texts(&self.key));
         add("error_group", texts(&self.error_group));
-        add("http_status", self.http_status.iter().map(|status| json!(status)).collect());
+        add(
+            "http_status",
+            self.http_status
+                .iter()
+                .map(|status| json!(status))
+                .collect(),
+        );
         for (name, time) in [
             ("created_after", self.created_after),
             ("created_before", self.created_before),
             ("finished_after", self.finished_after),
             ("finished_before", self.finished_before),
         ] {
-            add(name, time.iter().map(|time| json!(time.to_string())).collect());
+            add(
+                name,
+                time.iter().map(|time| json!(time.to_string())).collect(),
+            );
         }
         let mut text = Value::from(filter).to_string();
         if let Some(payload) = &self.payload {
@@ -324,7 +340,9 @@ async fn start(action: Action, jobs: &Jobs) -> Result<Result<(Project, String, u
     let filter = jobs.filter.json(action);
     for queue in &jobs.filter.queue {
         let name = literal(Some(queue));
-        let sql = format!("select to_jsonb(exists (select from supaqueue.queue q where q.name = {name})) as result");
+        let sql = format!(
+            "select to_jsonb(exists (select from supaqueue.queue q where q.name = {name})) as result"
+        );
         if !project.read::<bool>(&sql).await? {
             return no_queue(action.name(), &project, queue).await.map(Err);
         }
@@ -332,14 +350,18 @@ async fn start(action: Action, jobs: &Jobs) -> Result<Result<(Project, String, u
     let text = literal(Some(&filter));
     let name = action.name();
     let preview: Preview = project
-        .read(&format!("select to_jsonb(p) as result from supaqueue.preview('{name}', {text}) p"))
+        .read(&format!(
+            "select to_jsonb(p) as result from supaqueue.preview('{name}', {text}) p"
+        ))
         .await?;
     let jobs_word = if preview.matching == 1 { "job" } else { "jobs" };
     let count = match preview.is_exact {
         true => format!("{} {jobs_word}", preview.matching),
         false => format!("more than {} {jobs_word}", preview.matching),
     };
-    let per_second = jobs.per_second.map_or_else(|| "null".into(), |number| number.to_string());
+    let per_second = jobs
+        .per_second
+        .map_or_else(|| "null".into(), |number| number.to_string());
     let insert = format!(
         "insert into supaqueue.operation (action, filter, per_second) values ('{name}', {text}, {per_second})"
     );
@@ -384,7 +406,8 @@ async fn follow(project: Project, id: &str, matching: u64) -> Result<ExitCode> {
     let sql = format!("select to_jsonb(o) as result from supaqueue.operation o where o.id = {id}");
     let mut progress = (0, Instant::now());
     loop {
-        let asked = source.ask(async |project: &Project| project.read::<Option<Operation>>(&sql).await);
+        let asked =
+            source.ask(async |project: &Project| project.read::<Option<Operation>>(&sql).await);
         match asked.await {
             Err(error) => bar.set_message(format!("({}; trying again)", brief(&error))),
             Ok(operation) => {
@@ -401,7 +424,10 @@ async fn follow(project: Project, id: &str, matching: u64) -> Result<ExitCode> {
                 bar.set_length(matching.max(passed));
                 bar.set_position(passed);
                 bar.set_message(match progress.1.elapsed() {
-                    still if still > STANDSTILL => format!("(no progress for {} s: see {status_command})", still.as_secs()),
+                    still if still > STANDSTILL => format!(
+                        "(no progress for {} s: see {status_command})",
+                        still.as_secs()
+                    ),
                     _ => String::new(),
                 });
             }

@@ -92,7 +92,9 @@ async fn show(arguments: &Arguments) -> Result<ExitCode> {
     let (id, uuid) = (&arguments.id, literal(Some(&arguments.id)));
     if arguments.payload {
         // As text within the document: a JSON parser on the way could change digits of numbers.
-        let sql = format!("select to_jsonb((select j.payload::text from supaqueue.job j where j.id = {uuid})) as result");
+        let sql = format!(
+            "select to_jsonb((select j.payload::text from supaqueue.job j where j.id = {uuid})) as result"
+        );
         let payload: Option<String> = project.read(&sql).await?;
         outln!("{}", payload.ok_or_else(|| no_job(&project, id))?);
         return Ok(ExitCode::SUCCESS);
@@ -109,7 +111,10 @@ async fn show(arguments: &Arguments) -> Result<ExitCode> {
         outln!("{}", serde_json::to_string_pretty(&shown)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let now = answer.get("at").and_then(time).unwrap_or_else(Timestamp::now);
+    let now = answer
+        .get("at")
+        .and_then(time)
+        .unwrap_or_else(Timestamp::now);
     let shown = Shown::deserialize(shown).context("unexpected answer of the database")?;
     outln!("{}", text(&shown, now, width(&Term::stdout())));
     Ok(ExitCode::SUCCESS)
@@ -133,13 +138,19 @@ fn text(shown: &Shown, now: Timestamp, width: Option<usize>) -> String {
     rows.add(&bold.apply_to(explain).to_string());
     rows.add("");
     rows.row("job", &string("id").unwrap_or_default());
-    rows.row("queue", &printable(shown.queue.as_deref().unwrap_or("none")));
+    rows.row(
+        "queue",
+        &printable(shown.queue.as_deref().unwrap_or("none")),
+    );
     let status = string("status").unwrap_or_default();
     let http = integer("http_status").map(|status| format!(", HTTP status {status}"));
     let took = integer("duration_ms").map(|ms| format!(", last call {}", duration(ms as f64)));
     let attempts = integer("attempts").map(|attempts| match integer("max_attempts") {
         Some(most) => format!(", {attempts} of {most} attempts"),
-        None => format!(", {}", count(usize::try_from(attempts).unwrap_or(0), "attempt")),
+        None => format!(
+            ", {}",
+            count(usize::try_from(attempts).unwrap_or(0), "attempt")
+        ),
     });
     let parts = [Some(status), attempts, http, took];
     rows.row("status", &parts.into_iter().flatten().collect::<String>());
@@ -161,14 +172,17 @@ fn text(shown: &Shown, now: Timestamp, width: Option<usize>) -> String {
         ("finished", "finished_at"),
     ] {
         // A job that was due when it was created, or has ended, has nothing to say about that.
-        let is_said = name != "run_at" || at("finished_at").is_none() && at("run_at") > at("created_at");
+        let is_said =
+            name != "run_at" || at("finished_at").is_none() && at("run_at") > at("created_at");
         if let Some(time) = at(name).filter(|_| is_said) {
             rows.row(label, &moment_and_age(time, now));
         }
     }
     if let Some(call) = &shown.call {
         let parts = call.iter().filter(|(_, value)| !value.is_null());
-        let parts: Vec<_> = parts.map(|(name, value)| format!("{name} {}", plain(value))).collect();
+        let parts: Vec<_> = parts
+            .map(|(name, value)| format!("{name} {}", plain(value)))
+            .collect();
         rows.row("call", &parts.join(", "));
     }
     for attempt in &shown.attempts {
@@ -177,7 +191,10 @@ fn text(shown: &Shown, now: Timestamp, width: Option<usize>) -> String {
     if let Some(Value::Object(headers)) = job.get("headers") {
         for (place, (name, value)) in headers.iter().enumerate() {
             let label = if place == 0 { "headers" } else { "" };
-            rows.row(label, &format!("{}: {}", printable(name), cut(&plain(value), 200)));
+            rows.row(
+                label,
+                &format!("{}: {}", printable(name), cut(&plain(value), 200)),
+            );
         }
     }
     for (label, neighbours) in [("sources", &shown.sources), ("targets", &shown.targets)] {
@@ -185,9 +202,21 @@ fn text(shown: &Shown, now: Timestamp, width: Option<usize>) -> String {
             let queue = neighbour.queue.as_deref().unwrap_or("?");
             let status = neighbour.status.as_deref().unwrap_or("?");
             let label = if place == 0 { label } else { "" };
-            rows.row(label, &format!("{} {}, queue {}", neighbour.id, printable(status), printable(queue)));
+            rows.row(
+                label,
+                &format!(
+                    "{} {}, queue {}",
+                    neighbour.id,
+                    printable(status),
+                    printable(queue)
+                ),
+            );
         }
-        if let Some(more) = neighbours.len().checked_sub(NEIGHBOURS).filter(|more| *more > 0) {
+        if let Some(more) = neighbours
+            .len()
+            .checked_sub(NEIGHBOURS)
+            .filter(|more| *more > 0)
+        {
             rows.row("", &format!("and {more} more"));
         }
     }
@@ -218,7 +247,11 @@ fn add_attempt(rows: &mut Rows, attempt: &Map<String, Value>, now: Timestamp) {
     let status = status.map_or_else(String::new, |status| format!(", status {status}"));
     let ended = attempt.get("at").and_then(time);
     let started = attempt.get("started_at").and_then(time);
-    let said = match (ended.or(started).map(|at| moment_and_age(at, now)), ended, text("message")) {
+    let said = match (
+        ended.or(started).map(|at| moment_and_age(at, now)),
+        ended,
+        text("message"),
+    ) {
         (at, _, Some(message)) => {
             let message = cut(&printable(message), EXCERPT);
             let message = Style::new().red().apply_to(message);
@@ -264,7 +297,13 @@ mod tests {
         let plain = "01a2293f-9aee-76ab-8f8e-145a90998167";
         assert_eq!(id(plain).as_deref(), Ok(plain));
         assert_eq!(id(&plain.to_uppercase()).as_deref(), Ok(plain));
-        for wrong in ["", "1", "01a2293f-9aee-76ab-8f8e-145a9099816", "01a2293f-9aee-76ab-8f8e-145a9099816x", "01a2293f-9aee-76ab-8f8e_145a90998167"] {
+        for wrong in [
+            "",
+            "1",
+            "01a2293f-9aee-76ab-8f8e-145a9099816",
+            "01a2293f-9aee-76ab-8f8e-145a9099816x",
+            "01a2293f-9aee-76ab-8f8e_145a90998167",
+        ] {
             assert!(id(wrong).is_err(), "{wrong}");
         }
     }

@@ -95,7 +95,10 @@ impl Source {
     }
 
     /// Asks, and connects first where the last time failed.
-    pub(crate) async fn ask<T>(&mut self, ask: impl AsyncFnOnce(&Project) -> Result<T>) -> Result<T> {
+    pub(crate) async fn ask<T>(
+        &mut self,
+        ask: impl AsyncFnOnce(&Project) -> Result<T>,
+    ) -> Result<T> {
         let asked = tokio::time::timeout(SILENCE, async {
             let project = match self.project.take() {
                 Some(project) => project,

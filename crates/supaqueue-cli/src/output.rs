@@ -3,6 +3,7 @@
 //! Write errors are ignored: a closed pipe, as in `supaqueue doctor | head`, must not stop a
 //! command halfway.
 
+#[cfg(unix)]
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub(crate) use {errln, outln};
 
 /// Whether colors can be written to a stream: it is a terminal, and `NO_COLOR` (<https://no-color.org>)
 /// is not set.
+#[cfg(unix)]
 pub(crate) fn is_colored(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -77,11 +77,16 @@ async fn set(queue: &str, options: &ProjectOptions, is_paused: bool) -> Result<E
             "Queue {shown} was paused already. Calls in flight: {}. Due: {due}.",
             outcome.in_progress
         ),
-        (false, true) => outln!("Queue {shown} is not paused any more: it starts what is due ({due})."),
+        (false, true) => {
+            outln!("Queue {shown} is not paused any more: it starts what is due ({due}).")
+        }
         (false, false) => outln!("Queue {shown} was not paused. Due: {due}."),
     }
     if is_paused {
-        outln!("End the pause with: {}", project.command("resume").word(queue));
+        outln!(
+            "End the pause with: {}",
+            project.command("resume").word(queue)
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

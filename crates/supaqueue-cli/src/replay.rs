@@ -93,7 +93,12 @@ async fn replay(arguments: &Arguments) -> Result<ExitCode> {
     })?;
     let request = replay
         .request(&address, keys.as_ref(), key.as_ref(), rand::random(), now())
-        .map_err(|reason| user_error(format!("nobody can make this call: {reason}"), "Correct the job or its queue."))?;
+        .map_err(|reason| {
+            user_error(
+                format!("nobody can make this call: {reason}"),
+                "Correct the job or its queue.",
+            )
+        })?;
     errln!(
         "POST {}: {} bytes, attempt {} of {}, the job is {}; {}",
         printable(&request.url),
@@ -104,7 +109,9 @@ async fn replay(arguments: &Arguments) -> Result<ExitCode> {
         signed.unwrap_or("not signed: if the function checks that, set SUPAQUEUE_SECRET to the secret that it has"),
     );
     if replay.has_project_key() && key.is_none() {
-        errln!("Without the project's key, which Supaqueue would send: --key names a variable that has one.");
+        errln!(
+            "Without the project's key, which Supaqueue would send: --key names a variable that has one."
+        );
     }
     let begin = Instant::now();
     let (end, headers) = send(&request).await?;
@@ -135,7 +142,9 @@ fn address(url: &Url, allow_remote: bool) -> Result<String> {
     }
     if !allow_remote && !is_on_this_machine(url) {
         return Err(user_error(
-            format!("{url} is not on this machine: the payload and the headers of the job would leave it"),
+            format!(
+                "{url} is not on this machine: the payload and the headers of the job would leave it"
+            ),
             "If that is meant, add --allow-remote.",
         ));
     }
@@ -150,7 +159,9 @@ fn is_on_this_machine(url: &Url) -> bool {
 
 /// The project's key in an environment variable.
 fn project_key(variable: &str) -> Result<ProjectKey> {
-    let is_key = ["eyJ", "sb_"].iter().any(|prefix| variable.starts_with(prefix));
+    let is_key = ["eyJ", "sb_"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix));
     if is_key {
         return Err(user_error(
             "--key names the environment variable that has the key, not the key: others can see a command's arguments",
@@ -160,20 +171,32 @@ fn project_key(variable: &str) -> Result<ProjectKey> {
     let value = std::env::var(variable).unwrap_or_default();
     if value.is_empty() {
         return Err(user_error(
-            format!("the environment variable {} has no key", printable(variable)),
+            format!(
+                "the environment variable {} has no key",
+                printable(variable)
+            ),
             "Set it, or leave --key out.",
         ));
     }
     Ok(match value.starts_with("sb_") {
-        true => ProjectKey { jwt: None, sb: Some(value) },
-        false => ProjectKey { jwt: Some(value), sb: None },
+        true => ProjectKey {
+            jwt: None,
+            sb: Some(value),
+        },
+        false => ProjectKey {
+            jwt: Some(value),
+            sb: None,
+        },
     })
 }
 
 /// The keys to sign with, and where they come from, in words. Never a hosted project's: what it takes to sign as
 /// production has no business on this machine.
 async fn keys(arguments: &Arguments, project: &Project) -> Result<Option<(Keys, &'static str)>> {
-    if let Some(secret) = std::env::var(SECRET).ok().filter(|value| !value.trim().is_empty()) {
+    if let Some(secret) = std::env::var(SECRET)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
+    {
         let keys = Keys::parse(&secret).ok_or_else(|| {
             user_error(
                 format!("{SECRET} in the environment is not a secret"),
@@ -199,7 +222,12 @@ async fn keys(arguments: &Arguments, project: &Project) -> Result<Option<(Keys, 
     let dir = project.options.supabase_dir();
     let secret = dir.and_then(|dir| local::secret(&dir));
     let keys = secret.and_then(|secret| Keys::parse(&secret));
-    Ok(keys.map(|keys| (keys, "signed with the secret in supabase/.temp/supaqueue.env")))
+    Ok(keys.map(|keys| {
+        (
+            keys,
+            "signed with the secret in supabase/.temp/supaqueue.env",
+        )
+    }))
 }
 
 type Headers = Vec<(String, String)>;
@@ -226,7 +254,12 @@ async fn send(request: &Request) -> Result<(Result<Response, Failure>, Headers)>
         Ok(Err(error)) => return Ok((Err(Failure::Network(root_cause(&error))), Vec::new())),
         Ok(Ok(answer)) => answer,
     };
-    let text = |value: &[u8]| value.iter().map(|byte| char::from(*byte)).collect::<String>();
+    let text = |value: &[u8]| {
+        value
+            .iter()
+            .map(|byte| char::from(*byte))
+            .collect::<String>()
+    };
     let headers: Headers = answer
         .headers()
         .iter()
@@ -251,7 +284,9 @@ async fn send(request: &Request) -> Result<(Result<Response, Failure>, Headers)>
             Ok(Ok(None)) => {}
             Ok(Ok(Some(chunk))) => {
                 let room = request.limit - response.body.len();
-                response.body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+                response
+                    .body
+                    .extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
                 if chunk.len() <= room {
                     continue;
                 }
@@ -284,8 +319,13 @@ fn show(response: &Response, headers: &Headers, took: &str) {
     let more = match &response.body_end {
         BodyEnd::Failed(why) => format!("(the body ended early: {})", printable(why)),
         BodyEnd::Aborted => "(the timeout came before the end of the body)".into(),
-        BodyEnd::Truncated => format!("(more than {} bytes, of which Supaqueue keeps no more)", response.body.len()),
-        BodyEnd::Complete if shown != body => format!("(the beginning of {} bytes)", response.body.len()),
+        BodyEnd::Truncated => format!(
+            "(more than {} bytes, of which Supaqueue keeps no more)",
+            response.body.len()
+        ),
+        BodyEnd::Complete if shown != body => {
+            format!("(the beginning of {} bytes)", response.body.len())
+        }
         BodyEnd::Complete => return outln!(),
     };
     outln!("{more}\n");
@@ -295,18 +335,36 @@ fn show(response: &Response, headers: &Headers, took: &str) {
 fn judge(verdict: &Verdict, stored: &Stored) -> ExitCode {
     match verdict {
         Verdict::Successful => {
-            outln!("{}", Style::new().green().apply_to("Supaqueue would call this a success."));
+            outln!(
+                "{}",
+                Style::new()
+                    .green()
+                    .apply_to("Supaqueue would call this a success.")
+            );
             return ExitCode::SUCCESS;
         }
-        Verdict::Failed { message, is_final, retry_after_ms } => {
+        Verdict::Failed {
+            message,
+            is_final,
+            retry_after_ms,
+        } => {
             let attempt = stored.attempts.max(1);
             let next = match retry_after_ms {
                 _ if *is_final => "the job would fail at once, without a retry".to_owned(),
-                _ if attempt >= stored.max_attempts => format!("the job would fail: this was attempt {attempt} of {}", stored.max_attempts),
-                Some(ms) => format!("the job would be retried, after {} at the earliest", duration((*ms).into())),
+                _ if attempt >= stored.max_attempts => format!(
+                    "the job would fail: this was attempt {attempt} of {}",
+                    stored.max_attempts
+                ),
+                Some(ms) => format!(
+                    "the job would be retried, after {} at the earliest",
+                    duration((*ms).into())
+                ),
                 None => "the job would be retried".to_owned(),
             };
-            let text = format!("Supaqueue would call this a failure ({}); {next}.", printable(message));
+            let text = format!(
+                "Supaqueue would call this a failure ({}); {next}.",
+                printable(message)
+            );
             outln!("{}", Style::new().red().apply_to(text));
         }
     }
@@ -331,8 +389,16 @@ mod tests {
             assert_eq!(address(&url, false).is_ok(), is_local, "{url}");
             assert!(address(&url, true).is_ok(), "{url}");
         }
-        for wrong in ["ftp://localhost/x", "http://me:pw@localhost", "http://localhost/?a", "http://localhost/#a"] {
-            assert!(address(&Url::parse(wrong).unwrap(), true).is_err(), "{wrong}");
+        for wrong in [
+            "ftp://localhost/x",
+            "http://me:pw@localhost",
+            "http://localhost/?a",
+            "http://localhost/#a",
+        ] {
+            assert!(
+                address(&Url::parse(wrong).unwrap(), true).is_err(),
+                "{wrong}"
+            );
         }
     }
 }

@@ -188,8 +188,14 @@ mod tests {
             ("plain ümlaut 日本", "plain ümlaut 日本"),
             ("\x1b[2Jgone", "\\u{1b}[2Jgone"),
             ("a\nb\tc\rd", "a\\nb\\tc\\rd"),
-            ("bell\x07 c1\u{9b}31m del\x7f", "bell\\u{7} c1\\u{9b}31m del\\u{7f}"),
-            ("\u{202e}txt.exe\u{2066}\u{200f}", "\\u{202e}txt.exe\\u{2066}\\u{200f}"),
+            (
+                "bell\x07 c1\u{9b}31m del\x7f",
+                "bell\\u{7} c1\\u{9b}31m del\\u{7f}",
+            ),
+            (
+                "\u{202e}txt.exe\u{2066}\u{200f}",
+                "\\u{202e}txt.exe\\u{2066}\\u{200f}",
+            ),
             ("", ""),
         ] {
             assert_eq!(printable(text), want);

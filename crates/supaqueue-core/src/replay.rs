@@ -80,8 +80,10 @@ impl Replay {
     /// What the end of the call means.
     #[must_use]
     pub fn verdict(&self, end: Result<Response, Failure>, now: Timestamp) -> Verdict {
-        let Outcome::Settled { is_successful, report } =
-            outcome(end, &self.0.queue.final_statuses, self.0.timeout_ms(), now)
+        let Outcome::Settled {
+            is_successful,
+            report,
+        } = outcome(end, &self.0.queue.final_statuses, self.0.timeout_ms(), now)
         else {
             // Only the edge runtime holds requests back.
             return Verdict::Failed {
@@ -127,7 +129,9 @@ mod tests {
     fn without_keys_the_call_is_the_functions_but_for_key_and_signature() {
         let replay = Replay::read(RECORD).unwrap();
         assert!(replay.has_project_key());
-        let request = replay.request("http://127.0.0.1:9/x", None, None, 7, NOW).unwrap();
+        let request = replay
+            .request("http://127.0.0.1:9/x", None, None, 7, NOW)
+            .unwrap();
         assert_eq!(request.url, "http://127.0.0.1:9/x/a?b=c");
         assert_eq!(&*request.body, r#"{"n": 1.10}"#);
         assert_eq!(request.within_ms, 500);
@@ -141,13 +145,19 @@ mod tests {
             jwt: Some("jwt".into()),
             sb: None,
         };
-        let request = replay.request("http://x", Some(&keys), Some(&key), 7, NOW).unwrap();
+        let request = replay
+            .request("http://x", Some(&keys), Some(&key), 7, NOW)
+            .unwrap();
         assert_eq!(header(&request, "authorization"), Some("Bearer jwt"));
         assert_eq!(
             header(&request, "webhook-id"),
             Some("call_0af76519-16cd-43dd-8448-eb211c80319c")
         );
-        assert!(header(&request, "webhook-signature").unwrap().starts_with("v1,"));
+        assert!(
+            header(&request, "webhook-signature")
+                .unwrap()
+                .starts_with("v1,")
+        );
     }
 
     #[test]

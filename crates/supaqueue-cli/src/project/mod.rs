@@ -299,12 +299,18 @@ impl Project {
     /// Runs a query in a read-only transaction; see [`Database::query`].
     pub(crate) async fn read<T: DeserializeOwned>(&self, sql: &str) -> Result<T> {
         let sql = format!("set transaction read only;\n{sql}");
-        self.database.query(&sql).await.map_err(|error| self.explained(error))
+        self.database
+            .query(&sql)
+            .await
+            .map_err(|error| self.explained(error))
     }
 
     /// Runs statements as one transaction; see [`Database::query`].
     pub(crate) async fn write<T: DeserializeOwned>(&self, sql: &str) -> Result<T> {
-        self.database.query(sql).await.map_err(|error| self.explained(error))
+        self.database
+            .query(sql)
+            .await
+            .map_err(|error| self.explained(error))
     }
 
     /// The error of a statement, or what is missing if the database does not know one of our names.
@@ -315,7 +321,10 @@ impl Project {
             .any(|code| message.contains(code));
         match is_missing {
             true => user_error(
-                format!("Supaqueue is not installed in {}, or in an older version: {message}", self.name()),
+                format!(
+                    "Supaqueue is not installed in {}, or in an older version: {message}",
+                    self.name()
+                ),
                 format!("Run `{}`.", self.command("install")),
             ),
             false => error,

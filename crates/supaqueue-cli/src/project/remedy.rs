@@ -9,21 +9,21 @@ impl ProjectOptions {
     /// Replaces each `supaqueue COMMAND` in backticks, as the database says it, by the command line for
     /// this project.
     pub(crate) fn with_commands(&self, text: &str) -> String {
-    let text = text.replace(FOR_WHICH_PROJECT, "");
-    let parts = text.split('`').enumerate().map(|(at, part)| {
-        let part = part.replace(" --project-ref <ref>", "");
-        let words: Vec<&str> = part.split(' ').collect();
-        match words[..] {
-            ["supaqueue", command, ref more @ ..] if at % 2 == 1 => {
-                let line = self.command(command);
-                let line = more.iter().fold(line, |line, word| line.word(word));
-                line.to_string()
+        let text = text.replace(FOR_WHICH_PROJECT, "");
+        let parts = text.split('`').enumerate().map(|(at, part)| {
+            let part = part.replace(" --project-ref <ref>", "");
+            let words: Vec<&str> = part.split(' ').collect();
+            match words[..] {
+                ["supaqueue", command, ref more @ ..] if at % 2 == 1 => {
+                    let line = self.command(command);
+                    let line = more.iter().fold(line, |line, word| line.word(word));
+                    line.to_string()
+                }
+                _ => part,
             }
-            _ => part,
-        }
-    });
-    parts.collect::<Vec<_>>().join("`")
-}
+        });
+        parts.collect::<Vec<_>>().join("`")
+    }
 }
 
 #[cfg(test)]

@@ -234,7 +234,12 @@ fn show(
     lost: Option<&str>,
 ) -> std::io::Result<()> {
     let rows = screen.height();
-    let mut text = view::text(status, name, screen.width(), rows.filter(|_| screen.is_terminal()));
+    let mut text = view::text(
+        status,
+        name,
+        screen.width(),
+        rows.filter(|_| screen.is_terminal()),
+    );
     if let Some(why) = lost {
         text = view::lost(why, status.at, screen.width()) + &text;
     }
@@ -266,7 +271,11 @@ async fn unknown_queue(
     project: &Project,
     status: &Status,
 ) -> Result<Option<ExitCode>> {
-    match arguments.queue.as_ref().filter(|_| status.queues.is_empty()) {
+    match arguments
+        .queue
+        .as_ref()
+        .filter(|_| status.queues.is_empty())
+    {
         Some(queue) => no_queue("status", project, queue).await.map(Some),
         None => Ok(None),
     }
@@ -283,6 +292,9 @@ pub(crate) async fn no_queue(command: &str, project: &Project, queue: &str) -> R
         false => format!("Queues: {}", names.join(", ")),
     };
     let message = format!("{} has no queue {}", project.name(), printable(queue));
-    user_error::print(&format!("supaqueue {command}"), &user_error(message, remedy));
+    user_error::print(
+        &format!("supaqueue {command}"),
+        &user_error(message, remedy),
+    );
     Ok(ExitCode::from(WRONG_ARGUMENT))
 }

@@ -1,5 +1,5 @@
--- What `supaqueue status` shows, as one document. :queue is the name of the only queue, or null;
--- :with_failures is whether to group its failures, which reads more than the rest.
+-- What `supaqueue status` shows, as one document: of all queues, or of one in detail. Grouping its failures reads more than
+-- the rest, and can be left out. (No placeholder may be in a comment, which a line break in a name would end.)
 with
 queues as materialized (
   select q.*

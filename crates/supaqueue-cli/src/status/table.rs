@@ -66,16 +66,26 @@ pub(super) fn lines(mut columns: Vec<Column>, width: Option<usize>) -> Vec<Strin
         });
         let line = cells.collect::<Vec<_>>().join(&" ".repeat(GAP));
         let line = line.trim_end();
-        width.map_or(line.to_owned(), |width| truncate_str(line, width, "").into_owned())
+        width.map_or(line.to_owned(), |width| {
+            truncate_str(line, width, "").into_owned()
+        })
     };
     let mut lines = Vec::new();
     if let Some(at) = columns.iter().position(|column| !column.group.is_empty()) {
-        let before: usize = columns[..at].iter().map(|column| column.width() + GAP).sum();
+        let before: usize = columns[..at]
+            .iter()
+            .map(|column| column.width() + GAP)
+            .sum();
         let text = format!("{:before$}{}", "", columns[at].group);
-        let text = width.map_or(text.clone(), |width| truncate_str(&text, width, "").into_owned());
+        let text = width.map_or(text.clone(), |width| {
+            truncate_str(&text, width, "").into_owned()
+        });
         lines.push(dim.apply_to(text).to_string());
     }
-    lines.push(dim.apply_to(line(&|column| column.title.to_owned())).to_string());
+    lines.push(
+        dim.apply_to(line(&|column| column.title.to_owned()))
+            .to_string(),
+    );
     let rows = columns.first().map_or(0, |column| column.cells.len());
     lines.extend((0..rows).map(|row| line(&|column| column.cells[row].clone())));
     lines
@@ -124,7 +134,10 @@ mod tests {
              a-long-nam…      1\n\
              日本         12345",
         );
-        for line in lines(vec![column("QUEUE", ["abcdefghijk", "x"], false, 0)], Some(5)) {
+        for line in lines(
+            vec![column("QUEUE", ["abcdefghijk", "x"], false, 0)],
+            Some(5),
+        ) {
             assert!(measure_text_width(&line) <= 5, "{line}");
         }
     }

@@ -6,10 +6,17 @@ use serde_json::Value;
 
 use super::table::{self, Column};
 use super::{Detail, Hour, Percentiles, Problem, Queue, Status, moment};
-use crate::text::{Rows, cut, duration, moment_and_age, number, printable, sparkline, with_remedy, wrap};
+use crate::text::{
+    Rows, cut, duration, moment_and_age, number, printable, sparkline, with_remedy, wrap,
+};
 
 /// The status as text, with at most so many lines.
-pub(super) fn text(status: &Status, project: &str, width: Option<usize>, height: Option<usize>) -> String {
+pub(super) fn text(
+    status: &Status,
+    project: &str,
+    width: Option<usize>,
+    height: Option<usize>,
+) -> String {
     let dim = Style::new().dim();
     let title = format!("{}, {} UTC", printable(project), moment(status.at));
     let title = dim.apply_to(wrap(&title, width, 0)).to_string();
@@ -49,7 +56,10 @@ pub(super) fn lost(why: &str, at: Timestamp, width: Option<usize>) -> String {
 }
 
 fn of_problem(problem: &Problem, width: Option<usize>) -> String {
-    let queue = problem.queue.as_ref().map(|queue| format!("queue {queue}: "));
+    let queue = problem
+        .queue
+        .as_ref()
+        .map(|queue| format!("queue {queue}: "));
     let job = problem.job.as_ref().map(|job| format!("job {job}: "));
     let message = [queue, job, Some(problem.problem.clone())];
     let message: String = message.into_iter().flatten().collect();
@@ -75,18 +85,30 @@ fn columns(queues: &[Queue]) -> Vec<Column> {
         })
     };
     let time = |title, dispensable, of: &dyn Fn(&Hour) -> String| {
-        column(title, true, dispensable, HOUR, &|queue| of(&queue.last_hour))
+        column(
+            title,
+            true,
+            dispensable,
+            HOUR,
+            &|queue| of(&queue.last_hour),
+        )
     };
     let failed = |queue: &Queue| {
         let failed = queue.last_hour.failed.unwrap_or(0);
-        let style = if failed > 0 { Style::new().red() } else { Style::new() };
+        let style = if failed > 0 {
+            Style::new().red()
+        } else {
+            Style::new()
+        };
         style.apply_to(number(failed)).to_string()
     };
     let columns = [
         (true, column("QUEUE", false, 0, "", &name)),
         (
             queues.iter().any(|queue| queue.name != queue.function),
-            column("FUNCTION", false, 6, "", &|queue| printable(&queue.function)),
+            column("FUNCTION", false, 6, "", &|queue| {
+                printable(&queue.function)
+            }),
         ),
         (
             true,
@@ -150,7 +172,10 @@ fn of_queue(queue: &Queue, now: Timestamp, width: Option<usize>) -> Vec<String> 
         0 => String::new(),
         held => format!(", of which {} are held ready behind a call", number(held)),
     };
-    rows.row("in progress", &format!("{}{held}", number(queue.in_progress)));
+    rows.row(
+        "in progress",
+        &format!("{}{held}", number(queue.in_progress)),
+    );
     let hour = &queue.last_hour;
     let of = |count: Option<i64>| number(count.unwrap_or(0));
     let (started, successful, failed) = (of(hour.started), of(hour.successful), of(hour.failed));
@@ -180,7 +205,10 @@ fn of_detail(rows: &mut Rows, detail: &Detail, now: Timestamp) {
         let most = numbers.iter().copied().max().unwrap_or(0);
         if most > 0 {
             let bars = style.apply_to(sparkline(&numbers));
-            rows.row(name, &format!("│{bars}│ at most {} in 2 minutes", number(most)));
+            rows.row(
+                name,
+                &format!("│{bars}│ at most {} in 2 minutes", number(most)),
+            );
         }
     }
     if let Some(settings) = settings(detail) {
@@ -189,7 +217,10 @@ fn of_detail(rows: &mut Rows, detail: &Detail, now: Timestamp) {
     if let Some(due) = &detail.oldest_due {
         let since = moment_and_age(due.run_at, now);
         let explain = printable(&due.explain);
-        rows.row("oldest due", &format!("{} since {since}: {explain}", due.id));
+        rows.row(
+            "oldest due",
+            &format!("{} since {since}: {explain}", due.id),
+        );
     }
     for (at, failure) in detail.failures.iter().enumerate() {
         let text = |text: &str| cut(&printable(text), 200);
@@ -200,7 +231,10 @@ fn of_detail(rows: &mut Rows, detail: &Detail, now: Timestamp) {
         let message = message.map_or_else(String::new, |message| format!(": {message}"));
         rows.row(
             if at == 0 { "failures" } else { "" },
-            &format!("{jobs} × {group}; last {last}, job {}{message}", failure.last_job),
+            &format!(
+                "{jobs} × {group}; last {last}, job {}{message}",
+                failure.last_job
+            ),
         );
     }
 }

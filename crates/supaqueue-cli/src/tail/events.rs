@@ -123,42 +123,51 @@ impl Events {
                 // The end says it, also after the job was retried by hand.
                 self.told.insert((job.id.clone(), Kind::Retry, attempt), at);
             } else if at >= oldest {
-                self.tell(new, Event {
-                    at,
-                    id: job.id.clone(),
-                    kind: Kind::Retry,
-                    attempt,
-                    http_status: error.status,
-                    duration_ms: job.duration_ms.filter(|_| is_last),
-                    message: error.message.clone(),
-                });
+                self.tell(
+                    new,
+                    Event {
+                        at,
+                        id: job.id.clone(),
+                        kind: Kind::Retry,
+                        attempt,
+                        http_status: error.status,
+                        duration_ms: job.duration_ms.filter(|_| is_last),
+                        message: error.message.clone(),
+                    },
+                );
             }
         }
         if let (Some(at), Some("started")) = (job.started_at, job.call.as_deref())
             && !is_over
         {
-            self.tell(new, Event {
-                at,
-                id: job.id.clone(),
-                kind: Kind::Started,
-                attempt: job.attempts,
-                http_status: None,
-                duration_ms: None,
-                message: None,
-            });
+            self.tell(
+                new,
+                Event {
+                    at,
+                    id: job.id.clone(),
+                    kind: Kind::Started,
+                    attempt: job.attempts,
+                    http_status: None,
+                    duration_ms: None,
+                    message: None,
+                },
+            );
         }
         if let Some(at) = job.finished_at {
             let has_called = job.status != Kind::Cancelled;
             let message = job.errors.last().and_then(|error| error.message.clone());
-            self.tell(new, Event {
-                at,
-                id: job.id,
-                kind: job.status,
-                attempt: job.attempts,
-                http_status: job.http_status.filter(|_| has_called),
-                duration_ms: job.duration_ms.filter(|_| has_called),
-                message: message.filter(|_| job.status == Kind::Failed),
-            });
+            self.tell(
+                new,
+                Event {
+                    at,
+                    id: job.id,
+                    kind: job.status,
+                    attempt: job.attempts,
+                    http_status: job.http_status.filter(|_| has_called),
+                    duration_ms: job.duration_ms.filter(|_| has_called),
+                    message: message.filter(|_| job.status == Kind::Failed),
+                },
+            );
         }
     }
 
@@ -183,13 +192,17 @@ mod tests {
 
     fn job(fields: Value) -> Job {
         let mut job = json!({"id": "a", "status": "pending", "attempts": 1, "errors": []});
-        job.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        job.as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
         serde_json::from_value(job).unwrap()
     }
 
     fn told(events: &mut Events, job: &Job, second: i64) -> Vec<(&'static str, u32)> {
         let new = events.next(vec![job.clone()], at(second - 2), at(second));
-        new.iter().map(|event| (event.kind.word(), event.attempt)).collect()
+        new.iter()
+            .map(|event| (event.kind.word(), event.attempt))
+            .collect()
     }
 
     #[test]
@@ -203,11 +216,14 @@ mod tests {
         assert_eq!(told(&mut events, &retried, 4), [("retry", 1)]);
         assert_eq!(told(&mut events, &retried, 5), []);
         let second = json!({"attempt": 2, "at": at(6), "status": 500, "message": "status 500"});
-        let failed = job(json!({"status": "failed", "attempts": 2, "errors": [error, second], "finished_at": at(6)}));
+        let failed = job(
+            json!({"status": "failed", "attempts": 2, "errors": [error, second], "finished_at": at(6)}),
+        );
         assert_eq!(told(&mut events, &failed, 7), [("failed", 2)]);
         assert_eq!(told(&mut events, &failed, 8), []);
         // By hand, with all its attempts.
-        let again = job(json!({"status": "successful", "errors": [error, second], "finished_at": at(9)}));
+        let again =
+            job(json!({"status": "successful", "errors": [error, second], "finished_at": at(9)}));
         assert_eq!(told(&mut events, &again, 10), [("successful", 1)]);
     }
 

@@ -83,14 +83,19 @@ async fn tail(arguments: &Arguments) -> Result<ExitCode> {
         project.name(),
         clock(first.at)
     );
-    let every = if project.is_slow() { EVERY_IF_SLOW } else { EVERY };
+    let every = if project.is_slow() {
+        EVERY_IF_SLOW
+    } else {
+        EVERY
+    };
     let mut source = Source::new(project);
     let mut events = Events::new(first.at);
     let mut since = first.at;
     let mut known: Vec<String> = first.jobs.into_iter().map(|job| job.id).collect();
     let mut is_lost = false;
     loop {
-        let asked = source.ask(async |project: &Project| ask(project, queue, Some(since), &known).await);
+        let asked =
+            source.ask(async |project: &Project| ask(project, queue, Some(since), &known).await);
         let answer = match asked.await {
             Ok(answer) => answer,
             Err(error) => {
@@ -108,7 +113,12 @@ async fn tail(arguments: &Arguments) -> Result<ExitCode> {
         }
         let is_full = answer.ended >= PAGE;
         let last = events.last_end(&answer.jobs);
-        known = answer.jobs.iter().filter(|job| job.call.is_some()).map(|job| job.id.clone()).collect();
+        known = answer
+            .jobs
+            .iter()
+            .filter(|job| job.call.is_some())
+            .map(|job| job.id.clone())
+            .collect();
         for event in events.next(answer.jobs, since, answer.at) {
             let is_shown = !arguments.failed || matches!(event.kind, Kind::Retry | Kind::Failed);
             if is_shown && write_now(&line(&event, arguments.json)).is_err() {
@@ -120,7 +130,10 @@ async fn tail(arguments: &Arguments) -> Result<ExitCode> {
             Some(last) if last > since => last,
             Some(last) => {
                 // A statement has ended more jobs at one moment than are read at once.
-                errln!("supaqueue tail: more than {PAGE} jobs ended at {} UTC; the others are left out", clock(last));
+                errln!(
+                    "supaqueue tail: more than {PAGE} jobs ended at {} UTC; the others are left out",
+                    clock(last)
+                );
                 last.checked_add(Duration::from_micros(1))?
             }
         };
@@ -130,7 +143,12 @@ async fn tail(arguments: &Arguments) -> Result<ExitCode> {
     }
 }
 
-async fn ask(project: &Project, queue: &str, since: Option<Timestamp>, known: &[String]) -> Result<Answer> {
+async fn ask(
+    project: &Project,
+    queue: &str,
+    since: Option<Timestamp>,
+    known: &[String],
+) -> Result<Answer> {
     let since = literal(since.map(|since| since.to_string()));
     let known = literal(Some(format!("{{{}}}", known.join(","))));
     let sql = include_str!("tail.sql")
@@ -173,7 +191,9 @@ fn line(event: &Event, is_json: bool) -> String {
         // Most begin with the status, which is there already.
         let status = event.http_status.map(|status| format!("status {status}"));
         let rest = status.and_then(|status| message.strip_prefix(&status));
-        let message = rest.map_or(message.as_str(), |rest| rest.trim_start_matches(':').trim_start());
+        let message = rest.map_or(message.as_str(), |rest| {
+            rest.trim_start_matches(':').trim_start()
+        });
         line += &format!(" {}", printable(message));
     }
     line.trim_end().to_owned() + "\n"

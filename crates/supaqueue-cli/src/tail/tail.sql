@@ -1,5 +1,5 @@
--- What has happened in the queue :queue since :since (null: nothing yet, only the time), and its calls; :known are the jobs
--- that had a call the last time.
+-- What has happened in a queue since some time (null: nothing yet), and its calls. Known are the jobs that had a call the last
+-- time. (No placeholder may be in a comment, which a line break in a name would end.)
 --
 -- The next time begins where every transaction that is open now did: what such a one has ended becomes visible
 -- only when it commits, with an earlier time. That is found out by a statement of its own, before the one that looks, and
