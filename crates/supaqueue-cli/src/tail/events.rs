@@ -88,11 +88,6 @@ impl Events {
         }
     }
 
-    /// When the last of these jobs has ended.
-    pub(super) fn last_end(&self, jobs: &[Job]) -> Option<Timestamp> {
-        jobs.iter().filter_map(|job| job.finished_at).max()
-    }
-
     /// What is new of these jobs, in order. They are all that have a call, and all that have ended since `since`.
     pub(super) fn next(&mut self, jobs: Vec<Job>, since: Timestamp, now: Timestamp) -> Vec<Event> {
         let oldest = now.checked_sub(MEMORY).unwrap_or(Timestamp::MIN);

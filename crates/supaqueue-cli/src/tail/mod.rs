@@ -53,6 +53,8 @@ struct Answer {
     next: Timestamp,
     /// How many of the jobs have ended since the beginning.
     ended: usize,
+    /// When the last of those did.
+    last_end: Option<Timestamp>,
     jobs: Vec<Job>,
 }
 
@@ -112,7 +114,6 @@ async fn tail(arguments: &Arguments) -> Result<ExitCode> {
             is_lost = false;
         }
         let is_full = answer.ended >= PAGE;
-        let last = events.last_end(&answer.jobs);
         known = answer
             .jobs
             .iter()
@@ -125,7 +126,7 @@ async fn tail(arguments: &Arguments) -> Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
         }
-        since = match last.filter(|_| is_full) {
+        since = match answer.last_end.filter(|_| is_full) {
             None => answer.next,
             Some(last) if last > since => last,
             Some(last) => {

@@ -19,7 +19,7 @@ with
 queues as materialized (select q.id, q.max_attempts from supaqueue.queue q where q.name = :queue),
 calls as materialized (select c.job, c.state from queues q join supaqueue.current_job c on c.queue = q.id),
 ended as materialized (
-  select j.id
+  select j.id, j.finished_at
   from queues q
   cross join unnest(array['successful', 'failed', 'cancelled']) as s (status)
   cross join lateral (
@@ -55,6 +55,7 @@ select jsonb_build_object(
   'at', clock_timestamp(),
   'next', current_setting('supaqueue.tail_next')::timestamptz,
   'ended', (select count(*) from ended),
+  'last_end', (select max(e.finished_at) from ended e),
   'jobs', coalesce((
     select jsonb_agg(jsonb_build_object(
       'id', j.id, 'status', j.status, 'attempts', j.attempts, 'started_at', j.started_at, 'finished_at', j.finished_at,
