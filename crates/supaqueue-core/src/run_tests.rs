@@ -231,7 +231,10 @@ fn show(order: &Order) -> String {
             Message::Call(assignment, _) => format!("call {}", number(assignment.current_job.id)),
         },
         Order::Abort(id) => format!("abort {}", id.0),
-        Order::Log(entry) => format!("log {}", entry.event),
+        Order::Log(entry) => match entry.count {
+            Some(count) => format!("log {} {count}", entry.event),
+            None => format!("log {}", entry.event),
+        },
     }
 }
 
@@ -263,11 +266,27 @@ fn a_dispatch_is_acknowledged_then_called_then_reported() {
         [
             "log call_succeeded",
             "report 3 ok next, prefetch",
-            "log lanes_ended"
+            "log lanes_ended 1"
         ]
     );
     assert!(world.run.has_ended());
     assert_eq!(world.run.wakes_at(), None);
+}
+
+#[test]
+fn a_lane_that_ends_leaves_the_others() {
+    let mut world = World::calling(PLENTY, &[call(1), call(2)]);
+    world.succeeds(1);
+    world.reported(1, settled());
+    assert_eq!(
+        world.told(),
+        [
+            "log call_succeeded",
+            "report 1 ok next, prefetch",
+            "log lanes_ended 1"
+        ]
+    );
+    assert!(!world.run.has_ended());
 }
 
 #[test]
@@ -925,6 +944,26 @@ fn payloads_are_bounded_in_bytes() {
         Trace::new(None, [1; 16]),
     ));
     assert_eq!(limits(&world), 8_000_000 - 64_000);
+}
+
+#[test]
+fn a_held_payload_counts_like_one_that_is_called() {
+    let large = format!(r#""{}""#, "x".repeat(4_900_000));
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.succeeds(1);
+    world.reported(
+        1,
+        RpcResult {
+            held: Some(assignment(3, 60_000, &large)),
+            ..with_next(2)
+        },
+    );
+    let dispatched = Event::Dispatched(vec![call_id(4)], Trace::new(None, [1; 16]));
+    world.event(dispatched);
+    let Some((_, Message::Pulse(_, pulse), _)) = world.sent.last() else {
+        panic!("it asks for the dispatched call");
+    };
+    assert_eq!(pulse.limits.bytes, 8_000_000 - 4_900_003);
 }
 
 #[test]
