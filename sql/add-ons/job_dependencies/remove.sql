@@ -38,6 +38,7 @@ begin
   drop function
     supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, uuid[], text, boolean),
     supaqueue.enqueue_outcome(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, uuid[], text, boolean),
+    supaqueue.edges_of(uuid, text),
     supaqueue.explain_waiting(uuid),
     supaqueue.list_pipelines(integer, text),
     supaqueue.show_pipeline(uuid, integer),
