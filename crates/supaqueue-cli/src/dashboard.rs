@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use supaqueue_dashboard::{Access, ConfigConnectImpl, Dashboard, Error, MIN_PASSWORD, Options};
 
-use crate::command;
 use crate::output::{errln, outln};
 use crate::project::database::Database;
 use crate::project::{Deployment, Project, ProjectOptions};
-use crate::user_error::user_error;
+use crate::signal::stop_requested;
+use crate::user_error::{self, user_error};
 
 /// The password of `--listen`.
 const PASSWORD: &str = "SUPAQUEUE_DASHBOARD_PASSWORD";
@@ -37,12 +37,21 @@ pub(crate) struct Arguments {
     host: Vec<String>,
 }
 
-/// Serves until a signal.
+/// Serves until a signal, which is its ordinary end.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    command::run("dashboard", dashboard(arguments)).await
+    tokio::select! {
+        result = dashboard(arguments) => match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                user_error::print("supaqueue dashboard", &error);
+                ExitCode::FAILURE
+            }
+        },
+        _ = stop_requested() => ExitCode::SUCCESS,
+    }
 }
 
-async fn dashboard(arguments: Arguments) -> Result<ExitCode> {
+async fn dashboard(arguments: Arguments) -> Result<()> {
     let access = access(&arguments)?;
     let (candidates, detail) = arguments.project.find().await?;
     let project = arguments.project.select(candidates).await?;
@@ -78,7 +87,7 @@ async fn dashboard(arguments: Arguments) -> Result<ExitCode> {
         ),
     }
     dashboard.serve().await;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The options for a direct connection to a hosted project: by the session pooler that `supabase link` has saved.
@@ -100,11 +109,7 @@ fn pooler(options: &ProjectOptions, project: &Project) -> Result<ProjectOptions>
             "Set PGPASSWORD to the database's password, and run this again.",
         ));
     }
-    Ok(ProjectOptions {
-        project_ref: None,
-        db_url: Some(url),
-        ..options.clone()
-    })
+    Ok(options.with_db_url(url))
 }
 
 fn access(arguments: &Arguments) -> Result<Access> {

@@ -110,6 +110,15 @@ impl ProjectOptions {
         }
     }
 
+    /// The same with a direct connection.
+    pub(crate) fn with_db_url(&self, url: String) -> Self {
+        Self {
+            project_ref: None,
+            db_url: Some(url),
+            ..self.clone()
+        }
+    }
+
     /// The user's `supabase` folder, if there is one.
     pub(crate) fn supabase_dir(&self) -> Option<SupabaseDir> {
         SupabaseDir::find(self.workdir.as_deref())
