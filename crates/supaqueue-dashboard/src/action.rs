@@ -41,8 +41,11 @@ pub(crate) struct Action {
     /// What there is none of, if the statement returns no row.
     pub(crate) missing: String,
     /// Where the result can be seen, and what to say there, given the first column that the statement returned.
-    pub(crate) done: Box<dyn Fn(&str) -> (String, String) + Send + Sync>,
+    pub(crate) done: Done,
 }
+
+/// Makes an address and a notice of what a statement returned.
+pub(crate) type Done = Box<dyn Fn(&str) -> (String, String) + Send + Sync>;
 
 /// The jobs of an operation, as `supaqueue.preview` counts them.
 pub(crate) struct Jobs {

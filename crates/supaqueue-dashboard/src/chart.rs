@@ -250,7 +250,7 @@ impl Charts {
         of: fn(&Point) -> [Option<f64>; 2],
         period: &Period,
     ) -> Markup {
-        let values = self.points.iter().flat_map(|point| of(point)).flatten();
+        let values = self.points.iter().flat_map(of).flatten();
         let most = nice_ms(values.fold(0.0, f64::max));
         let of_all = |index: usize| over_all[index].map_or_else(|| "–".into(), time::duration);
         let (median, high) = (

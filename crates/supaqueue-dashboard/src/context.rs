@@ -31,7 +31,7 @@ impl Context {
         app: Arc<App>,
         parameters: &RawPathParams,
         request: &Request,
-    ) -> Result<Self, (Self, Error)> {
+    ) -> Result<Self, Box<(Self, Error)>> {
         let mut context = Self {
             app,
             path: request.uri().path().to_owned(),
@@ -43,7 +43,7 @@ impl Context {
         };
         match Fields::parse(request.uri().query().unwrap_or_default()) {
             Ok(query) => context.query = query,
-            Err(error) => return Err((context, error)),
+            Err(error) => return Err(Box::new((context, error))),
         }
         Ok(context)
     }
@@ -178,7 +178,10 @@ where
         async move |State(app): State<Arc<App>>, parameters: RawPathParams, request: Request| {
             let context = Arc::new(match Context::of(app, &parameters, &request) {
                 Ok(context) => context,
-                Err((context, error)) => return context.respond(Err::<Page, _>(error)),
+                Err(refused) => {
+                    let (context, error) = *refused;
+                    return context.respond(Err::<Page, _>(error));
+                }
             });
             context.respond(show(context.clone()).await)
         },

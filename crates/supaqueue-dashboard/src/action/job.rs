@@ -3,7 +3,7 @@
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{Action, Jobs};
+use super::{Action, Done, Jobs};
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::screen::{job, operations};
@@ -74,9 +74,7 @@ pub(super) fn operation(action: &'static str, fields: &Fields) -> Result<Action,
     // As it was sent, so that numbers keep their digits.
     let json_of = |name: &str| -> Result<Option<String>, Error> {
         let invalid = |error| Error::Invalid(format!("The field {name} is not JSON: {error}"));
-        let json = fields
-            .get(name)
-            .map(|text| serde_json::from_str::<&RawValue>(text));
+        let json = fields.get(name).map(serde_json::from_str::<&RawValue>);
         Ok(json
             .transpose()
             .map_err(invalid)?
@@ -221,7 +219,7 @@ fn on(id: &str) -> Action {
     }
 }
 
-fn done(id: &str, notice: &str) -> Box<dyn Fn(&str) -> (String, String) + Send + Sync> {
+fn done(id: &str, notice: &str) -> Done {
     let (to, notice) = (job::path(id), notice.to_owned());
     Box::new(move |_| (to.clone(), notice.clone()))
 }

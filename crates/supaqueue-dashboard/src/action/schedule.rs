@@ -1,6 +1,6 @@
 //! Actions on a schedule.
 
-use super::Action;
+use super::{Action, Done};
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::screen::{job, schedules};
@@ -82,7 +82,7 @@ fn on(name: &str) -> Action {
     }
 }
 
-fn done(name: &str, notice: &str) -> Box<dyn Fn(&str) -> (String, String) + Send + Sync> {
+fn done(name: &str, notice: &str) -> Done {
     let (to, notice) = (schedules::path(name), notice.to_owned());
     Box::new(move |_| (to.clone(), notice.clone()))
 }

@@ -22,7 +22,7 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 /// A connection.
 pub(crate) struct Connection {
     client: Client,
-    config: Config,
+    config: Box<Config>,
     tls: MakeRustlsConnect,
     pub(super) limit: Duration,
     /// How it is protected, in words.
@@ -69,7 +69,7 @@ impl Connection {
                 _ if is_local(&config) => "on this machine",
                 _ => "INSECURE: it is not verified who answers",
             },
-            config,
+            config: Box::new(config),
         })
     }
 
@@ -81,7 +81,7 @@ impl Connection {
 
     /// What further connections are made with.
     pub(crate) fn again(&self) -> (Config, MakeRustlsConnect) {
-        (self.config.clone(), self.tls.clone())
+        (*self.config.clone(), self.tls.clone())
     }
 
     /// Runs statements as one transaction and returns the first column of the last row.
