@@ -27,7 +27,10 @@ after(async () => {
 });
 
 const PICTURES = {
-  overview: { look: { width: 1100 }, path: () => "/" },
+  overview: {
+    look: { width: 1100, height: 960 },
+    path: () => "/?period=24h",
+  },
   job: {
     look: { width: 1100 },
     path: async () =>
@@ -44,7 +47,7 @@ const PICTURES = {
 
 for (const [name, { look, path }] of Object.entries(PICTURES)) {
   test(`the picture ${name}`, async () => {
-    const page = await open(link, { ...look, height: 760 });
+    const page = await open(link, { height: 760, ...look });
     await page.goto(await path());
     const file = `dashboard-${name}.png`;
     const picture = await page.screenshot();

@@ -117,18 +117,24 @@ export async function end(project, queue, payload, reports, options = {}) {
 /** A day of jobs in the charts, as if the project were in use. */
 export async function history(project) {
   await project.admin.unsafe(`
+    with job as (
+      select q.id as queue, m.at, (20 + 15 * sin(extract(epoch from m.at) / 7200 + q.number) + r.number % 10)::integer as succeeded,
+        case when r.number % 12 = 0 then 2 else 0 end as failed
+      from (select q.id, row_number() over (order by q.name) as number from supaqueue.queue q) q
+      cross join generate_series(
+        date_trunc('minute', now()) - interval '24 hours', date_trunc('minute', now()) - interval '1 minute', '1 minute') m (at)
+      cross join lateral (select abs(hashtext(m.at::text || q.id)) as number) r
+    )
     insert into supaqueue.minute (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
     select
-      q.id, m.at, n.jobs + n.failed, n.jobs, n.failed, 0, n.failed,
-      array(select (n.jobs * exp(-abs(b.number - 3)) / 2)::integer from generate_series(1, 14) b (number)),
-      array(select (n.jobs * exp(-abs(b.number - 5)) / 2)::integer from generate_series(1, 14) b (number))
-    from (select q.id, row_number() over (order by q.name) as number from supaqueue.queue q) q
-    cross join generate_series(
-      date_trunc('minute', now()) - interval '24 hours', date_trunc('minute', now()) - interval '1 minute', '1 minute') m (at)
-    cross join lateral (
-      select
-        (20 + 15 * sin(extract(epoch from m.at) / 7200 + q.number) + abs(hashtext(m.at::text || q.id)) % 10)::integer as jobs,
-        case when abs(hashtext(q.id || m.at::text)) % 12 = 0 then 2 else 0 end as failed
-    ) n
+      s.queue, s.at, s.succeeded + s.failed, s.succeeded, s.failed, 0, s.failed,
+      array(select (s.succeeded * exp(-abs(b.number - 3)) / 2)::integer from generate_series(1, 14) b (number)),
+      array(select (s.succeeded * exp(-abs(b.number - 5)) / 2)::integer from generate_series(1, 14) b (number))
+    from (
+      -- Its sums are those of all queues.
+      select coalesce(j.queue, '00000000-0000-0000-0000-000000000000') as queue, j.at, sum(j.succeeded) as succeeded, sum(j.failed) as failed
+      from job j
+      group by grouping sets ((j.queue, j.at), (j.at))
+    ) s
     on conflict do nothing`);
 }

@@ -81,7 +81,7 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
 pub(super) fn problems(problems: &[Problem]) -> Markup {
     html! {
         @for problem in problems {
-            section.problem aria-label="Problem" {
+            section.problem {
                 p {
                     strong.bad { span aria-hidden="true" { "⚠ " } "Problem" }
                     @if let Some(name) = &problem.queue { " in " a href=(queue::path(name)) { (text::short(name, 80)) } }
