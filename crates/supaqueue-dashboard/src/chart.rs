@@ -56,6 +56,14 @@ pub(crate) const PERIODS: [Period; 4] = [
 ];
 
 impl Period {
+    /// The period of the many small charts of a page: a day at most, as they would read a row per minute of each queue.
+    pub(crate) fn of_sparks(&self) -> &'static Self {
+        match self.name {
+            "1h" => &PERIODS[0],
+            _ => &PERIODS[1],
+        }
+    }
+
     /// The period that a page's address names.
     pub(crate) fn of_page(context: &Context) -> &'static Self {
         Self::of(context.query.get("period"))

@@ -49,7 +49,8 @@ struct Queue {
 
 pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
     let period = Period::of_page(&context);
-    let parameters = [Some(period.since), Some(period.step)];
+    let sparks = period.of_sparks();
+    let parameters = [Some(sparks.since), Some(sparks.step)];
     let query = include_str!("overview.sql");
     let (overview, charts): (Overview, Charts) = tokio::try_join!(
         context.database().read(query, &parameters),
@@ -70,7 +71,7 @@ pub(crate) async fn show(context: Arc<Context>) -> Result<Page, Error> {
             @if overview.queues.is_empty() {
                 p.empty { "There are no queues yet. " code { "insert into supaqueue.queue (edge_function_name) values ('send-email');" } " makes one." }
             } @else {
-                (table(&overview.queues, period))
+                (table(&overview.queues, sparks))
             }
         }
     };
