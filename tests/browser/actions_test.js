@@ -28,7 +28,6 @@ const button = (action) =>
 
 /** Checks the question that the page asks, and returns its statement. */
 async function question({ statement, count }) {
-  await checkPage(page);
   const main = page.locator("main");
   const text = await main.innerText();
   assert.ok(text.includes(project.name), `no name of the project in ${text}`);
@@ -57,6 +56,7 @@ async function act(action, { from, press, result, ...asked }) {
       await answer().click();
       await page.locator("#notice").waitFor();
     } else {
+      await checkPage(page);
       await page.locator("main").getByRole("link", { name: "Back" }).click();
       assert.equal(
         await project.value(result.query),
