@@ -89,6 +89,8 @@ pub(crate) fn spans(job: &Value, attempts: &[Value], now: Timestamp) -> Vec<Span
             life.wait(start, due);
             life.call(Kind::Call, number, start, end);
         }
+        // Settling its last attempt is no wait.
+        ("failed", None) if !failed.is_empty() => {}
         ("cancelled" | "failed", None) => life.wait(end, due),
         _ => {
             life.wait(Some(now), due);
@@ -266,7 +268,7 @@ mod tests {
             })
         };
         check(
-            job("failed", 20, 21, Some(23)),
+            job("failed", 20, 21, Some(24)),
             &[exact(1, 1, 3), exact(2, 8, 9), failed(3, 23)],
             "Wait 0-1, Failed 1 1-3, Wait 3-8, Failed 2 8-9, Wait 9-21, Failed 3 21-23",
         );
