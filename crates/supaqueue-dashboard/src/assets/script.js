@@ -68,7 +68,7 @@ function morph(old, next) {
     if (old.getAttribute(name) !== value && !isUsers(old, name)) old.setAttribute(name, value);
   }
   if (old.nodeName === "TEXTAREA" || old.nodeName === "SELECT") return;
-  const ids = new Set([...next.children].map((child) => child.id));
+  const ids = new Set([...next.children].map(idOf));
   let place = old.firstChild;
   for (const child of [...next.childNodes]) {
     const same = counterpart(place, child);
@@ -76,7 +76,7 @@ function morph(old, next) {
       old.insertBefore(document.importNode(child, true), place);
       continue;
     }
-    while (place !== same && !(place.id && ids.has(place.id))) {
+    while (place !== same && !(idOf(place) && ids.has(idOf(place)))) {
       const gone = place;
       place = place.nextSibling;
       gone.remove();
@@ -95,10 +95,16 @@ function morph(old, next) {
 
 // The child from `place` on that stands for another one: that with its id, or the next if it is of the same kind.
 function counterpart(place, child) {
-  if (!child.id) return place && !place.id && place.nodeName === child.nodeName ? place : null;
+  const id = idOf(child);
+  if (!id) return place && !idOf(place) && place.nodeName === child.nodeName ? place : null;
   let other = place;
-  while (other && other.id !== child.id) other = other.nextSibling;
+  while (other && idOf(other) !== id) other = other.nextSibling;
   return other;
+}
+
+// Not `node.id`, which is a field of that name in a form that has one.
+function idOf(node) {
+  return node.nodeType === Node.ELEMENT_NODE ? node.getAttribute("id") : null;
 }
 
 function isUsers(element, name) {
