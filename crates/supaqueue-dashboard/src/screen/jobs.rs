@@ -265,11 +265,11 @@ fn run_now() -> Markup {
     html! { button.small name="changes" value=(changes) { "Run now" } }
 }
 
-fn priority(id: &str, is_required: bool) -> Markup {
+fn priority(id: &str, is_of_all: bool) -> Markup {
     html! {
         label for=(id) { "Priority" }
-        input id=(id) type="number" name="priority" step="1" required[is_required] placeholder="0";
-        button.small formaction=(confirm_path("change-jobs")) { "Change" }
+        input id=(id) type="number" name="priority" step="1" required[is_of_all] placeholder="0";
+        button.small formaction=(confirm_path("change-jobs")) data-needs-selection[!is_of_all] { "Change" }
     }
 }
 
