@@ -28,7 +28,7 @@ after(async () => {
 
 const PICTURES = {
   overview: {
-    look: { width: 1100, height: 960 },
+    look: { width: 1100, height: 1000 },
     path: () => "/?period=24h",
   },
   job: {
