@@ -38,6 +38,7 @@ fn it_serves_nothing_without_a_password_for_a_team_or_a_connection() {
             "postgresql://postgres.{REF}:[YOUR-PASSWORD]@pooler.supabase.test:6543/postgres"
         );
         std::fs::write(saved.join("pooler-url"), pooler).unwrap();
+        std::fs::write(saved.join("../config.toml"), "").unwrap();
         let address = format!("postgresql://postgres.{REF}@pooler.supabase.test:5432/postgres");
         fails(&hosted, None, &[&address, "Set PGPASSWORD"]);
     });
