@@ -177,7 +177,8 @@ async fn it_fits_a_narrow_terminal_and_no_name_commands_it() {
          select supaqueue.enqueue('{HOSTILE}')"
     ))
     .await;
-    for columns in [80, 40] {
+    // An id with its name fits the narrower one; a longer word is not broken, so that it can be copied.
+    for columns in [80, 50] {
         for words in [&["status"][..], &["status", HOSTILE]] {
             let running = Running::at_a_terminal(command(&db, words), columns);
             let (status, text) = running.ends().await;
