@@ -28,7 +28,7 @@ export async function open(
     colorScheme,
     viewport: { width, height },
   });
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(30_000);
   const page = await context.newPage();
   page.wrong = [];
   /** What the console may say. */

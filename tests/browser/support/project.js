@@ -61,18 +61,6 @@ export class Project {
     return rows[0]?.[0];
   }
 
-  /** Waits until a query returns a value. */
-  async eventually(query, want) {
-    const deadline = Date.now() + 10_000;
-    for (;;) {
-      const got = await this.value(query);
-      if (got === want) return;
-      if (Date.now() > deadline) {
-        throw new Error(`${query}\n  returns ${got}, not ${want}, after 10 s`);
-      }
-    }
-  }
-
   /** Runs the tick, which no pg_cron runs here. */
   tick() {
     return this.run("call supaqueue.tick()");
