@@ -143,11 +143,13 @@ pub(crate) fn duration(ms: f64) -> String {
 
 /// `999`, `12.3k`, `1.2M`. What was counted up to 100,001 is `>100k`.
 pub(crate) fn number(count: i64) -> String {
+    if count == 100_001 {
+        return ">100k".to_owned();
+    }
     match count {
         ..10_000 => count.to_string(),
-        100_001 => ">100k".to_owned(),
-        ..100_000 => format!("{:.1}k", count as f64 / 1000.0),
-        ..1_000_000 => format!("{}k", count / 1000),
+        10_000..100_000 => format!("{:.1}k", count as f64 / 1000.0),
+        100_000..1_000_000 => format!("{}k", count / 1000),
         _ => format!("{:.1}M", count as f64 / 1_000_000.0),
     }
 }

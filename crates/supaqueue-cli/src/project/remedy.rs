@@ -32,8 +32,10 @@ mod tests {
 
     #[test]
     fn a_remedy_names_the_project() {
-        let mut options = ProjectOptions::default();
-        options.project_ref = Some("abc".into());
+        let options = ProjectOptions {
+            project_ref: Some("abc".into()),
+            ..ProjectOptions::default()
+        };
         let default = ProjectOptions::default().timeout;
         let check = |text: &str, want: &str| {
             let line = options.with_commands(text);
