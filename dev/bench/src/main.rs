@@ -63,6 +63,11 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                eprintln!("  {cause}");
+                source = cause.source();
+            }
             ExitCode::FAILURE
         }
     }

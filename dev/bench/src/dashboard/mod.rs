@@ -63,9 +63,9 @@ async fn fill(database: &TestDatabase) -> Result<()> {
         .batch_execute(
             r#"select supaqueue.enqueue_pipeline(jsonb_build_array(
                  jsonb_build_object('name', 'split', 'queue', 'reports', 'payload', jsonb_build_object('document', number)),
-                 '{"name": "one", "queue": "reports", "depends_on": ["split"]}',
-                 '{"name": "two", "queue": "reports", "depends_on": ["split"]}',
-                 '{"name": "combine", "queue": "reports", "depends_on": ["one", "two"]}'))
+                 '{"name": "one", "queue": "reports", "depends_on": ["split"]}'::jsonb,
+                 '{"name": "two", "queue": "reports", "depends_on": ["split"]}'::jsonb,
+                 '{"name": "combine", "queue": "reports", "depends_on": ["one", "two"]}'::jsonb))
                from generate_series(1, 1000) as number"#,
         )
         .await?;
