@@ -18,6 +18,8 @@ pub(super) struct Browser {
 impl Browser {
     /// Opens the link with the token.
     pub(super) async fn open(link: String) -> Result<Self> {
+        // Fails if the process has a provider already, which is fine too.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().redirect(Policy::none()).build()?;
         let answer = client.get(&link).send().await?;
         let cookie = answer
