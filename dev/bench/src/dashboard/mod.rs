@@ -131,7 +131,7 @@ async fn screens(client: &Client) -> Result<Vec<(&'static str, String)>> {
     let with = |path: &str, name: &str, value: &str| -> Result<String> {
         let mut url: reqwest::Url = format!("http://localhost{path}").parse()?;
         url.query_pairs_mut().append_pair(name, value);
-        Ok(format!("{path}?{}", url.query().unwrap_or_default()))
+        Ok(format!("{}?{}", url.path(), url.query().unwrap_or_default()))
     };
     Ok(vec![
         ("Overview", "/".into()),
