@@ -33,14 +33,17 @@ begin
   return array(
     select j.id
     from supaqueue.ready_job r
-    join supaqueue.job j on j.id = r.job
-    where r.queue = _queue and j.status = 'pending'
-      -- A job that was changed without triggers is elsewhere.
-      and j.queue = r.queue and j.priority = r.priority and j.run_at = r.run_at
-      and (r.priority, r.run_at, r.position) >= (front.priority, front.run_at, front.position)
+    -- Not a join: with stale statistics, that would begin with the jobs, of which there may be millions.
+    cross join lateral (
+      select l.id from supaqueue.job l
+      where l.id = r.job and l.status = 'pending'
+        -- A job that was changed without triggers is elsewhere.
+        and l.queue = r.queue and l.priority = r.priority and l.run_at = r.run_at
+      for no key update skip locked
+    ) j
+    where r.queue = _queue and (r.priority, r.run_at, r.position) >= (front.priority, front.run_at, front.position)
     order by r.priority, r.run_at, r.position
     limit _limit
-    for no key update of j skip locked
   );
 end
 $$;

@@ -103,3 +103,30 @@ async fn the_cost_does_not_depend_on_the_number_of_jobs_even_with_a_stale_plan()
         }
     }
 }
+
+#[tokio::test]
+async fn after_a_large_insert_the_next_job_is_found_with_stale_statistics() {
+    let db = Db::new().await;
+    db.queue("q", 0).await;
+    let insert = |status: &str, number: u32| {
+        format!(
+            "insert into supaqueue.job (queue, status) select q.id, '{status}' from supaqueue.queue q, generate_series(1, {number})"
+        )
+    };
+    db.run(&insert("successful", 20_000)).await;
+    db.run(&insert("pending", 50)).await;
+    db.run("vacuum analyze supaqueue.job, supaqueue.ready_job")
+        .await;
+    // All of these are due at the same moment.
+    db.run(&insert("pending", 5000)).await;
+    let session = db.connect().await;
+    let read = rows_read(
+        &session,
+        "'job', 'ready_job'",
+        "select supaqueue.set_workers('q', 1)",
+    )
+    .await;
+    assert!(read <= 20, "{read} rows were read");
+    let started = "select count(*) from supaqueue.current_job";
+    assert_eq!(db.get(started).await, "1");
+}
