@@ -338,21 +338,20 @@ create table supaqueue.job (
   result jsonb,
   errors jsonb not null default '[]',
   ended_as text,
-  key_held_until timestamptz,
-  error_group text
+  error_group text,
+  key_held_until timestamptz
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 alter table supaqueue.job enable row level security;
 
 -- No index depends on what changes when a job starts (ended_as does not), so that this is a
 -- heap-only update: ready_job, held_job and current_job say where a living job is.
 create index job_finished on supaqueue.job (queue, ended_as, finished_at, id) where finished_at is not null;
-create index job_error_group on supaqueue.job (queue, error_group, finished_at, id) where error_group is not null;
 -- For jobs with a key.
 create unique index a_key_is_held_by_one_job on supaqueue.job (queue, key) where key_held_until is not null;
 create index job_key on supaqueue.job (queue, key, id) where key is not null;
 create index job_key_held_until on supaqueue.job (key_held_until) where key_held_until < 'infinity';
 -- For failed jobs.
-create index job_error_group on supaqueue.job (queue, error_group, finished_at) where error_group is not null;
+create index job_error_group on supaqueue.job (queue, error_group, finished_at, id) where error_group is not null;
 
 comment on table supaqueue.job is 'A call of a queue''s edge function: inserting one is enough';
 comment on column supaqueue.job.payload is 'The body of the call';
@@ -373,7 +372,6 @@ comment on column supaqueue.job.result is 'The answer of the successful call: JS
 comment on column supaqueue.job.errors is 'One entry per failed attempt: attempt, at, status, message, body; the last ones (setting max_errors)';
 comment on column supaqueue.job.position is 'The order of insertion, the last criterion of the order within a queue';
 comment on column supaqueue.job.ended_as is 'The status of a job that has finished; else null';
-comment on column supaqueue.job.error_group is 'Of a failed job: what its last error has in common with others. See supaqueue.failure';
 comment on column supaqueue.job.key is 'What the job is about: at most one job of the queue holds a key at a time';
 comment on column supaqueue.job.key_held is 'How long the job holds its key (see the column of queue); null: as the queue says when it is inserted';
 comment on column supaqueue.job.key_held_for is 'With key_held successful, how long after its success; null: as long as it is kept';
@@ -523,8 +521,8 @@ create index unfinished_job on supaqueue.unfinished (job) where job is not null;
 create index unfinished_queue on supaqueue.unfinished (queue) where queue is not null;
 create index unfinished_about on supaqueue.unfinished (coalesce(job, queue, '00000000-0000-0000-0000-000000000000'), step);
 comment on table supaqueue.unfinished is 'What Supaqueue could not do yet and tries again; supaqueue.problem shows it with remedies';
-comment on column supaqueue.unfinished.step is 'start, call, settle, on end, take back, admit, look after (all: of a queue, or of one job), schedule, or a part of the tick';
-comment on column supaqueue.unfinished.queue is 'The queue; of the step schedule, the schedule';
+comment on column supaqueue.unfinished.step is 'start, call, settle, on end, take back, admit, look after (all: of a queue, or of one job), schedule, operation, or a part of the tick';
+comment on column supaqueue.unfinished.queue is 'The queue; of the steps schedule and operation, that';
 comment on column supaqueue.unfinished.since is 'When it failed first';
 comment on column supaqueue.unfinished.tries is 'How often it was tried';
 comment on column supaqueue.unfinished.message is 'The error as Postgres reported it; null: nothing failed, it was left to the tick';
@@ -801,6 +799,57 @@ alter table supaqueue.counted enable row level security;
 comment on table supaqueue.counted is 'How far the ended jobs of each queue are counted, and their totals; kept by Supaqueue';
 comment on column supaqueue.counted.until is 'All jobs that ended up to this time are counted';
 comment on column supaqueue.counted.wait_ms is 'The sum of what wait counts, in milliseconds; run_ms that of run';
+$migration$;
+
+--- schema/tables/17_operation.sql
+
+execute $migration$
+-- Bulk actions on jobs. A row is inserted by a user, checked by before_write_operation_tg, and done in
+-- pieces by the tick: see operate.
+create table supaqueue.operation (
+  id uuid primary key default supaqueue.new_id(),
+  created_at timestamptz not null default clock_timestamp(),
+  created_by text not null default current_user,
+  action text not null,
+  filter jsonb not null,
+  changes jsonb,
+  per_second integer,
+  status text not null default 'running',
+  matched bigint not null default 0,
+  done bigint not null default 0,
+  refused bigint not null default 0,
+  last_refusal text,
+  finished_at timestamptz,
+  plan jsonb not null,
+  cursor jsonb,
+  paced_at timestamptz not null default clock_timestamp(),
+  worked_at timestamptz,
+  constraint action_is_retry_cancel_delete_or_change check (action in ('retry', 'cancel', 'delete', 'change')),
+  constraint changes_are_for_change check ((changes is not null) = (action = 'change')),
+  constraint per_second_is_positive check (per_second >= 1),
+  constraint status_is_running_done_or_stopped check (status in ('running', 'done', 'stopped')),
+  constraint each_job_that_matched_was_done_or_refused check (matched = done + refused)
+) with (fillfactor = 50);
+alter table supaqueue.operation enable row level security;
+create index operation_running on supaqueue.operation (worked_at) where status = 'running';
+create index operation_finished_at on supaqueue.operation (finished_at) where finished_at is not null;
+
+comment on table supaqueue.operation is 'Bulk actions on jobs: inserting a row starts one, and the tick does it in pieces. See supaqueue.preview() before';
+comment on column supaqueue.operation.action is 'retry (failed and cancelled jobs; successful ones if the filter names them), cancel, delete, or change (jobs that have not ended)';
+comment on column supaqueue.operation.filter is 'Which jobs, as for supaqueue.list_jobs(): {"queue": "emails", "status": "failed"}. Only those that matched when the row was inserted';
+comment on column supaqueue.operation.changes is 'Of a change: the new values, of priority, run_at, max_attempts, timeout_ms, headers, path, payload, queue';
+comment on column supaqueue.operation.per_second is 'How many jobs a second, at most; null: as fast as it goes. Can be updated';
+comment on column supaqueue.operation.status is 'running, done or stopped. Update it to stopped to stop before the next piece, and to running to go on';
+comment on column supaqueue.operation.matched is 'The jobs so far that the filter matched: each was done or refused';
+comment on column supaqueue.operation.done is 'The jobs so far that were retried, cancelled, deleted or changed';
+comment on column supaqueue.operation.refused is 'The jobs so far that were left as they were';
+comment on column supaqueue.operation.last_refusal is 'The last job that was left as it was, and why';
+comment on column supaqueue.operation.finished_at is 'When it was done or stopped; it is kept for 30 days';
+comment on column supaqueue.operation.created_by is 'The role that inserted it';
+comment on column supaqueue.operation.plan is 'The filter as it is applied, with the ids of queues; kept by Supaqueue, like the columns after it';
+comment on column supaqueue.operation.cursor is 'The last job that was looked at; null: none was';
+comment on column supaqueue.operation.paced_at is 'Up to when per_second is used up';
+comment on column supaqueue.operation.worked_at is 'When the last piece was done';
 $migration$;
 
 --- schema/17_with_traceparent.sql
@@ -1980,6 +2029,176 @@ begin
   ) then
     return;
   end if;
+  -- A job that could not be set back to pending (take_key_again) has not ended once more.
+  if current_setting('supaqueue.is_restored', true) = 'on' then
+    return;
+  end if;
+  jobs := coalesce(current_setting('supaqueue.ended_jobs', true), '');
+  if length(jobs) >= 100 * 37 then
+    -- Those are in the table with their new status; this one is not yet.
+    perform supaqueue.insert_end_jobs();
+    jobs := '';
+  end if;
+  perform set_config('supaqueue.ended_jobs', jobs || _job || ' ', true);
+end
+$$;
+
+-- Inserts the jobs for those on the list, and empties it. Never fails.
+create or replace function supaqueue.insert_end_jobs()
+returns void
+language plpgsql
+set search_path = public, extensions
+set lock_timeout = '100ms'
+as $$
+declare
+  list text := current_setting('supaqueue.ended_jobs', true);
+  jobs uuid[];
+begin
+  perform set_config('supaqueue.ended_jobs', '', true);
+  begin
+    jobs := string_to_array(rtrim(list), ' ');
+    insert into supaqueue.job (queue, headers, payload)
+    select e.on_end, e.headers, e.payload from supaqueue.end_jobs(jobs) e;
+  exception
+    when others then
+      raise warning 'supaqueue left the jobs of on_end to the tick: %', sqlerrm using errcode = sqlstate;
+      perform supaqueue.note_unfinished('on end', e.queue, e.job, sqlstate, sqlerrm,
+        jsonb_build_object('headers', e.headers, 'payload', e.payload))
+      from supaqueue.end_jobs(jobs) e;
+  end;
+end
+$$;
+
+-- What is to be inserted for jobs that have ended. Payloads and results above 1 MB are left out, so that no
+-- job is refused because of its size.
+create or replace function supaqueue.end_jobs(_jobs uuid[])
+returns table (queue uuid, job uuid, on_end uuid, headers jsonb, payload jsonb)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return query
+  select
+    j.queue, j.id, q.on_end, jsonb_build_object('supaqueue-on-end', j.id),
+    jsonb_build_object('job', jsonb_build_object(
+      'id', j.id, 'queue', q.name, 'status', j.status, 'attempts', j.attempts, 'http_status', j.http_status,
+      'error', case when j.status <> 'successful' then left(j.errors -> -1 ->> 'message', 10000) end,
+      'error_group', j.error_group, 'key', j.key, 'created_at', j.created_at, 'finished_at', j.finished_at,
+      'payload', case when s.payload_bytes <= 1000000 then j.payload end,
+      'result', case when s.result_bytes <= 1000000 then j.result end,
+      'left_out', array_remove(array[
+        case when s.payload_bytes > 1000000 then 'payload' end, case when s.result_bytes > 1000000 then 'result' end], null)))
+  from (select distinct i.id from unnest(_jobs) as i (id)) i
+  -- "offset 0": each job is looked up by its id, whatever the statistics say.
+  cross join lateral (select t.* from supaqueue.job t where t.id = i.id offset 0) j
+  join supaqueue.queue q on q.id = j.queue
+  cross join lateral (
+    select octet_length(j.payload::text) as payload_bytes, octet_length(j.result::text) as result_bytes offset 0
+  ) s
+  where j.finished_at is not null and q.on_end is not null and (j.status = 'failed' or q.on_end_of = 'all')
+    and (j.headers ? 'supaqueue-on-end') is not true
+  order by j.finished_at, j.id;
+end
+$$;
+
+create or replace function supaqueue.on_end_tg_fn()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform supaqueue.insert_end_jobs();
+  return null;
+end
+$$;
+
+-- Per statement: its rows were noted before they were changed. The condition is false, and costs next to
+-- nothing, where no queue has on_end.
+create or replace trigger on_end_tg
+after update on supaqueue.job
+for each statement when (current_setting('supaqueue.ended_jobs', true) <> '')
+execute function supaqueue.on_end_tg_fn();
+
+-- Inserts the jobs of a queue's on_end that could not be inserted before; they go where on_end points by now.
+create or replace function supaqueue.insert_end_jobs_again(_queue uuid)
+returns void
+language plpgsql
+set search_path = public, extensions
+set lock_timeout = '1s'
+as $$
+declare
+  item record;
+begin
+  for item in select u.* from supaqueue.unfinished_ends(_queue, 1000) u loop
+    begin
+      insert into supaqueue.job (queue, headers, payload)
+      select item.on_end, item.outcome -> 'headers', item.outcome -> 'payload' where item.on_end is not null;
+      delete from supaqueue.unfinished u where u.id = item.id;
+    exception
+      when others then
+        perform supaqueue.note_unfinished('on end', _queue, item.job, sqlstate, sqlerrm);
+    end;
+  end loop;
+end
+$$;
+
+create or replace function supaqueue.unfinished_ends(_queue uuid, _limit integer)
+returns table (id bigint, job uuid, on_end uuid, outcome jsonb)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return query
+  select u.id, u.job, q.on_end, u.outcome
+  from supaqueue.unfinished u
+  left join supaqueue.queue q on q.id = u.queue
+  where u.queue = _queue and u.step = 'on end' and u.retry_at <= clock_timestamp()
+  order by u.id
+  limit _limit
+  for update of u skip locked;
+end
+$$;
+$migration$;
+
+--- schema/27_check_filter.sql
+
+execute $migration$
+-- Checks a filter of jobs, and returns it as find_jobs reads it: lists where one value or several are allowed, the ids of
+-- queues for their names, and times in UTC. What it does not know is refused, so that a filter with a
+-- typing error never means all jobs.
+create or replace function supaqueue.check_filter(filter jsonb)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $$
+declare
+  known constant jsonb := '{
+    "queue": "the name of a queue, or a list of names",
+    "status": "pending, waiting, in_progress, successful, failed or cancelled, or a list of them",
+    "key": "a string, or a list of strings",
+    "error_group": "a string, or a list of strings",
+    "http_status": "a whole number, or a list of them",
+    "created_after": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
+    "created_before": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
+    "finished_after": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
+    "finished_before": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
+    "payload": "the JSON that the payload contains, such as {\"user\": 42}",
+    "ids": "a list of at most 10000 ids"
+  }';
+  checked jsonb := '{}';
+  field record;
+  _values jsonb;
+  value jsonb;
+  fits boolean;
+begin
+  if jsonb_typeof(filter) is distinct from 'object' then
+    raise exception 'cannot filter jobs: the filter is not an object'
+      using errcode = 'invalid_parameter_value', hint = 'An example: {"queue": "emails", "status": "failed"}. {} is every job.';
+  end if;
   for field in select f.key as name, f.value, known ->> f.key as kind from jsonb_each(filter) f loop
     if field.kind is null then
       raise exception 'cannot filter jobs: there is no field %', quote_literal(field.name)
@@ -2094,13 +2313,8 @@ begin
   elsif cardinality(statuses) = 6 and not f ? 'queue' or queues * ended > most then
     return '{all}';
   end if;
-  jobs := coalesce(current_setting('supaqueue.ended_jobs', true), '');
-  if length(jobs) >= 100 * 37 then
-    -- Those are in the table with their new status; this one is not yet.
-    perform supaqueue.insert_end_jobs();
-    jobs := '';
-  end if;
-  perform set_config('supaqueue.ended_jobs', jobs || _job || ' ', true);
+  return case when ended < cardinality(statuses) then array['living'] else '{}' end
+    || case when ended > 0 then array['ended'] else '{}' end;
 end
 $$;
 
@@ -2109,8 +2323,8 @@ $$;
 create or replace function supaqueue.segment_query(segment text, f jsonb, after jsonb, is_forward boolean)
 returns text
 language plpgsql
-set search_path = public, extensions
-set lock_timeout = '100ms'
+stable
+set search_path = ''
 as $$
 declare
   direction text := case when is_forward then 'asc' else 'desc' end;
@@ -2170,35 +2384,32 @@ begin
 end
 $$;
 
--- What is to be inserted for jobs that have ended. Payloads and results above 1 MB are left out, so that no
--- job is refused because of its size.
-create or replace function supaqueue.end_jobs(_jobs uuid[])
-returns table (queue uuid, job uuid, on_end uuid, headers jsonb, payload jsonb)
+-- The places of the living jobs of a filter's queues and statuses.
+create or replace function supaqueue.places_query(f jsonb)
+returns text
 language plpgsql
+stable
 set search_path = ''
 as $$
+declare
+  statuses text[] := supaqueue.filter_statuses(f);
+  queues text := case
+    when f ? 'queue' then format(' and queue = any (%L)', array(select q.id from jsonb_array_elements_text(f -> 'queue') q (id)))
+    else ''
+  end;
 begin
-  return query
-  select
-    j.queue, j.id, q.on_end, jsonb_build_object('supaqueue-on-end', j.id),
-    jsonb_build_object('job', jsonb_build_object(
-      'id', j.id, 'queue', q.name, 'status', j.status, 'attempts', j.attempts, 'http_status', j.http_status,
-      'error', case when j.status <> 'successful' then left(j.errors -> -1 ->> 'message', 10000) end,
-      'error_group', j.error_group, 'key', j.key, 'created_at', j.created_at, 'finished_at', j.finished_at,
-      'payload', case when s.payload_bytes <= 1000000 then j.payload end,
-      'result', case when s.result_bytes <= 1000000 then j.result end,
-      'left_out', array_remove(array[
-        case when s.payload_bytes > 1000000 then 'payload' end, case when s.result_bytes > 1000000 then 'result' end], null)))
-  from (select distinct i.id from unnest(_jobs) as i (id)) i
-  -- "offset 0": each job is looked up by its id, whatever the statistics say.
-  cross join lateral (select t.* from supaqueue.job t where t.id = i.id offset 0) j
-  join supaqueue.queue q on q.id = j.queue
-  cross join lateral (
-    select octet_length(j.payload::text) as payload_bytes, octet_length(j.result::text) as result_bytes offset 0
-  ) s
-  where j.finished_at is not null and q.on_end is not null and (j.status = 'failed' or q.on_end_of = 'all')
-    and (j.headers ? 'supaqueue-on-end') is not true
-  order by j.finished_at, j.id;
+  return (
+    select string_agg(p.query || queues, ' union ')
+    from (values
+      ('pending', 'select job from supaqueue.ready_job where true'),
+      ('pending', 'select job from supaqueue.held_job where until < ''infinity'''),
+      ('waiting', 'select job from supaqueue.held_job where until = ''infinity'''),
+      ('in_progress', 'select job from supaqueue.current_job where true'),
+      -- Their calls have ended.
+      ('in_progress', 'select job from supaqueue.unfinished where step = ''settle'' and job is not null')
+    ) as p (status, query)
+    where p.status = any (statuses)
+  );
 end
 $$;
 
@@ -2366,50 +2577,122 @@ begin
 end
 $$;
 
--- Per statement: its rows were noted before they were changed. The condition is false, and costs next to
--- nothing, where no queue has on_end.
-create or replace trigger on_end_tg
-after update on supaqueue.job
-for each statement when (current_setting('supaqueue.ended_jobs', true) <> '')
-execute function supaqueue.on_end_tg_fn();
+create or replace trigger before_insert_operation_tg
+before insert on supaqueue.operation
+for each row
+execute function supaqueue.before_write_operation_tg_fn();
 
--- Inserts the jobs of a queue's on_end that could not be inserted before; they go where on_end points by now.
-create or replace function supaqueue.insert_end_jobs_again(_queue uuid)
-returns void
+create or replace trigger before_update_operation_tg
+before update on supaqueue.operation
+for each row
+execute function supaqueue.before_write_operation_tg_fn();
+$migration$;
+
+--- schema/29_operation_plan.sql
+
+execute $migration$
+-- The filter of an operation, as find_jobs reads it, of the jobs that the action acts on. Refuses what cannot be done.
+create or replace function supaqueue.operation_plan(action text, filter jsonb, changes jsonb)
+returns jsonb
 language plpgsql
-set search_path = public, extensions
-set lock_timeout = '1s'
+stable
+set search_path = ''
 as $$
 declare
-  item record;
+  f jsonb := supaqueue.check_filter(filter);
+  statuses jsonb := case action
+    when 'retry' then case when f -> 'status' ? 'successful' then '["failed", "cancelled", "successful"]' else '["failed", "cancelled"]' end
+    when 'cancel' then '["pending", "waiting", "in_progress"]'
+    when 'change' then '["pending", "waiting", "in_progress"]'
+    when 'delete' then '["pending", "waiting", "in_progress", "successful", "failed", "cancelled"]'
+  end;
 begin
-  for item in select u.* from supaqueue.unfinished_ends(_queue, 1000) u loop
-    begin
-      insert into supaqueue.job (queue, headers, payload)
-      select item.on_end, item.outcome -> 'headers', item.outcome -> 'payload' where item.on_end is not null;
-      delete from supaqueue.unfinished u where u.id = item.id;
-    exception
-      when others then
-        perform supaqueue.note_unfinished('on end', _queue, item.job, sqlstate, sqlerrm);
-    end;
-  end loop;
+  if statuses is null then
+    raise exception 'cannot act on jobs: there is no action %', coalesce(quote_literal(action), 'null')
+      using errcode = 'invalid_parameter_value', hint = 'The actions are retry, cancel, delete and change.';
+  elsif action = 'change' then
+    perform supaqueue.check_changes(changes);
+  elsif changes is not null then
+    raise exception 'cannot % jobs: changes are for the action change', action
+      using errcode = 'invalid_parameter_value', hint = 'Leave changes out.';
+  end if;
+  if f ? 'status' then
+    if f -> 'status' <> '[]' and not statuses ?| array(select jsonb_array_elements_text(f -> 'status')) then
+      raise exception 'cannot % jobs that are %', action, array_to_string(array(select jsonb_array_elements_text(f -> 'status')), ' or ')
+        using errcode = 'invalid_parameter_value',
+          hint = format('The action %s is for jobs that are %s.', action,
+            case action
+              when 'retry' then 'failed, cancelled or successful'
+              else 'pending, waiting or in_progress'
+            end);
+    end if;
+    statuses := (select coalesce(jsonb_agg(s.value), '[]') from jsonb_array_elements(statuses) s where f -> 'status' @> s.value);
+  end if;
+  return f || jsonb_build_object('status', statuses);
 end
 $$;
 
-create or replace function supaqueue.unfinished_ends(_queue uuid, _limit integer)
-returns table (id bigint, job uuid, on_end uuid, outcome jsonb)
+-- Checks the new values of a change.
+create or replace function supaqueue.check_changes(changes jsonb)
+returns void
 language plpgsql
+stable
 set search_path = ''
+set timezone = 'UTC'
+set datestyle = 'ISO'
 as $$
+declare
+  known constant jsonb := '{
+    "priority": "a whole number", "run_at": "an ISO 8601 time", "max_attempts": "a whole number, or null", "timeout_ms": "a whole number, or null",
+    "headers": "an object, or null", "path": "a string, or null", "payload": "JSON other than null", "queue": "the name of a queue"
+  }';
+  change record;
+  fits boolean;
+  broken record;
 begin
-  return query
-  select u.id, u.job, q.on_end, u.outcome
-  from supaqueue.unfinished u
-  left join supaqueue.queue q on q.id = u.queue
-  where u.queue = _queue and u.step = 'on end' and u.retry_at <= clock_timestamp()
-  order by u.id
-  limit _limit
-  for update of u skip locked;
+  if jsonb_typeof(changes) is distinct from 'object' or changes = '{}' then
+    raise exception 'cannot change jobs: changes is not an object with new values'
+      using errcode = 'invalid_parameter_value', hint = 'An example: {"priority": -1}.';
+  end if;
+  for change in select c.key as name, c.value, known ->> c.key as kind from jsonb_each(changes) c loop
+    if change.kind is null then
+      raise exception 'cannot change %: it is not a column that an operation can change', quote_ident(change.name)
+        using errcode = 'invalid_parameter_value',
+          hint = 'Those are ' || (select string_agg(k.name, ', ') from jsonb_object_keys(known) k (name)) || '.';
+    end if;
+    begin
+      fits := true;
+      if change.value = 'null' then
+        fits := change.kind like '%, or null';
+      elsif change.name in ('priority', 'max_attempts', 'timeout_ms') then
+        perform change.value::text::integer;
+      elsif change.name = 'run_at' then
+        fits := jsonb_typeof(change.value) = 'string' and change.value #>> '{}' ~ '^\d{4,6}-\d\d-\d\d';
+        if fits then
+          perform (change.value #>> '{}')::timestamptz;
+        end if;
+      elsif change.name in ('path', 'queue') then
+        fits := jsonb_typeof(change.value) = 'string';
+      elsif change.name = 'headers' then
+        fits := jsonb_typeof(change.value) = 'object';
+      end if;
+    exception
+      when data_exception then fits := false;
+    end;
+    if not fits then
+      raise exception 'cannot change %: its new value is not %', change.name, change.kind
+        using errcode = 'invalid_parameter_value', hint = format('It is %s.', left(change.value::text, 100));
+    elsif change.name = 'queue' then
+      perform supaqueue.queue_id(change.value #>> '{}');
+    end if;
+  end loop;
+  broken := supaqueue.broken_rule(
+    coalesce(changes -> 'payload', '{}'), (changes ->> 'max_attempts')::integer, (changes ->> 'timeout_ms')::integer,
+    nullif(changes -> 'headers', 'null'), changes ->> 'path');
+  if broken.rule is not null then
+    raise exception 'cannot change jobs: %', broken.problem
+      using errcode = 'check_violation', constraint = broken.rule, schema = 'supaqueue', table = 'job';
+  end if;
 end
 $$;
 $migration$;
@@ -4112,6 +4395,7 @@ begin
   where u.queue is not null
       and not exists (select from supaqueue.queue q where q.id = u.queue)
       and not exists (select from supaqueue.schedule s where s.id = u.queue)
+      and not exists (select from supaqueue.operation o where o.id = u.queue and o.status = 'running')
     -- The job of on_end can be inserted without the ended one.
     or u.job is not null and u.step <> 'on end' and not exists (
       select from supaqueue.job j
@@ -4851,7 +5135,8 @@ declare
     when 'check' then 'pipelines'
     when 'pipelines' then 'operate'
     when 'operate' then 'release'
-    when 'release' then 'delete'
+    when 'release' then 'count'
+    when 'count' then 'delete'
     when 'delete' then 'purge'
   end;
   since timestamptz := coalesce((state ->> 'since')::timestamptz, at);
@@ -7108,6 +7393,8 @@ begin
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               when u.step = 'call' then
                 'Do what the message says. It is tried again automatically, every 10 minutes at least.'
+              when u.step = 'operation' then
+                format('Do what the message says; it is tried again automatically. Or stop it: update supaqueue.operation set status = ''stopped'' where id = %L;', o.id)
               when u.step = 'on end' then
                 format('Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically. To do without: update supaqueue.queue set on_end = null where name = %L;', q.name)
               when u.job is not null then
@@ -7407,20 +7694,76 @@ end
 $$;
 $migration$;
 
---- schema/83_metrics.sql
+--- schema/83_list_jobs.sql
 
 execute $migration$
--- Counters, gauges and histograms of all queues as OpenMetrics text
--- (https://prometheus.io/docs/specs/om/open_metrics_spec/). Counters come from counted, which only grows; what is counted
--- now is counted up to 100,001, as in queue_status.
-create or replace function supaqueue.metrics()
-returns text
+-- A page of the jobs that match a filter (see check_filter and find_jobs).
+--
+-- Returns {"jobs": […], "next": text or null, "examined": number}. "next" is the cursor of the next page. A page
+-- looks at 10,000 jobs at most, so it may have fewer jobs than asked for, or none, and still a next one.
+create or replace function supaqueue.list_jobs(filter jsonb default '{}', page_size integer default 50, "cursor" text default null)
+returns jsonb
 language plpgsql
+stable
 set search_path = ''
 as $$
 declare
-  at timestamptz := clock_timestamp();
-  bounds constant integer[] := supaqueue.histogram_bounds();
+  f jsonb := supaqueue.check_filter(filter);
+  page record;
+begin
+  if page_size is null or page_size not between 1 and 1000 then
+    raise exception 'cannot list jobs: page_size is %', coalesce(page_size::text, 'null')
+      using errcode = 'invalid_parameter_value', hint = 'It is between 1 and 1000.';
+  end if;
+  page := supaqueue.find_jobs(f, supaqueue.read_cursor("cursor", f), page_size, 10000, false);
+  return jsonb_build_object(
+    'jobs', supaqueue.job_summaries(page.jobs),
+    'next', supaqueue.write_cursor(page.next, f),
+    'examined', page.examined);
+end
+$$;
+comment on function supaqueue.list_jobs is 'A page of the jobs that match a filter such as {"queue": "emails", "status": "failed"}; "next" is the cursor of the next page';
+
+create or replace function supaqueue.job_summaries(_jobs uuid[])
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'id', j.id, 'queue', q.name, 'status', j.status, 'key', j.key, 'priority', j.priority, 'run_at', j.run_at,
+      'created_at', j.created_at, 'started_at', j.started_at, 'finished_at', j.finished_at, 'attempts', j.attempts,
+      'max_attempts', coalesce(j.max_attempts, q.max_attempts), 'http_status', j.http_status, 'duration_ms', j.duration_ms,
+      'error_group', j.error_group, 'error', left(j.errors -> -1 ->> 'message', 500)) order by l.number), '[]')
+    from unnest(_jobs) with ordinality as l (id, number)
+    cross join lateral (select o.* from supaqueue.job o where o.id = l.id offset 0) j
+    join supaqueue.queue q on q.id = j.queue
+  );
+end
+$$;
+
+-- A cursor is a place of find_jobs, and a part of the digest of the filter, without which it means nothing.
+create or replace function supaqueue.write_cursor(place jsonb, f jsonb)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return translate(encode(convert_to((place || jsonb_build_object('filter', left(md5(f::text), 8)))::text, 'UTF8'), 'base64'), E'+/=\n', '-_');
+end
+$$;
+
+create or replace function supaqueue.read_cursor("cursor" text, f jsonb)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  place jsonb;
 begin
   if "cursor" is null then
     return null;
@@ -7439,6 +7782,146 @@ begin
       using errcode = 'invalid_parameter_value', hint = 'Start with the first page of this filter: pass null.';
   end if;
   return place - 'filter';
+end
+$$;
+$migration$;
+
+--- schema/83_metrics.sql
+
+execute $migration$
+-- Counters, gauges and histograms of all queues as OpenMetrics text
+-- (https://prometheus.io/docs/specs/om/open_metrics_spec/). Counters come from counted, which only grows; what is counted
+-- now is counted up to 100,001, as in queue_status.
+create or replace function supaqueue.metrics()
+returns text
+language plpgsql
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+  bounds constant integer[] := supaqueue.histogram_bounds();
+begin
+  return (
+    with queues as materialized (
+      select
+        q.name, q.is_paused, c.*,
+        format('queue="%s"', replace(replace(replace(q.name, '\', '\\'), '"', '\"'), chr(10), '\n')) as label,
+        (select count(*) from (select from supaqueue.ready_job r where r.queue = q.id limit 100001) n) as pending,
+        (select count(*) from (select from supaqueue.held_job h where h.queue = q.id and h.until < 'infinity' limit 100001) n) as scheduled,
+        (select count(*) from (select from supaqueue.held_job h where h.queue = q.id and h.until = 'infinity' limit 100001) n) as waiting,
+        coalesce(p.number, 0) as in_progress,
+        (select count(*) from supaqueue.worker w where w.queue = q.id) as workers,
+        (select count(*) from supaqueue.worker w where w.queue = q.id and w.locked) as busy,
+        supaqueue.oldest_due(q.id) as oldest_due
+      from supaqueue.queue q
+      left join supaqueue.counted c on c.queue = q.id
+      left join (
+        select s.queue, count(*) as number
+        from supaqueue.current_job s
+        join supaqueue.job j on j.id = s.job and j.status = 'in_progress'
+        group by s.queue
+      ) p on p.queue = q.id
+    ),
+    families (place, name, type, unit, help) as (
+      values
+        (1, 'supaqueue_jobs_ended', 'counter', null, 'Jobs that ended'),
+        (2, 'supaqueue_attempts', 'counter', null, 'Attempts of the jobs that ended'),
+        (3, 'supaqueue_retries', 'counter', null, 'Attempts after the first one, of the jobs that ended'),
+        (4, 'supaqueue_wait_seconds', 'histogram', 'seconds', 'From when the last attempt of a job that ended was due to its start'),
+        (5, 'supaqueue_run_seconds', 'histogram', 'seconds', 'Duration of the last attempt of a job that ended'),
+        (6, 'supaqueue_jobs', 'gauge', null, 'Jobs that have not ended: pending (may run now), scheduled (due later, also for a retry), waiting (held), in_progress; each counted up to 100001'),
+        (7, 'supaqueue_workers', 'gauge', null, 'Workers'),
+        (8, 'supaqueue_workers_busy', 'gauge', null, 'Workers that process a job'),
+        (9, 'supaqueue_oldest_due_job_age_seconds', 'gauge', 'seconds', 'How long the job that waits longest has been due; 0: none is'),
+        (10, 'supaqueue_queue_paused', 'gauge', null, '1: the queue is paused'),
+        (11, 'supaqueue_tick_age_seconds', 'gauge', 'seconds', 'Time since the last tick'),
+        (12, 'supaqueue_problems', 'gauge', null, 'Rows of the view supaqueue.problem')
+    ),
+    samples (family, queue, number, sample) as (
+      select f.name, q.name, s.number, format('%s{%s%s} %s', f.name || s.suffix, q.label, s.labels, s.value)
+      from queues q
+      cross join families f
+      cross join lateral (
+        select 1, '_total', ',status="successful"', coalesce(q.succeeded, 0)::text where f.place = 1
+        union all
+        select 2, '_total', ',status="failed"', coalesce(q.failed, 0)::text where f.place = 1
+        union all
+        select 3, '_total', ',status="cancelled"', coalesce(q.cancelled, 0)::text where f.place = 1
+        union all
+        select 1, '_total', '', coalesce(q.started, 0)::text where f.place = 2
+        union all
+        select 1, '_total', '', coalesce(q.retried, 0)::text where f.place = 3
+        union all
+        select b.number, '_bucket', format(',le="%s"', case
+            when bounds[b.number] % 1000 = 0 then bounds[b.number] / 1000 || '.0'
+            else coalesce(trim_scale(bounds[b.number] / 1000.0)::text, '+Inf')
+          end),
+          sum(coalesce((case f.place when 4 then q.wait else q.run end)[b.number], 0)) over (order by b.number)::text
+        from generate_series(1, cardinality(bounds) + 1) as b (number)
+        where f.place in (4, 5)
+        union all
+        select 100, '_count', '', (select coalesce(sum(h.number), 0) from unnest(case f.place when 4 then q.wait else q.run end) as h (number))::text
+        where f.place in (4, 5)
+        union all
+        select 101, '_sum', '', trim_scale(coalesce(case f.place when 4 then q.wait_ms else q.run_ms end, 0) / 1000.0)::text where f.place in (4, 5)
+        union all
+        select g.number, '', format(',status="%s"', g.status), g.value::text
+        from (values
+          (1, 'pending', q.pending), (2, 'scheduled', q.scheduled), (3, 'waiting', q.waiting), (4, 'in_progress', q.in_progress)
+        ) as g (number, status, value)
+        where f.place = 6
+        union all
+        select 1, '', '', g.value
+        from (values
+          (7, q.workers::text), (8, q.busy::text),
+          (9, round(greatest(extract(epoch from at - q.oldest_due), 0), 3)::text), (10, q.is_paused::integer::text)
+        ) as g (place, value)
+        where f.place = g.place
+      ) as s (number, suffix, labels, value)
+      union all
+      select 'supaqueue_tick_age_seconds', '', 1, format('supaqueue_tick_age_seconds %s', round(extract(epoch from at - t.started_at), 3))
+      from supaqueue.last_tick t
+      where t.started_at is not null
+      union all
+      select 'supaqueue_problems', '', 1, format('supaqueue_problems %s', (select count(*) from supaqueue.problems()))
+    )
+    select string_agg(f.text, '' order by f.place) || '# EOF' || chr(10)
+    from (
+      select
+        f.place,
+        format('# TYPE %s %s', f.name, f.type) || chr(10) || coalesce('# UNIT ' || f.name || ' ' || f.unit || chr(10), '')
+          || format('# HELP %s %s', f.name, f.help) || chr(10)
+          || string_agg(s.sample || chr(10), '' order by s.queue, s.number) as text
+      from families f
+      join samples s on s.family = f.name
+      group by f.place, f.name, f.type, f.unit, f.help
+    ) f
+  );
+end
+$$;
+comment on function supaqueue.metrics is 'Counters, gauges and histograms of all queues as OpenMetrics text, for Prometheus and others';
+
+-- Since when the job of a queue that waits longest has been due. Looks at 100 priorities.
+create or replace function supaqueue.oldest_due(_queue uuid)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  place supaqueue.ready_job;
+  oldest timestamptz;
+begin
+  for i in 1 .. 100 loop
+    select r.* into place
+    from supaqueue.ready_job r
+    where r.queue = _queue and r.priority > coalesce(place.priority::bigint, -2147483649)
+    order by r.priority, r.run_at
+    limit 1;
+    exit when not found;
+    oldest := least(oldest, place.run_at);
+  end loop;
+  return oldest;
 end
 $$;
 $migration$;
@@ -7531,88 +8014,19 @@ begin
       from supaqueue.current_job c
       where c.job = _job.id
     ),
-    families (place, name, type, unit, help) as (
-      values
-        (1, 'supaqueue_jobs_ended', 'counter', null, 'Jobs that ended'),
-        (2, 'supaqueue_attempts', 'counter', null, 'Attempts of the jobs that ended'),
-        (3, 'supaqueue_retries', 'counter', null, 'Attempts after the first one, of the jobs that ended'),
-        (4, 'supaqueue_wait_seconds', 'histogram', 'seconds', 'From when the last attempt of a job that ended was due to its start'),
-        (5, 'supaqueue_run_seconds', 'histogram', 'seconds', 'Duration of the last attempt of a job that ended'),
-        (6, 'supaqueue_jobs', 'gauge', null, 'Jobs that have not ended: pending (may run now), scheduled (due later, also for a retry), waiting (held), in_progress; each counted up to 100001'),
-        (7, 'supaqueue_workers', 'gauge', null, 'Workers'),
-        (8, 'supaqueue_workers_busy', 'gauge', null, 'Workers that process a job'),
-        (9, 'supaqueue_oldest_due_job_age_seconds', 'gauge', 'seconds', 'How long the job that waits longest has been due; 0: none is'),
-        (10, 'supaqueue_queue_paused', 'gauge', null, '1: the queue is paused'),
-        (11, 'supaqueue_tick_age_seconds', 'gauge', 'seconds', 'Time since the last tick'),
-        (12, 'supaqueue_problems', 'gauge', null, 'Rows of the view supaqueue.problem')
-    ),
-    samples (family, queue, number, sample) as (
-      select f.name, q.name, s.number, format('%s{%s%s} %s', f.name || s.suffix, q.label, s.labels, s.value)
-      from queues q
-      cross join families f
-      cross join lateral (
-        select 1, '_total', ',status="successful"', coalesce(q.succeeded, 0)::text where f.place = 1
-        union all
-        select 2, '_total', ',status="failed"', coalesce(q.failed, 0)::text where f.place = 1
-        union all
-        select 3, '_total', ',status="cancelled"', coalesce(q.cancelled, 0)::text where f.place = 1
-        union all
-        select 1, '_total', '', coalesce(q.started, 0)::text where f.place = 2
-        union all
-        select 1, '_total', '', coalesce(q.retried, 0)::text where f.place = 3
-        union all
-        select b.number, '_bucket', format(',le="%s"', case
-            when bounds[b.number] % 1000 = 0 then bounds[b.number] / 1000 || '.0'
-            else coalesce(trim_scale(bounds[b.number] / 1000.0)::text, '+Inf')
-          end),
-          sum(coalesce((case f.place when 4 then q.wait else q.run end)[b.number], 0)) over (order by b.number)::text
-        from generate_series(1, cardinality(bounds) + 1) as b (number)
-        where f.place in (4, 5)
-        union all
-        select 100, '_count', '', (select coalesce(sum(h.number), 0) from unnest(case f.place when 4 then q.wait else q.run end) as h (number))::text
-        where f.place in (4, 5)
-        union all
-        select 101, '_sum', '', trim_scale(coalesce(case f.place when 4 then q.wait_ms else q.run_ms end, 0) / 1000.0)::text where f.place in (4, 5)
-        union all
-        select g.number, '', format(',status="%s"', g.status), g.value::text
-        from (values
-          (1, 'pending', q.pending), (2, 'scheduled', q.scheduled), (3, 'waiting', q.waiting), (4, 'in_progress', q.in_progress)
-        ) as g (number, status, value)
-        where f.place = 6
-        union all
-        select 1, '', '', g.value
-        from (values
-          (7, q.workers::text), (8, q.busy::text),
-          (9, round(greatest(extract(epoch from at - q.oldest_due), 0), 3)::text), (10, q.is_paused::integer::text)
-        ) as g (place, value)
-        where f.place = g.place
-      ) as s (number, suffix, labels, value)
-      union all
-      select 'supaqueue_tick_age_seconds', '', 1, format('supaqueue_tick_age_seconds %s', round(extract(epoch from at - t.started_at), 3))
-      from supaqueue.last_tick t
-      where t.started_at is not null
-      union all
-      select 'supaqueue_problems', '', 1, format('supaqueue_problems %s', (select count(*) from supaqueue.problems()))
+    'sources', coalesce(edges -> 'sources', '[]'),
+    'targets', coalesce(edges -> 'targets', '[]'),
+    'schedule', (
+      select s.name from supaqueue.schedule s where supaqueue.percent_encoded(s.name) = _job.headers ->> 'supaqueue-schedule' limit 1
     )
-    select string_agg(f.text, '' order by f.place) || '# EOF' || chr(10)
-    from (
-      select
-        f.place,
-        format('# TYPE %s %s', f.name, f.type) || chr(10) || coalesce('# UNIT ' || f.name || ' ' || f.unit || chr(10), '')
-          || format('# HELP %s %s', f.name, f.help) || chr(10)
-          || string_agg(s.sample || chr(10), '' order by s.queue, s.number) as text
-      from families f
-      join samples s on s.family = f.name
-      group by f.place, f.name, f.type, f.unit, f.help
-    ) f
   );
 end
 $$;
-comment on function supaqueue.metrics is 'Counters, gauges and histograms of all queues as OpenMetrics text, for Prometheus and others';
+comment on function supaqueue.show_job is 'All that there is to show of a job: why it does not run, its columns, attempts, call, sources and targets';
 
--- Since when the job of a queue that waits longest has been due. Looks at 100 priorities.
-create or replace function supaqueue.oldest_due(_queue uuid)
-returns timestamptz
+-- The attempts of a job, the first one first: those that failed, and the last one.
+create or replace function supaqueue.attempts_of(job supaqueue.job, errors jsonb)
+returns jsonb
 language plpgsql
 stable
 set search_path = ''
@@ -8148,11 +8562,12 @@ begin
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
       array['place_job_tg_fn', 'add_place', 'has_call', 'key_state', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
-        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done', 'lock_due_schedule', 'failures_in_a_row', 'note_end'],
+        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done', 'lock_due_schedule', 'failures_in_a_row', 'is_held', 'refusal', 'has_operation', 'lock_operation', 'note_end'],
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',
         'again_in_ms', 'due_schedules', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',
-        'stale_places', 'expired_holders', 'end_jobs', 'unfinished_ends', 'count_ended_jobs', 'count_queue', 'delete_minutes', 'chart', 'failures', 'metrics', 'oldest_due', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history']
+        'stale_places', 'expired_holders', 'end_jobs', 'unfinished_ends', 'count_ended_jobs', 'count_queue', 'delete_minutes', 'chart', 'failures', 'metrics', 'oldest_due', 'jobs_to_delete', 'queues_to_look_after', 'request_outcome', 'purge_tick_history',
+        'find_jobs', 'job_summaries', 'preview', 'lock_jobs_to_act_on', 'refusable_jobs']
     )) as f (look_ups, searches)
     where p.pronamespace = 'supaqueue'::regnamespace and p.proname = any (look_ups || searches)
   loop
@@ -8285,7 +8700,9 @@ select supaqueue.protect_new_objects(
     'end_current_job', 'supaqueue_pulse', 'supaqueue_enqueue', 'supaqueue_enqueue_many', 'checked_options', 'enqueue', 'enqueue_outcome', 'enqueue_many', 'check_on_conflict', 'holder_of', 'is_unstarted', 'change_holder', 'merged_payload', 'lock_job',
     'refuse_skipped_update', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
     'set_workers', 'new_id', 'is_headers', 'is_below_function', 'schedule', 'unschedule', 'run_schedule', 'next_times', 'backfill',
-    'explain_schedule', 'chart', 'percentile', 'histogram_bounds', 'error_group', 'failures', 'metrics', 'oldest_due'
+    'explain_schedule', 'check_filter', 'list_jobs', 'show_job', 'preview', 'run_now', 'find_jobs', 'filter_statuses', 'filter_segments',
+    'segment_query', 'places_query', 'living_jobs', 'filter_conditions', 'job_summaries', 'write_cursor', 'read_cursor', 'operation_plan',
+    'check_changes', 'broken_rule', 'is_held', 'refusal', 'has_call', 'attempts_of', 'percent_encoded', 'chart', 'percentile', 'histogram_bounds', 'error_group', 'failures', 'metrics', 'oldest_due'
   ]
 );
 

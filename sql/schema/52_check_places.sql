@@ -35,6 +35,7 @@ begin
   where u.queue is not null
       and not exists (select from supaqueue.queue q where q.id = u.queue)
       and not exists (select from supaqueue.schedule s where s.id = u.queue)
+      and not exists (select from supaqueue.operation o where o.id = u.queue and o.status = 'running')
     -- The job of on_end can be inserted without the ended one.
     or u.job is not null and u.step <> 'on end' and not exists (
       select from supaqueue.job j

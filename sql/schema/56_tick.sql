@@ -49,7 +49,8 @@ declare
     when 'check' then 'pipelines'
     when 'pipelines' then 'operate'
     when 'operate' then 'release'
-    when 'release' then 'delete'
+    when 'release' then 'count'
+    when 'count' then 'delete'
     when 'delete' then 'purge'
   end;
   since timestamptz := coalesce((state ->> 'since')::timestamptz, at);

@@ -133,6 +133,8 @@ begin
                 'Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically.'
               when u.step = 'call' then
                 'Do what the message says. It is tried again automatically, every 10 minutes at least.'
+              when u.step = 'operation' then
+                format('Do what the message says; it is tried again automatically. Or stop it: update supaqueue.operation set status = ''stopped'' where id = %L;', o.id)
               when u.step = 'on end' then
                 format('Look for a trigger or a constraint of yours on supaqueue.job that raises this. It is tried again automatically. To do without: update supaqueue.queue set on_end = null where name = %L;', q.name)
               when u.job is not null then

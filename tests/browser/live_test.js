@@ -208,7 +208,8 @@ test("everything can be reached and done with Tab and Enter", async () => {
   await tabTo("Pause");
   await page.keyboard.press("Enter");
   await page.waitForURL("**/confirm?*");
-  // The button that answers has the focus.
+  // The button that answers gets the focus.
+  await page.locator("main button:focus").waitFor();
   await page.keyboard.press("Enter");
   await page.locator("#notice").waitFor();
   assert.equal(

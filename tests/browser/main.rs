@@ -3,7 +3,7 @@
 //! They start the program, on databases of their own in one Postgres, and drive a Chromium with Playwright. To run
 //! only some of a file's tests, set `SUPAQUEUE_BROWSER_TEST` to a part of their names.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used)] // a test that cannot go on must panic
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on must panic
 
 use std::fs;
 use std::sync::LazyLock;

@@ -87,7 +87,7 @@ fn an_unrecorded_failed_attempt_is_detected() {
 
 #[test]
 fn a_deleted_job_is_detected() {
-    let is_old = "f.finished_at < now() - kept.duration";
+    let is_old = "f.finished_at <= least(c.until, now() - kept.duration)";
     let change = ["jobs_to_delete", is_old, "true"];
     check(change, Fault::None, Rule::NoneLost);
 }

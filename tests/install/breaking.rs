@@ -88,14 +88,17 @@ pub(crate) fn in_the_database(project: &Project) {
             "warning", "a rotation is unfinished",
         ),
     ];
-    let doctors: [(fn(&Project) -> Run, &[_]); 2] = [(direct, &cases), (read_only, &cases_at_rest)];
-    for (doctor, cases) in doctors {
-        for (breaking, repairing, level, words) in cases {
-            project.run(breaking);
-            let run = doctor(project).assert_status(i32::from(*level == "failed"));
-            run.assert_says(&[level, words]);
-            project.run(repairing);
-        }
+    let at_rest = cases_at_rest.iter().map(|case| (true, case));
+    for (is_at_rest, case) in cases.iter().map(|case| (false, case)).chain(at_rest) {
+        let (breaking, repairing, level, words) = case;
+        project.run(breaking);
+        let run = match is_at_rest {
+            true => read_only(project),
+            false => direct(project),
+        };
+        run.assert_status(i32::from(*level == "failed"))
+            .assert_says(&[level, words]);
+        project.run(repairing);
     }
     direct(project).assert_status(0);
 }

@@ -40,7 +40,12 @@ fn npx_installs_checks_and_removes() {
         project.run("select supaqueue.enqueue('hello', '{}')");
         let statuses = "select string_agg(status, ',') from supaqueue.job";
         project.eventually(statuses, "successful");
-        npx(project, Cli::REAL_3, &format!("remove --project-ref {REF} --yes")).assert_status(0);
+        npx(
+            project,
+            Cli::REAL_3,
+            &format!("remove --project-ref {REF} --yes"),
+        )
+        .assert_status(0);
         assert_eq!(project.contents(), before, "nothing is left");
     });
 }

@@ -3,12 +3,15 @@
 use supaqueue_tests::{Db, get, refusal};
 
 /// What service_role may execute; anybody may use `new_id`, the default of `job.id`.
-const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago backfill change_holder chart check_on_conflict checked_options end_current_job enqueue \
-    enqueue_many enqueue_outcome error_group explain explain_schedule failures histogram_bounds \
-    holder_of is_below_function is_headers is_unstarted lock_job merged_payload metrics new_id \
-    next_times oldest_due percentile problems queue_id reason refuse_skipped_update run_schedule \
-    schedule schedule_tick set_workers supaqueue_enqueue supaqueue_enqueue_many supaqueue_pulse \
-    unschedule";
+const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago attempts_of backfill broken_rule change_holder chart \
+    check_changes check_filter check_on_conflict checked_options end_current_job enqueue \
+    enqueue_many enqueue_outcome error_group explain explain_schedule failures filter_conditions \
+    filter_segments filter_statuses find_jobs has_call histogram_bounds holder_of \
+    is_below_function is_headers is_held is_unstarted job_summaries list_jobs living_jobs lock_job \
+    merged_payload metrics new_id next_times oldest_due operation_plan percent_encoded percentile \
+    places_query preview problems queue_id read_cursor reason refusal refuse_skipped_update \
+    run_now run_schedule schedule schedule_tick segment_query set_workers show_job \
+    supaqueue_enqueue supaqueue_enqueue_many supaqueue_pulse unschedule write_cursor";
 
 #[tokio::test]
 async fn every_function_has_a_pinned_search_path_and_the_right_roles() {

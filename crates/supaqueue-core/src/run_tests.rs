@@ -282,7 +282,7 @@ fn a_lane_that_ends_leaves_the_others() {
         world.told(),
         [
             "log call_succeeded",
-            "report 1 ok next, prefetch",
+            "report 1 ok next",
             "log lanes_ended 1"
         ]
     );

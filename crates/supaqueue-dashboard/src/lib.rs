@@ -2,7 +2,7 @@
 //!
 //! It reads through the views and functions that every user has, in read-only transactions, and acts only
 //! through the public SQL surface: what an action runs is on the page that asks for it. A screen is a function
-//! from a [`context::Context`] to a page ([`screen`]), an action a function from form fields to a statement ([`action`]).
+//! from a `context::Context` to a page (`screen`), an action a function from form fields to a statement (`action`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod access;

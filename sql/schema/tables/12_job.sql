@@ -26,21 +26,20 @@ create table supaqueue.job (
   result jsonb,
   errors jsonb not null default '[]',
   ended_as text,
-  key_held_until timestamptz,
-  error_group text
+  error_group text,
+  key_held_until timestamptz
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.05);
 alter table supaqueue.job enable row level security;
 
 -- No index depends on what changes when a job starts (ended_as does not), so that this is a
 -- heap-only update: ready_job, held_job and current_job say where a living job is.
 create index job_finished on supaqueue.job (queue, ended_as, finished_at, id) where finished_at is not null;
-create index job_error_group on supaqueue.job (queue, error_group, finished_at, id) where error_group is not null;
 -- For jobs with a key.
 create unique index a_key_is_held_by_one_job on supaqueue.job (queue, key) where key_held_until is not null;
 create index job_key on supaqueue.job (queue, key, id) where key is not null;
 create index job_key_held_until on supaqueue.job (key_held_until) where key_held_until < 'infinity';
 -- For failed jobs.
-create index job_error_group on supaqueue.job (queue, error_group, finished_at) where error_group is not null;
+create index job_error_group on supaqueue.job (queue, error_group, finished_at, id) where error_group is not null;
 
 comment on table supaqueue.job is 'A call of a queue''s edge function: inserting one is enough';
 comment on column supaqueue.job.payload is 'The body of the call';
@@ -61,7 +60,6 @@ comment on column supaqueue.job.result is 'The answer of the successful call: JS
 comment on column supaqueue.job.errors is 'One entry per failed attempt: attempt, at, status, message, body; the last ones (setting max_errors)';
 comment on column supaqueue.job.position is 'The order of insertion, the last criterion of the order within a queue';
 comment on column supaqueue.job.ended_as is 'The status of a job that has finished; else null';
-comment on column supaqueue.job.error_group is 'Of a failed job: what its last error has in common with others. See supaqueue.failure';
 comment on column supaqueue.job.key is 'What the job is about: at most one job of the queue holds a key at a time';
 comment on column supaqueue.job.key_held is 'How long the job holds its key (see the column of queue); null: as the queue says when it is inserted';
 comment on column supaqueue.job.key_held_for is 'With key_held successful, how long after its success; null: as long as it is kept';

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use supaqueue_dashboard::{Access, ConfigConnectImpl, Dashboard, Options};
 use supaqueue_local::{Error, Migrations, PostgresSource, Stack};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_postgres::NoTls;
@@ -106,13 +107,16 @@ async fn dev(arguments: Arguments) -> Result<()> {
             return Ok(());
         }
     };
-    print_stack(&stack, &progress);
+    let dashboard = dashboard(&stack).await?;
+    print_stack(&stack, dashboard.link(), &progress);
+    let mut dashboard = std::pin::pin!(dashboard.serve());
     let log = Log::of(&stack);
     log.print_progress(&progress);
     let mut migrations = migrations.watch();
     loop {
         tokio::select! {
             _ = &mut stop => break,
+            () = &mut dashboard => break,
             Some(progress) = migrations.recv() => {
                 for file in &progress.applied {
                     log.print_migration(&format!("applied {file}"));

@@ -21,7 +21,8 @@ const RESET: &str = "\x1b[0m";
 
 /// Prints where everything is. One screen of 80 columns holds it, as long as the project has few
 /// functions; no address or key is wrapped by us, so that each can be copied.
-pub(super) fn print_stack(stack: &Stack, migrations: &Progress) {
+pub(super) fn print_stack(stack: &Stack, dashboard: &str, migrations: &Progress) {
+    row("Dashboard", dashboard);
     row("API URL", stack.gateway_url());
     row("Database", stack.db_url());
     row("Functions", &list(&stack.functions()));

@@ -54,7 +54,7 @@ pub(crate) struct ProjectOptions {
     #[arg(long, value_name = "DIR")]
     pub(crate) workdir: Option<PathBuf>,
     #[command(flatten)]
-    tls: TlsOptions,
+    pub(crate) tls: TlsOptions,
     /// The time limit for each call of the Supabase CLI, each statement, for connecting, and, up to 30 s, for answers through pg_net
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,

@@ -42,7 +42,9 @@ fn statements(script: &str) -> Vec<Statement<'_>> {
 
 /// The line on which a statement begins, counted from 0.
 pub(super) fn line_of_statement(script: &str, number: usize) -> Option<usize> {
-    statements(script).get(number).map(|statement| statement.line)
+    statements(script)
+        .get(number)
+        .map(|statement| statement.line)
 }
 
 /// Whether a script has no statement.
@@ -161,7 +163,10 @@ mod tests {
                 &[1, 3, 6, 7],
             ),
         ] {
-            let lines: Vec<_> = statements(script).iter().map(|statement| statement.line).collect();
+            let lines: Vec<_> = statements(script)
+                .iter()
+                .map(|statement| statement.line)
+                .collect();
             assert_eq!(lines, want, "{script}");
         }
         assert!(is_empty("-- only a comment"));
@@ -178,7 +183,7 @@ mod tests {
             lines,
             [
                 "create extension pgcrypto;",
-                "",
+                "do $$ begin raise 'create extension pg_net'; end $$;",
                 ";",
                 "create table ü (a int);",
                 ""

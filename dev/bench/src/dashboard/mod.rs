@@ -131,18 +131,34 @@ async fn screens(client: &Client) -> Result<Vec<(&'static str, String)>> {
     let with = |path: &str, name: &str, value: &str| -> Result<String> {
         let mut url: reqwest::Url = format!("http://localhost{path}").parse()?;
         url.query_pairs_mut().append_pair(name, value);
-        Ok(format!("{}?{}", url.path(), url.query().unwrap_or_default()))
+        Ok(format!(
+            "{}?{}",
+            url.path(),
+            url.query().unwrap_or_default()
+        ))
     };
     Ok(vec![
         ("Overview", "/".into()),
         ("Jobs", "/jobs".into()),
         ("Jobs, failed", "/jobs?status=failed".into()),
         ("Jobs, of a queue", "/jobs?queue=emails".into()),
-        ("Jobs, of a queue, pending", "/jobs?queue=emails&status=pending".into()),
-        ("Jobs, page 100 of the failed ones", with("/jobs?q=status:failed", "cursor", &page)?),
+        (
+            "Jobs, of a queue, pending",
+            "/jobs?queue=emails&status=pending".into(),
+        ),
+        (
+            "Jobs, page 100 of the failed ones",
+            with("/jobs?q=status:failed", "cursor", &page)?,
+        ),
         ("Jobs, of a key", with("/jobs", "q", &format!("key:{key}"))?),
-        ("Jobs, of an error group", with("/jobs", "q", &format!("group:\"{group}\""))?),
-        ("Jobs, by payload, none matches", with("/jobs", "q", r#"payload:{"customer":"nobody"}"#)?),
+        (
+            "Jobs, of an error group",
+            with("/jobs", "q", &format!("group:\"{group}\""))?,
+        ),
+        (
+            "Jobs, by payload, none matches",
+            with("/jobs", "q", r#"payload:{"customer":"nobody"}"#)?,
+        ),
         ("Job", format!("/jobs/{failed}")),
         ("Job, the largest payload", format!("/jobs/{large}")),
         ("Failures", "/failures".into()),

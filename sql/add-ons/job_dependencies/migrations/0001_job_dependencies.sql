@@ -1978,6 +1978,31 @@ $$;
 comment on function supaqueue.explain_waiting is 'Why a target of job dependencies is waiting, in one plain sentence';
 $migration$;
 
+--- schema/63_edges_of.sql
+
+execute $migration$
+-- The sources or targets of a job, the first 100, for show_job.
+create or replace function supaqueue.edges_of(job uuid, side text)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'status', j.status, 'queue', q.name) order by e.id), '[]')
+    from (
+      (select d.source as id from supaqueue.job_dependencies d where side = 'source' and d.target = edges_of.job order by d.source limit 100)
+      union all
+      (select d.target from supaqueue.job_dependencies d where side = 'target' and d.source = edges_of.job order by d.target limit 100)
+    ) e
+    left join lateral (select t.status, t.queue from supaqueue.job t where t.id = e.id offset 0) j on true
+    left join supaqueue.queue q on q.id = j.queue
+  );
+end
+$$;
+$migration$;
+
 --- schema/63_show_pipeline.sql
 
 execute $migration$
@@ -2141,7 +2166,7 @@ begin
       'reachable', 'places_of', 'delete_edges', 'refuse_cycle', 'with_dependencies', 'affected_targets', 'decide_targets',
       'take_propagations', 'put_off_propagations', 'wait_for_job_lock', 'lock_pending_jobs', 'refuse_unknown_jobs',
       'refuse_started_targets', 'try_lock_jobs', 'lock_for_counting', 'take_dependency_changes',
-      'check_dependency_changes', 'forget_targets', 'keep_source_tg_fn', 'add_results_tg_fn', 'connected', 'show_pipeline',
+      'check_dependency_changes', 'forget_targets', 'keep_source_tg_fn', 'add_results_tg_fn', 'edges_of', 'connected', 'show_pipeline',
       'list_pipelines'
     ])
   loop
@@ -2158,7 +2183,7 @@ $migration$;
 execute $migration$
 select supaqueue.protect_new_objects(
   '{"job_dependencies": "insert, update, delete"}',
-  array['enqueue', 'enqueue_outcome', 'enqueue_pipeline', 'pipeline_problem', 'find_cycle', 'pipeline', 'pipeline_mermaid', 'connected', 'show_pipeline', 'list_pipelines', 'explain_waiting']
+  array['enqueue', 'enqueue_outcome', 'enqueue_pipeline', 'pipeline_problem', 'find_cycle', 'pipeline', 'pipeline_mermaid', 'explain_waiting', 'edges_of', 'connected', 'show_pipeline', 'list_pipelines']
 );
 $migration$;
 

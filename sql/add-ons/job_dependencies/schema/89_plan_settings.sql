@@ -11,7 +11,7 @@ begin
       'reachable', 'places_of', 'delete_edges', 'refuse_cycle', 'with_dependencies', 'affected_targets', 'decide_targets',
       'take_propagations', 'put_off_propagations', 'wait_for_job_lock', 'lock_pending_jobs', 'refuse_unknown_jobs',
       'refuse_started_targets', 'try_lock_jobs', 'lock_for_counting', 'take_dependency_changes',
-      'check_dependency_changes', 'forget_targets', 'keep_source_tg_fn', 'add_results_tg_fn', 'connected', 'show_pipeline',
+      'check_dependency_changes', 'forget_targets', 'keep_source_tg_fn', 'add_results_tg_fn', 'edges_of', 'connected', 'show_pipeline',
       'list_pipelines'
     ])
   loop
