@@ -28,7 +28,7 @@ const REFRESH: Duration = Duration::from_secs(3);
 const OPEN: [&str; 3] = ["/", "/jobs?status=failed", "/failures"];
 const CONNECTIONS: usize = 8;
 /// How often, and for how long, the queues are measured with and without open pages.
-const RUNS: usize = 5;
+const RUNS: usize = 6;
 const RUN: Duration = Duration::from_secs(6);
 
 /// Runs the benchmark and prints the results.
@@ -189,11 +189,15 @@ async fn queues(database: &TestDatabase, browser: &Browser, table: &mut Table) -
     database.vacuum().await?;
     lanes.rate(CONNECTIONS, RUN / 2).await?;
     let (mut closed, mut open) = (Vec::new(), Vec::new());
-    for _ in 0..RUNS {
-        closed.push(lanes.rate(CONNECTIONS, RUN).await?);
-        let pages = OPEN.map(|path| tokio::spawn(browser.clone().keep_open(path)));
-        open.push(lanes.rate(CONNECTIONS, RUN).await?);
-        pages.iter().for_each(tokio::task::JoinHandle::abort);
+    // In turn, as the tables grow meanwhile.
+    for run in 0..RUNS * 2 {
+        if matches!(run % 4, 0 | 3) {
+            closed.push(lanes.rate(CONNECTIONS, RUN).await?);
+        } else {
+            let pages = OPEN.map(|path| tokio::spawn(browser.clone().keep_open(path)));
+            open.push(lanes.rate(CONNECTIONS, RUN).await?);
+            pages.iter().for_each(tokio::task::JoinHandle::abort);
+        }
     }
     let (closed, open) = (Spread::of(closed), Spread::of(open));
     let ratio = open.median / closed.median;
