@@ -156,7 +156,7 @@ async fn run(db: &Db, model: &Mutex<Model>, mut random: Rng, number: usize) {
                     return;
                 }
                 get(&client, "select supaqueue.tick_job_dependencies()").await;
-            } else if get(&client, LEFT_TO_THE_TICK).await != "" {
+            } else if !get(&client, LEFT_TO_THE_TICK).await.is_empty() {
                 // On a busy machine, a lock is not had in time.
                 supaqueue_tests::run(&client, TICK_IN_TRANSACTION).await;
             }
