@@ -21,7 +21,7 @@ begin
         coalesce(p.number, 0) as in_progress,
         (select count(*) from supaqueue.worker w where w.queue = q.id) as workers,
         (select count(*) from supaqueue.worker w where w.queue = q.id and w.locked) as busy,
-        supaqueue.oldest_due(q.id) as oldest_due
+        (supaqueue.oldest_due(q.id)).run_at as oldest_due
       from supaqueue.queue q
       left join supaqueue.counted c on c.queue = q.id
       left join (
@@ -110,25 +110,27 @@ end
 $$;
 comment on function supaqueue.metrics is 'Counters, gauges and histograms of all queues as OpenMetrics text, for Prometheus and others';
 
--- Since when the job of a queue that waits longest has been due. Looks at 100 priorities.
+-- The due job of a queue that has waited longest; null: there is none. Looks at 100 priorities.
 create or replace function supaqueue.oldest_due(_queue uuid)
-returns timestamptz
+returns supaqueue.ready_job
 language plpgsql
 stable
 set search_path = ''
 as $$
 declare
   place supaqueue.ready_job;
-  oldest timestamptz;
+  oldest supaqueue.ready_job;
 begin
   for i in 1 .. 100 loop
     select r.* into place
     from supaqueue.ready_job r
     where r.queue = _queue and r.priority > coalesce(place.priority::bigint, -2147483649)
-    order by r.priority, r.run_at
+    order by r.priority, r.run_at, r.position
     limit 1;
     exit when not found;
-    oldest := least(oldest, place.run_at);
+    if oldest.run_at is null or place.run_at < oldest.run_at then
+      oldest := place;
+    end if;
   end loop;
   return oldest;
 end

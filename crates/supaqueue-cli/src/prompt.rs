@@ -39,7 +39,7 @@ impl Confirmation {
         self.ask_with(question, &more).await
     }
 
-    /// [`Self::ask`], with something to add to the remedy where nobody can be asked.
+    /// [`Self::ask`], with an addition to the remedy for when stdin is not a terminal.
     pub(crate) async fn ask_with(&self, question: &str, more: &str) -> Result<()> {
         if self.yes {
             return Ok(());

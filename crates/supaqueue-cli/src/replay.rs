@@ -95,7 +95,7 @@ async fn replay(arguments: &Arguments) -> Result<ExitCode> {
         .request(&address, keys.as_ref(), key.as_ref(), rand::random(), now())
         .map_err(|reason| {
             user_error(
-                format!("nobody can make this call: {reason}"),
+                format!("cannot make this call: {reason}"),
                 "Correct the job or its queue.",
             )
         })?;
@@ -320,7 +320,7 @@ fn show(response: &Response, headers: &Headers, took: &str) {
         BodyEnd::Failed(why) => format!("(the body ended early: {})", printable(why)),
         BodyEnd::Aborted => "(the timeout came before the end of the body)".into(),
         BodyEnd::Truncated => format!(
-            "(more than {} bytes, of which Supaqueue keeps no more)",
+            "(longer than {} bytes; Supaqueue keeps no more of an answer)",
             response.body.len()
         ),
         BodyEnd::Complete if shown != body => {

@@ -346,7 +346,7 @@ impl Project {
     }
 }
 
-/// A value as an SQL literal; `null` if there is none.
+/// A value as an SQL literal, or `null`.
 pub(crate) fn literal(value: Option<impl AsRef<str>>) -> String {
     value.map_or_else(
         || "null".to_owned(),

@@ -91,21 +91,9 @@ select jsonb_build_object(
           where h.queue = q.id
         ),
         'oldest_due', (
-          -- One step of the index per priority, of which there are few.
-          with recursive priorities as (
-            (select r.priority from supaqueue.ready_job r where r.queue = q.id order by r.priority limit 1)
-            union all
-            select (select r.priority from supaqueue.ready_job r where r.queue = q.id and r.priority > p.priority order by r.priority limit 1)
-            from priorities p
-            where p.priority is not null
-          )
-          select jsonb_build_object('id', r.job, 'run_at', r.run_at, 'explain', supaqueue.explain(r.job))
-          from (select p.priority from priorities p limit 100) p
-          cross join lateral (
-            select r.* from supaqueue.ready_job r where r.queue = q.id and r.priority = p.priority order by r.run_at, r.position limit 1
-          ) r
-          order by r.run_at
-          limit 1
+          select jsonb_build_object('id', d.job, 'run_at', d.run_at, 'explain', supaqueue.explain(d.job))
+          from supaqueue.oldest_due(q.id) d
+          where d.job is not null
         ),
         'failures', case when :with_failures then (
           select coalesce(jsonb_agg(to_jsonb(f) order by f.jobs desc, f.last_at desc), '[]')
