@@ -206,7 +206,7 @@ comment on column supaqueue.setting.poll_ms is 'How soon a waiting run asks for 
 comment on column supaqueue.setting.max_retry_after_ms is 'The longest wait that a target function can ask for with retry-after, in milliseconds';
 comment on column supaqueue.setting.max_errors is 'Failed attempts kept in the errors of a job: the last ones';
 comment on column supaqueue.setting.retention_batch is 'Finished jobs deleted in one tick, at most';
-comment on column supaqueue.setting.keep_minutes_for is 'How long the rows of the table minute, from which charts are drawn, are kept';
+comment on column supaqueue.setting.keep_minutes_for is 'How long the rows of minute and hour, from which charts are drawn, are kept';
 $migration$;
 
 --- schema/tables/10_queue.sql
@@ -779,6 +779,13 @@ comment on column supaqueue.minute.started is 'The attempts of the jobs that end
 comment on column supaqueue.minute.retried is 'Of those, the attempts after the first one of each job';
 comment on column supaqueue.minute.wait is 'A histogram of the time from when the last attempt was due to its start: the numbers of jobs up to each of supaqueue.histogram_bounds(), and above';
 comment on column supaqueue.minute.run is 'A histogram of the duration of the last attempt';
+
+-- The same per hour, so that a chart of a month does not read 43,200 rows.
+create table supaqueue.hour (like supaqueue.minute including all) with (fillfactor = 80);
+alter table supaqueue.hour enable row level security;
+
+comment on table supaqueue.hour is 'What ended in each hour, as in supaqueue.minute';
+comment on column supaqueue.hour.at is 'The beginning of the hour';
 
 -- How far each queue is counted, and its totals since it was created, for metrics().
 create table supaqueue.counted (
@@ -4522,7 +4529,7 @@ begin
 end
 $$;
 
--- Counts the jobs that have ended since they were counted last, in minute and counted, about _limit of
+-- Counts the jobs that have ended since they were counted last, in minute, hour and counted, about _limit of
 -- them; returns whether there are more. Looks at 100 queues at a time, so that a tick with nothing to count costs next to
 -- nothing, and goes on with the others at the next tick.
 --
@@ -4637,6 +4644,7 @@ declare
   total supaqueue.counted;
   _until timestamptz;
   ended record;
+  step text;
   jobs bigint := 0;
 begin
   insert into supaqueue.counted (queue, until) values (_queue, '-infinity') on conflict do nothing;
@@ -4687,14 +4695,19 @@ begin
     group by 1
     order by 1
   loop
-    insert into supaqueue.minute as m (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
-    select q.id, ended.at, ended.started, ended.succeeded, ended.failed, ended.cancelled, ended.retried, ended.wait, ended.run
-    from (values (_queue), ('00000000-0000-0000-0000-000000000000')) as q (id)
-    on conflict (queue, at) do update
-    set started = least(m.started::bigint + excluded.started, 2147483647), succeeded = m.succeeded + excluded.succeeded,
-      failed = m.failed + excluded.failed, cancelled = m.cancelled + excluded.cancelled,
-      retried = least(m.retried::bigint + excluded.retried, 2147483647),
-      wait = supaqueue.add_histograms(m.wait, excluded.wait), run = supaqueue.add_histograms(m.run, excluded.run);
+    foreach step in array array['minute', 'hour'] loop
+      execute format($insert$
+        insert into supaqueue.%1$I as m (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
+        select q.id, date_trunc(%1$L, $2, 'UTC'), $3, $4, $5, $6, $7, $8, $9
+        from unnest(array[$1, '00000000-0000-0000-0000-000000000000']) as q (id)
+        on conflict (queue, at) do update
+        set started = least(m.started::bigint + excluded.started, 2147483647), succeeded = m.succeeded + excluded.succeeded,
+          failed = m.failed + excluded.failed, cancelled = m.cancelled + excluded.cancelled,
+          retried = least(m.retried::bigint + excluded.retried, 2147483647),
+          wait = supaqueue.add_histograms(m.wait, excluded.wait), run = supaqueue.add_histograms(m.run, excluded.run)
+      $insert$, step)
+      using _queue, ended.at, ended.started, ended.succeeded, ended.failed, ended.cancelled, ended.retried, ended.wait, ended.run;
+    end loop;
     total.started := total.started + ended.started;
     total.succeeded := total.succeeded + ended.succeeded;
     total.failed := total.failed + ended.failed;
@@ -4715,7 +4728,7 @@ begin
 end
 $$;
 
--- Deletes the rows of minute that are no longer kept, the oldest first, some at a time.
+-- Deletes the rows of minute and hour that are no longer kept, the oldest first, some at a time.
 create or replace function supaqueue.delete_minutes()
 returns void
 language plpgsql
@@ -4727,6 +4740,9 @@ begin
   delete from supaqueue.minute m
   where m.ctid = any (array(
     select o.ctid from supaqueue.minute o where o.at < before order by o.at limit 2000 for update skip locked));
+  delete from supaqueue.hour h
+  where h.ctid = any (array(
+    select o.ctid from supaqueue.hour o where o.at < before order by o.at limit 2000 for update skip locked));
 end
 $$;
 $migration$;
@@ -6968,8 +6984,8 @@ $migration$;
 --- schema/80_chart.sql
 
 execute $migration$
--- What ended in the last while, one row per step, the oldest first, from minute. queue_name null: in all
--- queues. Steps begin at multiples of their length since 2000-01-01 00:00 UTC; the last one holds the present.
+-- What ended in the last while, one row per step, the oldest first, from hour if the steps are whole hours, else
+-- from minute. queue_name null: in all queues. Steps begin at multiples of their length since 2000-01-01 00:00 UTC; the last one holds the present.
 create or replace function supaqueue.chart(queue_name text, since interval, step interval)
 returns table (
   at timestamptz, started bigint, succeeded bigint, failed bigint, cancelled bigint, retried bigint, wait bigint[], run bigint[]
@@ -7009,8 +7025,11 @@ begin
         sum(n.wait[8]), sum(n.wait[9]), sum(n.wait[10]), sum(n.wait[11]), sum(n.wait[12]), sum(n.wait[13]), sum(n.wait[14])] as wait,
       array[sum(n.run[1]), sum(n.run[2]), sum(n.run[3]), sum(n.run[4]), sum(n.run[5]), sum(n.run[6]), sum(n.run[7]),
         sum(n.run[8]), sum(n.run[9]), sum(n.run[10]), sum(n.run[11]), sum(n.run[12]), sum(n.run[13]), sum(n.run[14])] as run
-    from supaqueue.minute n
-    where n.queue = _queue and n.at >= first_at
+    from (
+      select m.* from supaqueue.minute m where seconds % 3600 <> 0 and m.queue = _queue and m.at >= first_at
+      union all
+      select h.* from supaqueue.hour h where seconds % 3600 = 0 and h.queue = _queue and h.at >= first_at
+    ) n
     group by 1
   ) m on m.at = first_at + s.number * step
   order by s.number;

@@ -41,7 +41,7 @@ begin
 end
 $$;
 
--- Counts the jobs that have ended since they were counted last, in minute and counted, about _limit of
+-- Counts the jobs that have ended since they were counted last, in minute, hour and counted, about _limit of
 -- them; returns whether there are more. Looks at 100 queues at a time, so that a tick with nothing to count costs next to
 -- nothing, and goes on with the others at the next tick.
 --
@@ -156,6 +156,7 @@ declare
   total supaqueue.counted;
   _until timestamptz;
   ended record;
+  step text;
   jobs bigint := 0;
 begin
   insert into supaqueue.counted (queue, until) values (_queue, '-infinity') on conflict do nothing;
@@ -206,14 +207,19 @@ begin
     group by 1
     order by 1
   loop
-    insert into supaqueue.minute as m (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
-    select q.id, ended.at, ended.started, ended.succeeded, ended.failed, ended.cancelled, ended.retried, ended.wait, ended.run
-    from (values (_queue), ('00000000-0000-0000-0000-000000000000')) as q (id)
-    on conflict (queue, at) do update
-    set started = least(m.started::bigint + excluded.started, 2147483647), succeeded = m.succeeded + excluded.succeeded,
-      failed = m.failed + excluded.failed, cancelled = m.cancelled + excluded.cancelled,
-      retried = least(m.retried::bigint + excluded.retried, 2147483647),
-      wait = supaqueue.add_histograms(m.wait, excluded.wait), run = supaqueue.add_histograms(m.run, excluded.run);
+    foreach step in array array['minute', 'hour'] loop
+      execute format($insert$
+        insert into supaqueue.%1$I as m (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
+        select q.id, date_trunc(%1$L, $2, 'UTC'), $3, $4, $5, $6, $7, $8, $9
+        from unnest(array[$1, '00000000-0000-0000-0000-000000000000']) as q (id)
+        on conflict (queue, at) do update
+        set started = least(m.started::bigint + excluded.started, 2147483647), succeeded = m.succeeded + excluded.succeeded,
+          failed = m.failed + excluded.failed, cancelled = m.cancelled + excluded.cancelled,
+          retried = least(m.retried::bigint + excluded.retried, 2147483647),
+          wait = supaqueue.add_histograms(m.wait, excluded.wait), run = supaqueue.add_histograms(m.run, excluded.run)
+      $insert$, step)
+      using _queue, ended.at, ended.started, ended.succeeded, ended.failed, ended.cancelled, ended.retried, ended.wait, ended.run;
+    end loop;
     total.started := total.started + ended.started;
     total.succeeded := total.succeeded + ended.succeeded;
     total.failed := total.failed + ended.failed;
@@ -234,7 +240,7 @@ begin
 end
 $$;
 
--- Deletes the rows of minute that are no longer kept, the oldest first, some at a time.
+-- Deletes the rows of minute and hour that are no longer kept, the oldest first, some at a time.
 create or replace function supaqueue.delete_minutes()
 returns void
 language plpgsql
@@ -246,5 +252,8 @@ begin
   delete from supaqueue.minute m
   where m.ctid = any (array(
     select o.ctid from supaqueue.minute o where o.at < before order by o.at limit 2000 for update skip locked));
+  delete from supaqueue.hour h
+  where h.ctid = any (array(
+    select o.ctid from supaqueue.hour o where o.at < before order by o.at limit 2000 for update skip locked));
 end
 $$;

@@ -1,5 +1,5 @@
--- What ended in the last while, one row per step, the oldest first, from minute. queue_name null: in all
--- queues. Steps begin at multiples of their length since 2000-01-01 00:00 UTC; the last one holds the present.
+-- What ended in the last while, one row per step, the oldest first, from hour if the steps are whole hours, else
+-- from minute. queue_name null: in all queues. Steps begin at multiples of their length since 2000-01-01 00:00 UTC; the last one holds the present.
 create or replace function supaqueue.chart(queue_name text, since interval, step interval)
 returns table (
   at timestamptz, started bigint, succeeded bigint, failed bigint, cancelled bigint, retried bigint, wait bigint[], run bigint[]
@@ -39,8 +39,11 @@ begin
         sum(n.wait[8]), sum(n.wait[9]), sum(n.wait[10]), sum(n.wait[11]), sum(n.wait[12]), sum(n.wait[13]), sum(n.wait[14])] as wait,
       array[sum(n.run[1]), sum(n.run[2]), sum(n.run[3]), sum(n.run[4]), sum(n.run[5]), sum(n.run[6]), sum(n.run[7]),
         sum(n.run[8]), sum(n.run[9]), sum(n.run[10]), sum(n.run[11]), sum(n.run[12]), sum(n.run[13]), sum(n.run[14])] as run
-    from supaqueue.minute n
-    where n.queue = _queue and n.at >= first_at
+    from (
+      select m.* from supaqueue.minute m where seconds % 3600 <> 0 and m.queue = _queue and m.at >= first_at
+      union all
+      select h.* from supaqueue.hour h where seconds % 3600 = 0 and h.queue = _queue and h.at >= first_at
+    ) n
     group by 1
   ) m on m.at = first_at + s.number * step
   order by s.number;

@@ -26,6 +26,21 @@ async fn assert_counted(db: &Db, want: &str) {
         "'00000000-0000-0000-0000-000000000000'",
     );
     assert_eq!(db.get(&all).await, want, "all queues");
+    let per_hour = all.replace("supaqueue.minute", "supaqueue.hour");
+    assert_eq!(db.get(&per_hour).await, want, "per hour");
+    let histograms = "select b.name, b.place, sum(b.number) from supaqueue.minute m
+        cross join lateral (
+          select 'wait' as name, w.* from unnest(m.wait) with ordinality as w (number, place)
+          union all
+          select 'run', r.* from unnest(m.run) with ordinality as r (number, place)
+        ) b
+        group by 1, 2 order by 1, 2";
+    assert_eq!(
+        db.get(histograms).await,
+        db.get(&histograms.replace("supaqueue.minute", "supaqueue.hour"))
+            .await,
+        "the histograms per hour"
+    );
 }
 
 /// Waits until what has ended by now would be counted, were there no open transaction.
@@ -382,7 +397,13 @@ async fn minutes_are_kept_as_long_as_the_setting_says_and_totals_for_ever() {
     db.run("update supaqueue.setting set keep_minutes_for = '1 day'")
         .await;
     db.tick().await;
-    assert_eq!(db.get("select count(*) from supaqueue.minute").await, "0");
+    assert_eq!(
+        db.get(
+            "select (select count(*) from supaqueue.minute) + (select count(*) from supaqueue.hour)"
+        )
+        .await,
+        "0"
+    );
     assert_eq!(db.get(TOTALS).await, "2|2|0|0|0");
     let refusal = db
         .refusal("update supaqueue.setting set keep_minutes_for = '-1 day'")

@@ -7,7 +7,7 @@ use crate::context::{Context, Page, Section};
 use crate::text;
 
 /// How often the script asks for the page again, in milliseconds.
-const REFRESH_MS: u32 = 3000;
+const REFRESH_MS: u32 = 5000;
 
 const SECTIONS: [(Section, &str, &str); 6] = [
     (Section::Overview, "/", "Overview"),

@@ -1,4 +1,4 @@
--- Fills an empty Supaqueue with 1,000,000 jobs of the last 30 days, and the minutes of the last day:
+-- Fills an empty Supaqueue with 1,000,000 jobs of the last 30 days, and what is charted of these days:
 --
 --   900,000 successful, 60,000 failed in 12 groups, 20,000 cancelled, 15,000 pending that are due,
 --   4,900 due later, 100 waiting; in 5 queues, a third of them with keys, with payloads of 20 bytes to 100 kB
@@ -22,7 +22,7 @@ create temporary table queues on commit drop as
 select q.id, row_number() over (order by q.name) - 1 as number from supaqueue.queue q where q.name in ('emails', 'invoices', 'thumbnails', 'webhooks', 'reports');
 
 create temporary table failures on commit drop as
-select f.number - 1 as number, f.http_status, f.message, null::text as error_group
+select f.number - 1 as number, f.http_status, f.message, supaqueue.error_group(f.http_status, f.message) as error_group
 from (values
   (1, 500, 'Internal Server Error: cannot read property ''id'' of undefined'),
   (2, 503, 'the e-mail service is busy'),
@@ -37,16 +37,6 @@ from (values
   (11, 400, 'unexpected token < in JSON at position 0'),
   (12, 409, 'invoice 01a22a4d-d791-772c-8b92-e4dd904fb427 exists')
 ) as f (number, http_status, message);
-do $$
-begin
-  if to_regprocedure('supaqueue.error_group(integer,text)') is not null then
-    execute 'update failures set error_group = supaqueue.error_group(http_status, message)';
-  else
-    update failures set error_group = concat_ws(' ', http_status, regexp_replace(message, '[0-9a-f]{8}-[0-9a-f-]{27}|\d+|"[^"]*"', '…', 'g'));
-  end if;
-end
-$$;
-
 alter table supaqueue.job disable trigger user;
 create temporary table indexes on commit drop as
 select i.indexrelid::regclass::text as name, pg_get_indexdef(i.indexrelid) as definition
@@ -129,23 +119,20 @@ from supaqueue.job j
 where j.status = 'waiting' or j.status = 'pending' and j.run_at > now();
 alter table supaqueue.ready_job enable trigger user;
 
-do $$
-begin
-  if to_regclass('supaqueue.minute') is null then
-    return;
-  end if;
-  execute $minutes$
-    insert into supaqueue.minute (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
-    select
-      q.id, m.at, n.jobs + n.jobs / 10, n.jobs - n.jobs / 15, n.jobs / 15, n.jobs / 50, n.jobs / 10,
-      array(select (n.jobs * exp(-abs(b.number - 4)) / 3)::integer from generate_series(1, 14) b (number)),
-      array(select (n.jobs * exp(-abs(b.number - 6)) / 3)::integer from generate_series(1, 14) b (number))
-    from queues q
-    cross join generate_series(date_trunc('minute', now()) - interval '24 hours', date_trunc('minute', now()) - interval '1 minute', '1 minute') m (at)
-    cross join lateral (select (20 + 15 * sin(extract(epoch from m.at) / 7200 + q.number) + 10 * random())::integer as jobs) n
-    on conflict do nothing
-  $minutes$;
-end
-$$;
+insert into supaqueue.minute (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
+select
+  q.id, m.at, n.jobs + n.jobs / 10, n.jobs - n.jobs / 15, n.jobs / 15, n.jobs / 50, n.jobs / 10,
+  array(select (n.jobs * exp(-abs(b.number - 4)) / 3)::integer from generate_series(1, 14) b (number)),
+  array(select (n.jobs * exp(-abs(b.number - 6)) / 3)::integer from generate_series(1, 14) b (number))
+from (select id, number from queues union all select '00000000-0000-0000-0000-000000000000', 2) q
+cross join generate_series(date_trunc('minute', now()) - interval '30 days', date_trunc('minute', now()) - interval '1 minute', '1 minute') m (at)
+cross join lateral (select (20 + 15 * sin(extract(epoch from m.at) / 7200 + q.number) + 10 * random())::integer as jobs) n;
+insert into supaqueue.hour (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
+select
+  m.queue, date_trunc('hour', m.at, 'UTC'), sum(m.started), sum(m.succeeded), sum(m.failed), sum(m.cancelled), sum(m.retried),
+  array(select s.number * 60 from unnest((array_agg(m.wait))[1:1]) as s (number)),
+  array(select s.number * 60 from unnest((array_agg(m.run))[1:1]) as s (number))
+from supaqueue.minute m
+group by 1, 2;
 
-analyze supaqueue.job, supaqueue.ready_job, supaqueue.held_job, supaqueue.queue, supaqueue.worker;
+analyze supaqueue.job, supaqueue.minute, supaqueue.hour, supaqueue.ready_job, supaqueue.held_job, supaqueue.queue, supaqueue.worker;

@@ -39,4 +39,4 @@ comment on column supaqueue.setting.poll_ms is 'How soon a waiting run asks for 
 comment on column supaqueue.setting.max_retry_after_ms is 'The longest wait that a target function can ask for with retry-after, in milliseconds';
 comment on column supaqueue.setting.max_errors is 'Failed attempts kept in the errors of a job: the last ones';
 comment on column supaqueue.setting.retention_batch is 'Finished jobs deleted in one tick, at most';
-comment on column supaqueue.setting.keep_minutes_for is 'How long the rows of the table minute, from which charts are drawn, are kept';
+comment on column supaqueue.setting.keep_minutes_for is 'How long the rows of minute and hour, from which charts are drawn, are kept';

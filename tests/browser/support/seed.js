@@ -136,5 +136,14 @@ export async function history(project) {
       from job j
       group by grouping sets ((j.queue, j.at), (j.at))
     ) s
+    on conflict do nothing;
+
+    create aggregate pg_temp.sum_of_histograms (bigint[]) (sfunc = supaqueue.add_histograms, stype = bigint[]);
+    insert into supaqueue.hour (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
+    select
+      m.queue, date_trunc('hour', m.at, 'UTC'), sum(m.started), sum(m.succeeded), sum(m.failed), sum(m.cancelled), sum(m.retried),
+      pg_temp.sum_of_histograms(m.wait), pg_temp.sum_of_histograms(m.run)
+    from supaqueue.minute m
+    group by 1, 2
     on conflict do nothing`);
 }

@@ -74,14 +74,14 @@ pub(crate) async fn list(context: Arc<Context>) -> Result<Page, Error> {
             div.table { table {
                 caption.hidden { "Operations, the newest first" }
                 thead { tr {
-                    th scope="col" { "Operation" } th scope="col" { "Jobs" } th scope="col" { "Status" }
+                    th scope="col" { "Operation" } th scope="col" { "Status" } th scope="col" { "Jobs" }
                     th.number scope="col" { "Matched" } th.number scope="col" { "Done" } th.number scope="col" { "Refused" }
                     th scope="col" { "Started" } th scope="col" { "Ended" }
                 } }
                 tbody { @for one in &operations { tr id=(format!("operation-{}", one.id)) {
                     th scope="row" { a data-row href=(path(&one.id)) { (one.action) } }
-                    td.excerpt { (filter(&one.filter)) }
                     td { (status(&one.status)) }
+                    td.excerpt { (filter(&one.filter)) }
                     td.number { (text::number(one.matched)) }
                     td.number { (text::number(one.done)) }
                     td.number { @if one.refused > 0 { span.bad { (text::number(one.refused)) } } @else { "0" } }

@@ -23,13 +23,14 @@ const MEDIAN_MS: f64 = 100.0;
 const WORST_MS: f64 = 300.0;
 
 /// How often an open page asks for itself, as the dashboard's script does.
-const REFRESH: Duration = Duration::from_secs(3);
+const REFRESH: Duration = Duration::from_secs(5);
 /// The pages that are open while the queues are measured.
 const OPEN: [&str; 3] = ["/", "/jobs?status=failed", "/failures"];
 const CONNECTIONS: usize = 8;
-/// How often, and for how long, the queues are measured with and without open pages.
-const RUNS: usize = 6;
-const RUN: Duration = Duration::from_secs(6);
+/// How often, and for how long, the queues are measured with and without open pages. A run has as many refreshes as it
+/// would have on average.
+const RUNS: usize = 8;
+const RUN: Duration = Duration::from_secs(10);
 
 /// Runs the benchmark and prints the results.
 pub(crate) async fn measure() -> Result<()> {
@@ -139,6 +140,7 @@ async fn screens(client: &Client) -> Result<Vec<(&'static str, String)>> {
     };
     Ok(vec![
         ("Overview", "/".into()),
+        ("Overview, 30 days", "/?period=30d".into()),
         ("Jobs", "/jobs".into()),
         ("Jobs, failed", "/jobs?status=failed".into()),
         ("Jobs, of a queue", "/jobs?queue=emails".into()),
@@ -163,6 +165,7 @@ async fn screens(client: &Client) -> Result<Vec<(&'static str, String)>> {
         ("Job, the largest payload", format!("/jobs/{large}")),
         ("Failures", "/failures".into()),
         ("Queue", "/queues/emails".into()),
+        ("Queue, 30 days", "/queues/emails?period=30d".into()),
         ("Queue, settings", "/queues/emails/settings".into()),
         ("Schedules", "/schedules".into()),
         ("Pipelines", "/pipelines".into()),
