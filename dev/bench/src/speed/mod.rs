@@ -41,7 +41,7 @@ pub(crate) struct Scale {
 }
 
 pub(crate) const FULL: Scale = Scale {
-    sizes: &[0, 10_000, 1_000_000],
+    sizes: &[0, 1_000_000],
     warm_up: Duration::from_secs(3),
     window: Duration::from_secs(20),
     probes: 100,

@@ -45,10 +45,10 @@ pub(super) struct MaxThroughput {
     pub(super) noise: Noise,
 }
 
-/// The time from the commit of an insert until the call reaches the target.
+/// The time from the commit of an insert, or from when a retry is due, until the call reaches the target.
 #[derive(Debug, Serialize)]
 pub(super) struct Latency {
-    /// `idle` or `under load`.
+    /// `idle`, `of a retry` or `under load`.
     pub(super) when: &'static str,
     pub(super) probes: usize,
     pub(super) p50_ms: f64,
