@@ -43,11 +43,16 @@ for (const [kind, { seed, looks }] of Object.entries(KINDS)) {
       link = await project.serve();
       paths = Object.values(SCREENS);
       if (kind === "empty") return;
+      const operation = await project.value(
+        `insert into supaqueue.operation (action, filter, changes)
+         values ('change', '{"queue": "emails", "status": "pending"}', '{"priority": -1}') returning id`,
+      );
       const job = async (where) =>
         `/jobs/${await project.value(
           `select id from supaqueue.job where ${where} order by id limit 1`,
         )}`;
       paths.push(
+        `/operations/${operation}`,
         await job("status = 'failed'"),
         await job("status = 'in_progress'"),
         await job("status = 'waiting'"),
