@@ -468,6 +468,29 @@ fn a_refusal_ends_the_run() {
 }
 
 #[test]
+fn a_run_that_is_over_aborts_its_pulse_and_ends_with_its_answer() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.wake();
+    let (pulse, Message::Pulse(..), _) = world.sent.last().unwrap().clone() else {
+        panic!();
+    };
+    world.succeeds(1);
+    world.told();
+    world.reported(1, RpcResult::default());
+    assert_eq!(
+        world.told(),
+        [
+            "log report_given_up".to_owned(),
+            format!("abort {}", pulse.0),
+            "log run_over".to_owned()
+        ]
+    );
+    assert!(!world.run.has_ended(), "the pulse is still open");
+    world.pulsed(accepted());
+    assert!(world.run.has_ended());
+}
+
+#[test]
 fn a_cancelled_call_is_aborted_and_reported() {
     let mut world = World::calling(PLENTY, &[call(1), call(2)]);
     world.wake();
