@@ -681,6 +681,84 @@ fn one_wait_serves_all_lanes_of_a_queue() {
     world.wake();
     assert_eq!(world.now.since(START), 80, "the earliest counts");
     assert_eq!(world.told(), ["pulse 2 idle 80"]);
+    world.pulsed(RpcResult {
+        queues: vec![QueueWait {
+            id: queue_id(),
+            again_in_ms: Some(200),
+        }],
+        ..accepted()
+    });
+    world.wake();
+    assert_eq!(world.told(), ["pulse 3 idle 280"], "and there is one");
+}
+
+/// A run that waits for work, with `others` calls in flight.
+fn waiting(ms: u64, others: u32) -> World {
+    let calls: Vec<_> = (1..=others + 1).map(call).collect();
+    let mut world = World::calling(PLENTY, &calls);
+    world.succeeds(1);
+    world.reported(
+        1,
+        RpcResult {
+            again_in_ms: Some(ms),
+            ..settled()
+        },
+    );
+    world.told();
+    world
+}
+
+#[test]
+fn a_run_whose_time_is_over_asks_for_no_work() {
+    let over = |world: &mut World| world.run.budget = Budget::new(START, 5_100, PLENTY);
+    let mut world = waiting(110, 0);
+    over(&mut world);
+    world.wake();
+    assert_eq!(world.told(), [""; 0]);
+    assert!(world.run.has_ended());
+
+    let mut world = waiting(110, 0);
+    over(&mut world);
+    world.after(110).event(Event::Dispatched(
+        vec![call_id(9)],
+        Trace::new(None, [1; 16]),
+    ));
+    assert_eq!(world.told(), ["pulse 2 acknowledge 9"]);
+}
+
+#[test]
+fn a_run_with_all_the_lanes_that_it_may_have_asks_for_no_work() {
+    let mut world = waiting(110, 100);
+    world.wake();
+    assert_eq!(world.now.since(START), 110);
+    assert_eq!(world.told(), [""; 0]);
+
+    let mut world = waiting(10_000, 100);
+    world.wake();
+    let told = world.told();
+    assert!(
+        told.len() == 1 && told[0].starts_with("pulse 2 calls 2,3,") && !told[0].contains("idle"),
+        "the lease is renewed at its time: {told:?}"
+    );
+}
+
+#[test]
+fn each_call_of_a_dispatch_that_the_run_does_not_get_is_logged() {
+    let mut world = World::new(PLENTY);
+    world.event(Event::Dispatched(
+        vec![call_id(1), call_id(2), call_id(3)],
+        Trace::new(None, [1; 16]),
+    ));
+    world.told();
+    world.pulsed(RpcResult {
+        started: vec![call(1)],
+        ..accepted()
+    });
+    let told = world.told();
+    assert_eq!(
+        told,
+        ["log not_acknowledged", "log not_acknowledged", "call 1"]
+    );
 }
 
 #[test]
