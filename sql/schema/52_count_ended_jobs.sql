@@ -156,7 +156,6 @@ declare
   total supaqueue.counted;
   _until timestamptz;
   ended record;
-  step text;
   jobs bigint := 0;
 begin
   insert into supaqueue.counted (queue, until) values (_queue, '-infinity') on conflict do nothing;
@@ -207,19 +206,23 @@ begin
     group by 1
     order by 1
   loop
-    foreach step in array array['minute', 'hour'] loop
-      execute format($insert$
-        insert into supaqueue.%1$I as m (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
-        select q.id, date_trunc(%1$L, $2, 'UTC'), $3, $4, $5, $6, $7, $8, $9
-        from unnest(array[$1, '00000000-0000-0000-0000-000000000000']) as q (id)
-        on conflict (queue, at) do update
-        set started = least(m.started::bigint + excluded.started, 2147483647), succeeded = m.succeeded + excluded.succeeded,
-          failed = m.failed + excluded.failed, cancelled = m.cancelled + excluded.cancelled,
-          retried = least(m.retried::bigint + excluded.retried, 2147483647),
-          wait = supaqueue.add_histograms(m.wait, excluded.wait), run = supaqueue.add_histograms(m.run, excluded.run)
-      $insert$, step)
-      using _queue, ended.at, ended.started, ended.succeeded, ended.failed, ended.cancelled, ended.retried, ended.wait, ended.run;
-    end loop;
+    insert into supaqueue.minute as m (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
+    select q.id, date_trunc('minute', ended.at, 'UTC'), ended.started, ended.succeeded, ended.failed, ended.cancelled, ended.retried, ended.wait, ended.run
+    from (values (_queue), ('00000000-0000-0000-0000-000000000000')) as q (id)
+    on conflict (queue, at) do update
+    set started = least(m.started::bigint + excluded.started, 2147483647), succeeded = m.succeeded + excluded.succeeded,
+      failed = m.failed + excluded.failed, cancelled = m.cancelled + excluded.cancelled,
+      retried = least(m.retried::bigint + excluded.retried, 2147483647),
+      wait = supaqueue.add_histograms(m.wait, excluded.wait), run = supaqueue.add_histograms(m.run, excluded.run);
+    -- Written out: a statement made for the table's name would be planned each time.
+    insert into supaqueue.hour as m (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
+    select q.id, date_trunc('hour', ended.at, 'UTC'), ended.started, ended.succeeded, ended.failed, ended.cancelled, ended.retried, ended.wait, ended.run
+    from (values (_queue), ('00000000-0000-0000-0000-000000000000')) as q (id)
+    on conflict (queue, at) do update
+    set started = least(m.started::bigint + excluded.started, 2147483647), succeeded = m.succeeded + excluded.succeeded,
+      failed = m.failed + excluded.failed, cancelled = m.cancelled + excluded.cancelled,
+      retried = least(m.retried::bigint + excluded.retried, 2147483647),
+      wait = supaqueue.add_histograms(m.wait, excluded.wait), run = supaqueue.add_histograms(m.run, excluded.run);
     total.started := total.started + ended.started;
     total.succeeded := total.succeeded + ended.succeeded;
     total.failed := total.failed + ended.failed;
