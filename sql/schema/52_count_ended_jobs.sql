@@ -207,7 +207,7 @@ begin
     order by 1
   loop
     insert into supaqueue.minute as m (queue, at, started, succeeded, failed, cancelled, retried, wait, run)
-    select q.id, date_trunc('minute', ended.at, 'UTC'), ended.started, ended.succeeded, ended.failed, ended.cancelled, ended.retried, ended.wait, ended.run
+    select q.id, ended.at, ended.started, ended.succeeded, ended.failed, ended.cancelled, ended.retried, ended.wait, ended.run
     from (values (_queue), ('00000000-0000-0000-0000-000000000000')) as q (id)
     on conflict (queue, at) do update
     set started = least(m.started::bigint + excluded.started, 2147483647), succeeded = m.succeeded + excluded.succeeded,

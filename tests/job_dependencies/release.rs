@@ -237,5 +237,5 @@ async fn a_fan_out_of_ten_thousand_takes_seconds() {
     db.propagate().await;
     db.assert_counts_match_sources().await;
     // Not a benchmark: with a cost that is quadratic in the fan-out, this would take minutes.
-    assert!(started.elapsed().as_secs() < 90, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }
