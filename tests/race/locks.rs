@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use supaqueue_tests::protocol::{
     ANY, Answer, NONE, Pulse, RUN, acknowledge, current_job_of, end_lease, server_is_old, succeed,
 };
-use supaqueue_tests::{Db, Session, run, try_get};
+use supaqueue_tests::{Db, Session, eventually, run, try_get};
 
 use crate::invariants::{no_worker_idles_beside_a_due_job, state_is_consistent};
 use crate::transactions::one_busy_worker;
@@ -38,7 +38,7 @@ async fn soon(session: &Session, statement: &str, holder: &str) -> String {
 const TIMEOUTS: [&str; 3] = [
     "set lock_timeout = 0",
     "set lock_timeout = '20ms'",
-    "set statement_timeout = '1s'",
+    "set statement_timeout = '4s'",
 ];
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn the_tick_passes_a_queue_whose_lock_is_held() {
         db.queue("q", 1).await;
         db.queue("other", 1).await;
         db.run("insert into supaqueue.job (queue, run_at) select id, clock_timestamp() + interval '50 ms' from supaqueue.queue").await;
-        supaqueue_tests::eventually(
+        eventually(
             db.client(),
             "select bool_and(run_at < clock_timestamp()) from supaqueue.job",
             "t",
