@@ -23,8 +23,8 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// Starts the stack. Commits wait for the disk.
-    pub(crate) async fn start(hop: Duration) -> Result<Self> {
+    /// Starts the stack. Commits wait for the disk. `environment` is added to that of the functions.
+    pub(crate) async fn start(hop: Duration, environment: &[(&str, &str)]) -> Result<Self> {
         let functions = Path::new(env!("CARGO_MANIFEST_DIR")).join("functions");
         let mut builder = Stack::builder()
             .functions(functions)
@@ -37,6 +37,9 @@ impl Project {
             .env("SUPAQUEUE_LOG_LEVEL", "warn");
         for (name, value) in SETTINGS {
             builder = builder.setting(name, value);
+        }
+        for (name, value) in environment {
+            builder = builder.env(*name, *value);
         }
         let stack = builder.start().await?;
         let client = stack.database().connect().await?;

@@ -100,7 +100,7 @@ pub(crate) const QUICK: Scale = Scale {
 ///
 /// Also if a goal is not met, after the results are stored.
 pub(crate) async fn measure(scale: Scale) -> Result<()> {
-    let project = Project::start(Duration::ZERO).await?;
+    let project = Project::start(Duration::ZERO, &[]).await?;
     let run = run(&project, scale).await;
     project.stop().await;
     let run = run?;

@@ -94,6 +94,9 @@ fn results<L: PartialEq, R>(
 const NOTES: &str = "\
 - All call the same target through the same gateway, with the same number of calls in flight. The numbers of throughput \
 are medians of all rounds with their range; the latencies of all rounds are taken together.
+- Nothing limits the processor time of a process, as on a machine of one's own. On the platform, an isolate has 2 s: with \
+the default of `SUPAQUEUE_JOBS_PER_RUN`, a run of Supaqueue's function makes about 2,000 calls a second at most, and what makes the \
+calls of the others runs elsewhere.
 - graphile-worker has as many `concurrentJobs` as calls. When batched, it has a `localQueue` for one more, and a \
 `completeJobBatchDelay` of 0: it fetches and completes jobs together. It deletes completed jobs.
 - pg-boss has LISTEN/NOTIFY, `burstWhenBatchFull`, and five workers with a `batchSize` of 2 for 10 calls or ten with 5 for 50, the \

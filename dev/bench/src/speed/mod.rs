@@ -67,7 +67,7 @@ pub(crate) async fn measure(scale: Scale, hop: Duration) -> Result<()> {
     };
     for &other_jobs in scale.sizes {
         println!("\nwith {} other jobs in the table:", grouped(other_jobs));
-        let project = Project::start(hop).await?;
+        let project = Project::start(hop, &[]).await?;
         other_jobs::prepare(&project, other_jobs).await?;
         run.sizes.push(Size {
             other_jobs,
