@@ -65,9 +65,11 @@ pub struct Started {
 }
 
 impl Started {
-    /// Waits until the statement has either finished (false) or blocked on a lock (true).
+    /// Waits until the statement has either finished (false) or blocked on a lock (true), other than one of autovacuum,
+    /// which takes a table for a moment to shorten it.
     pub async fn blocks(&self, db: &Db) -> bool {
-        self.reaches(db, "cardinality(b.pids) > 0").await
+        let condition = "not b.pids <@ array(select v.pid from pg_stat_progress_vacuum v)";
+        self.reaches(db, condition).await
     }
 
     /// Waits until the statement has either finished (false) or blocked on `other` (true).
