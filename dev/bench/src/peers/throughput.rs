@@ -11,7 +11,7 @@ use crate::Result;
 use crate::project::{Project, vacuum};
 
 /// More jobs per second than any machine reaches.
-const UPPER_BOUND: u32 = 8000;
+const UPPER_BOUND: u32 = 15_000;
 
 /// A result.
 #[derive(Debug, Serialize)]
