@@ -3,14 +3,14 @@
 -- unlimited.
 
 -- What the call of a job takes.
-create or replace function supaqueue.needs_of(_job uuid, out status text, out timeout_ms integer, out bytes bigint)
+create or replace function supaqueue.needs_of(_job uuid, out status text, out timeout_ms integer, out bytes bigint, out unstarted integer)
 language plpgsql
 stable
 set search_path = ''
 as $$
 begin
-  select j.status, coalesce(j.timeout_ms, q.timeout_ms), supaqueue.bytes_of(j.id, case when pg_column_compression(j.payload) is null then pg_column_size(j.payload) end)
-  into status, timeout_ms, bytes
+  select j.status, coalesce(j.timeout_ms, q.timeout_ms), supaqueue.bytes_of(j.id, case when pg_column_compression(j.payload) is null then pg_column_size(j.payload) end), j.unstarted
+  into status, timeout_ms, bytes, unstarted
   from supaqueue.job j
   join supaqueue.queue q on q.id = j.queue
   where j.id = _job;
@@ -80,23 +80,30 @@ begin
 end
 $$;
 
--- The first of the jobs, as many as there is room for together.
-create or replace function supaqueue.jobs_that_fit(_jobs uuid[], room jsonb)
+-- The first of the jobs, as many as there is room for together. A job that was held ready by runs that were
+-- lost three times is not held any more: it may be what ends them.
+create or replace function supaqueue.jobs_that_fit(_jobs uuid[], room jsonb, to_hold boolean default false)
 returns uuid[]
 language plpgsql
 stable
 set search_path = ''
 as $$
-declare
-  needs record;
 begin
-  for number in 1 .. cardinality(_jobs) loop
-    needs := supaqueue.needs_of(_jobs[number]);
-    if not supaqueue.fits(room, needs.timeout_ms, needs.bytes) then
-      return _jobs[:number - 1];
-    end if;
-    room := supaqueue.room_after(room, 1, needs.bytes);
-  end loop;
-  return _jobs;
+  return array(
+    select f.id
+    from (
+      select s.id, s.number, bool_and(
+        supaqueue.fits(room, s.timeout_ms, s.bytes::bigint) and s.number <= coalesce((room ->> 'calls')::numeric, s.number)
+        and not (to_hold and s.unstarted >= 3)
+      ) over (order by s.number) as fits
+      from (
+        select o.id, o.number, n.timeout_ms, n.unstarted, sum(n.bytes) over (order by o.number) as bytes
+        from unnest(_jobs) with ordinality as o (id, number)
+        cross join lateral supaqueue.needs_of(o.id) n
+      ) s
+    ) f
+    where f.fits
+    order by f.number
+  );
 end
 $$;

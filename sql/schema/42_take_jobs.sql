@@ -22,6 +22,36 @@ begin
 end
 $$;
 
+-- The same for jobs that are locked; returns their records in the same order. It is planned each time, as in
+-- settle_successes.
+create or replace function supaqueue.take_together(_jobs uuid[])
+returns jsonb[]
+language plpgsql
+set search_path = public, extensions
+as $$
+declare
+  records jsonb[];
+begin
+  if _jobs = '{}' then
+    return '{}';
+  end if;
+  execute $sql$
+    with taken as (
+      update supaqueue.job j
+      set status = 'in_progress', attempts = j.attempts + 1, started_at = clock_timestamp()
+      from unnest($1) with ordinality as o (id, number)
+      where j.id = o.id
+      returning o.number, supaqueue.job_record(j) as record
+    )
+    select array_agg(t.record order by t.number) from taken t
+  $sql$ into records using _jobs;
+  if cardinality(records) is distinct from cardinality(_jobs) then
+    perform supaqueue.refuse_skipped_update();
+  end if;
+  return records;
+end
+$$;
+
 -- Takes jobs, and returns those that could be taken. One that cannot be started, because a trigger of
 -- the user's raises for example, does not keep others from starting: it is put aside for a while.
 create or replace function supaqueue.take_jobs(_jobs uuid[])

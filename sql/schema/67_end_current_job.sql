@@ -53,6 +53,23 @@ end
 $$;
 comment on function public.end_current_job is 'Supaqueue: reports a call; used by the supaqueue function, with the service role key';
 
+-- Ends several calls of a run in one transaction. _reports is a list of what end_current_job takes for each,
+-- by the names of its arguments.
+--
+-- Returns a list of what it would return for each; null for a report that has to be sent by itself. An error
+-- means that nothing was settled, and that each has to be sent by itself.
+create or replace function public.end_current_jobs(_run uuid, _reports jsonb)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  return supaqueue.report_together(_run, _reports);
+end
+$$;
+comment on function public.end_current_jobs is 'Supaqueue: reports several calls at once; used by the supaqueue function, with the service role key';
+
 -- As in the original, marking a current job complete by hand settles it too.
 create or replace function supaqueue.after_update_current_job_tg_fn()
 returns trigger

@@ -35,7 +35,7 @@ begin
     select 'routine', p.oid, p.oid::regprocedure::text, case when p.proname = any (_functions) then 'execute' end
     from pg_catalog.pg_proc p
     where p.pronamespace = 'supaqueue'::regnamespace
-      or (p.pronamespace = 'public'::regnamespace and p.proname in ('end_current_job', 'supaqueue_pulse', 'supaqueue_enqueue', 'supaqueue_enqueue_many'))
+      or (p.pronamespace = 'public'::regnamespace and p.proname in ('end_current_job', 'end_current_jobs', 'supaqueue_pulse', 'supaqueue_enqueue', 'supaqueue_enqueue_many'))
   loop
     continue when replace(object.kind, 'routine', 'function') || object.oid = any (known);
     execute format('revoke all on %s %s from %s', object.kind, object.name, outsiders);

@@ -8,7 +8,7 @@ select supaqueue.protect_new_objects(
     "operation": "insert (action, filter, changes, per_second), update (status, per_second)"
   }',
   array[
-    'end_current_job', 'supaqueue_pulse', 'supaqueue_enqueue', 'supaqueue_enqueue_many', 'checked_options', 'enqueue', 'enqueue_outcome', 'enqueue_many', 'check_on_conflict', 'holder_of', 'is_unstarted', 'change_holder', 'merged_payload', 'lock_job',
+    'end_current_job', 'end_current_jobs', 'supaqueue_pulse', 'supaqueue_enqueue', 'supaqueue_enqueue_many', 'checked_options', 'enqueue', 'enqueue_outcome', 'enqueue_many', 'check_on_conflict', 'holder_of', 'is_unstarted', 'change_holder', 'merged_payload', 'lock_job',
     'refuse_skipped_update', 'explain', 'reason', 'problems', 'ago', 'queue_id', 'schedule_tick',
     'set_workers', 'new_id', 'is_headers', 'is_below_function', 'schedule', 'unschedule', 'run_schedule', 'next_times', 'backfill',
     'explain_schedule', 'check_filter', 'list_jobs', 'show_job', 'preview', 'run_now', 'find_jobs', 'filter_statuses', 'filter_segments',

@@ -91,6 +91,31 @@ fn a_schema_and_a_function_of_different_versions_delay_jobs_and_cost_no_attempt(
 }
 
 #[test]
+fn the_reports_of_many_short_calls_go_together() {
+    test(async |_| {
+        let stack = start_stack().await;
+        let client = stack.database().connect().await.unwrap();
+        let body = "return supaqueue.report_together(_run, _reports);";
+        let counted =
+            format!("insert into public.together values (jsonb_array_length(_reports)); {body}");
+        run(&client, "create table public.together (reports integer)").await;
+        break_function(&client, "public.end_current_jobs", body, &counted).await;
+        run(
+            &client,
+            "insert into supaqueue.queue (name, edge_function_name) values ('q', 'succeed');
+             select supaqueue.set_workers('q', 30);
+             select supaqueue.enqueue_many('q', array_fill('{}'::jsonb, array[900]))",
+        )
+        .await;
+        finished(&client, "q").await;
+        let jobs = "select status, attempts, errors, count(*) from supaqueue.job group by 1, 2, 3";
+        supaqueue_tests::assert_rows(&client, jobs, "successful|1|[]|900").await;
+        let together = "select min(reports) > 1, sum(reports) > 100 from public.together";
+        supaqueue_tests::assert_rows(&client, together, "t|t").await;
+    });
+}
+
+#[test]
 fn the_calls_of_a_killed_isolate_start_again_when_its_lease_is_over() {
     test(async |_| {
         let stack = start_stack().await;

@@ -29,6 +29,7 @@ mod pulse;
 mod queue_status;
 mod remedies;
 mod report;
+mod report_together;
 mod restore;
 mod result;
 mod retention;

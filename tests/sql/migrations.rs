@@ -18,7 +18,7 @@ async fn the_schema_and_the_migrations_give_the_same_dump() {
     let migrated = Db::without_secrets().await;
     let assembled = Db::without_secrets().await;
     assembled
-        .run("drop schema supaqueue cascade; drop function public.end_current_job, public.supaqueue_pulse, public.supaqueue_enqueue, public.supaqueue_enqueue_many")
+        .run("drop schema supaqueue cascade; drop function public.end_current_job, public.end_current_jobs, public.supaqueue_pulse, public.supaqueue_enqueue, public.supaqueue_enqueue_many")
         .await;
     let mut files: Vec<_> = ["sql/schema", "sql/schema/tables"]
         .into_iter()
@@ -146,7 +146,7 @@ async fn remove_keeps_what_is_not_ours() {
 async fn it_installs_on_a_postgres_without_the_extensions() {
     let db = postgres().await.create_database().await.unwrap();
     let admin = db.connect_as_admin().await.unwrap();
-    run(&admin, "drop schema supaqueue cascade; drop function public.end_current_job, public.supaqueue_pulse, public.supaqueue_enqueue, public.supaqueue_enqueue_many; drop schema net cascade; drop schema vault cascade; drop schema cron cascade").await;
+    run(&admin, "drop schema supaqueue cascade; drop function public.end_current_job, public.end_current_jobs, public.supaqueue_pulse, public.supaqueue_enqueue, public.supaqueue_enqueue_many; drop schema net cascade; drop schema vault cascade; drop schema cron cascade").await;
     let client = db.connect().await.unwrap();
     run(&client, &core().from_scratch()).await;
     run(&client, "insert into supaqueue.queue (edge_function_name) values ('hello'); select supaqueue.set_workers('hello', 1);

@@ -4,7 +4,7 @@ use supaqueue_tests::{Db, get, refusal};
 
 /// What service_role may execute; anybody may use `new_id`, the default of `job.id`.
 const FUNCTIONS_OF_SERVICE_ROLE: &str = "ago attempts_of backfill broken_rule change_holder chart \
-    check_changes check_filter check_on_conflict checked_options end_current_job enqueue \
+    check_changes check_filter check_on_conflict checked_options end_current_job end_current_jobs enqueue \
     enqueue_many enqueue_outcome error_group explain explain_schedule failures filter_conditions \
     filter_segments filter_statuses find_jobs has_call histogram_bounds holder_of \
     is_below_function is_headers is_held is_unstarted job_summaries list_jobs living_jobs lock_job \
@@ -56,7 +56,7 @@ async fn only_triggers_and_entrances_are_security_definer() {
             "select p.oid::regprocedure from pg_proc p
              where p.pronamespace in ('supaqueue'::regnamespace, 'public'::regnamespace) and p.prosecdef
                and p.prorettype <> 'trigger'::regtype
-               and p.proname not in ('end_current_job', 'supaqueue_pulse', 'explain', 'problems', 'schedule_tick', 'reason',
+               and p.proname not in ('end_current_job', 'end_current_jobs', 'supaqueue_pulse', 'explain', 'problems', 'schedule_tick', 'reason',
                  'run_schedule', 'backfill', 'next_times', 'explain_schedule')"
         )
         .await,

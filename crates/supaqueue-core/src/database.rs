@@ -4,7 +4,7 @@
 use crate::config::Settings;
 use crate::fetch::{BodyEnd, Failure, Request, Response};
 use crate::json;
-use crate::protocol::{PulseRequest, ReportRequest, RpcResult, RunId};
+use crate::protocol::{PulseRequest, ReportRequest, RpcResult, RunId, reports_json};
 use crate::retry_after::retry_after_ms;
 use crate::time::{Timestamp, saturate_to_integer};
 
@@ -53,9 +53,12 @@ pub(crate) fn pulse(settings: &Settings, run: RunId, pulse: &PulseRequest) -> Re
     request(settings, "supaqueue_pulse", pulse.json(run))
 }
 
-/// The call of `end_current_job`.
-pub(crate) fn report(settings: &Settings, run: RunId, report: &ReportRequest) -> Request {
-    request(settings, "end_current_job", report.json(run))
+/// The call of `end_current_job`, or of `end_current_jobs` for several reports.
+pub(crate) fn report(settings: &Settings, run: RunId, reports: &[&ReportRequest]) -> Request {
+    if let [report] = reports {
+        return request(settings, "end_current_job", report.json(run));
+    }
+    request(settings, "end_current_jobs", reports_json(run, reports))
 }
 
 fn request(settings: &Settings, function: &str, arguments: String) -> Request {
@@ -79,6 +82,18 @@ fn request(settings: &Settings, function: &str, arguments: String) -> Request {
         (sb, _) => request.set("apikey", &sb.as_deref().unwrap_or_default()),
     }
     request
+}
+
+/// What `end_current_jobs` returned for each report, in their order: None for one that has to be sent by
+/// itself. Empty if all have to.
+pub(crate) fn results(end: Result<Response, Failure>) -> Vec<Option<RpcResult>> {
+    let Ok(response) = end else {
+        return Vec::new();
+    };
+    if !(200..300).contains(&response.status) || response.body_end != BodyEnd::Complete {
+        return Vec::new();
+    }
+    json::from_str(&String::from_utf8_lossy(&response.body)).unwrap_or_default()
 }
 
 /// What the end of a call means.

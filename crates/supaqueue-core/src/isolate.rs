@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::config::Settings;
-use crate::database::{self, verdict};
+use crate::database::{self, Verdict, results, verdict};
 use crate::excerpt::excerpt;
 use crate::fetch::{Failure, Request, Response};
 use crate::log::{Entry, Level};
 use crate::outcome::{impossible, outcome};
-use crate::protocol::{Assignment, CurrentJobId, Dispatch, RunId};
+use crate::protocol::{Assignment, CurrentJobId, Dispatch, ReportRequest, RpcResult, RunId};
 use crate::run::{Answer, Event, Message, Order, RequestId, Run};
 use crate::target::{self, CannotCall};
 use crate::time::Timestamp;
@@ -18,6 +18,16 @@ use crate::trace::Trace;
 
 /// As much of a reason as the database shows, in bytes.
 const REFUSAL_LIMIT: usize = 200;
+
+/// While so many requests with reports are unanswered, ordinary reports wait, and then go together.
+///
+/// So a run with little to do waits for nothing, and a busy one needs fewer requests the busier it is. With
+/// fewer than this, short calls would wait for reports where each hop takes long.
+const REPORTS_AT_ONCE: usize = 4;
+/// The most reports in a request.
+const REPORTS_TOGETHER: usize = 25;
+/// The largest result of a report that goes together with others, in bytes.
+const RESULT_LIMIT: usize = 50_000;
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -53,6 +63,8 @@ pub struct Isolate {
     /// Dispatches that wait until a run has ended whose lease is over.
     waiting: Vec<(Vec<CurrentJobId>, Trace)>,
     unanswered: Vec<(RequestId, Sent)>,
+    /// Reports that go together once fewer are unanswered.
+    reports: Vec<Report>,
     /// When [`Isolate::woke`] will be called.
     wakes_at: Option<Timestamp>,
     last_refusal: Option<String>,
@@ -61,8 +73,17 @@ pub struct Isolate {
 /// What a request was, to read its answer.
 enum Sent {
     Pulse,
-    Report,
+    /// One, or several that went together.
+    Reports(Vec<Report>),
     Call(Arc<Assignment>),
+}
+
+/// A report that a run has ordered.
+struct Report {
+    id: RequestId,
+    run: RunId,
+    content: Arc<ReportRequest>,
+    within_ms: u64,
 }
 
 impl Isolate {
@@ -75,6 +96,7 @@ impl Isolate {
             run: None,
             waiting: Vec::new(),
             unanswered: Vec::new(),
+            reports: Vec::new(),
             wakes_at: None,
             last_refusal: None,
         }
@@ -124,7 +146,7 @@ impl Isolate {
         self.run
             .get_or_insert_with(|| new_run(&self.settings, self.started, trace, moment));
         let event = Event::Dispatched(dispatch.current_jobs, trace);
-        self.step(event, moment, &mut actions);
+        self.step(vec![event], moment, &mut actions);
         actions
     }
 
@@ -138,35 +160,60 @@ impl Isolate {
         let Some(index) = self.unanswered.iter().position(|(known, _)| *known == id) else {
             return Vec::new();
         };
+        let mut actions = Vec::new();
         let answer = match self.unanswered.swap_remove(index).1 {
+            Sent::Reports(reports) if reports.len() > 1 => {
+                let events = self.answered(reports, results(end), &mut actions);
+                self.step(events, moment, &mut actions);
+                return actions;
+            }
             Sent::Pulse => {
                 let verdict = verdict(end, moment.now);
                 let problem = verdict.problem();
                 self.last_refusal = problem.map(|text| excerpt(text.as_bytes(), REFUSAL_LIMIT));
                 Answer::Database(verdict)
             }
-            Sent::Report => Answer::Database(verdict(end, moment.now)),
+            Sent::Reports(_) => Answer::Database(verdict(end, moment.now)),
             Sent::Call(assignment) => {
                 let final_statuses = &assignment.queue.final_statuses;
                 let timeout_ms = assignment.timeout_ms();
                 Answer::Call(outcome(end, final_statuses, timeout_ms, moment.now))
             }
         };
-        let mut actions = Vec::new();
-        self.step(Event::Answered(id, answer), moment, &mut actions);
+        self.step(vec![Event::Answered(id, answer)], moment, &mut actions);
         actions
+    }
+
+    /// What happened to reports that went together. Those without a result are sent again, each by itself.
+    fn answered(
+        &mut self,
+        reports: Vec<Report>,
+        results: Vec<Option<RpcResult>>,
+        actions: &mut Vec<Action>,
+    ) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut results = results.into_iter();
+        for report in reports {
+            match results.next().flatten() {
+                Some(result) => {
+                    let answer = Answer::Database(Verdict::Returned(result));
+                    events.push(Event::Answered(report.id, answer));
+                }
+                None => self.send_reports(vec![report], actions),
+            }
+        }
+        events
     }
 
     /// The time of [`Action::Wait`] has come.
     pub fn woke(&mut self, moment: Moment) -> Vec<Action> {
         self.wakes_at = None;
         let mut actions = Vec::new();
-        self.step(Event::Woke, moment, &mut actions);
+        self.step(vec![Event::Woke], moment, &mut actions);
         actions
     }
 
-    fn step(&mut self, event: Event, moment: Moment, actions: &mut Vec<Action>) {
-        let mut events = vec![event];
+    fn step(&mut self, mut events: Vec<Event>, moment: Moment, actions: &mut Vec<Action>) {
         if moment.is_ending {
             events.push(Event::Ending);
         }
@@ -180,22 +227,53 @@ impl Isolate {
                         id,
                         message,
                         within_ms,
-                    } => match self.request(id, message, moment) {
-                        Ok(mut request) => {
-                            request.within_ms = within_ms;
-                            actions.push(Action::Send(id, request));
-                        }
-                        Err(reason) => {
+                    } => {
+                        if let Err(reason) = self.send(id, message, within_ms, moment, actions) {
                             let answer = Answer::Call(impossible(&reason));
                             events.push(Event::Answered(id, answer));
                         }
-                    },
-                    Order::Abort(id) => actions.push(Action::Abort(id)),
+                    }
+                    Order::Abort(id) => {
+                        let is_its = |report: &Report| report.id == id;
+                        if let Some(index) = self.reports.iter().position(is_its) {
+                            self.reports.remove(index);
+                            let verdict = verdict(Err(Failure::Aborted), moment.now);
+                            events.push(Event::Answered(id, Answer::Database(verdict)));
+                        } else {
+                            actions.push(Action::Abort(id));
+                        }
+                    }
                     Order::Log(entry) => self.log(actions, entry),
                 }
             }
         }
+        self.send_waiting_reports(actions);
         self.wait_or_end(moment, actions);
+    }
+
+    fn send_waiting_reports(&mut self, actions: &mut Vec<Action>) {
+        let is_report = |sent: &&(RequestId, Sent)| matches!(sent.1, Sent::Reports(_));
+        let unanswered = self.unanswered.iter().filter(is_report).count();
+        for _ in unanswered..REPORTS_AT_ONCE {
+            let some = REPORTS_TOGETHER.min(self.reports.len());
+            let reports: Vec<_> = self.reports.drain(..some).collect();
+            if reports.is_empty() {
+                return;
+            }
+            self.send_reports(reports, actions);
+        }
+    }
+
+    /// Sends reports in one request, which has the id of the first of them.
+    fn send_reports(&mut self, reports: Vec<Report>, actions: &mut Vec<Action>) {
+        let [first, ..] = &reports[..] else {
+            return;
+        };
+        let contents: Vec<_> = reports.iter().map(|report| &*report.content).collect();
+        let mut request = database::report(&self.settings, first.run, &contents);
+        request.within_ms = first.within_ms;
+        actions.push(Action::Send(first.id, request));
+        self.unanswered.push((first.id, Sent::Reports(reports)));
     }
 
     /// Either waits for the next thing to do, or ends the run, and starts another for the dispatches
@@ -224,22 +302,37 @@ impl Isolate {
         let trace = *trace;
         let current_jobs = waiting.into_iter().flat_map(|(ids, _)| ids).collect();
         self.run = Some(new_run(&self.settings, self.started, trace, moment));
-        self.step(Event::Dispatched(current_jobs, trace), moment, actions);
+        let event = Event::Dispatched(current_jobs, trace);
+        self.step(vec![event], moment, actions);
     }
 
-    /// What to send, or why it cannot be sent.
-    fn request(
+    /// Sends something, or says why it cannot be sent. An ordinary report waits for the end of the step.
+    fn send(
         &mut self,
         id: RequestId,
         message: Message,
+        within_ms: u64,
         moment: Moment,
-    ) -> Result<Request, CannotCall> {
-        let (request, sent) = match message {
+        actions: &mut Vec<Action>,
+    ) -> Result<(), CannotCall> {
+        let (mut request, sent) = match message {
             Message::Pulse(run, pulse) => {
                 (database::pulse(&self.settings, run, &pulse), Sent::Pulse)
             }
-            Message::Report(run, report) => {
-                (database::report(&self.settings, run, &report), Sent::Report)
+            Message::Report(run, content) => {
+                let is_ordinary = content.is_ordinary(RESULT_LIMIT);
+                let report = Report {
+                    id,
+                    run,
+                    content,
+                    within_ms,
+                };
+                if is_ordinary {
+                    self.reports.push(report);
+                } else {
+                    self.send_reports(vec![report], actions);
+                }
+                return Ok(());
             }
             Message::Call(assignment, trace) => {
                 // The requests of one moment have different ids.
@@ -249,8 +342,10 @@ impl Isolate {
                 (request, Sent::Call(assignment))
             }
         };
+        request.within_ms = within_ms;
+        actions.push(Action::Send(id, request));
         self.unanswered.push((id, sent));
-        Ok(request)
+        Ok(())
     }
 
     fn log(&self, actions: &mut Vec<Action>, entry: Entry) {

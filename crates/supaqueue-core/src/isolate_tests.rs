@@ -287,3 +287,185 @@ fn an_isolate_that_is_about_to_end_asks_for_nothing_more() {
     let (_, report) = sent(&actions)[0];
     assert!(!report.body.contains("_next"), "{}", report.body);
 }
+
+/// The number of a call: the last part of its id.
+fn number(request: &Request) -> u32 {
+    let (_, id) = request
+        .body
+        .split_once("cur_job_id\":\"")
+        .unwrap_or_default();
+    id[24..36].parse().unwrap()
+}
+
+/// The bodies of the reports in a request.
+fn reports(request: &Request) -> usize {
+    request.body.matches("cur_job_id").count()
+}
+
+fn answer(next: Option<u32>, held: Option<u32>) -> String {
+    let record = |n: Option<u32>| n.map_or("null".into(), |n| record(n, "f"));
+    format!(
+        r#"{{"accepted":true,"next":{},"held":{}}}"#,
+        record(next),
+        record(held)
+    )
+}
+
+/// An isolate with `lanes` calls in flight, each with another one that is held ready, and the calls.
+fn prefetching(lanes: u32) -> (Isolate, Vec<RequestId>) {
+    let mut isolate = isolate(&[("SUPAQUEUE_LOG_LEVEL", "error")]);
+    let first: Vec<u32> = (1..=lanes).collect();
+    let actions = isolate.dispatched(dispatch(&first), None, moment(0));
+    let (pulse, _) = sent(&actions)[0];
+    let records: Vec<_> = first.iter().map(|n| record(*n, "f")).collect();
+    let actions = isolate.ended(pulse, started(&records), moment(1));
+    let mut calls: Vec<_> = sent(&actions).iter().map(|(id, _)| *id).collect();
+    // After two short calls, a lane asks for one to hold.
+    for is_last in [false, true] {
+        for call in &mut calls {
+            let actions = isolate.ended(*call, json(200, "{}"), moment(2));
+            let (report, request) = sent(&actions)[0];
+            assert!(request.url.ends_with("/end_current_job"));
+            let n = number(request);
+            let held = is_last.then_some(n + 200);
+            let actions = isolate.ended(report, json(200, &answer(Some(n + 100), held)), moment(2));
+            *call = sent(&actions)[0].0;
+        }
+    }
+    (isolate, calls)
+}
+
+/// Ends the calls of lanes that hold another one, which begin. Returns the requests with reports.
+fn end(isolate: &mut Isolate, calls: &[RequestId]) -> Vec<(RequestId, Request)> {
+    let mut reports = Vec::new();
+    for call in calls {
+        let actions = isolate.ended(*call, json(200, "{}"), moment(3));
+        let sent = sent(&actions);
+        let is_call = |request: &Request| request.url.ends_with("/f");
+        assert!(is_call(sent[0].1), "the held call begins first");
+        let others = sent.into_iter().filter(|(_, request)| !is_call(request));
+        reports.extend(others.map(|(id, request)| (id, request.clone())));
+    }
+    reports
+}
+
+#[test]
+fn reports_wait_while_four_are_unanswered_and_then_go_together() {
+    let (mut isolate, calls) = prefetching(9);
+    let alone = end(&mut isolate, &calls);
+    let urls = alone.iter().map(|(_, request)| &request.url);
+    assert!(urls.clone().all(|url| url.ends_with("/end_current_job")));
+    assert_eq!(urls.count(), 4, "the other five wait");
+
+    let actions = isolate.ended(alone[0].0, json(200, &answer(None, None)), moment(4));
+    let sent_now = sent(&actions);
+    let [(id, request)] = sent_now[..] else {
+        panic!("{:?}", show(&actions));
+    };
+    assert!(request.url.ends_with("/rest/v1/rpc/end_current_jobs"));
+    assert_eq!((reports(request), request.within_ms), (5, 8000));
+    assert!(request.body.starts_with(r#"{"_run":""#), "{}", request.body);
+    assert!(request.body.contains(r#""_reports":[{"cur_job_id":""#));
+
+    let held: Vec<_> = (901..=905).map(|n| answer(None, Some(n))).collect();
+    let actions = isolate.ended(id, json(200, &format!("[{}]", held.join(","))), moment(5));
+    assert_eq!(show(&actions), [""; 0], "each lane has its answer");
+    let calls: Vec<_> = isolate.run.as_ref().unwrap().calls().collect();
+    assert_eq!(calls.len(), 9 + 5, "nine in flight, five held");
+}
+
+#[test]
+fn a_report_without_an_answer_of_its_own_is_sent_by_itself() {
+    for (answers, alone) in [
+        (json(200, &format!("[{0},null,{0}]", answer(None, None))), 1),
+        (json(200, &format!("[{}]", answer(None, None))), 2),
+        (json(200, "null"), 3),
+        (json(200, "{"), 3),
+        (json(500, r#"{"code":"P0001","message":"no"}"#), 3),
+        (json(404, r#"{"code":"PGRST202"}"#), 3),
+        (Err(Failure::Aborted), 3),
+        (
+            Ok(Response {
+                status: 200,
+                body: format!("[{0},{0},{0}]", answer(None, None)).into(),
+                body_end: BodyEnd::Truncated,
+                ..Response::default()
+            }),
+            3,
+        ),
+    ] {
+        let (mut isolate, calls) = prefetching(7);
+        let four = end(&mut isolate, &calls);
+        let actions = isolate.ended(four[0].0, json(200, &answer(None, None)), moment(4));
+        let (id, _) = sent(&actions)[0];
+        let name = format!("{answers:?}");
+        let actions = isolate.ended(id, answers, moment(5));
+        let urls = sent(&actions);
+        assert!(
+            urls.iter()
+                .all(|(_, request)| reports(request) == 1
+                    && request.url.ends_with("/end_current_job")),
+            "{name}"
+        );
+        assert_eq!(urls.len(), alone, "{name}");
+    }
+}
+
+#[test]
+fn other_reports_wait_for_nothing() {
+    let (mut isolate, calls) = prefetching(8);
+    let four = end(&mut isolate, &calls[..4]);
+    assert_eq!(four.len(), 4);
+    for (status, body) in [
+        (500, "{}".to_owned()),
+        (200, format!("\"{}\"", "x".repeat(60_000))),
+    ] {
+        let call = calls[4 + usize::from(status == 200)];
+        let actions = isolate.ended(call, json(status, &body), moment(4));
+        let urls: Vec<_> = sent(&actions).iter().map(|(_, r)| r.url.clone()).collect();
+        assert!(
+            urls.iter().any(|url| url.ends_with("/end_current_job")),
+            "{status}: {urls:?}"
+        );
+    }
+}
+
+#[test]
+fn a_request_has_25_reports_at_most() {
+    let (mut isolate, calls) = prefetching(40);
+    let four = end(&mut isolate, &calls);
+    let mut sizes = Vec::new();
+    for (id, _) in &four {
+        let actions = isolate.ended(*id, json(200, &answer(None, None)), moment(4));
+        sizes.extend(sent(&actions).iter().map(|(_, request)| reports(request)));
+    }
+    assert_eq!(sizes, [25, 11]);
+}
+
+#[test]
+fn reports_that_wait_end_with_their_run() {
+    let (mut isolate, calls) = prefetching(6);
+    let four = end(&mut isolate, &calls);
+    let refused = json(200, r#"{"accepted":false,"reason":"this run is over"}"#);
+    let actions = isolate.ended(four[0].0, refused, moment(4));
+    let aborted = show(&actions);
+    assert!(
+        aborted.iter().all(|line| !line.starts_with("send")),
+        "{aborted:?}"
+    );
+    // Six calls in flight and three reports are on their way; two reports never left.
+    assert_eq!(
+        aborted
+            .iter()
+            .filter(|line| line.starts_with("abort"))
+            .count(),
+        9
+    );
+    let mut left: Vec<_> = isolate.unanswered.iter().map(|(id, _)| *id).collect();
+    left.sort();
+    for id in &left {
+        assert!(!isolate.is_idle());
+        isolate.ended(*id, Err(Failure::Aborted), moment(5));
+    }
+    assert!(isolate.is_idle());
+}

@@ -339,6 +339,17 @@ pub struct Next {
 }
 
 impl ReportRequest {
+    /// Whether it may be reported together with others: a success of a lane that has begun the call it held
+    /// ready, and that wants another one. Its result has at most `limit` bytes.
+    pub(crate) fn is_ordinary(&self, limit: usize) -> bool {
+        let result = self.report.result.as_ref();
+        self.is_successful
+            && self.started.is_some()
+            && self.given_back.is_none()
+            && self.next.is_some_and(|next| next.prefetch)
+            && result.is_none_or(|result| result.get().len() <= limit)
+    }
+
     /// The arguments as JSON.
     pub(crate) fn json(&self, run: RunId) -> String {
         let next = self.next.map(|next| {
@@ -361,6 +372,15 @@ impl ReportRequest {
             .object("_next", next)
             .end()
     }
+}
+
+/// The arguments of `end_current_jobs` as JSON.
+pub(crate) fn reports_json(run: RunId, reports: &[&ReportRequest]) -> String {
+    let mut reports = reports.iter().map(|report| report.json(run));
+    Object::default()
+        .text("_run", Some(&run.0.to_string()))
+        .plain("_reports", list(&mut reports))
+        .end()
 }
 
 /// How a call ended.

@@ -140,7 +140,10 @@ fn check_action(action: &Action) {
         assert!(!target.contains(['#', '\\']), "a call of {}", request.url);
     } else {
         let rpc = url.strip_prefix("rest/v1/rpc/");
-        assert!(matches!(rpc, Some("supaqueue_pulse" | "end_current_job")));
+        assert!(matches!(
+            rpc,
+            Some("supaqueue_pulse" | "end_current_job" | "end_current_jobs")
+        ));
     }
 }
 

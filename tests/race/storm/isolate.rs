@@ -10,7 +10,7 @@ use supaqueue_tests::{TICK, get, try_get};
 use tokio_postgres::Client;
 
 use super::ledger::{Ledger, Outcome};
-use super::run::Run;
+use super::run::{Run, Waiting};
 use crate::random::Random;
 
 /// Number of lanes of an isolate.
@@ -324,18 +324,26 @@ async fn report(
 ) -> Result<Answer, String> {
     let next = random.pick(&[
         "null",
-        r#"'{"within_ms": 50000}'"#,
-        r#"'{"within_ms": 100000, "bytes": 1000}'"#,
-        r#"'{"prefetch": true}'"#,
-        r#"'{"prefetch": true}'"#,
+        r#"{"within_ms": 50000}"#,
+        r#"{"within_ms": 100000, "bytes": 1000}"#,
+        r#"{"prefetch": true}"#,
+        r#"{"prefetch": true}"#,
     ]);
-    let report = statement_of_report(call, &run.id, *outcome, held, next);
+    let report = arguments(call, &run.id, *outcome, held, next);
     let ended = match held {
         Held::GivenBack(held) => vec![call, held],
         Held::None | Held::Began(_) => vec![call],
     };
     run.reports(&ended);
-    let answer = send(client, &report).await?;
+    let together = match random.percent(50) {
+        true => send_together(run, client, report.clone()).await?,
+        false => None,
+    };
+    let report = statement_of_report(&report);
+    let answer = match together {
+        Some(answer) => answer,
+        None => send(client, &report).await?,
+    };
     if answer.state == "refused" {
         if !run.has_stopped() {
             return Err(format!("a report of a live run was refused: {}", call.job));
@@ -359,31 +367,66 @@ async fn report(
     Ok(answer)
 }
 
-fn statement_of_report(
-    call: &Call,
-    run: &str,
-    outcome: Outcome,
-    held: Held<'_>,
-    next: &str,
-) -> String {
-    let (is_successful, mut more) = match outcome {
-        Outcome::Successful => (true, r#""result": 1"#.to_owned()),
-        Outcome::Failed | Outcome::Lost => (false, r#""error": {"message": "no"}"#.to_owned()),
-        Outcome::FailedForGood => (false, r#""is_final": true"#.to_owned()),
-        Outcome::GivenBack => (
-            false,
-            r#""is_attempt": false, "retry_after_ms": 5"#.to_owned(),
-        ),
+/// The arguments of `end_current_job`.
+fn arguments(call: &Call, run: &str, outcome: Outcome, held: Held<'_>, next: &str) -> Value {
+    let (is_successful, mut report) = match outcome {
+        Outcome::Successful => (true, json!({"result": 1})),
+        Outcome::Failed | Outcome::Lost => (false, json!({"error": {"message": "no"}})),
+        Outcome::FailedForGood => (false, json!({"is_final": true})),
+        Outcome::GivenBack => (false, json!({"is_attempt": false, "retry_after_ms": 5})),
     };
+    report["run"] = json!(run);
     match held {
         Held::None => {}
-        Held::Began(held) => more += &format!(r#", "started": ["{}"]"#, held.current_job),
-        Held::GivenBack(held) => more += &format!(r#", "given_back": ["{}"]"#, held.current_job),
+        Held::Began(held) => report["started"] = json!([held.current_job]),
+        Held::GivenBack(held) => report["given_back"] = json!([held.current_job]),
     }
+    let next: Value = serde_json::from_str(next).expect("JSON");
+    json!({
+        "cur_job_id": call.current_job, "_is_complete": true, "_is_successful": is_successful,
+        "_report": report, "_next": next,
+    })
+}
+
+fn statement_of_report(arguments: &Value) -> String {
+    let part = |name: &str| format!("'{}'", arguments[name]);
     format!(
-        r#"select public.end_current_job('{}', true, {is_successful}, '{{"run": "{run}", {more}}}', {next})"#,
-        call.current_job
+        "select public.end_current_job('{}', true, {}, {}, {})",
+        arguments["cur_job_id"].as_str().expect("an id"),
+        arguments["_is_successful"],
+        part("_report"),
+        part("_next")
     )
+}
+
+/// Sends a report together with those that other lanes of the run have ready. None: it has to be sent by itself.
+async fn send_together(
+    run: &Run,
+    client: &Client,
+    report: Value,
+) -> Result<Option<Answer>, String> {
+    let answer = run.add_waiting(report);
+    {
+        let _one_at_a_time = run.sends.lock().await;
+        let (reports, waiting): (Vec<Value>, Vec<Waiting>) = run.take_waiting().into_iter().unzip();
+        if !reports.is_empty() {
+            let reports = json!(reports);
+            let statement = format!("select public.end_current_jobs('{}', '{reports}')", run.id);
+            let answers: Vec<Value> = match try_get(client, &statement).await {
+                Ok(text) => serde_json::from_str(&text).expect("a list of answers"),
+                // Somebody holds a lock for too long.
+                Err(error) if error.starts_with("55P03") => Vec::new(),
+                Err(error) => return Err(format!("{statement} failed: {error}")),
+            };
+            let mut answers = answers.into_iter();
+            for waiting in waiting {
+                let answer = answers.next().filter(|answer| !answer.is_null());
+                drop(waiting.send(answer.map(|answer| Answer::parse(&answer.to_string()))));
+            }
+        }
+    }
+    // Whoever sent it may have failed, and says so.
+    Ok(answer.await.ok().flatten())
 }
 
 /// Sends a report, and repeats it while it fails as retryable.

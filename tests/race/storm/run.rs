@@ -3,15 +3,23 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use supaqueue_tests::protocol::{Answer, Call, Pulse};
-use tokio::sync::{RwLock, RwLockReadGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, oneshot};
 
 use super::ledger::{Ledger, Outcome};
+
+/// What tells the answer to a report that was sent together with others; none: it has to be sent by itself.
+pub(super) type Waiting = oneshot::Sender<Option<Answer>>;
 
 /// A run: one at a time in each isolate.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) id: String,
+    /// Held by the lane that sends reports together.
+    pub(super) sends: tokio::sync::Mutex<()>,
+    /// Reports that go together next.
+    together: Mutex<Vec<(Value, Waiting)>>,
     ledger: Arc<Ledger>,
     calls: Mutex<Calls>,
     /// Whether it has stopped: locked for reading during each call, so that the run stops between them.
@@ -36,6 +44,8 @@ impl Run {
     pub(super) fn new(id: String, ledger: Arc<Ledger>) -> Self {
         Self {
             id,
+            sends: tokio::sync::Mutex::default(),
+            together: Mutex::default(),
             ledger,
             calls: Mutex::default(),
             has_stopped: RwLock::new(false),
@@ -102,6 +112,17 @@ impl Run {
         self.has_stopped
             .try_read()
             .map_or(true, |has_stopped| *has_stopped)
+    }
+
+    /// Adds a report to those that go together next; returns what will get the answer.
+    pub(super) fn add_waiting(&self, report: Value) -> oneshot::Receiver<Option<Answer>> {
+        let (waiting, answer) = oneshot::channel();
+        self.together.lock().unwrap().push((report, waiting));
+        answer
+    }
+
+    pub(super) fn take_waiting(&self) -> Vec<(Value, Waiting)> {
+        std::mem::take(&mut self.together.lock().unwrap())
     }
 
     /// A report that ends these calls is on its way.

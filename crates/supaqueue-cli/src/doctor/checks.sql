@@ -17,7 +17,8 @@ declare
   has_cron boolean := to_regclass('cron.job') is not null;
   -- What service_role calls through the API.
   entrances constant text[] := array[
-    'public.end_current_job', 'public.supaqueue_pulse', 'public.supaqueue_enqueue', 'public.supaqueue_enqueue_many'
+    'public.end_current_job', 'public.end_current_jobs', 'public.supaqueue_pulse', 'public.supaqueue_enqueue',
+    'public.supaqueue_enqueue_many'
   ];
 begin
   foreach subject in array array[

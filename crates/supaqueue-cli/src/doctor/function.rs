@@ -74,7 +74,7 @@ fn remedy_of(refusal: &str) -> &'static str {
     } else if refusal.contains("status 401") {
         "The API does not accept the key of the function: compare SUPABASE_SERVICE_ROLE_KEY and SUPABASE_SECRET_KEYS in its environment with Settings → API keys in the dashboard."
     } else {
-        "Turn the Data API on, if it is off: in the dashboard under Settings → Data API. If a function runs before each request (pgrst.db_pre_request), it must let service_role call public.supaqueue_pulse and public.end_current_job."
+        "Turn the Data API on, if it is off: in the dashboard under Settings → Data API. If a function runs before each request (pgrst.db_pre_request), it must let service_role call public.supaqueue_pulse, public.end_current_job and public.end_current_jobs."
     }
 }
 

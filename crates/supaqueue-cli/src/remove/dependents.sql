@@ -5,7 +5,7 @@ with recursive ours as (
   union all
   select 'pg_catalog.pg_proc'::regclass, p.oid from pg_catalog.pg_proc p
   where p.pronamespace = to_regnamespace('supaqueue')
-    or (p.pronamespace = to_regnamespace('public') and p.proname in ('end_current_job', 'supaqueue_pulse', 'supaqueue_enqueue', 'supaqueue_enqueue_many'))
+    or (p.pronamespace = to_regnamespace('public') and p.proname in ('end_current_job', 'end_current_jobs', 'supaqueue_pulse', 'supaqueue_enqueue', 'supaqueue_enqueue_many'))
 ),
 view as (
   select distinct r.ev_class as oid

@@ -13,6 +13,7 @@ end
 $$;
 
 drop function if exists public.end_current_job(uuid, boolean, boolean, jsonb, jsonb);
+drop function if exists public.end_current_jobs(uuid, jsonb);
 drop function if exists public.supaqueue_pulse(uuid, integer, jsonb);
 drop function if exists public.supaqueue_enqueue(text, jsonb, jsonb);
 drop function if exists public.supaqueue_enqueue_many(text, jsonb);
