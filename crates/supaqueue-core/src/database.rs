@@ -155,7 +155,8 @@ fn is_about_content(code: &str) -> bool {
     code.len() == 5 && (code.starts_with("22") || code.starts_with("54"))
 }
 
-fn unreachable(reason: String) -> Verdict {
+/// The same call may succeed later, at any time.
+pub(crate) fn unreachable(reason: String) -> Verdict {
     Verdict::Unreachable {
         reason,
         after_ms: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::config::Settings;
-use crate::database::{self, Verdict, results, verdict};
+use crate::database::{self, Verdict, results, unreachable, verdict};
 use crate::excerpt::excerpt;
 use crate::fetch::{Failure, Request, Response};
 use crate::log::{Entry, Level};
@@ -191,16 +191,20 @@ impl Isolate {
         results: Vec<Option<RpcResult>>,
         actions: &mut Vec<Action>,
     ) -> Vec<Event> {
+        let is_over = self.run.as_ref().is_none_or(Run::is_over);
         let mut events = Vec::new();
         let mut results = results.into_iter();
         for report in reports {
-            match results.next().flatten() {
-                Some(result) => {
-                    let answer = Answer::Database(Verdict::Returned(result));
-                    events.push(Event::Answered(report.id, answer));
+            let verdict = match results.next().flatten() {
+                Some(result) => Verdict::Returned(result),
+                // Its answer no longer matters.
+                None if is_over => unreachable("the run is over".into()),
+                None => {
+                    self.send_reports(vec![report], actions);
+                    continue;
                 }
-                None => self.send_reports(vec![report], actions),
-            }
+            };
+            events.push(Event::Answered(report.id, Answer::Database(verdict)));
         }
         events
     }
@@ -237,7 +241,7 @@ impl Isolate {
                         let is_its = |report: &Report| report.id == id;
                         if let Some(index) = self.reports.iter().position(is_its) {
                             self.reports.remove(index);
-                            let verdict = verdict(Err(Failure::Aborted), moment.now);
+                            let verdict = unreachable("it was not sent".into());
                             events.push(Event::Answered(id, Answer::Database(verdict)));
                         } else {
                             actions.push(Action::Abort(id));

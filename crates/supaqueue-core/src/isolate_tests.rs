@@ -443,6 +443,25 @@ fn a_request_has_25_reports_at_most() {
 }
 
 #[test]
+fn reports_that_went_together_are_not_sent_again_when_their_run_is_over() {
+    let (mut isolate, calls) = prefetching(7);
+    let four = end(&mut isolate, &calls);
+    let actions = isolate.ended(four[0].0, json(200, &answer(None, None)), moment(4));
+    let (together, request) = sent(&actions)[0];
+    assert_eq!(reports(request), 3);
+    let actions = isolate.woke(moment(55_001));
+    assert!(show(&actions).contains(&format!("abort {}", together.0)));
+    let actions = isolate.ended(together, Err(Failure::Aborted), moment(55_002));
+    assert_eq!(show(&actions), [""; 0]);
+    let left: Vec<_> = isolate.unanswered.iter().map(|(id, _)| *id).collect();
+    for id in left {
+        assert!(!isolate.is_idle());
+        isolate.ended(id, Err(Failure::Aborted), moment(55_003));
+    }
+    assert!(isolate.is_idle(), "each report has its answer");
+}
+
+#[test]
 fn reports_that_wait_end_with_their_run() {
     let (mut isolate, calls) = prefetching(6);
     let four = end(&mut isolate, &calls);
