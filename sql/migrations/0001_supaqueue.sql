@@ -6407,7 +6407,7 @@ begin
     for locked in select l.* from supaqueue.lock_calls_to_report(_run, _reports) l loop
       perform supaqueue.settle_successes(locked.jobs, locked.reports);
       records := supaqueue.hold_next_jobs(
-        locked.queue, _run, locked.calls, locked.workers, locked.held, locked.reports[:locked.has_worker]);
+        locked.queue, _run, locked.calls, locked.workers, locked.held, locked.reports[:locked.to_follow]);
       answers := answers || (
         select jsonb_object_agg(a.call, supaqueue.answer('settled', held_record => a.record))
         from unnest(locked.calls, records) as a (call, record)
@@ -6421,12 +6421,12 @@ begin
 end
 $$;
 
--- Locks the calls of reports that can be settled together, and their jobs, and returns them by queue: first
--- those that can be followed by another call, of which there are has_worker. A queue that is paused has none.
+-- Locks the calls of reports that can be settled together, and their jobs, and returns them by queue. Another call
+-- may follow the first to_follow of them: their worker is still there, and the queue is not paused.
 -- held: the calls that were held ready behind them, and have begun.
 create or replace function supaqueue.lock_calls_to_report(_run uuid, _reports jsonb)
 returns table (
-  queue supaqueue.queue, calls uuid[], workers uuid[], jobs uuid[], held uuid[], reports jsonb[], has_worker integer
+  queue supaqueue.queue, calls uuid[], workers uuid[], jobs uuid[], held uuid[], reports jsonb[], to_follow integer
 )
 language plpgsql
 set search_path = ''

@@ -164,8 +164,14 @@ async fn a_paused_queue_starts_nothing_and_continues_when_unpaused() {
     unpaused.blocks(&db).await;
     report.run("commit").await;
     unpaused.finish().await.unwrap();
-    // If the report took longer to commit than the change waits for it, the tick starts the job.
-    db.tick().await;
+    // A change that has waited too long for the report leaves a note, and the tick starts the job.
+    if db
+        .get("select exists (select from supaqueue.unfinished)")
+        .await
+        == "t"
+    {
+        db.tick().await;
+    }
     assert_eq!(
         db.get("select status from supaqueue.job order by position")
             .await,

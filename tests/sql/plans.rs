@@ -100,7 +100,7 @@ async fn the_cost_does_not_depend_on_the_number_of_jobs_even_with_a_stale_plan()
             // A tick also checks some hundreds of jobs, however many there are.
             let most = match statement {
                 TICK_IN_TRANSACTION => 2000,
-                // Two reports, of which the first gets two jobs.
+                // Two calls are reported, and the first report returns two jobs.
                 REPORT_TOGETHER => 30,
                 _ => 20,
             };

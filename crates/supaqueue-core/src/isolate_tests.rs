@@ -297,7 +297,7 @@ fn number(request: &Request) -> u32 {
     id[24..36].parse().unwrap()
 }
 
-/// The bodies of the reports in a request.
+/// How many reports a request has.
 fn reports(request: &Request) -> usize {
     request.body.matches("cur_job_id").count()
 }
