@@ -65,10 +65,15 @@ pub struct Started {
 }
 
 impl Started {
-    /// Waits until the statement has either finished (false) or blocked on a lock (true), other than one of autovacuum,
-    /// which takes a table for a moment to shorten it.
+    /// Waits until the statement has either finished (false) or blocked on another connection of its database (true).
+    ///
+    /// Others can block it for a moment: autovacuum, and commits in the databases of other tests, since the stand-in
+    /// for pg_net uses `NOTIFY`, whose commits are in one order for the whole server.
     pub async fn blocks(&self, db: &Db) -> bool {
-        let condition = "not b.pids <@ array(select v.pid from pg_stat_progress_vacuum v)";
+        let condition = "exists (
+            select from pg_stat_activity a
+            where a.pid = any (b.pids) and a.backend_type = 'client backend' and a.datname = current_database()
+        )";
         self.reaches(db, condition).await
     }
 
