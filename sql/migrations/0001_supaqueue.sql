@@ -323,6 +323,7 @@ create table supaqueue.job (
   payload jsonb not null default '{}',
   headers jsonb,
   path text,
+  tenant text collate "C",
   key text collate "C",
   key_held text,
   key_held_for interval,
@@ -350,6 +351,8 @@ create index job_finished on supaqueue.job (queue, ended_as, finished_at, id) wh
 create unique index a_key_is_held_by_one_job on supaqueue.job (queue, key) where key_held_until is not null;
 create index job_key on supaqueue.job (queue, key, id) where key is not null;
 create index job_key_held_until on supaqueue.job (key_held_until) where key_held_until < 'infinity';
+-- For jobs with a tenant.
+create index job_tenant on supaqueue.job (queue, tenant, id) where tenant is not null;
 -- For failed jobs.
 create index job_error_group on supaqueue.job (queue, error_group, finished_at, id) where error_group is not null;
 
@@ -362,6 +365,7 @@ comment on column supaqueue.job.priority is 'Lower goes first';
 comment on column supaqueue.job.run_at is 'Not started before this time';
 comment on column supaqueue.job.headers is 'Headers of this call, over the queue''s: an object of strings';
 comment on column supaqueue.job.path is 'What follows the function''s name in the address of this call, instead of the queue''s: users/welcome?lang=de. Null: the queue''s; empty: nothing';
+comment on column supaqueue.job.tenant is 'Whom the job is for, such as a customer: a label by which jobs are found';
 comment on column supaqueue.job.max_attempts is 'Null: the queue''s';
 comment on column supaqueue.job.timeout_ms is 'How long the call may take, in milliseconds; null: the queue''s';
 comment on column supaqueue.job.started_at is 'When the last attempt started';
@@ -608,6 +612,7 @@ create table supaqueue.schedule (
   path text,
   timeout_ms integer,
   max_attempts integer,
+  tenant text,
   key text,
   is_paused boolean not null default false,
   missed text not null default 'last',
@@ -635,6 +640,7 @@ create table supaqueue.schedule (
   constraint path_has_no_leading_slash_and_no_empty_or_dot_segments check (supaqueue.is_below_function(path)),
   constraint timeout_is_between_1_ms_and_150_seconds check (timeout_ms between 1 and 150000),
   constraint max_attempts_is_between_1_and_1000000 check (max_attempts between 1 and 1000000),
+  constraint tenant_is_of_1_to_2000_bytes check (octet_length(tenant) between 1 and 2000),
   constraint key_is_of_1_to_2000_bytes check (octet_length(key) between 1 and 2000),
   constraint missed_is_last_all_or_none check (missed in ('last', 'all', 'none')),
   constraint catch_up_within_is_between_0_and_1000_years check (catch_up_within between interval '0' and interval '1000 years'),
@@ -650,7 +656,7 @@ comment on table supaqueue.schedule is 'Rules that insert jobs at times, by cron
 comment on column supaqueue.schedule.cron is 'Minute, hour, day of the month, month, day of the week: 0 3 * * mon-fri; or @hourly, @daily, @weekly, @monthly, @yearly';
 comment on column supaqueue.schedule.every is 'Instead of cron: the time from one job to the next, at least a second, counted from 1970-01-01 00:00 UTC';
 comment on column supaqueue.schedule.timezone is 'In which cron is read: a name of pg_timezone_names';
-comment on column supaqueue.schedule.path is 'Of its jobs, as are payload, headers, priority, timeout_ms and max_attempts';
+comment on column supaqueue.schedule.path is 'Of its jobs, as are payload, headers, priority, timeout_ms, max_attempts and tenant';
 comment on column supaqueue.schedule.key is 'The key that each of its jobs holds until it has ended; null: schedule: and its name. With overlap allow they have no key';
 comment on column supaqueue.schedule.is_paused is 'Inserts nothing, and what would have been due meanwhile does not count as missed';
 comment on column supaqueue.schedule.missed is 'What is done after an outage: last (the last time that was missed), all (the last 100), or none';
@@ -690,7 +696,7 @@ $$;
 -- The first rule that what only users set breaks; null: none. before_write_job_tg_fn checks the rest, and
 -- hold_key the keys.
 create or replace function supaqueue.broken_rule(
-  payload jsonb, max_attempts integer, timeout_ms integer, headers jsonb, path text, out rule text, out problem text
+  payload jsonb, max_attempts integer, timeout_ms integer, headers jsonb, path text, tenant text, out rule text, out problem text
 )
 language plpgsql
 immutable
@@ -727,6 +733,9 @@ begin
   elsif not supaqueue.is_below_function(path) then
     rule := 'path_has_no_leading_slash_and_no_empty_or_dot_segments';
     problem := 'its path has a leading slash, or an empty segment, or the segment . or ..; write it like users/welcome?lang=de';
+  elsif octet_length(tenant) not between 1 and 2000 then
+    rule := 'tenant_is_of_1_to_2000_bytes';
+    problem := 'its tenant is empty, or longer than 2000 bytes; use an id, or leave it out';
   end if;
 end
 $$;
@@ -738,7 +747,7 @@ security definer
 set search_path = ''
 as $$
 declare
-  broken record := supaqueue.broken_rule(new.payload, new.max_attempts, new.timeout_ms, new.headers, new.path);
+  broken record := supaqueue.broken_rule(new.payload, new.max_attempts, new.timeout_ms, new.headers, new.path, new.tenant);
 begin
   if broken.rule is not null then
     perform supaqueue.refuse_job(broken.rule, broken.problem);
@@ -748,7 +757,7 @@ end
 $$;
 
 create or replace trigger check_job_tg
-before insert or update of payload, max_attempts, timeout_ms, headers, path on supaqueue.job
+before insert or update of payload, max_attempts, timeout_ms, headers, path, tenant on supaqueue.job
 for each row
 execute function supaqueue.check_job_tg_fn();
 $migration$;
@@ -2090,7 +2099,7 @@ begin
     jsonb_build_object('job', jsonb_build_object(
       'id', j.id, 'queue', q.name, 'status', j.status, 'attempts', j.attempts, 'http_status', j.http_status,
       'error', case when j.status <> 'successful' then left(j.errors -> -1 ->> 'message', 10000) end,
-      'error_group', j.error_group, 'key', j.key, 'created_at', j.created_at, 'finished_at', j.finished_at,
+      'error_group', j.error_group, 'key', j.key, 'tenant', j.tenant, 'created_at', j.created_at, 'finished_at', j.finished_at,
       'payload', case when s.payload_bytes <= 1000000 then j.payload end,
       'result', case when s.result_bytes <= 1000000 then j.result end,
       'left_out', array_remove(array[
@@ -2187,6 +2196,7 @@ declare
     "queue": "the name of a queue, or a list of names",
     "status": "pending, waiting, in_progress, successful, failed or cancelled, or a list of them",
     "key": "a string, or a list of strings",
+    "tenant": "a string, or a list of strings",
     "error_group": "a string, or a list of strings",
     "http_status": "a whole number, or a list of them",
     "created_after": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",
@@ -2268,8 +2278,8 @@ execute $migration$
 -- index has the jobs, so that a call reads the next ones only, and a place in it that an unchanged job
 -- keeps:
 --
---   ids, key, living, all   by id
---   ended, error_group      by finished_at and id
+--   ids, key, tenant, living, all   by id
+--   ended, error_group              by finished_at and id
 --
 -- The rest of the filter is conditions on each job that is read. Operations add the field "until": what was inserted, or
 -- ended, after it does not match; and "segments", so that theirs stay the same.
@@ -2293,7 +2303,7 @@ begin
 end
 $$;
 
--- The segments of a filter. Those of a queue, a status, a key or a group are merged from an index range for each
+-- The segments of a filter. Those of a queue, a status, a key, a tenant or a group are merged from an index range for each
 -- queue and each of these; more than 150 would take longer to plan than to read jobs by id.
 create or replace function supaqueue.filter_segments(f jsonb)
 returns text[]
@@ -2317,6 +2327,8 @@ begin
     return '{error_group}';
   elsif f ? 'key' and queues * jsonb_array_length(f -> 'key') <= most then
     return '{key}';
+  elsif f ? 'tenant' and queues * jsonb_array_length(f -> 'tenant') <= most then
+    return '{tenant}';
   elsif cardinality(statuses) = 6 and not f ? 'queue' or queues * ended > most then
     return '{all}';
   end if;
@@ -2361,12 +2373,12 @@ begin
        from (select id from (%s) places (id) where true%s order by id %s) s', fits, places, after_id, direction);
   elsif segment in ('all', 'living') then
     return format('select id, null::timestamptz as at, %s as fits from supaqueue.job j where true%s order by id %s', fits, after_id, direction);
-  elsif segment = 'key' then
-    select string_agg(format('(select id, null::timestamptz as at, %s as fits from supaqueue.job j where queue = %L and key = %L%s order by id %s)',
-      fits, q.id, k.key, after_id, direction), ' union all ')
+  elsif segment in ('key', 'tenant') then
+    select string_agg(format('(select id, null::timestamptz as at, %s as fits from supaqueue.job j where queue = %L and %I = %L%s order by id %s)',
+      fits, q.id, segment, v.value, after_id, direction), ' union all ')
     into ranges
     from unnest(queues) q (id)
-    cross join jsonb_array_elements_text(f -> 'key') k (key);
+    cross join jsonb_array_elements_text(f -> segment) v (value);
     return format('select id, at, fits from (%s) ranges order by id %s', ranges, direction);
   end if;
   range := format(' and finished_at is not null and finished_at >= %L and finished_at < %L and finished_at <= %L',
@@ -2450,6 +2462,7 @@ declare
     when 'ended' then array['queue', 'status', 'finished_after', 'finished_before']
     when 'error_group' then array['queue', 'error_group', 'finished_after', 'finished_before']
     when 'key' then array['queue', 'key']
+    when 'tenant' then array['queue', 'tenant']
     when 'ids' then array['ids']
     else '{}'
   end;
@@ -2466,6 +2479,7 @@ begin
       when 'queue' then 'j.queue = any (%L::uuid[])'
       when 'ids' then 'j.id = any (%L::uuid[])'
       when 'key' then 'j.key = any (%L::text[])'
+      when 'tenant' then 'j.tenant = any (%L::text[])'
       when 'error_group' then 'j.error_group = any (%L::text[])'
       when 'http_status' then 'j.http_status = any (%L::integer[])'
       when 'created_after' then 'j.created_at >= %L'
@@ -2651,7 +2665,7 @@ as $$
 declare
   known constant jsonb := '{
     "priority": "a whole number", "run_at": "an ISO 8601 time", "max_attempts": "a whole number, or null", "timeout_ms": "a whole number, or null",
-    "headers": "an object, or null", "path": "a string, or null", "payload": "JSON other than null", "queue": "the name of a queue"
+    "headers": "an object, or null", "path": "a string, or null", "tenant": "a string, or null", "payload": "JSON other than null", "queue": "the name of a queue"
   }';
   change record;
   fits boolean;
@@ -2678,7 +2692,7 @@ begin
         if fits then
           perform (change.value #>> '{}')::timestamptz;
         end if;
-      elsif change.name in ('path', 'queue') then
+      elsif change.name in ('path', 'tenant', 'queue') then
         fits := jsonb_typeof(change.value) = 'string';
       elsif change.name = 'headers' then
         fits := jsonb_typeof(change.value) = 'object';
@@ -2695,7 +2709,7 @@ begin
   end loop;
   broken := supaqueue.broken_rule(
     coalesce(changes -> 'payload', '{}'), (changes ->> 'max_attempts')::integer, (changes ->> 'timeout_ms')::integer,
-    nullif(changes -> 'headers', 'null'), changes ->> 'path');
+    nullif(changes -> 'headers', 'null'), changes ->> 'path', changes ->> 'tenant');
   if broken.rule is not null then
     raise exception 'cannot change jobs: %', broken.problem
       using errcode = 'check_violation', constraint = broken.rule, schema = 'supaqueue', table = 'job';
@@ -5283,16 +5297,18 @@ declare
   new_job uuid;
   holder uuid;
 begin
-  insert into supaqueue.job as j (id, queue, payload, headers, priority, run_at, path, timeout_ms, max_attempts, key, key_held)
+  insert into supaqueue.job as j (id, queue, payload, headers, priority, run_at, path, timeout_ms, max_attempts, tenant, key, key_held)
   values (
     coalesce(_id, supaqueue.scheduled_job_id(schedule.id, _at)), schedule.queue, schedule.payload, job_headers, schedule.priority,
-    _run_at, schedule.path, schedule.timeout_ms, schedule.max_attempts, job_key, case when job_key is not null then 'unfinished' end)
+    _run_at, schedule.path, schedule.timeout_ms, schedule.max_attempts, schedule.tenant, job_key,
+    case when job_key is not null then 'unfinished' end)
   on conflict do nothing
   returning j.id into new_job;
   if new_job is null and _overlap = 'replace' then
     holder := (supaqueue.holder_of(schedule.queue, job_key)).job;
     if supaqueue.change_holder(
-      holder, schedule.payload, schedule.priority, _run_at, job_headers, schedule.max_attempts, schedule.timeout_ms, schedule.path, 'replace')
+      holder, schedule.payload, schedule.priority, _run_at, job_headers, schedule.max_attempts, schedule.timeout_ms, schedule.path, 'replace',
+      schedule.tenant)
     then
       return holder;
     end if;
@@ -6952,7 +6968,8 @@ create or replace function supaqueue.schedule(
   catch_up_within interval default '1 day',
   overlap text default null,
   spread interval default '0',
-  pause_after_failures integer default null
+  pause_after_failures integer default null,
+  tenant text default null
 )
 returns timestamptz
 language plpgsql
@@ -6964,17 +6981,18 @@ declare
 begin
   insert into supaqueue.schedule as s (
     name, queue, cron, every, timezone, payload, headers, priority, path, timeout_ms, max_attempts, key,
-    missed, catch_up_within, overlap, spread, pause_after_failures)
+    missed, catch_up_within, overlap, spread, pause_after_failures, tenant)
   values (
     schedule.name, supaqueue.queue_id(queue_name), schedule.cron, schedule.every, schedule.timezone, schedule.payload,
     schedule.headers, schedule.priority, schedule.path, schedule.timeout_ms, schedule.max_attempts, schedule.key,
-    schedule.missed, schedule.catch_up_within, schedule.overlap, schedule.spread, schedule.pause_after_failures)
+    schedule.missed, schedule.catch_up_within, schedule.overlap, schedule.spread, schedule.pause_after_failures,
+    schedule.tenant)
   on conflict (name) do update set
     queue = excluded.queue, cron = excluded.cron, every = excluded.every, timezone = excluded.timezone,
     payload = excluded.payload, headers = excluded.headers, priority = excluded.priority, path = excluded.path,
     timeout_ms = excluded.timeout_ms, max_attempts = excluded.max_attempts, key = excluded.key, missed = excluded.missed,
     catch_up_within = excluded.catch_up_within, overlap = excluded.overlap, spread = excluded.spread,
-    pause_after_failures = excluded.pause_after_failures
+    pause_after_failures = excluded.pause_after_failures, tenant = excluded.tenant
   returning s.next_at into due;
   return due;
 end
@@ -7972,7 +7990,7 @@ as $$
 begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
-      'id', j.id, 'queue', q.name, 'status', j.status, 'key', j.key, 'priority', j.priority, 'run_at', j.run_at,
+      'id', j.id, 'queue', q.name, 'status', j.status, 'key', j.key, 'tenant', j.tenant, 'priority', j.priority, 'run_at', j.run_at,
       'created_at', j.created_at, 'started_at', j.started_at, 'finished_at', j.finished_at, 'attempts', j.attempts,
       'max_attempts', coalesce(j.max_attempts, q.max_attempts), 'http_status', j.http_status, 'duration_ms', j.duration_ms,
       'error_group', j.error_group, 'error', left(j.errors -> -1 ->> 'message', 500)) order by l.number), '[]')
@@ -8382,7 +8400,8 @@ create or replace function supaqueue.enqueue(
   timeout_ms integer default null,
   path text default null,
   key text default null,
-  on_conflict text default 'keep'
+  on_conflict text default 'keep',
+  tenant text default null
 )
 returns uuid
 language plpgsql
@@ -8392,16 +8411,16 @@ declare
   new_job uuid;
 begin
   if key is null and on_conflict = 'keep' then
-    insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path)
-    values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms, path)
+    insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, tenant)
+    values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms, path, tenant)
     returning j.id into new_job;
     return new_job;
   end if;
   return (supaqueue.enqueue_outcome(
-    queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, on_conflict)).job;
+    queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, on_conflict, tenant)).job;
 end
 $$;
-comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text) is
+comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, text) is
   'Puts a job in the queue of that name; returns its id, or that of the job that holds its key already';
 
 -- The same, and says what happened: the job was inserted, or the holder of its key was kept, replaced,
@@ -8420,6 +8439,7 @@ create or replace function supaqueue.enqueue_outcome(
   path text default null,
   key text default null,
   on_conflict text default 'keep',
+  tenant text default null,
   out job uuid,
   out outcome text
 )
@@ -8433,13 +8453,13 @@ declare
 begin
   perform supaqueue.check_on_conflict(payload, key, on_conflict);
   if key is null then
-    job := supaqueue.enqueue(queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path);
+    job := supaqueue.enqueue(queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path, tenant => tenant);
     outcome := 'inserted';
     return;
   end if;
   for attempt in 1 .. 100 loop
-    insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key)
-    values (_queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key)
+    insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, tenant)
+    values (_queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, tenant)
     on conflict (queue, key) where key_held_until is not null do nothing
     returning j.id into job;
     if job is not null then
@@ -8454,7 +8474,7 @@ begin
       outcome := 'kept';
       return;
     elsif job is not null and supaqueue.change_holder(
-      job, payload, priority, run_at, headers, max_attempts, timeout_ms, path, on_conflict)
+      job, payload, priority, run_at, headers, max_attempts, timeout_ms, path, on_conflict, tenant)
     then
       outcome := case on_conflict when 'replace' then 'replaced' when 'postpone' then 'postponed' else 'merged' end;
       return;
@@ -8464,7 +8484,7 @@ begin
     using errcode = 'serialization_failure', hint = 'Try again. A trigger on supaqueue.job that skips the insert has the same effect.';
 end
 $$;
-comment on function supaqueue.enqueue_outcome(text, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text) is
+comment on function supaqueue.enqueue_outcome(text, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, text) is
   'Like enqueue; returns the id (job) and what happened (outcome): inserted, kept, replaced, postponed or merged';
 
 create or replace function supaqueue.check_on_conflict(payload jsonb, key text, on_conflict text)
@@ -8500,7 +8520,7 @@ $$;
 -- ended meanwhile.
 create or replace function supaqueue.change_holder(
   _job uuid, _payload jsonb, _priority integer, _run_at timestamptz, _headers jsonb, _max_attempts integer,
-  _timeout_ms integer, _path text, _on_conflict text
+  _timeout_ms integer, _path text, _on_conflict text, _tenant text
 )
 returns boolean
 language plpgsql
@@ -8522,7 +8542,7 @@ begin
   else
     update supaqueue.job j
     set payload = _payload, priority = _priority, headers = _headers, max_attempts = _max_attempts,
-      timeout_ms = _timeout_ms, path = _path,
+      timeout_ms = _timeout_ms, path = _path, tenant = _tenant,
       run_at = case
         when _on_conflict = 'replace' then j.run_at
         else (
@@ -8577,7 +8597,8 @@ create or replace function supaqueue.enqueue_many(
   timeout_ms integer default null,
   path text default null,
   keys text[] default null,
-  on_conflict text default 'keep'
+  on_conflict text default 'keep',
+  tenant text default null
 )
 returns setof uuid
 language plpgsql
@@ -8594,22 +8615,22 @@ begin
     return query
     select supaqueue.enqueue(
       queue_name, item.payload, enqueue_many.priority, enqueue_many.run_at, enqueue_many.headers, enqueue_many.max_attempts,
-      enqueue_many.timeout_ms, enqueue_many.path, item.key, case when item.key is null then 'keep' else enqueue_many.on_conflict end)
+      enqueue_many.timeout_ms, enqueue_many.path, item.key, case when item.key is null then 'keep' else enqueue_many.on_conflict end, enqueue_many.tenant)
     from unnest(payloads, keys) with ordinality as item (payload, key, number)
     order by item.number;
     return;
   end if;
   return query
-  insert into supaqueue.job (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path)
+  insert into supaqueue.job (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, tenant)
   select
     _queue, item.payload, enqueue_many.priority, enqueue_many.run_at, enqueue_many.headers,
-    enqueue_many.max_attempts, enqueue_many.timeout_ms, enqueue_many.path
+    enqueue_many.max_attempts, enqueue_many.timeout_ms, enqueue_many.path, enqueue_many.tenant
   from unnest(payloads) with ordinality as item (payload, number)
   order by item.number
   returning id;
 end
 $$;
-comment on function supaqueue.enqueue_many(text, jsonb[], integer, timestamptz, jsonb, integer, integer, text, text[], text) is
+comment on function supaqueue.enqueue_many(text, jsonb[], integer, timestamptz, jsonb, integer, integer, text, text[], text, text) is
   'Puts a job per payload in the queue of that name; returns their ids in the same order, or those of the jobs that hold their keys already';
 $migration$;
 
@@ -8664,7 +8685,7 @@ as $$
 declare
   known constant jsonb := '{
     "key": "a string", "on_conflict": "a string", "priority": "a whole number", "run_at": "an ISO 8601 time",
-    "headers": "an object", "max_attempts": "a whole number", "timeout_ms": "a whole number", "path": "a string",
+    "headers": "an object", "max_attempts": "a whole number", "timeout_ms": "a whole number", "path": "a string", "tenant": "a string",
     "depends_on": "a list of ids", "on_failure": "a string", "pass_results": "a boolean"
   }';
   checked jsonb := '{}';
@@ -8730,14 +8751,14 @@ begin
     select * into result
     from supaqueue.enqueue_outcome(
       queue_name::varchar, payload, priority, run_at, o -> 'headers', (o ->> 'max_attempts')::integer,
-      (o ->> 'timeout_ms')::integer, o ->> 'path', o ->> 'key', on_conflict,
+      (o ->> 'timeout_ms')::integer, o ->> 'path', o ->> 'key', on_conflict, o ->> 'tenant',
       depends_on => array(select jsonb_array_elements_text(o -> 'depends_on')::uuid),
       on_failure => coalesce(o ->> 'on_failure', 'fail'), pass_results => coalesce((o ->> 'pass_results')::boolean, false));
   else
     select * into result
     from supaqueue.enqueue_outcome(
       queue_name, payload, priority, run_at, o -> 'headers', (o ->> 'max_attempts')::integer,
-      (o ->> 'timeout_ms')::integer, o ->> 'path', o ->> 'key', on_conflict);
+      (o ->> 'timeout_ms')::integer, o ->> 'path', o ->> 'key', on_conflict, o ->> 'tenant');
   end if;
   return jsonb_build_object('id', result.job, 'outcome', result.outcome);
 end
@@ -8932,8 +8953,8 @@ select supaqueue.protect_new_objects(
   '{
     "queue": "insert, update, delete",
     "worker": "insert, update (queue), delete",
-    "job": "insert, update (queue, payload, status, priority, run_at, headers, path, key, max_attempts, timeout_ms, attempts), delete",
-    "schedule": "insert, update (name, queue, cron, every, timezone, payload, headers, priority, path, timeout_ms, max_attempts, key, is_paused, missed, catch_up_within, overlap, spread, pause_after_failures), delete",
+    "job": "insert, update (queue, payload, status, priority, run_at, headers, path, tenant, key, max_attempts, timeout_ms, attempts), delete",
+    "schedule": "insert, update (name, queue, cron, every, timezone, payload, headers, priority, path, timeout_ms, max_attempts, tenant, key, is_paused, missed, catch_up_within, overlap, spread, pause_after_failures), delete",
     "setting": "update",
     "operation": "insert (action, filter, changes, per_second), update (status, per_second)"
   }',

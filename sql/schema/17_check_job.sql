@@ -17,7 +17,7 @@ $$;
 -- The first rule that what only users set breaks; null: none. before_write_job_tg_fn checks the rest, and
 -- hold_key the keys.
 create or replace function supaqueue.broken_rule(
-  payload jsonb, max_attempts integer, timeout_ms integer, headers jsonb, path text, out rule text, out problem text
+  payload jsonb, max_attempts integer, timeout_ms integer, headers jsonb, path text, tenant text, out rule text, out problem text
 )
 language plpgsql
 immutable
@@ -54,6 +54,9 @@ begin
   elsif not supaqueue.is_below_function(path) then
     rule := 'path_has_no_leading_slash_and_no_empty_or_dot_segments';
     problem := 'its path has a leading slash, or an empty segment, or the segment . or ..; write it like users/welcome?lang=de';
+  elsif octet_length(tenant) not between 1 and 2000 then
+    rule := 'tenant_is_of_1_to_2000_bytes';
+    problem := 'its tenant is empty, or longer than 2000 bytes; use an id, or leave it out';
   end if;
 end
 $$;
@@ -65,7 +68,7 @@ security definer
 set search_path = ''
 as $$
 declare
-  broken record := supaqueue.broken_rule(new.payload, new.max_attempts, new.timeout_ms, new.headers, new.path);
+  broken record := supaqueue.broken_rule(new.payload, new.max_attempts, new.timeout_ms, new.headers, new.path, new.tenant);
 begin
   if broken.rule is not null then
     perform supaqueue.refuse_job(broken.rule, broken.problem);
@@ -75,6 +78,6 @@ end
 $$;
 
 create or replace trigger check_job_tg
-before insert or update of payload, max_attempts, timeout_ms, headers, path on supaqueue.job
+before insert or update of payload, max_attempts, timeout_ms, headers, path, tenant on supaqueue.job
 for each row
 execute function supaqueue.check_job_tg_fn();

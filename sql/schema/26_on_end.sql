@@ -72,7 +72,7 @@ begin
     jsonb_build_object('job', jsonb_build_object(
       'id', j.id, 'queue', q.name, 'status', j.status, 'attempts', j.attempts, 'http_status', j.http_status,
       'error', case when j.status <> 'successful' then left(j.errors -> -1 ->> 'message', 10000) end,
-      'error_group', j.error_group, 'key', j.key, 'created_at', j.created_at, 'finished_at', j.finished_at,
+      'error_group', j.error_group, 'key', j.key, 'tenant', j.tenant, 'created_at', j.created_at, 'finished_at', j.finished_at,
       'payload', case when s.payload_bytes <= 1000000 then j.payload end,
       'result', case when s.result_bytes <= 1000000 then j.result end,
       'left_out', array_remove(array[

@@ -14,6 +14,7 @@ declare
     "queue": "the name of a queue, or a list of names",
     "status": "pending, waiting, in_progress, successful, failed or cancelled, or a list of them",
     "key": "a string, or a list of strings",
+    "tenant": "a string, or a list of strings",
     "error_group": "a string, or a list of strings",
     "http_status": "a whole number, or a list of them",
     "created_after": "an ISO 8601 time, such as 2026-01-31T12:00:00Z",

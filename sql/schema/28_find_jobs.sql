@@ -5,8 +5,8 @@
 -- index has the jobs, so that a call reads the next ones only, and a place in it that an unchanged job
 -- keeps:
 --
---   ids, key, living, all   by id
---   ended, error_group      by finished_at and id
+--   ids, key, tenant, living, all   by id
+--   ended, error_group              by finished_at and id
 --
 -- The rest of the filter is conditions on each job that is read. Operations add the field "until": what was inserted, or
 -- ended, after it does not match; and "segments", so that theirs stay the same.
@@ -30,7 +30,7 @@ begin
 end
 $$;
 
--- The segments of a filter. Those of a queue, a status, a key or a group are merged from an index range for each
+-- The segments of a filter. Those of a queue, a status, a key, a tenant or a group are merged from an index range for each
 -- queue and each of these; more than 150 would take longer to plan than to read jobs by id.
 create or replace function supaqueue.filter_segments(f jsonb)
 returns text[]
@@ -54,6 +54,8 @@ begin
     return '{error_group}';
   elsif f ? 'key' and queues * jsonb_array_length(f -> 'key') <= most then
     return '{key}';
+  elsif f ? 'tenant' and queues * jsonb_array_length(f -> 'tenant') <= most then
+    return '{tenant}';
   elsif cardinality(statuses) = 6 and not f ? 'queue' or queues * ended > most then
     return '{all}';
   end if;
@@ -98,12 +100,12 @@ begin
        from (select id from (%s) places (id) where true%s order by id %s) s', fits, places, after_id, direction);
   elsif segment in ('all', 'living') then
     return format('select id, null::timestamptz as at, %s as fits from supaqueue.job j where true%s order by id %s', fits, after_id, direction);
-  elsif segment = 'key' then
-    select string_agg(format('(select id, null::timestamptz as at, %s as fits from supaqueue.job j where queue = %L and key = %L%s order by id %s)',
-      fits, q.id, k.key, after_id, direction), ' union all ')
+  elsif segment in ('key', 'tenant') then
+    select string_agg(format('(select id, null::timestamptz as at, %s as fits from supaqueue.job j where queue = %L and %I = %L%s order by id %s)',
+      fits, q.id, segment, v.value, after_id, direction), ' union all ')
     into ranges
     from unnest(queues) q (id)
-    cross join jsonb_array_elements_text(f -> 'key') k (key);
+    cross join jsonb_array_elements_text(f -> segment) v (value);
     return format('select id, at, fits from (%s) ranges order by id %s', ranges, direction);
   end if;
   range := format(' and finished_at is not null and finished_at >= %L and finished_at < %L and finished_at <= %L',
@@ -187,6 +189,7 @@ declare
     when 'ended' then array['queue', 'status', 'finished_after', 'finished_before']
     when 'error_group' then array['queue', 'error_group', 'finished_after', 'finished_before']
     when 'key' then array['queue', 'key']
+    when 'tenant' then array['queue', 'tenant']
     when 'ids' then array['ids']
     else '{}'
   end;
@@ -203,6 +206,7 @@ begin
       when 'queue' then 'j.queue = any (%L::uuid[])'
       when 'ids' then 'j.id = any (%L::uuid[])'
       when 'key' then 'j.key = any (%L::text[])'
+      when 'tenant' then 'j.tenant = any (%L::text[])'
       when 'error_group' then 'j.error_group = any (%L::text[])'
       when 'http_status' then 'j.http_status = any (%L::integer[])'
       when 'created_after' then 'j.created_at >= %L'

@@ -51,7 +51,7 @@ as $$
 declare
   known constant jsonb := '{
     "priority": "a whole number", "run_at": "an ISO 8601 time", "max_attempts": "a whole number, or null", "timeout_ms": "a whole number, or null",
-    "headers": "an object, or null", "path": "a string, or null", "payload": "JSON other than null", "queue": "the name of a queue"
+    "headers": "an object, or null", "path": "a string, or null", "tenant": "a string, or null", "payload": "JSON other than null", "queue": "the name of a queue"
   }';
   change record;
   fits boolean;
@@ -78,7 +78,7 @@ begin
         if fits then
           perform (change.value #>> '{}')::timestamptz;
         end if;
-      elsif change.name in ('path', 'queue') then
+      elsif change.name in ('path', 'tenant', 'queue') then
         fits := jsonb_typeof(change.value) = 'string';
       elsif change.name = 'headers' then
         fits := jsonb_typeof(change.value) = 'object';
@@ -95,7 +95,7 @@ begin
   end loop;
   broken := supaqueue.broken_rule(
     coalesce(changes -> 'payload', '{}'), (changes ->> 'max_attempts')::integer, (changes ->> 'timeout_ms')::integer,
-    nullif(changes -> 'headers', 'null'), changes ->> 'path');
+    nullif(changes -> 'headers', 'null'), changes ->> 'path', changes ->> 'tenant');
   if broken.rule is not null then
     raise exception 'cannot change jobs: %', broken.problem
       using errcode = 'check_violation', constraint = broken.rule, schema = 'supaqueue', table = 'job';

@@ -20,16 +20,18 @@ declare
   new_job uuid;
   holder uuid;
 begin
-  insert into supaqueue.job as j (id, queue, payload, headers, priority, run_at, path, timeout_ms, max_attempts, key, key_held)
+  insert into supaqueue.job as j (id, queue, payload, headers, priority, run_at, path, timeout_ms, max_attempts, tenant, key, key_held)
   values (
     coalesce(_id, supaqueue.scheduled_job_id(schedule.id, _at)), schedule.queue, schedule.payload, job_headers, schedule.priority,
-    _run_at, schedule.path, schedule.timeout_ms, schedule.max_attempts, job_key, case when job_key is not null then 'unfinished' end)
+    _run_at, schedule.path, schedule.timeout_ms, schedule.max_attempts, schedule.tenant, job_key,
+    case when job_key is not null then 'unfinished' end)
   on conflict do nothing
   returning j.id into new_job;
   if new_job is null and _overlap = 'replace' then
     holder := (supaqueue.holder_of(schedule.queue, job_key)).job;
     if supaqueue.change_holder(
-      holder, schedule.payload, schedule.priority, _run_at, job_headers, schedule.max_attempts, schedule.timeout_ms, schedule.path, 'replace')
+      holder, schedule.payload, schedule.priority, _run_at, job_headers, schedule.max_attempts, schedule.timeout_ms, schedule.path, 'replace',
+      schedule.tenant)
     then
       return holder;
     end if;

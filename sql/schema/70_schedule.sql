@@ -17,7 +17,8 @@ create or replace function supaqueue.schedule(
   catch_up_within interval default '1 day',
   overlap text default null,
   spread interval default '0',
-  pause_after_failures integer default null
+  pause_after_failures integer default null,
+  tenant text default null
 )
 returns timestamptz
 language plpgsql
@@ -29,17 +30,18 @@ declare
 begin
   insert into supaqueue.schedule as s (
     name, queue, cron, every, timezone, payload, headers, priority, path, timeout_ms, max_attempts, key,
-    missed, catch_up_within, overlap, spread, pause_after_failures)
+    missed, catch_up_within, overlap, spread, pause_after_failures, tenant)
   values (
     schedule.name, supaqueue.queue_id(queue_name), schedule.cron, schedule.every, schedule.timezone, schedule.payload,
     schedule.headers, schedule.priority, schedule.path, schedule.timeout_ms, schedule.max_attempts, schedule.key,
-    schedule.missed, schedule.catch_up_within, schedule.overlap, schedule.spread, schedule.pause_after_failures)
+    schedule.missed, schedule.catch_up_within, schedule.overlap, schedule.spread, schedule.pause_after_failures,
+    schedule.tenant)
   on conflict (name) do update set
     queue = excluded.queue, cron = excluded.cron, every = excluded.every, timezone = excluded.timezone,
     payload = excluded.payload, headers = excluded.headers, priority = excluded.priority, path = excluded.path,
     timeout_ms = excluded.timeout_ms, max_attempts = excluded.max_attempts, key = excluded.key, missed = excluded.missed,
     catch_up_within = excluded.catch_up_within, overlap = excluded.overlap, spread = excluded.spread,
-    pause_after_failures = excluded.pause_after_failures
+    pause_after_failures = excluded.pause_after_failures, tenant = excluded.tenant
   returning s.next_at into due;
   return due;
 end

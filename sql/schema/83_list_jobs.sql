@@ -34,7 +34,7 @@ as $$
 begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
-      'id', j.id, 'queue', q.name, 'status', j.status, 'key', j.key, 'priority', j.priority, 'run_at', j.run_at,
+      'id', j.id, 'queue', q.name, 'status', j.status, 'key', j.key, 'tenant', j.tenant, 'priority', j.priority, 'run_at', j.run_at,
       'created_at', j.created_at, 'started_at', j.started_at, 'finished_at', j.finished_at, 'attempts', j.attempts,
       'max_attempts', coalesce(j.max_attempts, q.max_attempts), 'http_status', j.http_status, 'duration_ms', j.duration_ms,
       'error_group', j.error_group, 'error', left(j.errors -> -1 ->> 'message', 500)) order by l.number), '[]')

@@ -8,7 +8,8 @@ create or replace function supaqueue.enqueue(
   timeout_ms integer default null,
   path text default null,
   key text default null,
-  on_conflict text default 'keep'
+  on_conflict text default 'keep',
+  tenant text default null
 )
 returns uuid
 language plpgsql
@@ -18,16 +19,16 @@ declare
   new_job uuid;
 begin
   if key is null and on_conflict = 'keep' then
-    insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path)
-    values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms, path)
+    insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, tenant)
+    values (supaqueue.queue_id(queue_name), payload, priority, run_at, headers, max_attempts, timeout_ms, path, tenant)
     returning j.id into new_job;
     return new_job;
   end if;
   return (supaqueue.enqueue_outcome(
-    queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, on_conflict)).job;
+    queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, on_conflict, tenant)).job;
 end
 $$;
-comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text) is
+comment on function supaqueue.enqueue(text, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, text) is
   'Puts a job in the queue of that name; returns its id, or that of the job that holds its key already';
 
 -- The same, and says what happened: the job was inserted, or the holder of its key was kept, replaced,
@@ -46,6 +47,7 @@ create or replace function supaqueue.enqueue_outcome(
   path text default null,
   key text default null,
   on_conflict text default 'keep',
+  tenant text default null,
   out job uuid,
   out outcome text
 )
@@ -59,13 +61,13 @@ declare
 begin
   perform supaqueue.check_on_conflict(payload, key, on_conflict);
   if key is null then
-    job := supaqueue.enqueue(queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path);
+    job := supaqueue.enqueue(queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path, tenant => tenant);
     outcome := 'inserted';
     return;
   end if;
   for attempt in 1 .. 100 loop
-    insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key)
-    values (_queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key)
+    insert into supaqueue.job as j (queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, tenant)
+    values (_queue, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, tenant)
     on conflict (queue, key) where key_held_until is not null do nothing
     returning j.id into job;
     if job is not null then
@@ -80,7 +82,7 @@ begin
       outcome := 'kept';
       return;
     elsif job is not null and supaqueue.change_holder(
-      job, payload, priority, run_at, headers, max_attempts, timeout_ms, path, on_conflict)
+      job, payload, priority, run_at, headers, max_attempts, timeout_ms, path, on_conflict, tenant)
     then
       outcome := case on_conflict when 'replace' then 'replaced' when 'postpone' then 'postponed' else 'merged' end;
       return;
@@ -90,7 +92,7 @@ begin
     using errcode = 'serialization_failure', hint = 'Try again. A trigger on supaqueue.job that skips the insert has the same effect.';
 end
 $$;
-comment on function supaqueue.enqueue_outcome(text, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text) is
+comment on function supaqueue.enqueue_outcome(text, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, text) is
   'Like enqueue; returns the id (job) and what happened (outcome): inserted, kept, replaced, postponed or merged';
 
 create or replace function supaqueue.check_on_conflict(payload jsonb, key text, on_conflict text)
@@ -126,7 +128,7 @@ $$;
 -- ended meanwhile.
 create or replace function supaqueue.change_holder(
   _job uuid, _payload jsonb, _priority integer, _run_at timestamptz, _headers jsonb, _max_attempts integer,
-  _timeout_ms integer, _path text, _on_conflict text
+  _timeout_ms integer, _path text, _on_conflict text, _tenant text
 )
 returns boolean
 language plpgsql
@@ -148,7 +150,7 @@ begin
   else
     update supaqueue.job j
     set payload = _payload, priority = _priority, headers = _headers, max_attempts = _max_attempts,
-      timeout_ms = _timeout_ms, path = _path,
+      timeout_ms = _timeout_ms, path = _path, tenant = _tenant,
       run_at = case
         when _on_conflict = 'replace' then j.run_at
         else (

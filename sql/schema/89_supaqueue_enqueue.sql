@@ -12,7 +12,7 @@ as $$
 declare
   known constant jsonb := '{
     "key": "a string", "on_conflict": "a string", "priority": "a whole number", "run_at": "an ISO 8601 time",
-    "headers": "an object", "max_attempts": "a whole number", "timeout_ms": "a whole number", "path": "a string",
+    "headers": "an object", "max_attempts": "a whole number", "timeout_ms": "a whole number", "path": "a string", "tenant": "a string",
     "depends_on": "a list of ids", "on_failure": "a string", "pass_results": "a boolean"
   }';
   checked jsonb := '{}';
@@ -78,14 +78,14 @@ begin
     select * into result
     from supaqueue.enqueue_outcome(
       queue_name::varchar, payload, priority, run_at, o -> 'headers', (o ->> 'max_attempts')::integer,
-      (o ->> 'timeout_ms')::integer, o ->> 'path', o ->> 'key', on_conflict,
+      (o ->> 'timeout_ms')::integer, o ->> 'path', o ->> 'key', on_conflict, o ->> 'tenant',
       depends_on => array(select jsonb_array_elements_text(o -> 'depends_on')::uuid),
       on_failure => coalesce(o ->> 'on_failure', 'fail'), pass_results => coalesce((o ->> 'pass_results')::boolean, false));
   else
     select * into result
     from supaqueue.enqueue_outcome(
       queue_name, payload, priority, run_at, o -> 'headers', (o ->> 'max_attempts')::integer,
-      (o ->> 'timeout_ms')::integer, o ->> 'path', o ->> 'key', on_conflict);
+      (o ->> 'timeout_ms')::integer, o ->> 'path', o ->> 'key', on_conflict, o ->> 'tenant');
   end if;
   return jsonb_build_object('id', result.job, 'outcome', result.outcome);
 end

@@ -2,8 +2,8 @@ select supaqueue.protect_new_objects(
   '{
     "queue": "insert, update, delete",
     "worker": "insert, update (queue), delete",
-    "job": "insert, update (queue, payload, status, priority, run_at, headers, path, key, max_attempts, timeout_ms, attempts), delete",
-    "schedule": "insert, update (name, queue, cron, every, timezone, payload, headers, priority, path, timeout_ms, max_attempts, key, is_paused, missed, catch_up_within, overlap, spread, pause_after_failures), delete",
+    "job": "insert, update (queue, payload, status, priority, run_at, headers, path, tenant, key, max_attempts, timeout_ms, attempts), delete",
+    "schedule": "insert, update (name, queue, cron, every, timezone, payload, headers, priority, path, timeout_ms, max_attempts, tenant, key, is_paused, missed, catch_up_within, overlap, spread, pause_after_failures), delete",
     "setting": "update",
     "operation": "insert (action, filter, changes, per_second), update (status, per_second)"
   }',

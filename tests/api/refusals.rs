@@ -59,7 +59,7 @@ fn an_error_says_what_is_wrong_and_what_to_do() {
                 400,
                 "22023",
                 "cannot enqueue: there is no option 'delay'",
-                "The options are key, path, run_at, headers, priority, depends_on, on_failure, timeout_ms, on_conflict, max_attempts, pass_results.",
+                "The options are key, path, run_at, tenant, headers, priority, depends_on, on_failure, timeout_ms, on_conflict, max_attempts, pass_results.",
             ),
             (
                 json!({"rpc": "supaqueue_enqueue_many", "arguments": {"queue_name": "report", "jobs": [{}, {"payload": null}]}}),

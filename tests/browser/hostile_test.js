@@ -35,7 +35,7 @@ before(async () => {
   }
   for (const name of [HTML, RTL, CONTROL, "a/b?c#d"]) {
     await project.sql.unsafe(
-      "select supaqueue.schedule($1, $2, '0 3 * * *', payload => $3)",
+      "select supaqueue.schedule($1, $2, '0 3 * * *', payload => $3, tenant => $2)",
       [name, URL_NAME, { text: HTML }],
     );
   }
@@ -45,7 +45,7 @@ before(async () => {
       URL_NAME,
       { [text]: text },
       { http_status: 500, error: { message: text, body: text } },
-      { key: text },
+      { key: text, tenant: text },
     );
     await end(project, URL_NAME, text, { http_status: 200, result: text });
   }

@@ -12,9 +12,9 @@ async fn it_explains_first_and_shows_attempts_headers_and_payload() {
     db.queue("emails", 1).await;
     let id = db
         .get(&format!(
-            "insert into supaqueue.job (queue, payload, headers, key)
+            "insert into supaqueue.job (queue, payload, headers, key, tenant)
              values (supaqueue.queue_id('emails'), jsonb_build_object('to', '{HOSTILE}', 'n', 12345678901234567890.10),
-               '{{\"x-mine\": \"yes\"}}', '{HOSTILE}')
+               '{{\"x-mine\": \"yes\"}}', '{HOSTILE}', 'acme')
              returning id"
         ))
         .await;
@@ -32,6 +32,7 @@ async fn it_explains_first_and_shows_attempts_headers_and_payload() {
             &id,
             "queue         emails",
             "pending, 1 attempt,",
+            "tenant        acme",
             "evil",
             "attempt 1     failed",
             "x-mine: yes",

@@ -16,7 +16,7 @@ async fn only_job(db: &Db) -> String {
 async fn a_job_is_explained_with_its_attempts() {
     let db = Db::new().await;
     db.queue("emails", 1).await;
-    db.run("select supaqueue.enqueue('emails', '{\"user\": 7.00}', key => 'order-1')")
+    db.run("select supaqueue.enqueue('emails', '{\"user\": 7.00}', key => 'order-1', tenant => 'acme')")
         .await;
     let id = only_job(&db).await;
     let client = Client::new(&db).await;
@@ -24,6 +24,7 @@ async fn a_job_is_explained_with_its_attempts() {
     page.says("sent to the supaqueue function");
     page.says("{\n  &quot;user&quot;: 7.00\n}");
     page.says("order-1");
+    page.says("<a href=\"/jobs?q=tenant%3Aacme\">");
     page.says(&format!("supaqueue replay {id}"));
     end_call(
         &db,

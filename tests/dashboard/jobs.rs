@@ -8,8 +8,8 @@ use crate::client::{Client, database};
 /// Selects jobs that never start.
 async fn add(db: &Db, queue: &str, count: u32) {
     db.run(&format!(
-        "insert into supaqueue.job (queue, key, payload)
-         select supaqueue.queue_id('{queue}'), '{queue}-' || i, jsonb_build_object('user', i) from generate_series(1, {count}) i"
+        "insert into supaqueue.job (queue, key, tenant, payload)
+         select supaqueue.queue_id('{queue}'), '{queue}-' || i, 'tenant ' || i, jsonb_build_object('user', i) from generate_series(1, {count}) i"
     ))
     .await;
 }
@@ -52,6 +52,7 @@ async fn search_words_find_jobs_and_links_narrow_the_search() {
         ("?queue=a+b", 2),
         ("?q=queue%3A%22a+b%22", 2),
         ("?q=key%3Aemails-2", 1),
+        ("?q=tenant%3A%22tenant+2%22", 2),
         ("?q=payload%3A%7B%22user%22%3A2%7D", 2),
         ("?q=created-after%3A2000-01-01", 5),
         ("?q=created-before%3A2000-01-01", 0),
@@ -73,7 +74,7 @@ async fn a_search_that_cannot_be_made_stays_in_the_field() {
     let db = database().await;
     let client = Client::new(&db).await;
     for (query, why) in [
-        ("q=tenant%3Aa%3Cb", "is not a search word"),
+        ("q=owner%3Aa%3Cb", "is not a search word"),
         ("q=status%3Adone", "No job has the status"),
         ("q=queue%3Anobody", "nobody"),
         ("status=%3Cscript%3E", "No job has the status"),
@@ -86,9 +87,9 @@ async fn a_search_that_cannot_be_made_stays_in_the_field() {
         assert!(!page.body.contains("<script>"), "{query}");
     }
     client
-        .get("/jobs?q=tenant%3Aa%3Cb")
+        .get("/jobs?q=owner%3Aa%3Cb")
         .await
-        .says("value=\"tenant:a&lt;b\"");
+        .says("value=\"owner:a&lt;b\"");
 }
 
 #[tokio::test]

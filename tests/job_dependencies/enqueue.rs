@@ -52,7 +52,7 @@ async fn enqueue_pipeline_returns_the_ids_by_name() {
     let ids = db.get(
         r#"select supaqueue.enqueue_pipeline(jsonb_build_array(
              '{"name": "combine", "queue": "other", "payload": {"name": "combine"}, "depends_on": ["part 1", "part 2"],
-               "on_failure": "continue", "pass_results": true, "priority": 7, "headers": {"x-a": "b"}, "path": "a/b", "timeout_ms": 5000, "max_attempts": 2}'::jsonb,
+               "on_failure": "continue", "pass_results": true, "priority": 7, "headers": {"x-a": "b"}, "path": "a/b", "tenant": "t", "timeout_ms": 5000, "max_attempts": 2}'::jsonb,
              jsonb_build_object('name', 'part 1', 'queue', 'q', 'payload', '{"name": "part 1"}'::jsonb, 'depends_on', array['split', id('before')::text]),
              '{"name": "part 2", "queue": "q", "payload": {"name": "part 2"}, "depends_on": ["split"]}'::jsonb,
              '{"name": "split", "queue": "q", "payload": {"name": "split"}}'::jsonb))"#,
@@ -75,11 +75,11 @@ async fn enqueue_pipeline_returns_the_ids_by_name() {
     );
     assert_eq!(
         db.get(&format!(
-            "select payload ->> 'name', priority, headers, path, timeout_ms, max_attempts from supaqueue.job where id = {}",
+            "select payload ->> 'name', priority, headers, path, tenant, timeout_ms, max_attempts from supaqueue.job where id = {}",
             ids["combine"].to_string().replace('"', "'")
         ))
         .await,
-        r#"combine|7|{"x-a": "b"}|a/b|5000|2"#
+        r#"combine|7|{"x-a": "b"}|a/b|t|5000|2"#
     );
     db.assert_counts_match_sources().await;
 }

@@ -11,7 +11,7 @@ async fn a_due_schedule_inserts_its_job_and_moves_on() {
     let next = db
         .get(
             r#"select supaqueue.schedule('Täglich 100%', 'q', '0 3 * * *', timezone => 'europe/berlin', payload => '{"report": 7}',
-                 headers => '{"x-a": "b"}', priority => -3, path => 'daily', timeout_ms => 5000, max_attempts => 2)
+                 headers => '{"x-a": "b"}', priority => -3, path => 'daily', timeout_ms => 5000, max_attempts => 2, tenant => 't')
                = supaqueue.next_times('0 3 * * *', 'Europe/Berlin', 1)"#,
         )
         .await;
@@ -29,10 +29,10 @@ async fn a_due_schedule_inserts_its_job_and_moves_on() {
     db.tick().await;
     assert_eq!(
         db.get(
-            "select payload, headers - 'supaqueue-scheduled-at', priority, path, timeout_ms, max_attempts, status, key, key_held from supaqueue.job"
+            "select payload, headers - 'supaqueue-scheduled-at', priority, path, timeout_ms, max_attempts, tenant, status, key, key_held from supaqueue.job"
         )
         .await,
-        r#"{"report": 7}|{"x-a": "b", "supaqueue-schedule": "T%C3%A4glich 100%25"}|-3|daily|5000|2|pending|schedule:Täglich 100%|unfinished"#
+        r#"{"report": 7}|{"x-a": "b", "supaqueue-schedule": "T%C3%A4glich 100%25"}|-3|daily|5000|2|t|pending|schedule:Täglich 100%|unfinished"#
     );
     assert_eq!(
         db.get(&format!(

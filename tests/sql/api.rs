@@ -24,18 +24,18 @@ async fn every_option_reaches_the_job() {
     let (db, api) = with_queue().await;
     let enqueue = r#"select supaqueue_enqueue('q', '{"a": 1}', '{"key": "k", "on_conflict": "replace",
       "priority": -3, "run_at": "2100-01-01T00:00:00Z", "headers": {"x": "y"}, "max_attempts": 7, "timeout_ms": 5,
-      "path": "a?b=c"}')"#;
+      "path": "a?b=c", "tenant": "t"}')"#;
     let answer = get(&api, enqueue).await;
     let id = db.get("select id from supaqueue.job").await;
     let want = |outcome: &str| format!(r#"{{"id": "{id}", "outcome": "{outcome}"}}"#);
     assert_eq!(answer, want("inserted"));
     assert_eq!(
         db.get(
-            "select key, payload, priority, run_at at time zone 'utc', headers, max_attempts, timeout_ms, path
+            "select key, payload, priority, run_at at time zone 'utc', headers, max_attempts, timeout_ms, path, tenant
              from supaqueue.job"
         )
         .await,
-        r#"k|{"a": 1}|-3|2100-01-01 00:00:00|{"x": "y"}|7|5|a?b=c"#
+        r#"k|{"a": 1}|-3|2100-01-01 00:00:00|{"x": "y"}|7|5|a?b=c|t"#
     );
     assert_eq!(get(&api, enqueue).await, want("replaced"));
     assert_eq!(get(&api, &one(r#"{"key": "k"}"#)).await, want("kept"));
@@ -45,7 +45,7 @@ async fn every_option_reaches_the_job() {
 async fn an_option_that_is_null_is_left_out() {
     let (db, api) = with_queue().await;
     let nulls = r#"{"key": null, "on_conflict": null, "priority": null, "run_at": null, "headers": null,
-      "max_attempts": null, "timeout_ms": null, "path": null, "depends_on": null}"#;
+      "max_attempts": null, "timeout_ms": null, "path": null, "tenant": null, "depends_on": null}"#;
     for options in [nulls, "{}"] {
         get(&api, &one(options)).await;
     }
@@ -55,7 +55,7 @@ async fn an_option_that_is_null_is_left_out() {
         db.get(
             "select count(*) from supaqueue.job
              where key is null and priority = 0 and run_at = created_at and headers is null and max_attempts is null
-               and timeout_ms is null and path is null and payload = '{}'"
+               and timeout_ms is null and path is null and tenant is null and payload = '{}'"
         )
         .await,
         "4"
@@ -97,7 +97,7 @@ async fn a_time_means_the_same_in_every_session() {
 #[tokio::test]
 async fn a_wrong_option_is_refused_by_name() {
     let (db, api) = with_queue().await;
-    let known = "The options are key, path, run_at, headers, priority, depends_on, on_failure, timeout_ms, on_conflict, max_attempts, pass_results.";
+    let known = "The options are key, path, run_at, tenant, headers, priority, depends_on, on_failure, timeout_ms, on_conflict, max_attempts, pass_results.";
     assert_eq!(
         refusal(&api, &one(r#"{"run-at": "2100-01-01"}"#)).await,
         format!("cannot enqueue: there is no option 'run-at'; {known}")

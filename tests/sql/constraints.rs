@@ -153,6 +153,12 @@ async fn invalid_jobs_are_rejected() {
         ("max_attempts", "0", "max_attempts_is_between_1_and_1000000"),
         ("timeout_ms", "0", "timeout_is_positive"),
         ("timeout_ms", "150001", "timeout_is_at_most_150_seconds"),
+        ("tenant", "''", "tenant_is_of_1_to_2000_bytes"),
+        (
+            "tenant",
+            "repeat('é', 1001)",
+            "tenant_is_of_1_to_2000_bytes",
+        ),
         ("headers", "'[]'", "headers_are_an_object_of_strings"),
         (
             "headers",

@@ -7,11 +7,11 @@ async fn enqueue_returns_the_id_and_stores_every_argument() {
     let db = Db::new().await;
     db.queue("q", 0).await;
     let id = db
-        .get(r#"select supaqueue.enqueue('q', '{"a": 1}', priority => 3, run_at => '2100-01-01Z', headers => '{"x": "y"}', max_attempts => 7, timeout_ms => 5, path => 'a?b=c')"#)
+        .get(r#"select supaqueue.enqueue('q', '{"a": 1}', priority => 3, run_at => '2100-01-01Z', headers => '{"x": "y"}', max_attempts => 7, timeout_ms => 5, path => 'a?b=c', tenant => 't')"#)
         .await;
     assert_eq!(
-        db.get("select id, payload, priority, run_at at time zone 'utc', headers, max_attempts, timeout_ms, path from supaqueue.job").await,
-        format!(r#"{id}|{{"a": 1}}|3|2100-01-01 00:00:00|{{"x": "y"}}|7|5|a?b=c"#)
+        db.get("select id, payload, priority, run_at at time zone 'utc', headers, max_attempts, timeout_ms, path, tenant from supaqueue.job").await,
+        format!(r#"{id}|{{"a": 1}}|3|2100-01-01 00:00:00|{{"x": "y"}}|7|5|a?b=c|t"#)
     );
 }
 
@@ -30,10 +30,10 @@ async fn enqueue_many_keeps_the_order_of_the_payloads() {
             .await,
         ids
     );
-    db.run("select supaqueue.enqueue_many('q', array['51', '52']::jsonb[], path => 'a/b')")
+    db.run("select supaqueue.enqueue_many('q', array['51', '52']::jsonb[], path => 'a/b', tenant => 't')")
         .await;
     assert_eq!(
-        db.get("select string_agg(payload::text, ' ' order by position) from supaqueue.job where path = 'a/b'")
+        db.get("select string_agg(payload::text, ' ' order by position) from supaqueue.job where path = 'a/b' and tenant = 't'")
             .await,
         "51 52"
     );

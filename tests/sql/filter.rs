@@ -8,7 +8,7 @@ use supaqueue_tests::{Db, seed};
 
 const SEED: &str = "SUPAQUEUE_FILTER_SEED";
 
-/// Jobs of all statuses in four queues, with keys, groups and times of which many are the same.
+/// Jobs of all statuses in four queues, with keys, tenants, groups and times of which many are the same.
 async fn fill(db: &Db, random: &mut Rng) {
     for queue in ["a", "b", "c", "d"] {
         db.queue(queue, 3).await;
@@ -49,9 +49,13 @@ async fn fill(db: &Db, random: &mut Rng) {
         } else {
             "interval '0'"
         };
+        let tenant = match random.u32(0..4) {
+            0 => "null".into(),
+            tenant => format!("'t{tenant}'"),
+        };
         db.run(&format!(
-            "insert into supaqueue.job (queue, status, key, payload, created_at, run_at, finished_at, http_status)
-             select id, '{status}', {key}, '{{\"a\": {}, \"list\": [{}, 7]}}', '2026-01-01Z'::timestamptz + {} * interval '1 hour',
+            "insert into supaqueue.job (queue, status, key, tenant, payload, created_at, run_at, finished_at, http_status)
+             select id, '{status}', {key}, {tenant}, '{{\"a\": {}, \"list\": [{}, 7]}}', '2026-01-01Z'::timestamptz + {} * interval '1 hour',
                now() + {later}, '2026-01-02Z'::timestamptz + {finished_at} * interval '1 hour', {http_status}
              from supaqueue.queue where name = '{queue}';
              update supaqueue.job set error_group = {group} where position = (select max(position) from supaqueue.job)",
@@ -90,6 +94,7 @@ fn filter(random: &mut Rng, ids: &[&str]) -> Value {
                 "status",
                 "status",
                 "key",
+                "tenant",
                 "error_group",
                 "http_status",
                 "created_after",
@@ -116,6 +121,7 @@ fn filter(random: &mut Rng, ids: &[&str]) -> Value {
                 json!(random.choice(statuses).unwrap())
             }),
             "key" => one_or_many(random, |random| json!(format!("k{}", random.u32(0..4)))),
+            "tenant" => one_or_many(random, |random| json!(format!("t{}", random.u32(0..5)))),
             "error_group" => one_or_many(random, |random| json!(format!("g{}", random.u32(0..4)))),
             "http_status" => one_or_many(random, |random| {
                 json!(random.choice([200, 404, 500, 418]).unwrap())
@@ -144,6 +150,7 @@ const ORACLE: &str = "
       where (not f ? 'queue' or q.name in (select public.listed(f -> 'queue')))
         and (not f ? 'status' or j.status in (select public.listed(f -> 'status')))
         and (not f ? 'key' or j.key in (select public.listed(f -> 'key')))
+        and (not f ? 'tenant' or j.tenant in (select public.listed(f -> 'tenant')))
         and (not f ? 'error_group' or j.error_group in (select public.listed(f -> 'error_group')))
         and (not f ? 'http_status' or j.http_status::text in (select public.listed(f -> 'http_status')))
         and (not f ? 'ids' or j.id::text in (select public.listed(f -> 'ids')))
@@ -256,6 +263,7 @@ async fn without_queues_nothing_matches() {
         "{}",
         "{\"status\": \"failed\"}",
         "{\"key\": \"a\"}",
+        "{\"tenant\": \"a\"}",
         "{\"error_group\": \"a\"}",
     ] {
         assert_eq!(listed(&db, &format!("'{filter}'"), 7).await.len(), 0);
@@ -290,6 +298,7 @@ async fn a_list_has_the_newest_first_also_when_many_ended_together() {
         ),
         ("{\"status\": \"pending\"}", "id desc"),
         ("{\"key\": [\"k0\", \"k1\"]}", "id desc"),
+        ("{\"tenant\": [\"t1\", \"t2\"]}", "id desc"),
     ] {
         let ids = listed(&db, &format!("'{filter}'"), 7).await;
         assert!(ids.len() > 20, "{filter}: {} jobs", ids.len());
@@ -373,8 +382,8 @@ async fn a_filter_that_does_not_fit_is_refused_by_the_name_of_its_field() {
         ("null", "the filter is not an object; An example"),
         ("'[]'", "the filter is not an object; An example"),
         (
-            "'{\"tenant\": \"x\"}'",
-            "there is no field 'tenant'; The fields are",
+            "'{\"owner\": \"x\"}'",
+            "there is no field 'owner'; The fields are",
         ),
         (
             "'{\"state\": \"failed\"}'",

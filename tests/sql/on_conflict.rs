@@ -46,36 +46,36 @@ async fn each_way_changes_the_holder_as_it_says() {
     let db = with_queue("postpone_at_most = '1 hour'").await;
     let (first, outcome) = enqueue(
         &db,
-        "'[1]', key => 'a', run_at => '2100-01-01Z', headers => '{\"x\": \"y\"}', path => 'p'",
+        "'[1]', key => 'a', run_at => '2100-01-01Z', headers => '{\"x\": \"y\"}', path => 'p', tenant => 't'",
     )
     .await;
     assert_eq!(outcome, "inserted");
-    let holder = "select payload, priority, run_at at time zone 'utc', headers, path, max_attempts, timeout_ms from supaqueue.job";
+    let holder = "select payload, priority, run_at at time zone 'utc', headers, path, max_attempts, timeout_ms, tenant from supaqueue.job";
     for (arguments, want_outcome, want) in [
         (
             "'[2]', 7, '2099-01-01Z', max_attempts => 9",
             "kept",
-            r#"[1]|0|2100-01-01 00:00:00|{"x": "y"}|p|null|null"#,
+            r#"[1]|0|2100-01-01 00:00:00|{"x": "y"}|p|null|null|t"#,
         ),
         (
             "'[2]', 7, '2099-01-01Z', max_attempts => 9, on_conflict => 'merge'",
             "merged",
-            r#"[1, 2]|0|2100-01-01 00:00:00|{"x": "y"}|p|null|null"#,
+            r#"[1, 2]|0|2100-01-01 00:00:00|{"x": "y"}|p|null|null|t"#,
         ),
         (
-            "'{\"a\": 1, \"b\": 1}', 7, '2099-01-01Z', max_attempts => 9, timeout_ms => 5, on_conflict => 'replace'",
+            "'{\"a\": 1, \"b\": 1}', 7, '2099-01-01Z', max_attempts => 9, timeout_ms => 5, tenant => 'u', on_conflict => 'replace'",
             "replaced",
-            r#"{"a": 1, "b": 1}|7|2100-01-01 00:00:00|null|null|9|5"#,
+            r#"{"a": 1, "b": 1}|7|2100-01-01 00:00:00|null|null|9|5|u"#,
         ),
         (
             "'{\"b\": 2}', on_conflict => 'merge'",
             "merged",
-            r#"{"a": 1, "b": 2}|7|2100-01-01 00:00:00|null|null|9|5"#,
+            r#"{"a": 1, "b": 2}|7|2100-01-01 00:00:00|null|null|9|5|u"#,
         ),
         (
             "'3', run_at => '2098-01-01Z', on_conflict => 'postpone'",
             "postponed",
-            "3|0|2098-01-01 00:00:00|null|null|null|null",
+            "3|0|2098-01-01 00:00:00|null|null|null|null|null",
         ),
     ] {
         let got = enqueue(&db, &format!("{arguments}, key => 'a'")).await;

@@ -33,14 +33,14 @@ async fn a_failed_job_is_handed_over_with_what_is_known_of_it() {
     let db = Db::new().await;
     queues(&db, 1).await;
     let job = db
-        .get(r#"select supaqueue.enqueue('q', '{"order": 7}', key => 'a')"#)
+        .get(r#"select supaqueue.enqueue('q', '{"order": 7}', key => 'a', tenant => 't')"#)
         .await;
     db.run(&acknowledge_all(RUN)).await;
     db.run(&fail(&current_job_of("q"), RUN, NONE)).await;
     assert_eq!(
         db.get("select a.headers, a.payload = jsonb_build_object('job', jsonb_build_object(
                   'id', j.id, 'queue', 'q', 'status', 'failed', 'attempts', 1, 'http_status', 500, 'error', 'no', 'error_group', '500 no',
-                  'key', 'a', 'created_at', j.created_at, 'finished_at', j.finished_at,
+                  'key', 'a', 'tenant', 't', 'created_at', j.created_at, 'finished_at', j.finished_at,
                   'payload', j.payload, 'result', null, 'left_out', '[]'::jsonb))
                 from supaqueue.job a join supaqueue.job j on j.queue <> a.queue
                 where a.queue = supaqueue.queue_id('alerts')")

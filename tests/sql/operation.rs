@@ -83,26 +83,26 @@ async fn a_change_sets_each_of_its_columns() {
     db.run("select supaqueue.enqueue('q'); insert into supaqueue.job (queue, status) select id, unnest('{waiting, failed}'::text[]) from supaqueue.queue where name = 'q'").await;
     db.run(
         r#"insert into supaqueue.operation (action, filter, changes) values ('change', '{"queue": "q"}', '{"priority": -5,
-           "run_at": "2100-01-01T00:00:00Z", "max_attempts": 7, "timeout_ms": 1234, "headers": {"a": "b"}, "path": "x/y",
+           "run_at": "2100-01-01T00:00:00Z", "max_attempts": 7, "timeout_ms": 1234, "headers": {"a": "b"}, "path": "x/y", "tenant": "t",
            "payload": {"new": "it''s"}, "queue": "other"}')"#,
     )
     .await;
     db.tick().await;
     assert_eq!(db.get(COUNTS).await, "done|2|2|0");
     assert_eq!(
-        db.get("select distinct j.priority, j.run_at = '2100-01-01Z', j.max_attempts, j.timeout_ms, j.headers, j.path, j.payload, q.name
+        db.get("select distinct j.priority, j.run_at = '2100-01-01Z', j.max_attempts, j.timeout_ms, j.headers, j.path, j.tenant, j.payload, q.name
                 from supaqueue.job j join supaqueue.queue q on q.id = j.queue where status <> 'failed'").await,
-        "-5|t|7|1234|{\"a\": \"b\"}|x/y|{\"new\": \"it's\"}|other"
+        "-5|t|7|1234|{\"a\": \"b\"}|x/y|t|{\"new\": \"it's\"}|other"
     );
     db.run(
         r#"delete from supaqueue.operation; insert into supaqueue.operation (action, filter, changes) values ('change', '{"queue": "other"}',
-           '{"max_attempts": null, "timeout_ms": null, "headers": null, "path": null}')"#,
+           '{"max_attempts": null, "timeout_ms": null, "headers": null, "path": null, "tenant": null}')"#,
     )
     .await;
     db.tick().await;
     assert_eq!(
-        db.get("select distinct max_attempts, timeout_ms, headers, path from supaqueue.job where status <> 'failed'").await,
-        "null|null|null|null"
+        db.get("select distinct max_attempts, timeout_ms, headers, path, tenant from supaqueue.job where status <> 'failed'").await,
+        "null|null|null|null|null"
     );
     assert_eq!(
         db.get("select count(*) from supaqueue.held_job h join supaqueue.queue q on q.id = h.queue where q.name = 'other'")

@@ -66,6 +66,8 @@ async fn a_page_reads_no_more_jobs_than_it_has() {
         (format!("select supaqueue.list_jobs(jsonb_build_object('error_group', {group}))"), 120),
         (format!("select supaqueue.list_jobs('{{\"ids\": {ids}}}')"), 60),
         (format!("select supaqueue.list_jobs('{{\"key\": \"{key}\"}}')"), 4),
+        ("select supaqueue.list_jobs('{\"tenant\": \"customer-7\"}')".into(), 30),
+        ("select supaqueue.list_jobs('{\"tenant\": \"customer-7\", \"status\": \"failed\"}')".into(), 30),
         ("select supaqueue.list_jobs('{\"status\": \"waiting\"}')".into(), 600),
         ("select supaqueue.list_jobs('{\"status\": \"pending\"}')".into(), 2 * places + 200),
         ("select supaqueue.list_jobs('{\"queue\": \"reports\"}')".into(), 2 * places + 200),

@@ -64,12 +64,13 @@ struct Jobs {
 }
 
 /// The names of the options of [`Filter`].
-const FILTER: [&str; 10] = [
+const FILTER: [&str; 11] = [
     "queue",
     "status",
     "error_group",
     "http_status",
     "key",
+    "tenant",
     "payload",
     "created_after",
     "created_before",
@@ -80,7 +81,7 @@ const FILTER: [&str; 10] = [
 /// What jobs must have in common. Several values of one option are alternatives.
 #[derive(Debug, Default, clap::Args)]
 struct Filter {
-    /// Of this queue; may be repeated, like the next four
+    /// Of this queue; may be repeated, like the next five
     #[arg(long, value_name = "NAME")]
     queue: Vec<String>,
     /// With this status [default: failed to retry; pending, waiting and in_progress to cancel]
@@ -95,6 +96,9 @@ struct Filter {
     /// With this key
     #[arg(long, value_name = "KEY")]
     key: Vec<String>,
+    /// For this tenant
+    #[arg(long, value_name = "TENANT")]
+    tenant: Vec<String>,
     /// Whose payload contains this JSON
     #[arg(long, value_name = "JSON", value_parser = json_text)]
     payload: Option<String>,
@@ -161,6 +165,7 @@ impl Filter {
             false => add("status", texts(&self.status)),
         }
         add("key", texts(&self.key));
+        add("tenant", texts(&self.tenant));
         add("error_group", texts(&self.error_group));
         add(
             "http_status",
@@ -478,6 +483,7 @@ mod tests {
     fn a_filter_names_what_was_given_and_a_status() {
         let filter = Filter {
             queue: vec!["a".into()],
+            tenant: vec!["t".into(), "u".into()],
             http_status: vec![500, 503],
             payload: Some("{\"x\": 1.10}".into()),
             finished_after: Some("2026-11-30T00:00:00Z".parse().unwrap()),
@@ -485,7 +491,7 @@ mod tests {
         };
         assert_eq!(
             filter.json(Action::Retry),
-            r#"{"finished_after":"2026-11-30T00:00:00Z","http_status":[500,503],"queue":"a","status":"failed","payload":{"x": 1.10}}"#
+            r#"{"finished_after":"2026-11-30T00:00:00Z","http_status":[500,503],"queue":"a","status":"failed","tenant":["t","u"],"payload":{"x": 1.10}}"#
         );
         assert_eq!(
             Filter::default().json(Action::Cancel),

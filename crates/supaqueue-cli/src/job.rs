@@ -154,7 +154,7 @@ fn text(shown: &Shown, now: Timestamp, width: Option<usize>) -> String {
     });
     let parts = [Some(status), attempts, http, took];
     rows.row("status", &parts.into_iter().flatten().collect::<String>());
-    for name in ["key", "path"] {
+    for name in ["tenant", "key", "path"] {
         if let Some(value) = string(name) {
             rows.row(name, &cut(&value, EXCERPT));
         }

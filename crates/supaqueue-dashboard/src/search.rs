@@ -18,7 +18,7 @@ pub(crate) struct Word {
 }
 
 /// Every search word, in the order in which [`Filter::words`] writes them.
-pub(crate) const WORDS: [Word; 11] = [
+pub(crate) const WORDS: [Word; 12] = [
     word("queue", "queue:emails", "the queue's name"),
     word(
         "status",
@@ -26,6 +26,7 @@ pub(crate) const WORDS: [Word; 11] = [
         "pending, waiting, in_progress, successful, failed or cancelled",
     ),
     word("key", "key:order-1", "the job's key"),
+    word("tenant", "tenant:acme", "whom the job is for"),
     word("http", "http:500", "the HTTP status of the last call"),
     word(
         "group",
@@ -96,6 +97,12 @@ pub(crate) struct Filter {
         serialize_with = "as_one_or_many"
     )]
     pub(crate) key: Vec<String>,
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "one_or_many",
+        serialize_with = "as_one_or_many"
+    )]
+    pub(crate) tenant: Vec<String>,
     #[serde(
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "one_or_many",
@@ -209,6 +216,7 @@ impl Filter {
                 ));
             }
             "key" => self.key.push(value),
+            "tenant" => self.tenant.push(value),
             "http" => {
                 let status = value.parse().map_err(|_| {
                     format!("{} is not an HTTP status. Example: http:500", cut(&value))
@@ -256,6 +264,9 @@ impl Filter {
             .iter()
             .for_each(|value| add("status", &quoted(value)));
         self.key.iter().for_each(|value| add("key", &quoted(value)));
+        self.tenant
+            .iter()
+            .for_each(|value| add("tenant", &quoted(value)));
         self.http_status
             .iter()
             .for_each(|value| add("http", &value.to_string()));
@@ -479,7 +490,7 @@ mod tests {
                 "emails",
                 "\"emails\" is not a search word. Search words are queue:, status:",
             ),
-            ("tenant:a", "\"tenant:\" is not a search word"),
+            ("owner:a", "\"owner:\" is not a search word"),
             (
                 "queue: emails",
                 "queue: has no value. Write it without a space in between: queue:emails",
@@ -524,7 +535,7 @@ mod tests {
     fn words_are_read_back_as_the_same_filter() {
         for text in [
             "",
-            "queue:a queue:\"b c\" status:failed key:\"\\\"\" http:500 http:404",
+            "queue:a queue:\"b c\" status:failed key:\"\\\"\" tenant:t http:500 http:404",
             "group:\"a\\nb\\u202ec\\\\\\t\\u0007\" payload:{\"a\": 1.0} after:2026-11-01 before:2026-11-02T08:30:00Z",
             "id:0199c0de-0000-7000-8000-00000000abcd created-after:2026-11-01 created-before:2026-11-01T00:00:01Z",
         ] {
@@ -559,7 +570,7 @@ mod tests {
                 r#"{"finished_after": "2026-11-01T00:00:00Z"}"#,
                 Some("after:2026-11-01"),
             ),
-            (r#"{"tenant": "a"}"#, None),
+            (r#"{"owner": "a"}"#, None),
         ] {
             assert_eq!(
                 Filter::from_json(json)

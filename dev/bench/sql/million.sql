@@ -1,7 +1,7 @@
 -- Fills an empty Supaqueue with 1,000,000 jobs of the last 30 days, and what is charted of these days:
 --
 --   900,000 successful, 60,000 failed in 12 groups, 20,000 cancelled, 15,000 pending that are due,
---   4,900 due later, 100 waiting; in 5 queues, a third of them with keys, with payloads of 20 bytes to 100 kB
+--   4,900 due later, 100 waiting; in 5 queues, of 5,000 tenants, a third of them with keys, with payloads of 20 bytes to 100 kB
 --
 -- Run it as postgres, in a database with Supaqueue and nothing else: psql -v ON_ERROR_STOP=1 -1 -f million.sql. Triggers are off meanwhile,
 -- and the places of the jobs are added at the end. The queues with due jobs are paused, so that nothing starts. Vacuum
@@ -49,7 +49,7 @@ end
 $$;
 
 insert into supaqueue.job (
-  id, created_at, queue, priority, max_attempts, payload, key, key_held, key_held_until, run_at, updated_at, status, attempts,
+  id, created_at, queue, priority, max_attempts, payload, tenant, key, key_held, key_held_until, run_at, updated_at, status, attempts,
   http_status, started_at, finished_at, duration_ms, result, errors, ended_as, error_group
 )
 select
@@ -61,7 +61,7 @@ select
     when g.i % 3 = 1 then jsonb_build_object('note', repeat(g.hash || ' ', 4))
     else '{}'
   end,
-  case when g.i % 3 = 0 then 'order-' || g.i end, case when g.i % 3 = 0 then 'unfinished' end,
+  'customer-' || g.i % 5000, case when g.i % 3 = 0 then 'order-' || g.i end, case when g.i % 3 = 0 then 'unfinished' end,
   case when g.i % 3 = 0 and g.ended_as is null then timestamptz 'infinity' end,
   case when g.kind = 'later' then now() + g.i % 10000 * interval '1 minute' + interval '1 minute' else g.created_at end,
   coalesce(g.finished_at, g.created_at), g.status,

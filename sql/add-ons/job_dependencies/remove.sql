@@ -36,8 +36,8 @@ begin
   drop table
     supaqueue.job_dependencies, supaqueue.dependent_job, supaqueue.dependency_change, supaqueue.dependency_turn;
   drop function
-    supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, uuid[], text, boolean),
-    supaqueue.enqueue_outcome(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, uuid[], text, boolean),
+    supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, text, uuid[], text, boolean),
+    supaqueue.enqueue_outcome(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, text, uuid[], text, boolean),
     supaqueue.edges_of(uuid, text),
     supaqueue.explain_waiting(uuid),
     supaqueue.list_pipelines(integer, text),

@@ -11,6 +11,7 @@ create table supaqueue.job (
   payload jsonb not null default '{}',
   headers jsonb,
   path text,
+  tenant text collate "C",
   key text collate "C",
   key_held text,
   key_held_for interval,
@@ -38,6 +39,8 @@ create index job_finished on supaqueue.job (queue, ended_as, finished_at, id) wh
 create unique index a_key_is_held_by_one_job on supaqueue.job (queue, key) where key_held_until is not null;
 create index job_key on supaqueue.job (queue, key, id) where key is not null;
 create index job_key_held_until on supaqueue.job (key_held_until) where key_held_until < 'infinity';
+-- For jobs with a tenant.
+create index job_tenant on supaqueue.job (queue, tenant, id) where tenant is not null;
 -- For failed jobs.
 create index job_error_group on supaqueue.job (queue, error_group, finished_at, id) where error_group is not null;
 
@@ -50,6 +53,7 @@ comment on column supaqueue.job.priority is 'Lower goes first';
 comment on column supaqueue.job.run_at is 'Not started before this time';
 comment on column supaqueue.job.headers is 'Headers of this call, over the queue''s: an object of strings';
 comment on column supaqueue.job.path is 'What follows the function''s name in the address of this call, instead of the queue''s: users/welcome?lang=de. Null: the queue''s; empty: nothing';
+comment on column supaqueue.job.tenant is 'Whom the job is for, such as a customer: a label by which jobs are found';
 comment on column supaqueue.job.max_attempts is 'Null: the queue''s';
 comment on column supaqueue.job.timeout_ms is 'How long the call may take, in milliseconds; null: the queue''s';
 comment on column supaqueue.job.started_at is 'When the last attempt started';

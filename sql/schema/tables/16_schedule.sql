@@ -14,6 +14,7 @@ create table supaqueue.schedule (
   path text,
   timeout_ms integer,
   max_attempts integer,
+  tenant text,
   key text,
   is_paused boolean not null default false,
   missed text not null default 'last',
@@ -41,6 +42,7 @@ create table supaqueue.schedule (
   constraint path_has_no_leading_slash_and_no_empty_or_dot_segments check (supaqueue.is_below_function(path)),
   constraint timeout_is_between_1_ms_and_150_seconds check (timeout_ms between 1 and 150000),
   constraint max_attempts_is_between_1_and_1000000 check (max_attempts between 1 and 1000000),
+  constraint tenant_is_of_1_to_2000_bytes check (octet_length(tenant) between 1 and 2000),
   constraint key_is_of_1_to_2000_bytes check (octet_length(key) between 1 and 2000),
   constraint missed_is_last_all_or_none check (missed in ('last', 'all', 'none')),
   constraint catch_up_within_is_between_0_and_1000_years check (catch_up_within between interval '0' and interval '1000 years'),
@@ -56,7 +58,7 @@ comment on table supaqueue.schedule is 'Rules that insert jobs at times, by cron
 comment on column supaqueue.schedule.cron is 'Minute, hour, day of the month, month, day of the week: 0 3 * * mon-fri; or @hourly, @daily, @weekly, @monthly, @yearly';
 comment on column supaqueue.schedule.every is 'Instead of cron: the time from one job to the next, at least a second, counted from 1970-01-01 00:00 UTC';
 comment on column supaqueue.schedule.timezone is 'In which cron is read: a name of pg_timezone_names';
-comment on column supaqueue.schedule.path is 'Of its jobs, as are payload, headers, priority, timeout_ms and max_attempts';
+comment on column supaqueue.schedule.path is 'Of its jobs, as are payload, headers, priority, timeout_ms, max_attempts and tenant';
 comment on column supaqueue.schedule.key is 'The key that each of its jobs holds until it has ended; null: schedule: and its name. With overlap allow they have no key';
 comment on column supaqueue.schedule.is_paused is 'Inserts nothing, and what would have been due meanwhile does not count as missed';
 comment on column supaqueue.schedule.missed is 'What is done after an outage: last (the last time that was missed), all (the last 100), or none';

@@ -98,10 +98,11 @@ export async function broken(project) {
 /** Inserts a job and reports its call, or each of its attempts; returns its id. */
 export async function end(project, queue, payload, reports, options = {}) {
   const id = await project.value(
-    `insert into supaqueue.job (queue, payload, key) values (supaqueue.queue_id($1), $2, $3) returning id`,
+    `insert into supaqueue.job (queue, payload, key, tenant) values (supaqueue.queue_id($1), $2, $3, $4) returning id`,
     queue,
     payload,
     options.key ?? null,
+    options.tenant ?? null,
   );
   for (const [index, report] of [reports].flat().entries()) {
     if (index > 0) await project.value("select supaqueue.run_now($1)", id);

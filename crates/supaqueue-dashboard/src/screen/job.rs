@@ -202,6 +202,10 @@ fn facts(id: &str, shown: &Shown) -> Markup {
         key: text_of("key").into_iter().collect(),
         ..of_queue(&shown.queue)
     };
+    let tenant = Filter {
+        tenant: text_of("tenant").into_iter().collect(),
+        ..Filter::default()
+    };
     let group = Filter {
         error_group: text_of("error_group").into_iter().collect(),
         status: vec!["failed".into()],
@@ -210,6 +214,7 @@ fn facts(id: &str, shown: &Shown) -> Markup {
     let rows = [
         ("Queue", Some(html! { a href=(queue::path(&shown.queue)) { (text::short(&shown.queue, 80)) } })),
         ("Schedule", shown.schedule.as_ref().map(|name| html! { a href=(schedules::path(name)) { (text::short(name, 80)) } })),
+        ("Tenant", linked("tenant", tenant)),
         ("Key", linked("key", key)),
         ("Attempts", plain("attempts")),
         ("Attempts at most", plain("max_attempts")),

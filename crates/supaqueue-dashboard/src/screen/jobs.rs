@@ -47,6 +47,7 @@ struct Job {
     queue: String,
     status: String,
     key: Option<String>,
+    tenant: Option<String>,
     run_at: String,
     created_at: String,
     finished_at: Option<String>,
@@ -326,6 +327,7 @@ fn row(job: &Job, can_act: bool) -> Markup {
             td { (text::status(&job.status)) }
             th scope="row" {
                 a data-row href=(job::path(&job.id)) title=(job.id) { code { (short) } }
+                @if let Some(tenant) = &job.tenant { br; small.muted { "for " (text::short(tenant, 60)) } }
                 @if let Some(key) = &job.key { br; small.muted { (text::short(key, 60)) } }
             }
             td.name { a href=(queue::path(&job.queue)) { (text::short(&job.queue, 40)) } }

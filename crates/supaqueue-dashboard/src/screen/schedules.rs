@@ -138,7 +138,7 @@ struct Job {
 }
 
 /// Columns and what they are called here.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("missed", "Missed times"),
     ("catch_up_within", "Catch up within"),
     ("overlap", "Overlap"),
@@ -148,6 +148,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("path", "Path"),
     ("timeout_ms", "Timeout (ms)"),
     ("max_attempts", "Attempts"),
+    ("tenant", "Tenant"),
     ("key", "Key"),
 ];
 

@@ -154,6 +154,10 @@ async fn screens(client: &Client) -> Result<Vec<(&'static str, String)>> {
         ),
         ("Jobs, of a key", with("/jobs", "q", &format!("key:{key}"))?),
         (
+            "Jobs, of a tenant",
+            with("/jobs", "q", "tenant:customer-7")?,
+        ),
+        (
             "Jobs, of an error group",
             with("/jobs", "q", &format!("group:\"{group}\""))?,
         ),

@@ -1624,6 +1624,7 @@ create or replace function supaqueue.enqueue_outcome(
   path text default null,
   key text default null,
   on_conflict text default 'keep',
+  tenant text default null,
   depends_on uuid[] default '{}',
   on_failure text default 'fail',
   pass_results boolean default false,
@@ -1635,16 +1636,16 @@ set search_path = ''
 as $$
 begin
   if key is null and on_conflict = 'keep' then
-    insert into supaqueue.job as j (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path)
+    insert into supaqueue.job as j (queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path, tenant)
     values (
       supaqueue.queue_id(queue_name), payload, case when depends_on <> '{}' then 'waiting' else 'pending' end,
-      priority, run_at, headers, max_attempts, timeout_ms, path)
+      priority, run_at, headers, max_attempts, timeout_ms, path, tenant)
     returning j.id into job;
     outcome := 'inserted';
   else
     select o.job, o.outcome into job, outcome
     from supaqueue.enqueue_outcome(
-      queue_name::text, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, on_conflict) o;
+      queue_name::text, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, on_conflict, tenant) o;
   end if;
   insert into supaqueue.job_dependencies (source, target, on_failure, pass_result)
   select distinct d.source, enqueue_outcome.job, enqueue_outcome.on_failure, enqueue_outcome.pass_results
@@ -1653,7 +1654,7 @@ begin
   on conflict do nothing;
 end
 $$;
-comment on function supaqueue.enqueue_outcome(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, uuid[], text, boolean) is
+comment on function supaqueue.enqueue_outcome(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, text, uuid[], text, boolean) is
   'Like enqueue with depends_on; returns the id (job) and what happened (outcome): inserted, kept, replaced, postponed or merged';
 
 create or replace function supaqueue.enqueue(
@@ -1667,6 +1668,7 @@ create or replace function supaqueue.enqueue(
   path text default null,
   key text default null,
   on_conflict text default 'keep',
+  tenant text default null,
   depends_on uuid[] default '{}',
   on_failure text default 'fail',
   pass_results boolean default false
@@ -1677,10 +1679,10 @@ set search_path = ''
 as $$
   select o.job
   from supaqueue.enqueue_outcome(
-    queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, on_conflict,
+    queue_name, payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, on_conflict, tenant,
     depends_on, on_failure, pass_results) o
 $$;
-comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, uuid[], text, boolean) is
+comment on function supaqueue.enqueue(varchar, jsonb, integer, timestamptz, jsonb, integer, integer, text, text, text, text, uuid[], text, boolean) is
   'Enqueues a job that waits for others (depends_on); returns its id, or that of the job that holds its key already';
 $migration$;
 
@@ -1717,7 +1719,7 @@ begin
           select format('job %L has an unknown key %L', j.job ->> 'name', k.key)
           from jsonb_object_keys(j.job) as k (key)
           where k.key not in (
-            'name', 'queue', 'payload', 'priority', 'run_at', 'headers', 'max_attempts', 'timeout_ms', 'path', 'key',
+            'name', 'queue', 'payload', 'priority', 'run_at', 'headers', 'max_attempts', 'timeout_ms', 'path', 'tenant', 'key',
             'depends_on', 'required_by', 'on_failure', 'pass_results')
           limit 1
         )
@@ -1784,7 +1786,7 @@ begin
     raise exception 'cannot enqueue the pipeline: %', problem
       using errcode = 'invalid_parameter_value', hint =
         'An example: [{"name": "a", "queue": "q"}, {"name": "b", "queue": "q", "depends_on": ["a"]}]. Further keys are '
-        'payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, required_by, on_failure and pass_results. '
+        'payload, priority, run_at, headers, max_attempts, timeout_ms, path, tenant, key, required_by, on_failure and pass_results. '
         'depends_on takes names of jobs in the document and ids of existing jobs, required_by only ids.';
   end if;
   documents := array(select jsonb_array_elements(pipeline));
@@ -1793,7 +1795,7 @@ begin
     select coalesce(jsonb_object_agg(j.document ->> 'name', j.id), '{}') from unnest(ids, documents) as j (id, document)
   );
 
-  insert into supaqueue.job (id, queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path, key)
+  insert into supaqueue.job (id, queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path, tenant, key)
   select
     j.id,
     q.id,
@@ -1805,6 +1807,7 @@ begin
     (j.document ->> 'max_attempts')::integer,
     (j.document ->> 'timeout_ms')::integer,
     j.document ->> 'path',
+    j.document ->> 'tenant',
     j.document ->> 'key'
   from unnest(ids, documents) with ordinality as j (id, document, number)
   join (

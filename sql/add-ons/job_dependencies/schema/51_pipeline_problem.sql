@@ -28,7 +28,7 @@ begin
           select format('job %L has an unknown key %L', j.job ->> 'name', k.key)
           from jsonb_object_keys(j.job) as k (key)
           where k.key not in (
-            'name', 'queue', 'payload', 'priority', 'run_at', 'headers', 'max_attempts', 'timeout_ms', 'path', 'key',
+            'name', 'queue', 'payload', 'priority', 'run_at', 'headers', 'max_attempts', 'timeout_ms', 'path', 'tenant', 'key',
             'depends_on', 'required_by', 'on_failure', 'pass_results')
           limit 1
         )

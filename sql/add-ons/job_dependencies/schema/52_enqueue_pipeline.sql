@@ -18,7 +18,7 @@ begin
     raise exception 'cannot enqueue the pipeline: %', problem
       using errcode = 'invalid_parameter_value', hint =
         'An example: [{"name": "a", "queue": "q"}, {"name": "b", "queue": "q", "depends_on": ["a"]}]. Further keys are '
-        'payload, priority, run_at, headers, max_attempts, timeout_ms, path, key, required_by, on_failure and pass_results. '
+        'payload, priority, run_at, headers, max_attempts, timeout_ms, path, tenant, key, required_by, on_failure and pass_results. '
         'depends_on takes names of jobs in the document and ids of existing jobs, required_by only ids.';
   end if;
   documents := array(select jsonb_array_elements(pipeline));
@@ -27,7 +27,7 @@ begin
     select coalesce(jsonb_object_agg(j.document ->> 'name', j.id), '{}') from unnest(ids, documents) as j (id, document)
   );
 
-  insert into supaqueue.job (id, queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path, key)
+  insert into supaqueue.job (id, queue, payload, status, priority, run_at, headers, max_attempts, timeout_ms, path, tenant, key)
   select
     j.id,
     q.id,
@@ -39,6 +39,7 @@ begin
     (j.document ->> 'max_attempts')::integer,
     (j.document ->> 'timeout_ms')::integer,
     j.document ->> 'path',
+    j.document ->> 'tenant',
     j.document ->> 'key'
   from unnest(ids, documents) with ordinality as j (id, document, number)
   join (
