@@ -112,3 +112,31 @@ fn a_call_without_a_whole_answer_is_retried() {
         assert_eq!(show(verdict(end, Timestamp::from_ms(0))), want);
     }
 }
+
+#[test]
+fn reports_that_went_together_have_results_only_in_a_whole_answer() {
+    let two = r#"[{"accepted":true},null]"#;
+    #[rustfmt::skip] // one case per line
+    let cases = [
+        (200, BodyEnd::Complete, two, vec![true, false]),
+        (299, BodyEnd::Complete, two, vec![true, false]),
+        (199, BodyEnd::Complete, two, vec![]),
+        (300, BodyEnd::Complete, two, vec![]),
+        (500, BodyEnd::Complete, two, vec![]),
+        (200, BodyEnd::Truncated, two, vec![]),
+        (200, BodyEnd::Aborted, two, vec![]),
+        (200, BodyEnd::Complete, r#"{"accepted":true}"#, vec![]),
+    ];
+    for (status, body_end, body, want) in cases {
+        let name = format!("{status} {body_end:?} {body}");
+        let response = Response {
+            status,
+            body: body.into(),
+            body_end,
+            ..Response::default()
+        };
+        let got: Vec<_> = results(Ok(response)).iter().map(Option::is_some).collect();
+        assert_eq!(got, want, "{name}");
+    }
+    assert_eq!(results(Err(Failure::Aborted)), []);
+}

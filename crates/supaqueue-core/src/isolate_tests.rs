@@ -431,6 +431,49 @@ fn other_reports_wait_for_nothing() {
 }
 
 #[test]
+fn a_result_of_50_000_bytes_is_ordinary_and_a_larger_one_is_not() {
+    for (bytes, waits) in [(50_000, true), (50_001, false)] {
+        let (mut isolate, calls) = prefetching(5);
+        assert_eq!(end(&mut isolate, &calls[..4]).len(), 4);
+        let body = format!("\"{}\"", "x".repeat(bytes - 2));
+        let actions = isolate.ended(calls[4], json(200, &body), moment(4));
+        let sent = sent(&actions);
+        let mut urls = sent.iter().map(|(_, request)| &request.url);
+        let is_sent = urls.any(|url| url.ends_with("/end_current_job"));
+        assert_eq!(is_sent, !waits, "{bytes}");
+    }
+}
+
+#[test]
+fn the_report_without_an_answer_is_the_one_that_is_sent_again() {
+    let (mut isolate, calls) = prefetching(7);
+    let four = end(&mut isolate, &calls);
+    let actions = isolate.ended(four[0].0, json(200, &answer(None, None)), moment(4));
+    let (id, request) = sent(&actions)[0];
+    let ids: Vec<_> = request.body.split("cur_job_id\":\"").skip(1).collect();
+    let third: u32 = ids[2][24..36].parse().unwrap();
+    let answers = format!("[{0},{0},null]", answer(None, None));
+    let actions = isolate.ended(id, json(200, &answers), moment(5));
+    let again = sent(&actions);
+    assert_eq!(again.len(), 1);
+    assert_eq!(number(again[0].1), third);
+}
+
+#[test]
+fn two_reports_that_went_together_have_an_answer_each() {
+    let (mut isolate, calls) = prefetching(6);
+    let four = end(&mut isolate, &calls);
+    let actions = isolate.ended(four[0].0, json(200, &answer(None, None)), moment(4));
+    let (id, request) = sent(&actions)[0];
+    assert_eq!(reports(request), 2);
+    let answers = format!("[{0},{0}]", answer(None, None));
+    let actions = isolate.ended(id, json(200, &answers), moment(5));
+    assert_eq!(show(&actions), [""; 0], "neither is sent again");
+    let wakes_at = isolate.run.as_ref().unwrap().wakes_at();
+    assert_eq!(wakes_at, Some(START.plus(10_000)), "for the next pulse");
+}
+
+#[test]
 fn a_request_has_25_reports_at_most() {
     let (mut isolate, calls) = prefetching(40);
     let four = end(&mut isolate, &calls);

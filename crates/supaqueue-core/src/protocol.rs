@@ -697,4 +697,60 @@ mod tests {
         });
         assert!(!request.json(RunId(id(9))).contains("prefetch"));
     }
+
+    #[test]
+    fn a_report_is_ordinary_only_if_each_part_of_it_is() {
+        let ordinary = ReportRequest {
+            call: CurrentJobId(id(1)),
+            is_successful: true,
+            report: Report {
+                result: Raw::parse("1234"),
+                ..Report::default()
+            },
+            started: Some(CurrentJobId(id(2))),
+            given_back: None,
+            next: Some(Next {
+                within_ms: 5,
+                bytes: 6,
+                prefetch: true,
+            }),
+        };
+        type Change = fn(&mut ReportRequest);
+        #[rustfmt::skip] // one case per line
+        let cases: [(&str, Change, bool); 8] = [
+            ("the largest result", |_| {}, true),
+            ("no result", |r| r.report.result = None, true),
+            ("a larger result", |r| r.report.result = Raw::parse("12345"), false),
+            ("a failure", |r| r.is_successful = false, false),
+            ("no call has begun", |r| r.started = None, false),
+            ("a call is given back", |r| r.given_back = Some(CurrentJobId(id(3))), false),
+            ("none is to be held", |r| r.next.as_mut().unwrap().prefetch = false, false),
+            ("the lane ends", |r| r.next = None, false),
+        ];
+        for (name, change, want) in cases {
+            let mut request = ordinary.clone();
+            change(&mut request);
+            assert_eq!(request.is_ordinary(4), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn reports_that_go_together_use_the_names_of_the_sql() {
+        let requests = [1, 2].map(|n| ReportRequest {
+            call: CurrentJobId(id(n)),
+            is_successful: true,
+            report: Report::default(),
+            started: None,
+            given_back: None,
+            next: None,
+        });
+        let [first, second] = &requests;
+        let run = RunId(id(9));
+        let want = format!(
+            r#"{{"_run":"9","_reports":[{},{}]}}"#,
+            short(&first.json(run)),
+            short(&second.json(run))
+        );
+        assert_eq!(short(&reports_json(run, &[first, second])), want);
+    }
 }
