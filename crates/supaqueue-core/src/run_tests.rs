@@ -44,6 +44,7 @@ struct World {
     sent: Vec<(RequestId, Message, u64)>,
     /// The orders since the last look, as text.
     told: Vec<String>,
+    logged: Vec<Entry>,
 }
 
 impl World {
@@ -55,6 +56,7 @@ impl World {
             now: START,
             sent: Vec::new(),
             told: Vec::new(),
+            logged: Vec::new(),
         }
     }
 
@@ -83,7 +85,7 @@ impl World {
                 Order::Abort(id) => {
                     assert!(self.sent.iter().any(|sent| sent.0 == id), "{id:?}");
                 }
-                Order::Log(_) => {}
+                Order::Log(entry) => self.logged.push(entry),
             }
         }
         let mut ids: Vec<_> = self.sent.iter().map(|sent| sent.0).collect();
@@ -135,6 +137,14 @@ impl World {
 
     fn succeeds(&mut self, call: u32) {
         self.call_ends(call, status(200));
+    }
+
+    /// The report that was sent last.
+    fn last_report(&self) -> &ReportRequest {
+        match &self.sent.last().unwrap().1 {
+            Message::Report(_, report) => report,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// The orders since the last look.
@@ -290,6 +300,19 @@ fn a_lane_that_ends_leaves_the_others() {
 }
 
 #[test]
+fn the_requests_to_the_database_name_the_run() {
+    let mut world = World::calling(PLENTY, &[call(1), call(2)]);
+    world.succeeds(1);
+    world.wake();
+    let run = |sent: &(RequestId, Message, u64)| match sent.1 {
+        Message::Pulse(run, _) | Message::Report(run, _) => Some(run),
+        Message::Call(..) => None,
+    };
+    let runs: Vec<_> = world.sent.iter().filter_map(run).collect();
+    assert_eq!(runs, [RunId::from_random(7); 2], "a report and a pulse");
+}
+
+#[test]
 fn a_pulse_renews_the_lease_every_ten_seconds() {
     let mut world = World::calling(PLENTY, &[call(1)]);
     for number in 2..=4 {
@@ -414,6 +437,19 @@ fn at_the_deadline_all_calls_are_aborted_and_reports_given_up() {
 }
 
 #[test]
+fn a_report_that_waits_for_another_is_given_up_with_it() {
+    let mut world = holding();
+    world.succeeds(3);
+    world.succeeds(4);
+    world.logged.clear();
+    world.after(55_000).event(Event::Woke);
+    let given_up = world.logged.iter();
+    let given_up = given_up.filter(|entry| entry.event == "report_given_up");
+    let calls: Vec<_> = given_up.map(|entry| entry.current_job).collect();
+    assert_eq!(calls, [3, 4].map(|n| Some(call_id(n))));
+}
+
+#[test]
 fn nothing_is_called_on_an_answer_that_comes_after_the_lease() {
     let mut world = World::new(PLENTY);
     world.event(Event::Dispatched(
@@ -521,6 +557,47 @@ fn a_cancelled_call_is_aborted_and_reported() {
 }
 
 #[test]
+fn a_report_has_the_duration_of_its_call() {
+    for is_cancelled in [false, true] {
+        let mut world = World::calling(PLENTY, &[call(1)]);
+        world.wake();
+        if is_cancelled {
+            world.pulsed(RpcResult {
+                cancelled: vec![call_id(1)],
+                ..accepted()
+            });
+        }
+        world.after(70).succeeds(1);
+        let report = world.last_report();
+        assert_eq!(report.is_successful, !is_cancelled);
+        assert_eq!(report.report.duration_ms, Some(10_070));
+    }
+}
+
+#[test]
+fn the_end_of_a_call_is_logged() {
+    let not_made = "the runtime's limit of calls from function to function was reached";
+    let retry_after_ms = 1;
+    #[rustfmt::skip] // one case per line
+    let cases = [
+        (status(200), Level::Info, "call_succeeded", Some(200), Some(70), None),
+        (status(500), Level::Warn, "call_failed", Some(500), Some(70), Some("status 500")),
+        (Outcome::NotMade { retry_after_ms }, Level::Warn, "job_given_back", None, None, Some(not_made)),
+    ];
+    for (outcome, level, event, status, duration_ms, message) in cases {
+        let mut world = World::calling(PLENTY, &[call(1)]);
+        world.after(70).call_ends(1, outcome);
+        let [entry] = &world.logged[..] else {
+            panic!("{event}: {:?}", world.logged);
+        };
+        assert_eq!((entry.level, entry.event), (level, event));
+        assert_eq!(entry.current_job, Some(call_id(1)), "{event}");
+        assert_eq!((entry.status, entry.duration_ms), (status, duration_ms));
+        assert_eq!(entry.message.as_deref(), message, "{event}");
+    }
+}
+
+#[test]
 fn a_cancelled_call_that_the_run_never_got_is_given_back() {
     let mut world = World::calling(PLENTY, &[call(1), call(2)]);
     world.succeeds(2);
@@ -534,6 +611,21 @@ fn a_cancelled_call_that_the_run_never_got_is_given_back() {
         world.told(),
         ["pulse 3 calls 1 give back 3"],
         "the other one is being reported"
+    );
+
+    let mut world = holding();
+    world.succeeds(3);
+    world.succeeds(4);
+    world.wake();
+    world.told();
+    world.pulsed(RpcResult {
+        cancelled: vec![call_id(3), call_id(4), call_id(5)],
+        ..accepted()
+    });
+    assert_eq!(
+        world.told(),
+        ["pulse 3 give back 5"],
+        "also if its report waits for another one"
     );
 }
 
@@ -553,6 +645,24 @@ fn a_call_that_is_gone_is_aborted_and_forgotten() {
     assert!(!world.run.has_ended(), "the aborted request has not ended");
     world.succeeds(1);
     assert!(world.run.has_ended());
+}
+
+#[test]
+fn a_call_that_is_gone_is_logged() {
+    let mut world = World::calling(PLENTY, &[call(1), call(2)]);
+    world.wake();
+    world.told();
+    world.pulsed(RpcResult {
+        gone: vec![call_id(1)],
+        ..accepted()
+    });
+    assert_eq!(
+        world.told(),
+        ["log call_aborted", "abort 0", "log lanes_ended 1"]
+    );
+    let entry = &world.logged[0];
+    assert_eq!(entry.level, Level::Error);
+    assert_eq!(entry.current_job, Some(call_id(1)), "the other one goes on");
 }
 
 #[test]
@@ -578,6 +688,23 @@ fn a_report_is_repeated_until_it_is_answered() {
     );
     world.after(1233).event(Event::Woke);
     assert_eq!(without_log(world.told()), [""; 0]);
+}
+
+#[test]
+fn a_report_is_repeated_no_earlier_than_the_database_asks() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.succeeds(1);
+    world.report_ends(
+        1,
+        Verdict::Unreachable {
+            reason: "busy".into(),
+            after_ms: Some(1234),
+        },
+    );
+    world.told();
+    world.wake();
+    assert_eq!(world.now.since(START), 1234, "the first wait is 249 ms");
+    assert_eq!(world.told(), ["report 1 ok next"]);
 }
 
 #[test]
@@ -607,6 +734,37 @@ fn what_postgres_refuses_is_reported_with_less_content() {
     refuse(&mut world, 2);
     assert!(content(&world).contains("status 500"));
     assert!(!content(&world).contains("body"));
+}
+
+#[test]
+fn what_postgres_refuses_is_logged() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.succeeds(1);
+    world.logged.clear();
+    world.report_ends(1, Verdict::Refused("22P05".into()));
+    let [entry] = &world.logged[..] else {
+        panic!("{:?}", world.logged);
+    };
+    assert_eq!((entry.level, entry.event), (Level::Warn, "report_refused"));
+    let message = "Postgres cannot store the target's answer: 22P05; reporting less of it";
+    assert_eq!(entry.message.as_deref(), Some(message));
+}
+
+#[test]
+fn a_note_that_postgres_refuses_stays_a_note() {
+    let response = crate::fetch::Response {
+        status: 200,
+        body: b"text".into(),
+        ..Default::default()
+    };
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.call_ends(1, outcome(Ok(response), &[], 1, START));
+    for reason in ["22P05", "54000"] {
+        world.report_ends(1, Verdict::Refused(reason.into()));
+    }
+    let note = r#""result":{"incomplete":"Postgres cannot store it: 54000"}"#;
+    let report = world.last_report().report.object().end();
+    assert!(report.contains(note), "{report}");
 }
 
 #[test]
@@ -830,6 +988,84 @@ fn a_call_of_a_second_is_not_short() {
 }
 
 #[test]
+fn a_long_call_ends_a_row_of_short_ones() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    let mut prefetches = Vec::new();
+    for (n, ms) in [(1, 0), (2, 1000), (3, 0), (4, 0), (5, 1000), (6, 0)] {
+        world.after(ms).succeeds(n);
+        prefetches.push(world.last_report().next.unwrap().prefetch);
+        world.reported(n, with_next(n + 1));
+    }
+    assert_eq!(prefetches, [false, false, false, true, false, false]);
+}
+
+#[test]
+fn a_lane_that_has_asked_for_its_last_job_does_not_count() {
+    // One of four jobs is left, so that one of two lanes may go on.
+    let mut world = World::calling(4, &[call(1), call(2)]);
+    for _ in 0..3 {
+        world.run.budget.take_for_pulse();
+    }
+    world.call_ends(1, Outcome::NotMade { retry_after_ms: 1 });
+    world.succeeds(2);
+    assert_eq!(
+        without_log(world.told()),
+        ["report 1 failed no attempt", "report 2 ok next"]
+    );
+}
+
+#[test]
+fn the_lanes_that_have_ended_count_for_the_peak() {
+    // One of four jobs is left. From a peak of three lanes two may go on, from a peak of two only one.
+    let mut world = World::calling(PLENTY, &[call(1), call(2), call(3)]);
+    for n in [1, 2] {
+        world.succeeds(n);
+        world.reported(n, settled());
+    }
+    world.run.budget = Budget::new(START, 140_000, 4);
+    for _ in 0..3 {
+        world.run.budget.take_for_pulse();
+    }
+    world.wake();
+    world.pulsed(RpcResult {
+        started: vec![call(4)],
+        ..accepted()
+    });
+    world.told();
+    world.succeeds(3);
+    assert_eq!(without_log(world.told()), ["report 3 ok next"]);
+}
+
+#[test]
+fn a_call_that_was_not_made_takes_no_job_from_the_other_lanes() {
+    let mut world = World::calling(1, &[call(1), call(2)]);
+    world.call_ends(1, Outcome::NotMade { retry_after_ms: 1 });
+    world.succeeds(2);
+    assert_eq!(
+        without_log(world.told()),
+        ["report 1 failed no attempt", "report 2 ok next"]
+    );
+}
+
+#[test]
+fn a_lane_that_has_asked_for_its_last_job_asks_for_no_other() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.call_ends(1, Outcome::NotMade { retry_after_ms: 1 });
+    world.reported(1, with_next(2));
+    world.told();
+    world.succeeds(2);
+    assert_eq!(without_log(world.told()), ["report 2 ok"]);
+}
+
+#[test]
+fn an_isolate_without_time_asks_for_no_job() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.run.budget = Budget::new(START, 5_000, PLENTY);
+    world.succeeds(1);
+    assert_eq!(without_log(world.told()), ["report 1 ok"]);
+}
+
+#[test]
 fn lanes_that_ask_for_no_more_jobs_do_not_count() {
     // Of two lanes and four jobs, one lane ends when a single job is left, and the other takes it.
     let mut world = World::calling(4, &[call(1), call(2)]);
@@ -875,6 +1111,36 @@ fn a_rate_limit_of_the_runtime_gives_the_job_back() {
         },
     );
     assert!(world.run.has_ended(), "and its lane does not ask for more");
+}
+
+#[test]
+fn a_job_that_is_given_back_says_why_and_when_to_retry() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.call_ends(
+        1,
+        Outcome::NotMade {
+            retry_after_ms: 700,
+        },
+    );
+    let report = &world.last_report().report;
+    assert_eq!(report.retry_after_ms, Some(700));
+    let message = report.error.as_ref().map(|error| &error.message[..]);
+    assert_eq!(
+        message,
+        Some("the runtime's limit of calls from function to function was reached")
+    );
+
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.event(Event::Ending);
+    world.succeeds(1);
+    world.reported(1, with_next(2));
+    let report = &world.last_report().report;
+    assert_eq!(report.retry_after_ms, Some(0));
+    let message = report.error.as_ref().map(|error| &error.message[..]);
+    assert_eq!(
+        message,
+        Some("its timeout of 60000 ms does not fit the 0 ms that are left of the isolate's time")
+    );
 }
 
 /// A world whose lane has made two short calls, so that it holds call 4 while it makes call 3.
@@ -962,6 +1228,95 @@ fn after_a_request_for_a_pause_the_lane_reports_first() {
 }
 
 #[test]
+fn a_lane_that_ends_gives_its_held_call_back() {
+    let mut world = holding();
+    world.run.budget = Budget::new(START, 140_000, 0);
+    world.succeeds(3);
+    assert_eq!(without_log(world.told()), ["report 3 ok given back 4"]);
+}
+
+#[test]
+fn a_held_call_that_just_fits_starts_and_a_longer_one_is_given_back() {
+    for (ms, want) in [
+        (0, &["call 4", "report 3 ok started 4 next, prefetch"][..]),
+        (1, &["report 3 ok given back 4 next, prefetch"]),
+    ] {
+        let mut world = holding();
+        world.run.budget = Budget::new(START, 65_000, PLENTY);
+        world.after(ms).succeeds(3);
+        assert_eq!(without_log(world.told()), want, "after {ms} ms");
+    }
+}
+
+#[test]
+fn a_report_asks_for_a_job_that_fits() {
+    let mut world = World::calling(PLENTY, &[call(1)]);
+    world.after(10).succeeds(1);
+    let next = world.last_report().next.unwrap();
+    assert_eq!(next.within_ms, 134_990);
+}
+
+#[test]
+fn after_a_cancelled_call_the_held_one_starts() {
+    let mut world = holding();
+    world.event(Event::Dispatched(
+        vec![call_id(9)],
+        Trace::new(None, [1; 16]),
+    ));
+    world.pulsed(RpcResult {
+        cancelled: vec![call_id(3)],
+        ..accepted()
+    });
+    world.told();
+    world.succeeds(3);
+    assert_eq!(
+        without_log(world.told()),
+        ["call 4", "report 3 failed started 4 next, prefetch"]
+    );
+}
+
+#[test]
+fn a_held_call_for_a_lane_without_a_call_starts_at_once() {
+    let mut world = holding();
+    world.succeeds(3);
+    world.succeeds(4);
+    world.reported(3, settled());
+    world.told();
+    world.reported(
+        4,
+        RpcResult {
+            held: Some(call(5)),
+            ..settled()
+        },
+    );
+    assert_eq!(world.told(), ["call 5"]);
+}
+
+#[test]
+fn only_the_held_calls_that_are_named_are_given_back() {
+    let mut world = holding();
+    world.event(Event::Dispatched(
+        vec![call_id(9)],
+        Trace::new(None, [1; 16]),
+    ));
+    world.told();
+    world.pulsed(RpcResult {
+        unwanted: vec![call_id(5)],
+        cancelled: vec![call_id(6)],
+        ..accepted()
+    });
+    world.succeeds(3);
+    assert_eq!(
+        without_log(world.told()),
+        [
+            "pulse 3 calls 3,4 give back 6",
+            "call 4",
+            "report 3 ok started 4 next, prefetch"
+        ]
+    );
+}
+
+#[test]
 fn a_held_call_that_is_unwanted_or_cancelled_is_given_back() {
     let unwanted = RpcResult {
         unwanted: vec![call_id(4), call_id(3)],
@@ -1016,6 +1371,31 @@ fn an_answer_with_more_than_the_lane_can_take_loses_nothing() {
     assert_eq!(
         without_log(world.told()),
         ["call 6", "report 4 ok started 6 next, prefetch"]
+    );
+}
+
+#[test]
+fn each_call_of_an_answer_to_a_lane_with_a_waiting_report_is_reported() {
+    let mut world = holding();
+    world.succeeds(3);
+    world.succeeds(4);
+    world.told();
+    world.reported(
+        3,
+        RpcResult {
+            held: Some(call(6)),
+            ..with_next(5)
+        },
+    );
+    assert_eq!(
+        without_log(world.told()),
+        ["call 5", "call 6", "report 4 ok started 6 next, prefetch"]
+    );
+    world.succeeds(5);
+    assert_eq!(
+        without_log(world.told()),
+        ["report 5 ok next"],
+        "it has a lane of its own"
     );
 }
 
