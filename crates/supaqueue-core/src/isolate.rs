@@ -260,15 +260,12 @@ impl Isolate {
         let unanswered = self.unanswered.iter().filter(is_report).count();
         for _ in unanswered..REPORTS_AT_ONCE {
             let some = REPORTS_TOGETHER.min(self.reports.len());
-            let reports: Vec<_> = self.reports.drain(..some).collect();
-            if reports.is_empty() {
-                return;
-            }
+            let reports = self.reports.drain(..some).collect();
             self.send_reports(reports, actions);
         }
     }
 
-    /// Sends reports in one request, which has the id of the first of them.
+    /// Sends reports, if there are any, in one request, which has the id of the first of them.
     fn send_reports(&mut self, reports: Vec<Report>, actions: &mut Vec<Action>) {
         let [first, ..] = &reports[..] else {
             return;

@@ -185,7 +185,7 @@ impl Run {
         }
         if !self.is_over {
             self.give_back_held_too_long(&mut step);
-            self.repeat_reports(&mut step);
+            self.send_reports(&mut step);
             self.send_pulse(&mut step);
             self.end_lanes(&mut step);
         }

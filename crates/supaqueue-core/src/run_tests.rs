@@ -1317,6 +1317,29 @@ fn only_the_held_calls_that_are_named_are_given_back() {
 }
 
 #[test]
+fn a_held_call_behind_one_that_is_gone_is_given_back() {
+    let mut world = holding();
+    world.event(Event::Dispatched(
+        vec![call_id(9)],
+        Trace::new(None, [1; 16]),
+    ));
+    world.pulsed(RpcResult {
+        gone: vec![call_id(3)],
+        ..accepted()
+    });
+    world.told();
+    world.wake();
+    assert_eq!(world.now.since(START), 1000);
+    assert_eq!(world.told(), ["pulse 3 give back 4", "log lanes_ended 1"]);
+    world.pulsed(accepted());
+    world.call_ends(
+        3,
+        outcome(Err(crate::fetch::Failure::Aborted), &[], 1, START),
+    );
+    assert!(world.run.has_ended());
+}
+
+#[test]
 fn a_held_call_that_is_unwanted_or_cancelled_is_given_back() {
     let unwanted = RpcResult {
         unwanted: vec![call_id(4), call_id(3)],

@@ -45,8 +45,8 @@ export type InitInput = RequestInfo | URL | Response | BufferSource | WebAssembl
 export interface InitOutput {
     readonly memory: WebAssembly.Memory;
     readonly handle: (a: number, b: number) => number;
-    readonly __wasm_bindgen_func_elem_955: (a: number, b: number, c: number, d: number) => void;
-    readonly __wasm_bindgen_func_elem_977: (a: number, b: number, c: number, d: number) => void;
+    readonly __wasm_bindgen_func_elem_953: (a: number, b: number, c: number, d: number) => void;
+    readonly __wasm_bindgen_func_elem_975: (a: number, b: number, c: number, d: number) => void;
     readonly __wasm_bindgen_func_elem_111: (a: number, b: number) => void;
     readonly __wbindgen_export: (a: number, b: number) => number;
     readonly __wbindgen_export2: (a: number, b: number, c: number, d: number) => number;

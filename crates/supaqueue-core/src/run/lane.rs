@@ -110,8 +110,8 @@ impl Lane {
 
     pub(super) fn wakes_at(&self) -> Option<Timestamp> {
         let report = self.report.as_ref().filter(|r| r.request.is_none());
-        let held = self.held.as_ref().filter(|_| self.call.is_some());
         let report = report.map(|report| report.retry_at);
+        let held = self.held.as_ref();
         let held = held.map(|(_, since)| since.plus(SHORT_MS));
         earliest(report, held)
     }
@@ -133,7 +133,7 @@ impl Lane {
     }
 
     fn is_idle(&self) -> bool {
-        self.call.is_none() && self.ended.is_none() && self.report.is_none() && self.held.is_none()
+        self.call.is_none() && self.report.is_none() && self.held.is_none()
     }
 
     /// Logs what the end of the run leaves undone.
@@ -278,7 +278,6 @@ impl Run {
             request: None,
             retry_at: step.now,
         });
-        self.send_report(index, step);
     }
 
     fn send_report(&mut self, index: usize, step: &mut Step) {
@@ -292,7 +291,8 @@ impl Run {
         self.send(id, message, rpc_timeout_ms(self.lease_ms), step);
     }
 
-    pub(super) fn repeat_reports(&mut self, step: &mut Step) {
+    /// Sends the reports that are new, or to be repeated by now.
+    pub(super) fn send_reports(&mut self, step: &mut Step) {
         for index in 0..self.lanes.len() {
             let report = &self.lanes[index].report;
             if report
@@ -323,7 +323,7 @@ impl Run {
                 report.refused += 1;
                 report.content = Arc::new(reduced(&report.content, report.refused, &reason));
                 self.lanes[index].report = Some(report);
-                return self.send_report(index, step);
+                return;
             }
             Verdict::Refused(reason) => (reason, None),
             Verdict::Unreachable { reason, after_ms } => (reason, after_ms),
@@ -342,14 +342,8 @@ impl Run {
 
     /// After the answer to a report.
     fn go_on(&mut self, index: usize, result: RpcResult, step: &mut Step) {
-        if let Some(held) = result.held {
-            let lane = &mut self.lanes[index];
-            if lane.held.is_none() {
-                lane.held = Some((held, step.now));
-            } else {
-                self.pulse.give_back(held.current_job.id);
-            }
-        }
+        // A report takes the call that was held ready along, so there is none.
+        self.lanes[index].held = result.held.map(|held| (held, step.now));
         if let Some(ms) = result.again_in_ms
             && !self.lanes[index].is_last
         {
@@ -418,15 +412,12 @@ impl Run {
         }
     }
 
-    /// A call that takes long holds no other one up.
+    /// A call that takes long, or that the database no longer has, holds no other one up.
     pub(super) fn give_back_held_too_long(&mut self, step: &mut Step) {
         for lane in &mut self.lanes {
             let is_long =
                 |held: &mut (Arc<Assignment>, Timestamp)| held.1.plus(SHORT_MS) <= step.now;
-            if lane.call.is_some()
-                && let Some((held, _)) = lane.held.take_if(is_long)
-            {
-                lane.short_calls = 0;
+            if let Some((held, _)) = lane.held.take_if(is_long) {
                 self.pulse.give_back(held.current_job.id);
             }
         }
