@@ -93,7 +93,9 @@ fn print_next(dir: &SupabaseDir, queue: Option<&FirstQueue>) {
         errln!("Then run a job, for example from the SQL editor:");
         errln!("  {}", queue.enqueue());
     }
-    errln!("To try them on this machine first, without Docker or an account:");
+    // The local stack needs Unix.
+    let place = if cfg!(windows) { " in WSL," } else { "" };
+    errln!("To try them on this machine first,{place} without Docker or an account:");
     errln!("  {}", CommandLine::supaqueue("dev"));
     errln!("For the local stack of `supabase start`, instead:");
     errln!("  {}", dir.supabase("migration up"));
