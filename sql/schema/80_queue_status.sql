@@ -20,9 +20,14 @@ select
   (select count(*) from (select from supaqueue.job j where j.queue = q.id and j.ended_as = 'cancelled' and j.finished_at is not null limit 100001) c) as cancelled
 from supaqueue.queue q
 left join (
-  -- A call whose job was cancelled, or settled by hand, is left until its run reports.
+  -- A call whose job was cancelled, or settled by hand, is left until its run reports. A job whose call
+  -- has ended may wait for the tick to settle it.
   select c.queue, count(*) as number
-  from supaqueue.current_job c
+  from (
+    select o.queue, o.job from supaqueue.current_job o
+    union
+    select u.queue, u.job from supaqueue.unfinished u where u.step = 'settle' and u.job is not null
+  ) c
   join supaqueue.job j on j.id = c.job and j.status = 'in_progress'
   group by c.queue
 ) c on c.queue = q.id;

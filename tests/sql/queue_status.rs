@@ -1,5 +1,6 @@
 //! The view `queue_status`.
 
+use supaqueue_tests::protocol::{NONE, RUN, acknowledge_all, current_job_of, succeed};
 use supaqueue_tests::{Db, TICK, run};
 
 /// The counts in `queue_status`, and those of a full count.
@@ -100,4 +101,29 @@ async fn the_view_counts_all_workers_and_busy_ones() {
             .await,
         "3|1"
     );
+}
+
+#[tokio::test]
+async fn a_job_that_waits_to_be_settled_is_in_progress() {
+    let db = Db::new().await;
+    db.queue("q", 1).await;
+    db.run("select supaqueue.enqueue('q')").await;
+    db.run(&acknowledge_all(RUN)).await;
+    db.run(
+        "create function public.refuse() returns trigger language plpgsql as $$
+           begin raise exception 'not now'; end $$;
+         create trigger refuse before update on supaqueue.job
+         for each row when (new.status = 'successful') execute function public.refuse()",
+    )
+    .await;
+    db.run(&succeed(&current_job_of("q"), RUN, NONE)).await;
+    assert_eq!(
+        db.get("select count(*) from supaqueue.current_job").await,
+        "0"
+    );
+    let (got, want) = counts(&db).await;
+    assert_eq!(want, "q|0|0|1|0|0|0");
+    assert_eq!(got, want);
+    run(db.client(), "set role service_role").await;
+    assert_eq!(counts(&db).await.0, want, "service_role may see it");
 }
