@@ -8,7 +8,7 @@ use supaqueue_tests::{Db, seed};
 
 const SEED: &str = "SUPAQUEUE_FILTER_SEED";
 
-/// Jobs of all statuses in four queues, with keys, tenants, groups and times of which many are the same.
+/// Jobs of all statuses in four queues. Many have the same key, tenant, group or time.
 async fn fill(db: &Db, random: &mut Rng) {
     for queue in ["a", "b", "c", "d"] {
         db.queue(queue, 3).await;

@@ -349,6 +349,15 @@ fn end(isolate: &mut Isolate, calls: &[RequestId]) -> Vec<(RequestId, Request)> 
     reports
 }
 
+/// An isolate whose lanes have all reported, four of them alone, and the request with the others.
+fn together(lanes: u32) -> (Isolate, RequestId, Request) {
+    let (mut isolate, calls) = prefetching(lanes);
+    let four = end(&mut isolate, &calls);
+    let actions = isolate.ended(four[0].0, json(200, &answer(None, None)), moment(4));
+    let (id, request) = sent(&actions)[0];
+    (isolate, id, request.clone())
+}
+
 #[test]
 fn reports_wait_while_four_are_unanswered_and_then_go_together() {
     let (mut isolate, calls) = prefetching(9);
@@ -394,10 +403,7 @@ fn a_report_without_an_answer_of_its_own_is_sent_by_itself() {
             3,
         ),
     ] {
-        let (mut isolate, calls) = prefetching(7);
-        let four = end(&mut isolate, &calls);
-        let actions = isolate.ended(four[0].0, json(200, &answer(None, None)), moment(4));
-        let (id, _) = sent(&actions)[0];
+        let (mut isolate, id, _) = together(7);
         let name = format!("{answers:?}");
         let actions = isolate.ended(id, answers, moment(5));
         let urls = sent(&actions);
@@ -446,10 +452,7 @@ fn a_result_of_50_000_bytes_is_ordinary_and_a_larger_one_is_not() {
 
 #[test]
 fn the_report_without_an_answer_is_the_one_that_is_sent_again() {
-    let (mut isolate, calls) = prefetching(7);
-    let four = end(&mut isolate, &calls);
-    let actions = isolate.ended(four[0].0, json(200, &answer(None, None)), moment(4));
-    let (id, request) = sent(&actions)[0];
+    let (mut isolate, id, request) = together(7);
     let ids: Vec<_> = request.body.split("cur_job_id\":\"").skip(1).collect();
     let third: u32 = ids[2][24..36].parse().unwrap();
     let answers = format!("[{0},{0},null]", answer(None, None));
@@ -461,11 +464,8 @@ fn the_report_without_an_answer_is_the_one_that_is_sent_again() {
 
 #[test]
 fn two_reports_that_went_together_have_an_answer_each() {
-    let (mut isolate, calls) = prefetching(6);
-    let four = end(&mut isolate, &calls);
-    let actions = isolate.ended(four[0].0, json(200, &answer(None, None)), moment(4));
-    let (id, request) = sent(&actions)[0];
-    assert_eq!(reports(request), 2);
+    let (mut isolate, id, request) = together(6);
+    assert_eq!(reports(&request), 2);
     let answers = format!("[{0},{0}]", answer(None, None));
     let actions = isolate.ended(id, json(200, &answers), moment(5));
     assert_eq!(show(&actions), [""; 0], "neither is sent again");
@@ -487,11 +487,8 @@ fn a_request_has_25_reports_at_most() {
 
 #[test]
 fn reports_that_went_together_are_not_sent_again_when_their_run_is_over() {
-    let (mut isolate, calls) = prefetching(7);
-    let four = end(&mut isolate, &calls);
-    let actions = isolate.ended(four[0].0, json(200, &answer(None, None)), moment(4));
-    let (together, request) = sent(&actions)[0];
-    assert_eq!(reports(request), 3);
+    let (mut isolate, together, request) = together(7);
+    assert_eq!(reports(&request), 3);
     let actions = isolate.woke(moment(55_001));
     assert!(show(&actions).contains(&format!("abort {}", together.0)));
     let actions = isolate.ended(together, Err(Failure::Aborted), moment(55_002));

@@ -139,6 +139,11 @@ impl World {
         self.call_ends(call, status(200));
     }
 
+    fn dispatched(&mut self, calls: &[u32]) {
+        let ids = calls.iter().map(|call| call_id(*call)).collect();
+        self.event(Event::Dispatched(ids, Trace::new(None, [1; 16])));
+    }
+
     /// The report that was sent last.
     fn last_report(&self) -> &ReportRequest {
         match &self.sent.last().unwrap().1 {
@@ -352,10 +357,7 @@ fn an_unanswered_pulse_is_repeated_as_it_is() {
         let ended = world.now;
         world.pulse_ends(unreachable());
         // What comes up meanwhile waits for the next pulse.
-        world.event(Event::Dispatched(
-            vec![call_id(9)],
-            Trace::new(None, [1; 16]),
-        ));
+        world.dispatched(&[9]);
         world.wake();
         waits.push(world.now.since(ended));
         let (_, Message::Pulse(_, again), _) = world.sent.last().unwrap() else {
@@ -452,10 +454,7 @@ fn a_report_that_waits_for_another_is_given_up_with_it() {
 #[test]
 fn nothing_is_called_on_an_answer_that_comes_after_the_lease() {
     let mut world = World::new(PLENTY);
-    world.event(Event::Dispatched(
-        vec![call_id(1)],
-        Trace::new(None, [1; 16]),
-    ));
+    world.dispatched(&[1]);
     world.told();
     world.after(55_000);
     world.pulsed(RpcResult {
@@ -877,10 +876,7 @@ fn a_run_whose_time_is_over_asks_for_no_work() {
 
     let mut world = waiting(110, 0);
     over(&mut world);
-    world.after(110).event(Event::Dispatched(
-        vec![call_id(9)],
-        Trace::new(None, [1; 16]),
-    ));
+    world.after(110).dispatched(&[9]);
     assert_eq!(world.told(), ["pulse 2 acknowledge 9"]);
 }
 
@@ -903,10 +899,7 @@ fn a_run_with_all_the_lanes_that_it_may_have_asks_for_no_work() {
 #[test]
 fn each_call_of_a_dispatch_that_the_run_does_not_get_is_logged() {
     let mut world = World::new(PLENTY);
-    world.event(Event::Dispatched(
-        vec![call_id(1), call_id(2), call_id(3)],
-        Trace::new(None, [1; 16]),
-    ));
+    world.dispatched(&[1, 2, 3]);
     world.told();
     world.pulsed(RpcResult {
         started: vec![call(1)],
@@ -1259,10 +1252,7 @@ fn a_report_asks_for_a_job_that_fits() {
 #[test]
 fn after_a_cancelled_call_the_held_one_starts() {
     let mut world = holding();
-    world.event(Event::Dispatched(
-        vec![call_id(9)],
-        Trace::new(None, [1; 16]),
-    ));
+    world.dispatched(&[9]);
     world.pulsed(RpcResult {
         cancelled: vec![call_id(3)],
         ..accepted()
@@ -1295,10 +1285,7 @@ fn a_held_call_for_a_lane_without_a_call_starts_at_once() {
 #[test]
 fn only_the_held_calls_that_are_named_are_given_back() {
     let mut world = holding();
-    world.event(Event::Dispatched(
-        vec![call_id(9)],
-        Trace::new(None, [1; 16]),
-    ));
+    world.dispatched(&[9]);
     world.told();
     world.pulsed(RpcResult {
         unwanted: vec![call_id(5)],
@@ -1319,10 +1306,7 @@ fn only_the_held_calls_that_are_named_are_given_back() {
 #[test]
 fn a_held_call_behind_one_that_is_gone_is_given_back() {
     let mut world = holding();
-    world.event(Event::Dispatched(
-        vec![call_id(9)],
-        Trace::new(None, [1; 16]),
-    ));
+    world.dispatched(&[9]);
     world.pulsed(RpcResult {
         gone: vec![call_id(3)],
         ..accepted()
@@ -1351,10 +1335,7 @@ fn a_held_call_that_is_unwanted_or_cancelled_is_given_back() {
     };
     for result in [unwanted, cancelled] {
         let mut world = holding();
-        world.event(Event::Dispatched(
-            vec![call_id(9)],
-            Trace::new(None, [1; 16]),
-        ));
+        world.dispatched(&[9]);
         world.told();
         world.pulsed(result);
         assert_eq!(
@@ -1364,10 +1345,7 @@ fn a_held_call_that_is_unwanted_or_cancelled_is_given_back() {
         );
     }
     let mut world = holding();
-    world.event(Event::Dispatched(
-        vec![call_id(9)],
-        Trace::new(None, [1; 16]),
-    ));
+    world.dispatched(&[9]);
     world.pulsed(RpcResult {
         gone: vec![call_id(4)],
         ..accepted()
@@ -1443,10 +1421,7 @@ fn payloads_are_bounded_in_bytes() {
     world.succeeds(2);
     assert_eq!(limits(&world), 64_000, "what was asked for counts");
     world.reported(1, settled());
-    world.event(Event::Dispatched(
-        vec![call_id(3)],
-        Trace::new(None, [1; 16]),
-    ));
+    world.dispatched(&[3]);
     assert_eq!(limits(&world), 8_000_000 - 64_000);
 }
 

@@ -26,7 +26,7 @@ pub(crate) const WORDS: [Word; 12] = [
         "pending, waiting, in_progress, successful, failed or cancelled",
     ),
     word("key", "key:order-1", "the job's key"),
-    word("tenant", "tenant:acme", "whom the job is for"),
+    word("tenant", "tenant:acme", "the job's tenant"),
     word("http", "http:500", "the HTTP status of the last call"),
     word(
         "group",

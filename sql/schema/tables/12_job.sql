@@ -53,7 +53,7 @@ comment on column supaqueue.job.priority is 'Lower goes first';
 comment on column supaqueue.job.run_at is 'Not started before this time';
 comment on column supaqueue.job.headers is 'Headers of this call, over the queue''s: an object of strings';
 comment on column supaqueue.job.path is 'What follows the function''s name in the address of this call, instead of the queue''s: users/welcome?lang=de. Null: the queue''s; empty: nothing';
-comment on column supaqueue.job.tenant is 'Whom the job is for, such as a customer: a label by which jobs are found';
+comment on column supaqueue.job.tenant is 'The customer or account that the job is for: a label to find jobs by';
 comment on column supaqueue.job.max_attempts is 'Null: the queue''s';
 comment on column supaqueue.job.timeout_ms is 'How long the call may take, in milliseconds; null: the queue''s';
 comment on column supaqueue.job.started_at is 'When the last attempt started';

@@ -616,7 +616,7 @@ async function __wbg_init(module_or_path) {
 export { initSync, __wbg_init as default };
 
 /** The hash of the sources that this module was built from. */
-export const sourceHash = "205a675606afd0505399d524482c3d580901980ff4eaf25f9f25312010115c76";
+export const sourceHash = "9fa1491b8ab5f20109822884ab1b0cfb534f88a637819fb6395b5066c4b5c246";
 
 function decode(base64) {
   const text = atob(base64);

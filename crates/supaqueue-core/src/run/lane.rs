@@ -342,7 +342,7 @@ impl Run {
 
     /// After the answer to a report.
     fn go_on(&mut self, index: usize, result: RpcResult, step: &mut Step) {
-        // A report takes the call that was held ready along, so there is none.
+        // None is held now: the report has started the held call, or given it back.
         self.lanes[index].held = result.held.map(|held| (held, step.now));
         if let Some(ms) = result.again_in_ms
             && !self.lanes[index].is_last
