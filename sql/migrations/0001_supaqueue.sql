@@ -6176,8 +6176,7 @@ begin
 end
 $$;
 
--- Takes back calls that a run has not begun, held ones first, so that the worker goes last. Each
--- fails alone.
+-- Takes back calls that a run has not begun. Each fails alone.
 create or replace function supaqueue.give_back(_run uuid, _calls uuid[])
 returns void
 language plpgsql
@@ -6186,7 +6185,7 @@ as $$
 declare
   _call uuid;
 begin
-  foreach _call in array supaqueue.held_first(_calls) loop
+  foreach _call in array supaqueue.lock_with_others(_calls) loop
     begin
       perform supaqueue.drop_call(supaqueue.end_call_of(_run, _call), '{"is_attempt": false, "is_due": true}');
     exception
@@ -6209,15 +6208,22 @@ begin
 end
 $$;
 
-create or replace function supaqueue.held_first(_calls uuid[])
+-- Locks calls, and the other calls of their workers, in the order in which a report locks the two: if somebody else
+-- ended the other one at this moment, neither would free the worker. Returns the calls, held ones first, so that the
+-- worker goes last.
+create or replace function supaqueue.lock_with_others(_calls uuid[])
 returns uuid[]
 language plpgsql
-stable
 set search_path = ''
 as $$
 begin
+  perform from supaqueue.current_job c
+  where c.id = any (_calls || array(
+    select unnest(array[one.held, one.behind]) from supaqueue.current_job one where one.id = any (_calls)))
+  order by c.state = 'held', c.id
+  for update;
   return array(
-    select c.id from supaqueue.current_job c where c.id = any (_calls) order by c.behind is null, c.id
+    select c.id from supaqueue.current_job c where c.id = any (_calls) order by c.state <> 'held', c.id
   );
 end
 $$;
@@ -6566,7 +6572,7 @@ $migration$;
 execute $migration$
 -- Settles the job of a call without a run's report. If a run makes the call, only the job is settled:
 -- the worker stays locked until the run, which its next pulse tells, has aborted the call and reported
--- it. A job that is to be retried stays in progress until then.
+-- it, or is over. A job that is to be retried stays in progress until then.
 create or replace function supaqueue.settle_by_hand(_current_job uuid, _is_successful boolean, _report jsonb)
 returns jsonb
 language plpgsql
@@ -6577,7 +6583,7 @@ declare
 begin
   if call.id is null then
     return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back');
-  elsif supaqueue.is_alive(call.run) then
+  elsif call.run is not null then
     -- Setting is_complete comes back here, and finds the job settled.
     perform supaqueue.settle_or_note(call.job, call.queue, _is_successful, _report)
     where not supaqueue.is_settled(call.job);
@@ -8829,7 +8835,7 @@ begin
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
       array['place_job_tg_fn', 'add_place', 'has_call', 'key_state', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
-        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done', 'lock_due_schedule', 'failures_in_a_row', 'is_held', 'refusal', 'has_operation', 'lock_operation', 'note_end'],
+        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'lock_with_others', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done', 'lock_due_schedule', 'failures_in_a_row', 'is_held', 'refusal', 'has_operation', 'lock_operation', 'note_end'],
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'lock_calls_to_report', 'replace_calls', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',
         'again_in_ms', 'due_schedules', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',

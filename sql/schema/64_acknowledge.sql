@@ -106,8 +106,7 @@ begin
 end
 $$;
 
--- Takes back calls that a run has not begun, held ones first, so that the worker goes last. Each
--- fails alone.
+-- Takes back calls that a run has not begun. Each fails alone.
 create or replace function supaqueue.give_back(_run uuid, _calls uuid[])
 returns void
 language plpgsql
@@ -116,7 +115,7 @@ as $$
 declare
   _call uuid;
 begin
-  foreach _call in array supaqueue.held_first(_calls) loop
+  foreach _call in array supaqueue.lock_with_others(_calls) loop
     begin
       perform supaqueue.drop_call(supaqueue.end_call_of(_run, _call), '{"is_attempt": false, "is_due": true}');
     exception
@@ -139,15 +138,22 @@ begin
 end
 $$;
 
-create or replace function supaqueue.held_first(_calls uuid[])
+-- Locks calls, and the other calls of their workers, in the order in which a report locks the two: if somebody else
+-- ended the other one at this moment, neither would free the worker. Returns the calls, held ones first, so that the
+-- worker goes last.
+create or replace function supaqueue.lock_with_others(_calls uuid[])
 returns uuid[]
 language plpgsql
-stable
 set search_path = ''
 as $$
 begin
+  perform from supaqueue.current_job c
+  where c.id = any (_calls || array(
+    select unnest(array[one.held, one.behind]) from supaqueue.current_job one where one.id = any (_calls)))
+  order by c.state = 'held', c.id
+  for update;
   return array(
-    select c.id from supaqueue.current_job c where c.id = any (_calls) order by c.behind is null, c.id
+    select c.id from supaqueue.current_job c where c.id = any (_calls) order by c.state <> 'held', c.id
   );
 end
 $$;

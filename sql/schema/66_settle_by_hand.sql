@@ -1,6 +1,6 @@
 -- Settles the job of a call without a run's report. If a run makes the call, only the job is settled:
 -- the worker stays locked until the run, which its next pulse tells, has aborted the call and reported
--- it. A job that is to be retried stays in progress until then.
+-- it, or is over. A job that is to be retried stays in progress until then.
 create or replace function supaqueue.settle_by_hand(_current_job uuid, _is_successful boolean, _report jsonb)
 returns jsonb
 language plpgsql
@@ -11,7 +11,7 @@ declare
 begin
   if call.id is null then
     return supaqueue.answer('refused', 'this current job is unknown, was settled, or was taken back');
-  elsif supaqueue.is_alive(call.run) then
+  elsif call.run is not null then
     -- Setting is_complete comes back here, and finds the job settled.
     perform supaqueue.settle_or_note(call.job, call.queue, _is_successful, _report)
     where not supaqueue.is_settled(call.job);

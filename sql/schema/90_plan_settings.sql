@@ -13,7 +13,7 @@ begin
     cross join (values (
       -- Each setting costs a report a microsecond: look-ups by one key need only the first.
       array['place_job_tg_fn', 'add_place', 'has_call', 'key_state', 'holder_of', 'lock_expired_holder', 'is_unstarted', 'call_of', 'is_settled', 'is_being_changed', 'lock_job', 'lock_call', 'end_call', 'end_call_of', 'begin_call',
-        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'held_first', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done', 'lock_due_schedule', 'failures_in_a_row', 'is_held', 'refusal', 'has_operation', 'lock_operation', 'note_end'],
+        'renew_call', 'complete_call', 'begin_held_call', 'is_call', 'lock_with_others', 'renew_run', 'is_alive', 'queue_of_worker', 'limits_of', 'needs_of', 'bytes_of', 'record', 'leave_to_tick', 'note_unfinished', 'note_start', 'is_put_off', 'note_done', 'lock_due_schedule', 'failures_in_a_row', 'is_held', 'refusal', 'has_operation', 'lock_operation', 'note_end'],
       array['lower_fronts', 'move_front', 'reset_front', 'admit_jobs', 'next_jobs', 'adopt_calls', 'free_workers', 'lock_workers',
         'set_locked', 'lock_calls_to_report', 'replace_calls', 'handed_out', 'claimed', 'room_left', 'dropped_calls', 'lock_sent_calls', 'take_sent_calls', 'has_next_job',
         'again_in_ms', 'due_schedules', 'send_current_jobs', 'misplaced_jobs', 'jobs_after',

@@ -20,7 +20,8 @@ use crate::lease::{
 };
 use crate::prefetch::{
     a_held_call_given_back_leaves_the_worker_to_the_begun_one,
-    a_lost_run_costs_its_held_call_no_attempt, the_last_of_two_calls_frees_the_worker,
+    a_lost_run_costs_its_held_call_no_attempt, a_worker_is_freed_by_whoever_has_both_calls,
+    the_last_of_two_calls_frees_the_worker,
 };
 use crate::pulse::{
     a_claim_and_a_new_job_use_each_worker_once, a_repeated_pulse_gets_the_same_calls,
@@ -203,7 +204,7 @@ async fn without_the_check_of_its_status_a_report_undoes_a_cancellation() {
 
 #[tokio::test]
 async fn without_the_run_a_call_settled_by_hand_frees_its_worker_at_once() {
-    let db = db_with_broken("settle_by_hand", "supaqueue.is_alive(call.run)", "false").await;
+    let db = db_with_broken("settle_by_hand", "call.run is not null", "false").await;
     a_call_settled_by_hand_keeps_its_worker_until_the_report(&db, BY_HAND[0])
         .await
         .unwrap_err();
@@ -231,6 +232,15 @@ async fn without_the_lock_of_the_held_call_nobody_frees_the_worker() {
     let locks = "other := (supaqueue.lock_call(call.held)).id";
     let db = db_with_broken("report", locks, "other := call.held").await;
     the_last_of_two_calls_frees_the_worker(&db, false)
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn without_the_lock_of_the_begun_call_nobody_frees_the_worker() {
+    let others = "unnest(array[one.held, one.behind])";
+    let db = db_with_broken("lock_with_others", others, "null::uuid").await;
+    a_worker_is_freed_by_whoever_has_both_calls(&db)
         .await
         .unwrap_err();
 }

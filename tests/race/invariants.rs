@@ -47,8 +47,12 @@ pub(crate) async fn state_is_consistent(client: &Client) -> Check {
     let wrong = get(
         client,
         "select 'worker ' || w.id || ' is locked without a current job'
-         from supaqueue.worker w
-         where w.locked and not exists (select from supaqueue.current_job c where c.worker = w.id)
+         from (
+           select o.id from supaqueue.worker o
+           where o.locked and not exists (select from supaqueue.current_job c where c.worker = o.id)
+           -- One that somebody is deleting just now is not unlocked any more: see set_locked.
+           for key share skip locked
+         ) w
          union all
          select 'worker ' || w.id || ' is free beside its current job'
          from supaqueue.worker w
@@ -67,13 +71,6 @@ pub(crate) async fn state_is_consistent(client: &Client) -> Check {
          group by c.worker
          having count(*) > 1
          union all
-         select 'job ' || j.id || ' is in progress without a current job'
-         from supaqueue.job j
-         where j.status = 'in_progress'
-           and not exists (select from supaqueue.current_job c where c.job = j.id)
-           -- Its call has ended, and the tick settles it: see drop_call.
-           and not exists (select from supaqueue.unfinished u where u.job = j.id and u.step = 'settle')
-         union all
          select 'job ' || j.id || ' has a current job and is ' || j.status
          from supaqueue.job j
          join supaqueue.current_job c on c.job = j.id
@@ -88,6 +85,7 @@ pub(crate) async fn state_is_consistent(client: &Client) -> Check {
              where r.job = j.id and (r.queue, r.priority, r.run_at, r.position) = (j.queue, j.priority, j.run_at, j.position)
              union all select 'held_job' from supaqueue.held_job h where h.job = j.id
              union all select 'current_job' from supaqueue.current_job c where c.job = j.id
+             -- Its call has ended, and the tick settles it: see drop_call.
              union all select 'unfinished' from supaqueue.unfinished u
              where u.job = j.id and u.step = 'settle' and j.status = 'in_progress'
                and not exists (select from supaqueue.current_job c where c.job = j.id)

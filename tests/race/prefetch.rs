@@ -101,6 +101,68 @@ async fn a_held_call_that_is_given_back_starts_no_job_beside_the_begun_one() {
     assert_eq!(outcome, Ok(()));
 }
 
+/// A report that gives back the held call of a run that is over, while a tick takes back what the report has not
+/// locked: one of them has both calls, and frees the worker.
+pub(crate) async fn a_worker_is_freed_by_whoever_has_both_calls(db: &Db) -> Check {
+    server_is_old(db).await;
+    let Two { begun, held } = one_worker_with_two_calls(db).await;
+    db.run(&end_lease(RUN)).await;
+    // Stops the report between giving back and ending its call.
+    let job = format!("select job from supaqueue.current_job where id = {held}");
+    let job = db.get(&job).await;
+    db.run(&format!(
+        "create function public.pause() returns trigger language plpgsql as
+           'begin perform pg_advisory_xact_lock(1); return null; end';
+         create trigger zz_pause_tg after update on supaqueue.job
+           for each row when (new.id = '{job}') execute function public.pause()"
+    ))
+    .await;
+    let holder = Session::new(db).await;
+    holder.run("begin; select pg_advisory_xact_lock(1)").await;
+    let details = format!(r#"{{"given_back": ["{}"]}}"#, held.trim_matches('\''));
+    let report = report(&begun, RUN, true, &details, NONE);
+    let report = Session::new(db).await.start(&report);
+    ensure!(
+        report.blocks_on(db, &holder).await,
+        "the report gives nothing back"
+    );
+    let tick = Session::new(db).await;
+    tick.run("begin").await;
+    tick.get(TICK_IN_TRANSACTION).await;
+    holder.run("commit").await;
+    report.blocks(db).await;
+    tick.run("commit").await;
+    let answer = Answer::parse(&report.finish().await?);
+    ensure!(answer.state == "settled", "the report got {answer:?}");
+    state_is_consistent(db.client()).await?;
+    db.tick().await;
+    the_worker_has_one_call(db).await
+}
+
+#[tokio::test]
+async fn a_held_call_given_back_while_the_begun_one_is_taken_back_frees_the_worker() {
+    let outcome = a_worker_is_freed_by_whoever_has_both_calls(&Db::new().await).await;
+    assert_eq!(outcome, Ok(()));
+}
+
+#[tokio::test]
+async fn a_call_of_a_run_that_is_over_and_was_settled_by_hand_leaves_the_worker_to_the_held_one() {
+    let db = Db::new().await;
+    server_is_old(&db).await;
+    let Two { begun, .. } = one_worker_with_two_calls(&db).await;
+    db.run(&end_lease(RUN)).await;
+    db.run("select supaqueue.end_runs(); update supaqueue.queue set is_paused = true")
+        .await;
+    db.run(&format!(
+        "select public.end_current_job({begun}, true, true)"
+    ))
+    .await;
+    assert_eq!(state_is_consistent(db.client()).await, Ok(()));
+    db.run("update supaqueue.queue set is_paused = false").await;
+    db.tick().await;
+    assert_eq!(the_worker_has_one_call(&db).await, Ok(()));
+}
+
 /// A report that says that the held call has begun, while a tick takes both back: the tick has locked
 /// them first, so the report is refused, and only the begun call costs an attempt.
 pub(crate) async fn a_lost_run_costs_its_held_call_no_attempt(db: &Db) -> Check {

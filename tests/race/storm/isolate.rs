@@ -137,7 +137,9 @@ impl Heart {
             if !ids.is_empty() {
                 let expire = format!(
                     "update supaqueue.current_job set lease_until = '-infinity'
-                     where state = 'sent' and id in ({})",
+                     where id = any (array(
+                       select id from supaqueue.current_job
+                       where state = 'sent' and id in ({}) for update skip locked))",
                     ids.join(", ")
                 );
                 try_get(&self.client, &expire).await?;
