@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use supaqueue_tests::protocol::acknowledge_all;
-use supaqueue_tests::{Db, TICK_IN_TRANSACTION, get, try_get};
+use supaqueue_tests::{Db, TICK_IN_TRANSACTION, get, let_functions_pause, try_get};
 
 use crate::database::{AddOnDb, report_of};
 
@@ -250,6 +250,9 @@ async fn check(seed: u64) {
     .await;
     db.queue("r", 3).await;
     db.run(WATCH).await;
+    if seed.is_multiple_of(3) {
+        let_functions_pause(&db).await;
+    }
 
     let mut model = Model::default();
     for i in 0..10 + random.usize(..30) {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use supaqueue_tests::protocol::server_is_old;
-use supaqueue_tests::{Db, break_function, seed};
+use supaqueue_tests::{Db, break_function, let_functions_pause, seed};
 use tokio::task::JoinSet;
 
 use crate::invariants::{Check, ensure, state_is_consistent};
@@ -146,30 +146,11 @@ async fn every_job_of_a_storm_ends_as_its_calls_did() {
     assert_eq!(outcome, Ok(()), "with {SEED}={seed}");
 }
 
-/// Lets all functions pause now and then, so that what can come between two of their statements often does.
-const PAUSES: &str = "
-    do $do$
-    declare
-      function record;
-    begin
-      for function in
-        select pg_get_functiondef(p.oid) as definition
-        from pg_proc p
-        join pg_language l on l.oid = p.prolang
-        where p.pronamespace = 'supaqueue'::regnamespace and p.prokind = 'f' and p.provolatile = 'v'
-          and l.lanname = 'plpgsql' and p.prorettype <> 'trigger'::regtype
-      loop
-        execute regexp_replace(function.definition, E'\nbegin\n',
-          E'\nbegin\n  perform pg_sleep(random() * 0.03) where random() < 0.04;\n');
-      end loop;
-    end
-    $do$";
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_functions_that_pause_ends_in_the_same_way() {
     let seed = seed(SEED);
     let db = Db::new().await;
-    db.run(PAUSES).await;
+    let_functions_pause(&db).await;
     let outcome = storm(&db, seed, 600, true).await;
     assert_eq!(outcome, Ok(()), "with {SEED}={seed}");
 }

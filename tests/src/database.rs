@@ -257,3 +257,31 @@ pub async fn break_function(client: &Client, function: &str, from: &str, to: &st
     run(client, &sql.replace(from, to)).await;
     sql
 }
+
+/// Lets all functions pause now and then, so that what can come between two of their statements often does.
+///
+/// # Panics
+///
+/// If it fails.
+pub async fn let_functions_pause(db: &Db) {
+    db.run(
+        r"do $do$
+        declare
+          function record;
+        begin
+          for function in
+            select pg_get_functiondef(p.oid) as definition
+            from pg_proc p
+            join pg_language l on l.oid = p.prolang
+            where p.pronamespace = 'supaqueue'::regnamespace and p.prokind = 'f' and p.provolatile = 'v'
+              and l.lanname = 'plpgsql' and p.prorettype <> 'trigger'::regtype
+          loop
+            assert function.definition ~ E'\nbegin\n', function.definition;
+            execute regexp_replace(function.definition, E'\nbegin\n',
+              E'\nbegin\n  perform pg_sleep(random() * 0.03) where random() < 0.04;\n');
+          end loop;
+        end
+        $do$",
+    )
+    .await;
+}

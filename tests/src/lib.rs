@@ -11,8 +11,8 @@ mod session;
 use std::path::PathBuf;
 
 pub use database::{
-    Db, SECRET, TICK, TICK_IN_TRANSACTION, assert_rows, break_function, eventually, get, postgres,
-    refusal, rows_read, run, try_get,
+    Db, SECRET, TICK, TICK_IN_TRANSACTION, assert_rows, break_function, eventually, get,
+    let_functions_pause, postgres, refusal, rows_read, run, try_get,
 };
 pub use session::{Session, Started};
 
