@@ -120,10 +120,12 @@ begin
 end
 $$;
 
+-- "skip locked" can wait: see next_jobs.
 create or replace function supaqueue.lock_workers(_queue uuid, _limit integer)
 returns uuid[]
 language plpgsql
 set search_path = ''
+set lock_timeout = '100ms'
 as $$
 begin
   return array(

@@ -36,13 +36,14 @@ $$;
 
 -- Locks the calls of reports that can be settled together, and their jobs, and returns them by queue. Another call
 -- may follow the first to_follow of them: their worker is still there, and the queue is not paused.
--- held: the calls that were held ready behind them, and have begun.
+-- held: the calls that were held ready behind them, and have begun. "skip locked" can wait: see next_jobs.
 create or replace function supaqueue.lock_calls_to_report(_run uuid, _reports jsonb)
 returns table (
   queue supaqueue.queue, calls uuid[], workers uuid[], jobs uuid[], held uuid[], reports jsonb[], to_follow integer
 )
 language plpgsql
 set search_path = ''
+set lock_timeout = '100ms'
 as $$
 begin
   return query

@@ -67,7 +67,7 @@ impl Protocol {
         Some(())
     }
 
-    /// A report whose current job is gone (`supaqueue.repeated_answer`): the answer that it got before.
+    /// A report whose current job is gone (`supaqueue.handed_out`): the answer that it got before.
     fn report_again(
         &self,
         s: &mut State,

@@ -108,6 +108,9 @@ pub(crate) fn give_back(
         return None;
     }
     let call = tx.call(db, id)?;
+    if broken != Some(Broken::OtherIsNotLocked) {
+        lock_other_call(db, tx, id, call.worker)?;
+    }
     delete_call(db, tx, id, call.worker);
     let mut job = tx.job(db, id.job)?;
     job.attempts -= u8::from(broken != Some(Broken::GivingBackSpends));
@@ -119,7 +122,7 @@ pub(crate) fn give_back(
     Some(())
 }
 
-/// `supaqueue.unlock_worker`, for the workers whose last call the transaction has ended.
+/// `supaqueue.set_locked`, for the workers whose last call the transaction has ended.
 pub(crate) fn free_workers(db: &Database, tx: &mut Transaction) {
     for worker in std::mem::take(&mut tx.idle) {
         let mut row = tx.worker(db, worker);

@@ -145,7 +145,7 @@ fn to_hand_out(tx: &Transaction) -> Option<CurrentJob> {
     })
 }
 
-/// `supaqueue.hand_out_sent_call`: a call that was sent but not acknowledged yet, on the worker that it has.
+/// `supaqueue.take_sent_calls` in a report: a call that was sent but not acknowledged yet, on the worker that it has.
 pub(crate) fn hand_out_sent_call(db: &Database, tx: &mut Transaction, broken: Option<Broken>) {
     let Some(call) = to_hand_out(tx) else {
         return;

@@ -287,7 +287,7 @@ $migration$;
 
 execute $migration$
 -- Here and in all following files, the add-on reads its tables row by row through an index, whatever
--- the statistics were when a session planned the query (see the core's dispatch). The planner may
+-- the statistics were when a session planned the query (see the core's plan_settings). The planner may
 -- arrange a join as it likes, and then scans a table that was small at the time; it cannot rearrange
 -- a lateral subquery with "offset 0", and an "order by" in it selects the index with that order.
 -- Rows to update or delete are found in the same way and identified by their ctid. Rows that the
@@ -1009,7 +1009,7 @@ execute $migration$
 -- Locks jobs against a change of their status, and their propagations, without waiting. Returns null if all are
 -- locked, else a job that another transaction holds (or any of them, if that is not known).
 --
--- The lock timeout is there because even "skip locked" can block, see the core's due_jobs.
+-- The lock timeout is there because "skip locked" can wait: see the core's next_jobs.
 create or replace function supaqueue.try_lock_jobs(_sources uuid[], _targets uuid[])
 returns uuid
 language plpgsql

@@ -1,5 +1,5 @@
 -- Here and in all following files, the add-on reads its tables row by row through an index, whatever
--- the statistics were when a session planned the query (see the core's dispatch). The planner may
+-- the statistics were when a session planned the query (see the core's plan_settings). The planner may
 -- arrange a join as it likes, and then scans a table that was small at the time; it cannot rearrange
 -- a lateral subquery with "offset 0", and an "order by" in it selects the index with that order.
 -- Rows to update or delete are found in the same way and identified by their ctid. Rows that the

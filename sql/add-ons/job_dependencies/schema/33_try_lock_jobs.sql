@@ -1,7 +1,7 @@
 -- Locks jobs against a change of their status, and their propagations, without waiting. Returns null if all are
 -- locked, else a job that another transaction holds (or any of them, if that is not known).
 --
--- The lock timeout is there because even "skip locked" can block, see the core's due_jobs.
+-- The lock timeout is there because "skip locked" can wait: see the core's next_jobs.
 create or replace function supaqueue.try_lock_jobs(_sources uuid[], _targets uuid[])
 returns uuid
 language plpgsql
