@@ -138,7 +138,8 @@ begin
 end
 $$;
 
--- Locks or unlocks workers, except those that somebody else is deleting or moving just now.
+-- Locks or unlocks workers, except those that somebody else is deleting or moving just now. If that is rolled
+-- back, the tick unlocks them.
 create or replace function supaqueue.set_locked(_workers uuid[], _locked boolean)
 returns void
 language plpgsql
