@@ -141,17 +141,26 @@ $$;
 -- Locks calls, and the other calls of their workers, in the order in which a report locks the two: if somebody else
 -- ended the other one at this moment, neither would free the worker. Returns the calls, held ones first, so that the
 -- worker goes last.
+--
+-- A user may hold one of them for long, and a pulse must not wait for that: the tick frees the worker then, if need be.
 create or replace function supaqueue.lock_with_others(_calls uuid[])
 returns uuid[]
 language plpgsql
 set search_path = ''
+set lock_timeout = '1s'
 as $$
 begin
-  perform from supaqueue.current_job c
-  where c.id = any (_calls || array(
-    select unnest(array[one.held, one.behind]) from supaqueue.current_job one where one.id = any (_calls)))
-  order by c.state = 'held', c.id
-  for update;
+  begin
+    perform from supaqueue.current_job c
+    where c.id = any (_calls || array(
+      select unnest(array[one.held, one.behind]) from supaqueue.current_job one where one.id = any (_calls)))
+    order by c.state = 'held', c.id
+    for update;
+  exception
+    when lock_not_available then
+      perform supaqueue.note_unfinished('start', q.id, null, sqlstate, sqlerrm)
+      from (select distinct c.queue from supaqueue.current_job c where c.id = any (_calls)) q (id);
+  end;
   return array(
     select c.id from supaqueue.current_job c where c.id = any (_calls) order by c.state <> 'held', c.id
   );

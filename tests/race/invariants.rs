@@ -50,6 +50,8 @@ pub(crate) async fn state_is_consistent(client: &Client) -> Check {
          from (
            select o.id from supaqueue.worker o
            where o.locked and not exists (select from supaqueue.current_job c where c.worker = o.id)
+             -- The tick has been told: see lock_with_others.
+             and not exists (select from supaqueue.unfinished u where u.queue = o.queue and u.step = 'start')
            -- One that somebody is deleting just now is not unlocked any more: see set_locked.
            for key share skip locked
          ) w

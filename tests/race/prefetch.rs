@@ -14,13 +14,13 @@ use crate::transactions::one_busy_worker;
 const PREFETCH: &str = r#"'{"prefetch": true}'"#;
 
 /// A worker's two calls, as SQL literals.
-struct Two {
-    begun: String,
-    held: String,
+pub(crate) struct Two {
+    pub(crate) begun: String,
+    pub(crate) held: String,
 }
 
 /// Creates a queue with one worker, which has a begun call and a held one, and with pending jobs.
-async fn one_worker_with_two_calls(db: &Db) -> Two {
+pub(crate) async fn one_worker_with_two_calls(db: &Db) -> Two {
     db.run(&one_busy_worker("q")).await;
     db.run("select supaqueue.enqueue('q') from generate_series(1, 4)")
         .await;
@@ -37,7 +37,7 @@ async fn one_worker_with_two_calls(db: &Db) -> Two {
 
 /// Checks that the worker has one call, which is the last one that anybody took, and no job waits beside
 /// it for nothing.
-async fn the_worker_has_one_call(db: &Db) -> Check {
+pub(crate) async fn the_worker_has_one_call(db: &Db) -> Check {
     state_is_consistent(db.client()).await?;
     no_worker_idles_beside_a_due_job(db.client()).await?;
     let calls = db.get("select count(*) from supaqueue.current_job").await;
