@@ -1,13 +1,11 @@
 //! A call that somebody settles by hand while its run makes it and reports it.
 
 use supaqueue_tests::protocol::{
-    ANY, Answer, NONE, Pulse, RUN, acknowledge, current_job, fail, giving_back, next_pulse, pulse,
-    succeed,
+    ANY, Answer, NONE, Pulse, RUN, acknowledge, current_job, fail, pulse, succeed,
 };
 use supaqueue_tests::{Db, Session};
 
 use crate::invariants::{Check, ensure, no_worker_idles_beside_a_due_job, state_is_consistent};
-use crate::prefetch::{Two, one_worker_with_two_calls, the_worker_has_one_call};
 use crate::transactions::{one_busy_worker, one_sent_call};
 
 const JOBS: &str = "select status, attempts from supaqueue.job order by position";
@@ -185,21 +183,4 @@ async fn a_sent_call_settled_by_hand_while_it_is_acknowledged_is_settled_once() 
             assert_eq!(state_is_consistent(db.client()).await, Ok(()));
         }
     }
-}
-
-#[tokio::test]
-async fn a_pulse_waits_for_no_user_who_holds_the_call_in_front_of_the_one_given_back() {
-    let db = Db::new().await;
-    let Two { begun, held } = one_worker_with_two_calls(&db).await;
-    let user = Session::new(&db).await;
-    user.run("begin").await;
-    user.run(&BY_HAND[0](&begun, true)).await;
-    let run = Session::new(&db).await;
-    run.run("set statement_timeout = '20s'").await;
-    let pulse = run.get(&next_pulse(RUN, &giving_back(&held))).await;
-    assert!(Pulse::parse(&pulse).has_lease, "the pulse got {pulse}");
-    user.run("commit").await;
-    db.run(&succeed(&begun, RUN, NONE)).await;
-    db.tick().await;
-    assert_eq!(the_worker_has_one_call(&db).await, Ok(()));
 }

@@ -7,6 +7,7 @@ use supaqueue_tests::protocol::{
 };
 use supaqueue_tests::{Db, Session, TICK_IN_TRANSACTION};
 
+use crate::by_hand::BY_HAND;
 use crate::invariants::{Check, ensure, no_worker_idles_beside_a_due_job, state_is_consistent};
 use crate::transactions::one_busy_worker;
 
@@ -14,13 +15,13 @@ use crate::transactions::one_busy_worker;
 const PREFETCH: &str = r#"'{"prefetch": true}'"#;
 
 /// A worker's two calls, as SQL literals.
-pub(crate) struct Two {
-    pub(crate) begun: String,
-    pub(crate) held: String,
+struct Two {
+    begun: String,
+    held: String,
 }
 
 /// Creates a queue with one worker, which has a begun call and a held one, and with pending jobs.
-pub(crate) async fn one_worker_with_two_calls(db: &Db) -> Two {
+async fn one_worker_with_two_calls(db: &Db) -> Two {
     db.run(&one_busy_worker("q")).await;
     db.run("select supaqueue.enqueue('q') from generate_series(1, 4)")
         .await;
@@ -37,7 +38,7 @@ pub(crate) async fn one_worker_with_two_calls(db: &Db) -> Two {
 
 /// Checks that the worker has one call, which is the last one that anybody took, and no job waits beside
 /// it for nothing.
-pub(crate) async fn the_worker_has_one_call(db: &Db) -> Check {
+async fn the_worker_has_one_call(db: &Db) -> Check {
     state_is_consistent(db.client()).await?;
     no_worker_idles_beside_a_due_job(db.client()).await?;
     let calls = db.get("select count(*) from supaqueue.current_job").await;
@@ -153,12 +154,26 @@ async fn a_call_of_a_run_that_is_over_and_was_settled_by_hand_leaves_the_worker_
     db.run(&end_lease(RUN)).await;
     db.run("select supaqueue.end_runs(); update supaqueue.queue set is_paused = true")
         .await;
-    db.run(&format!(
-        "select public.end_current_job({begun}, true, true)"
-    ))
-    .await;
+    db.run(&BY_HAND[0](&begun, true)).await;
     assert_eq!(state_is_consistent(db.client()).await, Ok(()));
     db.run("update supaqueue.queue set is_paused = false").await;
+    db.tick().await;
+    assert_eq!(the_worker_has_one_call(&db).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_pulse_waits_for_no_user_who_holds_the_call_in_front_of_the_one_given_back() {
+    let db = Db::new().await;
+    let Two { begun, held } = one_worker_with_two_calls(&db).await;
+    let user = Session::new(&db).await;
+    user.run("begin").await;
+    user.run(&BY_HAND[0](&begun, true)).await;
+    let run = Session::new(&db).await;
+    run.run("set statement_timeout = '20s'").await;
+    let pulse = run.get(&next_pulse(RUN, &giving_back(&held))).await;
+    assert!(Pulse::parse(&pulse).has_lease, "the pulse got {pulse}");
+    user.run("commit").await;
+    db.run(&succeed(&begun, RUN, NONE)).await;
     db.tick().await;
     assert_eq!(the_worker_has_one_call(&db).await, Ok(()));
 }
